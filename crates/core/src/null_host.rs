@@ -1,0 +1,79 @@
+//! The host of plain Rust: no interpreter, so nothing but the frame chain belongs to a stack.
+
+use std::fmt;
+use std::ptr::NonNull;
+
+use crate::frame::{Chain, Frame};
+use crate::host::Host;
+use crate::slots::StackBounds;
+use crate::thread::{Next, Thread};
+
+/// Runs Rust closures on the core's stacks. [`Greenlet`](crate::Greenlet) is built on it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NullHost;
+
+/// What [`NullHost`] runs on a new stack: a closure that says who runs when it has ended.
+pub struct Body(Box<dyn FnOnce(&Thread<NullHost>) -> Next<NullHost>>);
+
+impl Body {
+    /// `closure` must not panic: there is nobody to catch it, so the process is aborted.
+    pub fn new(closure: impl FnOnce(&Thread<NullHost>) -> Next<NullHost> + 'static) -> Body {
+        Body(Box::new(closure))
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Body(..)")
+    }
+}
+
+/// [`NullHost`]'s state of a stack: its frame chain.
+#[derive(Debug)]
+pub struct Parked(Chain);
+
+// SAFETY: nothing can be unwound through `run` (the core aborts), and the one thing the host keeps beside the stack, the top of
+// the frame chain, is none between `park` and `unpark`.
+unsafe impl Host for NullHost {
+    const ABOVE_BASE: usize = 0;
+    type VmState = Parked;
+    type Body = Body;
+    /// Innermost first.
+    type Capture = Vec<Frame>;
+
+    fn main_state(&self) -> Parked {
+        Parked(Chain::EMPTY)
+    }
+
+    fn fresh_state(&self, _: StackBounds) -> Parked {
+        Parked(Chain::EMPTY)
+    }
+
+    unsafe fn enlist(&self, _: NonNull<Parked>) {}
+
+    #[inline(always)]
+    unsafe fn park(&self, vm: NonNull<Parked>) {
+        // SAFETY: `vm` is valid and only the thread that runs this uses it.
+        unsafe { vm.write(Parked(Chain::detach())) };
+    }
+
+    #[inline(always)]
+    unsafe fn unpark(&self, vm: NonNull<Parked>) {
+        // SAFETY: as in `park`.
+        unsafe { vm.as_ref() }.0.attach();
+    }
+
+    /// Main's frames go on after its [`Thread`] has gone, and a function that has returned has none: nothing to do.
+    unsafe fn retire(&self, _: NonNull<Parked>) {}
+
+    unsafe fn abandon(&self, _: NonNull<Parked>) {}
+
+    unsafe fn capture(&self, vm: NonNull<Parked>) -> Vec<Frame> {
+        // SAFETY: `vm` is parked, so the stack its chain lies on is suspended.
+        unsafe { vm.as_ref().0.read() }
+    }
+
+    fn run(thread: &Thread<Self>, body: Body) -> Next<Self> {
+        (body.0)(thread)
+    }
+}

@@ -1,0 +1,154 @@
+//! The table of a thread's stacks: generational ids, states, epochs.
+//!
+//! An id is never used twice: it names a place in the table and how often that place was given away, so that the id of a
+//! greenlet that ended is known to be stale, whatever lies in its place now. A place that was given away 2^31 times (half
+//! an hour of nothing but births and deaths) is given away no more: its counter would start again.
+
+use std::cell::{Cell, RefCell, UnsafeCell};
+use std::ptr::NonNull;
+
+use slotmap::{Key, KeyData, SlotMap};
+
+use crate::fiber::{Exit, Fiber};
+use crate::host::Host;
+use crate::slots::{SlotIndex, StackBounds};
+use crate::thread::Next;
+
+slotmap::new_key_type! {
+    /// Names one greenlet of one thread for ever.
+    pub struct Id;
+}
+
+impl Id {
+    /// The two halves, for hosts that carry an id as numbers: place in the table, generation.
+    #[inline]
+    pub fn parts(self) -> (u32, u32) {
+        let bits = self.data().as_ffi();
+        (bits as u32, (bits >> 32) as u32)
+    }
+
+    /// The id with these halves. It need not exist; asking for it then finds nothing.
+    #[inline]
+    pub fn from_parts(index: u32, generation: u32) -> Id {
+        Id::from(KeyData::from_ffi(u64::from(generation) << 32 | u64::from(index)))
+    }
+}
+
+/// Where a greenlet is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Made, never run: it has no stack yet.
+    Unstarted,
+    /// The one that runs now.
+    Running,
+    /// Its stack waits to be switched to.
+    Suspended,
+    /// Its function returned, or threw, or will never run.
+    Dead,
+}
+
+/// A stack suspends itself by naming the record to run next.
+pub(crate) type Target<H> = NonNull<Record<H>>;
+
+/// One stack and all that is kept for it. Boxed: its address is fixed for life.
+pub(crate) struct Record<H: Host> {
+    pub(crate) vm: UnsafeCell<H::VmState>,
+    /// `None` for main, which runs on the thread's own stack.
+    pub(crate) fiber: UnsafeCell<Option<Fiber<Target<H>, Next<H>>>>,
+    /// Way out of the stack, at its base; null until it first ran.
+    pub(crate) exit: Cell<*const Exit<Target<H>>>,
+    /// Counts the resumes: what was read from the stack in one epoch is stale in the next.
+    pub(crate) epoch: Cell<u64>,
+    pub(crate) id: Id,
+    /// The slot it lives in for life; `None` for main.
+    pub(crate) slot: Option<SlotIndex>,
+    pub(crate) bounds: StackBounds,
+    pub(crate) state: Cell<State>,
+}
+
+impl<H: Host> Record<H> {
+    #[inline(always)]
+    pub(crate) fn vm(&self) -> NonNull<H::VmState> {
+        // SAFETY: the address of a field of a live object is not null.
+        unsafe { NonNull::new_unchecked(self.vm.get()) }
+    }
+}
+
+/// All stacks of one thread that have started and not finished, and main.
+pub(crate) struct Registry<H: Host> {
+    /// `None` is a place that is worn out.
+    table: RefCell<SlotMap<Id, Option<Box<Record<H>>>>>,
+    worn_out: Cell<usize>,
+}
+
+/// Whether the place of `id` has no generation left after this one. Those in use are odd.
+fn is_last_generation(id: Id) -> bool {
+    id.parts().1 == u32::MAX
+}
+
+impl<H: Host> Registry<H> {
+    pub(crate) fn new() -> Self {
+        Registry { table: RefCell::new(SlotMap::with_key()), worn_out: Cell::new(0) }
+    }
+
+    /// Makes a record; `make` is told the id it gets.
+    pub(crate) fn insert(&self, make: impl FnOnce(Id) -> Box<Record<H>>) -> Target<H> {
+        let mut table = self.table.borrow_mut();
+        let id = table.insert_with_key(|id| Some(make(id)));
+        NonNull::from(&**table[id].as_ref().expect("inserted just now"))
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self, id: Id) -> Option<Target<H>> {
+        self.table.borrow().get(id)?.as_deref().map(NonNull::from)
+    }
+
+    pub(crate) fn remove(&self, id: Id) -> Option<Box<Record<H>>> {
+        let mut table = self.table.borrow_mut();
+        if !is_last_generation(id) {
+            return table.remove(id)?;
+        }
+        self.worn_out.set(self.worn_out.get() + 1);
+        table.get_mut(id)?.take()
+    }
+
+    /// How many there are, main included.
+    pub(crate) fn len(&self) -> usize {
+        self.table.borrow().len() - self.worn_out.get()
+    }
+
+    pub(crate) fn ids(&self) -> Vec<Id> {
+        self.table.borrow().iter().filter(|(_, record)| record.is_some()).map(|(id, _)| id).collect()
+    }
+
+    /// Leaves all records where they are for ever, their fibers not unwound.
+    pub(crate) fn forget(&self) {
+        std::mem::forget(std::mem::take(&mut *self.table.borrow_mut()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_survives_the_way_through_its_parts() {
+        let mut table = SlotMap::<Id, ()>::with_key();
+        let first = table.insert(());
+        table.remove(first);
+        let second = table.insert(());
+        assert_ne!(first, second);
+        assert_eq!(first.parts().0, second.parts().0, "the same place");
+        for id in [first, second] {
+            let (index, generation) = id.parts();
+            assert_eq!(Id::from_parts(index, generation), id);
+        }
+    }
+
+    #[test]
+    fn only_the_last_generation_wears_a_place_out() {
+        assert!(!is_last_generation(Id::from_parts(7, 1)));
+        assert!(!is_last_generation(Id::from_parts(7, u32::MAX - 2)));
+        assert!(is_last_generation(Id::from_parts(7, u32::MAX)));
+    }
+}

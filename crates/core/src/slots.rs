@@ -1,0 +1,277 @@
+//! Stack slots: the native stacks of one thread, all in one reserved mapping.
+//!
+//! ```text
+//!   mapping (MAP_NORESERVE: costs address space, not memory)
+//!   |<------ SLOT_SIZE ------>|<------ SLOT_SIZE ------>| ...      every slot is SLOT_SIZE-aligned
+//!   +-------+-----------------+
+//!   | guard |  stack     <----| base        the stack grows down from `base`,
+//!   +-------+-----------------+----+        what the host keeps beside it grows up
+//!   ^limit - GUARD_SIZE       ^    ^ ABOVE_BASE + colour
+//! ```
+//!
+//! * The guard is a lightweight one (`MADV_GUARD_INSTALL`, Linux 6.13, madvise(2)): it needs no mapping of its own, so
+//!   that `vm.max_map_count` does not bound the number of stacks. Where the kernel refuses it, `mprotect` takes its place.
+//! * `base` differs from slot to slot by a *colour* of 0 to 15 cache lines; without it, the hot words of all stacks would
+//!   fall into the same cache sets.
+//! * A slot's address range is known from any address in it (`addr & !(SLOT_SIZE - 1)`).
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::ops::Range;
+use std::ptr::null_mut;
+
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
+
+/// Bytes of one slot, guard included; also its alignment. As deep as Node's main stack (984 KiB by default).
+pub const SLOT_SIZE: usize = 1 << 20;
+/// Bytes at a slot's low end that fault when touched.
+pub const GUARD_SIZE: usize = 4096;
+/// The kernel's number for `MADV_GUARD_INSTALL` (include/uapi/asm-generic/mman-common.h, Linux 6.13); libc has no name
+/// for it yet.
+const MADV_GUARD_INSTALL: libc::c_int = 102;
+const COLOURS: usize = 16;
+const CACHE_LINE: usize = 64;
+/// Room between the base and the page boundary above it: a fresh stack's first frames and the host's first bytes above
+/// the base share a page.
+const SHARED_PAGE: usize = 512;
+
+/// Where a stack lies: it grows from `base` (highest address, exclusive) down to `limit` (lowest usable address).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StackBounds {
+    /// Highest address; the first word pushed lies below it.
+    pub base: usize,
+    /// Lowest address that may be touched.
+    pub limit: usize,
+}
+
+impl StackBounds {
+    /// Bytes between the two ends.
+    pub fn size(&self) -> usize {
+        self.base - self.limit
+    }
+
+    /// Whether `address` lies on this stack.
+    pub fn contains(&self, address: usize) -> bool {
+        (self.limit..self.base).contains(&address)
+    }
+}
+
+/// Which slot of its thread's mapping a stack occupies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotIndex(u32);
+
+/// How the guards were installed; for diagnostics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuardKind {
+    /// `MADV_GUARD_INSTALL`.
+    Lightweight,
+    /// `mprotect(PROT_NONE)`: one more mapping for each slot.
+    Protected,
+}
+
+/// The slots of one thread. Unmapped on drop, except those that were abandoned.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    mapping: usize,
+    mapping_size: usize,
+    first: usize,
+    above_base: usize,
+    count: u32,
+    /// Slots `0..ready` have their guard; the others were never used.
+    ready: Cell<u32>,
+    guard: Cell<GuardKind>,
+    /// Used before and free now; the last one released is the first one taken (its pages are warm).
+    free: RefCell<Vec<SlotIndex>>,
+    abandoned: RefCell<Vec<SlotIndex>>,
+}
+
+impl Slots {
+    /// Reserves `count` slots whose bases have at least `above_base` bytes of the slot above them.
+    ///
+    /// # Errors
+    /// `InvalidInput` where `count` is 0 or beyond the address space, or what mmap(2) says.
+    pub(crate) fn reserve(count: u32, above_base: usize) -> io::Result<Slots> {
+        let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
+        let size = (count as usize).checked_add(1).and_then(|n| n.checked_mul(SLOT_SIZE)).ok_or_else(invalid)?;
+        if count == 0 || above_base > SLOT_SIZE / 4 {
+            return Err(invalid());
+        }
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: a new anonymous mapping at an address of the kernel's choice changes no existing memory.
+        let mapping =
+            unsafe { rustix::mm::mmap_anonymous(null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, flags)? };
+        let first = (mapping as usize).next_multiple_of(SLOT_SIZE);
+        // SAFETY: the range lies inside the mapping made above (one slot was added for the alignment); the advice
+        // changes how pages are backed, not what they hold. Huge pages would back 2 MiB for a stack that uses 4 KiB.
+        // An error (EINVAL) means a kernel without transparent huge pages: nothing to switch off.
+        let _ = unsafe {
+            rustix::mm::madvise(first as *mut _, count as usize * SLOT_SIZE, Advice::LinuxNoHugepage)
+        };
+        Ok(Slots {
+            mapping: mapping as usize,
+            mapping_size: size,
+            first,
+            above_base: above_base.next_multiple_of(CACHE_LINE),
+            count,
+            ready: Cell::new(0),
+            guard: Cell::new(GuardKind::Lightweight),
+            free: RefCell::default(),
+            abandoned: RefCell::default(),
+        })
+    }
+
+    /// How many stacks there can be at once.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// How the guards installed so far were made.
+    pub(crate) fn guard_kind(&self) -> GuardKind {
+        self.guard.get()
+    }
+
+    /// Takes a free slot; `None` when all are occupied.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the guard; the slot stays free.
+    pub(crate) fn acquire(&self) -> io::Result<Option<SlotIndex>> {
+        if let Some(slot) = self.free.borrow_mut().pop() {
+            return Ok(Some(slot));
+        }
+        let next = self.ready.get();
+        if next == self.count {
+            return Ok(None);
+        }
+        self.install_guard(next)?;
+        self.ready.set(next + 1);
+        Ok(Some(SlotIndex(next)))
+    }
+
+    /// Gives a slot back. Its contents are garbage from now on.
+    pub(crate) fn release(&self, slot: SlotIndex) {
+        debug_assert!(!self.free.borrow().contains(&slot));
+        self.free.borrow_mut().push(slot);
+    }
+
+    /// Never gives `slot` to anybody again and leaves its memory as it is, for good: frames that were not unwound lie there,
+    /// and what they own may be known elsewhere (something pinned, a scoped thread's data).
+    pub(crate) fn abandon(&self, slot: SlotIndex) {
+        self.abandoned.borrow_mut().push(slot);
+    }
+
+    /// As [`Slots::abandon`] for all slots.
+    pub(crate) fn abandon_all(&self) {
+        *self.abandoned.borrow_mut() = (0..self.count).map(SlotIndex).collect();
+    }
+
+    /// The stack that lies in `slot`.
+    pub(crate) fn bounds(&self, slot: SlotIndex) -> StackBounds {
+        let start = self.first + slot.0 as usize * SLOT_SIZE;
+        let colour = slot.0 as usize % COLOURS * CACHE_LINE;
+        let base = start + SLOT_SIZE - self.above_base - SHARED_PAGE - colour;
+        StackBounds { base, limit: start + GUARD_SIZE }
+    }
+
+    /// The mapping without the abandoned slots.
+    fn disposable(&self) -> Vec<Range<usize>> {
+        let mut abandoned = self.abandoned.borrow().clone();
+        abandoned.sort_unstable_by_key(|slot| slot.0);
+        let mut from = self.mapping;
+        let mut ranges = Vec::with_capacity(abandoned.len() + 1);
+        for slot in abandoned {
+            let start = self.first + slot.0 as usize * SLOT_SIZE;
+            ranges.push(from..start);
+            from = start + SLOT_SIZE;
+        }
+        ranges.push(from..self.mapping + self.mapping_size);
+        ranges.retain(|range| !range.is_empty());
+        ranges
+    }
+
+    fn install_guard(&self, index: u32) -> io::Result<()> {
+        let start = (self.first + index as usize * SLOT_SIZE) as *mut libc::c_void;
+        if self.guard.get() == GuardKind::Lightweight {
+            // SAFETY: the page is the lowest of a slot that is not in use yet; nothing is stored there.
+            if unsafe { libc::madvise(start, GUARD_SIZE, MADV_GUARD_INSTALL) } == 0 {
+                return Ok(());
+            }
+            self.guard.set(GuardKind::Protected);
+        }
+        // SAFETY: as above.
+        unsafe { rustix::mm::mprotect(start, GUARD_SIZE, MprotectFlags::empty())? };
+        Ok(())
+    }
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        for range in self.disposable() {
+            // SAFETY: the mapping is ours alone. `Thread`, the only owner, drops this when every stack in it has finished or
+            // was given up, and those that must stay are not in these ranges.
+            let unmapped = unsafe { rustix::mm::munmap(range.start as *mut _, range.len()) };
+            // Holes can make more mappings than `vm.max_map_count` allows. The range then stays reserved, which is harmless.
+            debug_assert!(unmapped.is_ok() || !self.abandoned.borrow().is_empty());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_slots_and_absurd_counts_are_refused() {
+        assert_eq!(Slots::reserve(0, 0).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert!(Slots::reserve(u32::MAX, 0).is_err(), "4 PiB cannot be reserved");
+        assert_eq!(Slots::reserve(1, SLOT_SIZE).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_stack_lies_inside_its_slot_with_room_above_and_a_guard_below() {
+        let slots = Slots::reserve(40, 8192).unwrap();
+        for i in 0..40 {
+            let slot = slots.acquire().unwrap().unwrap();
+            let bounds = slots.bounds(slot);
+            assert_eq!(slot, SlotIndex(i));
+            assert_eq!(bounds.base % 16, 0);
+            let start = bounds.base & !(SLOT_SIZE - 1);
+            assert_eq!(bounds.limit, start + GUARD_SIZE);
+            assert!(bounds.base + 8192 <= start + SLOT_SIZE);
+            assert!(bounds.size() > 1000 * 1024);
+        }
+        assert_eq!(slots.acquire().unwrap(), None, "all 40 are taken");
+    }
+
+    #[test]
+    fn the_slot_released_last_is_taken_first() {
+        let slots = Slots::reserve(3, 0).unwrap();
+        let (a, b) = (slots.acquire().unwrap().unwrap(), slots.acquire().unwrap().unwrap());
+        slots.release(a);
+        slots.release(b);
+        assert_eq!(slots.acquire().unwrap(), Some(b));
+        assert_eq!(slots.acquire().unwrap(), Some(a));
+    }
+
+    #[test]
+    fn abandoned_slots_are_left_out_of_what_is_unmapped() {
+        let slots = Slots::reserve(4, 0).unwrap();
+        let start = |slot: usize| slots.first + slot * SLOT_SIZE;
+        let whole = slots.mapping..slots.mapping + slots.mapping_size;
+        assert_eq!(slots.disposable(), [whole.clone()]);
+        slots.abandon(SlotIndex(2));
+        slots.abandon(SlotIndex(0));
+        let pieces = slots.disposable();
+        assert_eq!(pieces, [whole.start..start(0), start(1)..start(2), start(3)..whole.end]);
+        slots.abandon(SlotIndex(1));
+        assert_eq!(slots.disposable(), [whole.start..start(0), start(3)..whole.end], "neighbours leave no hole");
+        slots.abandon_all();
+        assert_eq!(slots.disposable(), [whole.start..start(0), start(4)..whole.end]);
+    }
+
+    #[test]
+    fn neighbouring_bases_differ_in_their_cache_set() {
+        let slots = Slots::reserve(2, 0).unwrap();
+        let (a, b) = (slots.acquire().unwrap().unwrap(), slots.acquire().unwrap().unwrap());
+        assert_ne!(slots.bounds(a).base % 4096, slots.bounds(b).base % 4096);
+    }
+}

@@ -1,0 +1,72 @@
+//! What a suspended stack looked like, and whether it still does.
+
+use crate::host::Host;
+use crate::registry::Id;
+use crate::thread::Thread;
+
+/// Why there is no snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// The running stack changes under the reader's hands.
+    #[error("a running greenlet has no frames to show; only a suspended one has")]
+    Running,
+    /// The greenlet has ended.
+    #[error("the greenlet has ended")]
+    Gone,
+    /// The greenlet was resumed since.
+    #[error("the greenlet was resumed; this snapshot is of epoch {taken}, it is now at {now}")]
+    Stale {
+        /// Epoch in which the snapshot was taken.
+        taken: u64,
+        /// The greenlet's epoch now.
+        now: u64,
+    },
+}
+
+/// The frames of one greenlet in one epoch. They are valid until it is resumed; after that reading them is an error, never
+/// garbage.
+#[derive(Clone, Debug)]
+pub struct Snapshot<F> {
+    id: Id,
+    epoch: u64,
+    frames: F,
+}
+
+impl<F> Snapshot<F> {
+    pub(crate) fn new(id: Id, epoch: u64, frames: F) -> Self {
+        Snapshot { id, epoch, frames }
+    }
+
+    /// Whose frames these are.
+    pub fn id(&self) -> Id {
+        self.id
+    }
+
+    /// The epoch they were read in.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Whether the greenlet has not been resumed since.
+    pub fn is_valid<H: Host>(&self, thread: &Thread<H>) -> bool {
+        thread.epoch(self.id) == Some(self.epoch)
+    }
+
+    /// The frames.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Stale`] or [`SnapshotError::Gone`] where they are no longer true.
+    pub fn frames<H: Host>(&self, thread: &Thread<H>) -> Result<&F, SnapshotError> {
+        match thread.epoch(self.id) {
+            Some(now) if now == self.epoch => Ok(&self.frames),
+            Some(now) => Err(SnapshotError::Stale { taken: self.epoch, now }),
+            None => Err(SnapshotError::Gone),
+        }
+    }
+
+    /// The frames as data that lasts, whatever becomes of the greenlet.
+    pub fn detach(self) -> F {
+        self.frames
+    }
+}

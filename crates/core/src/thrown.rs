@@ -1,0 +1,195 @@
+//! What is thrown from greenlet to greenlet.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::panic::resume_unwind;
+
+use crate::error::Error;
+
+/// Tells a greenlet to end. It is not an error: where it leaves the greenlet's function, the parent gets it as a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GreenletExit(Cow<'static, str>);
+
+impl GreenletExit {
+    /// With a reason of its own.
+    pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
+        GreenletExit(reason.into())
+    }
+}
+
+impl Default for GreenletExit {
+    fn default() -> Self {
+        GreenletExit::new("the greenlet was told to end")
+    }
+}
+
+impl fmt::Display for GreenletExit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for GreenletExit {}
+
+/// What a switch brings instead of a value: the error side of [`Greenlet::switch`](crate::Greenlet::switch).
+///
+/// A greenlet's function passes on what it does not handle with `?`, and so it gets to the parent. It arrives as the object it
+/// was. Any error type becomes a `Thrown` by `?` or `into()`.
+///
+/// ```
+/// use greenlets_core::{Greenlet, Thrown};
+///
+/// let parser = Greenlet::new(|_| {
+///     let number: i32 = "forty-two".parse()?;
+///     Ok(Box::new(number))
+/// });
+/// let thrown = parser.switch(Box::new(())).unwrap_err();
+/// assert!(thrown.downcast_ref::<std::num::ParseIntError>().is_some());
+/// ```
+pub enum Thrown {
+    /// The greenlet is to end.
+    Exit(GreenletExit),
+    /// An error of the program, or of this crate ([`Error`]).
+    Error(Box<dyn StdError>),
+    /// A greenlet's function panicked; this is the panic's payload.
+    Panic(Box<dyn Any + Send>),
+}
+
+impl Thrown {
+    /// Any error, or a text.
+    pub fn error(error: impl Into<Box<dyn StdError>>) -> Thrown {
+        match error.into().downcast() {
+            Ok(exit) => Thrown::Exit(*exit),
+            Err(error) => Thrown::Error(error),
+        }
+    }
+
+    /// Whether it ends a greenlet quietly.
+    pub fn is_exit(&self) -> bool {
+        matches!(self, Thrown::Exit(_))
+    }
+
+    /// The error, if it is an `E`.
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
+        match self {
+            Thrown::Exit(exit) => (exit as &(dyn StdError + 'static)).downcast_ref(),
+            Thrown::Error(error) => error.downcast_ref(),
+            Thrown::Panic(_) => None,
+        }
+    }
+
+    /// The error itself, if it is an `E`.
+    ///
+    /// # Errors
+    /// What it was, if it is not.
+    pub fn downcast<E: StdError + 'static>(self) -> Result<E, Thrown> {
+        let error: Box<dyn StdError> = match self {
+            Thrown::Exit(exit) => Box::new(exit),
+            Thrown::Error(error) => error,
+            Thrown::Panic(_) => return Err(self),
+        };
+        error.downcast().map(|error| *error).map_err(Thrown::error)
+    }
+
+    /// The stable code, where it is an error of this crate.
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Thrown::Exit(_) => Some("ERR_GREENLET_EXIT"),
+            _ => self.downcast_ref::<Error>().map(Error::code),
+        }
+    }
+
+    /// Goes on with a panic here, as if it had happened here; gives anything else back.
+    #[must_use = "what is no panic comes back"]
+    pub fn resume_panic(self) -> Thrown {
+        match self {
+            Thrown::Panic(payload) => resume_unwind(payload),
+            other => other,
+        }
+    }
+}
+
+impl<E: StdError + 'static> From<E> for Thrown {
+    fn from(error: E) -> Thrown {
+        Thrown::error(error)
+    }
+}
+
+impl fmt::Display for Thrown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Thrown::Exit(exit) => exit.fmt(f),
+            Thrown::Error(error) => error.fmt(f),
+            Thrown::Panic(payload) => match panic_text(&**payload) {
+                Some(text) => write!(f, "panicked: {text}"),
+                None => f.write_str("panicked"),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Thrown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Thrown::Exit(exit) => exit.fmt(f),
+            Thrown::Error(error) => f.debug_tuple("Error").field(error).finish(),
+            Thrown::Panic(payload) => f.debug_tuple("Panic").field(&panic_text(&**payload)).finish(),
+        }
+    }
+}
+
+/// The text that `panic!` made, if it made one.
+fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
+    payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+}
+
+/// Something thrown that no switch could deliver: a greenlet whose last handle was dropped, or whose thread ends, failed while
+/// it was killed. See [`set_unraisable_hook`](crate::set_unraisable_hook).
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Unraisable {
+    /// Name of the greenlet.
+    pub greenlet: String,
+    /// What came of it: its error, or [`Error::KillRefused`] where it would not end and was abandoned.
+    pub thrown: Thrown,
+}
+
+impl fmt::Display for Unraisable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "nobody could be told about greenlet '{}': {}", self.greenlet, self.thrown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_stays_one_however_it_is_made() {
+        assert!(Thrown::from(GreenletExit::default()).is_exit());
+        assert!(Thrown::error(GreenletExit::new("enough")).is_exit());
+        let boxed: Box<dyn StdError> = Box::new(GreenletExit::new("enough"));
+        assert!(Thrown::error(boxed).is_exit());
+        assert_eq!(Thrown::from(GreenletExit::default()).code(), Some("ERR_GREENLET_EXIT"));
+    }
+
+    #[test]
+    fn a_downcast_that_fails_loses_nothing() {
+        let thrown = Thrown::from(GreenletExit::new("enough")).downcast::<fmt::Error>().unwrap_err();
+        assert_eq!(thrown.downcast::<GreenletExit>().unwrap(), GreenletExit::new("enough"));
+        let thrown = Thrown::from(fmt::Error).downcast::<Error>().unwrap_err();
+        assert_eq!(thrown.downcast_ref::<fmt::Error>(), Some(&fmt::Error));
+        let thrown = Thrown::Panic(Box::new(5)).downcast::<fmt::Error>().unwrap_err();
+        assert!(matches!(thrown, Thrown::Panic(payload) if payload.is::<i32>()));
+    }
+
+    #[test]
+    fn texts_of_panics_are_shown() {
+        assert_eq!(Thrown::Panic(Box::new("a")).to_string(), "panicked: a");
+        assert_eq!(Thrown::Panic(Box::new(String::from("b"))).to_string(), "panicked: b");
+        assert_eq!(Thrown::Panic(Box::new(1)).to_string(), "panicked");
+        assert_eq!(Thrown::error("text").to_string(), "text");
+    }
+}

@@ -1,0 +1,140 @@
+//! One Node environment (the main thread's or a Worker's): learnt once, proven once, torn down with it.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::{CStr, c_void};
+use std::ptr::null_mut;
+use std::rc::Rc;
+use std::sync::{Mutex, Once};
+
+use greenlets_core::Thread;
+use napi::sys;
+
+use crate::mail::{MAIL_LENGTH, Mail};
+use crate::v8::host::V8Host;
+use crate::v8::layout::Layout;
+use crate::v8::symbols::Symbols;
+use crate::v8::{Unsupported, learn, self_test, state};
+
+/// How many stacks a thread can have at once.
+const SLOTS: u32 = 1024;
+
+/// What an environment has: its greenlets' thread, or the reason why it has none.
+pub(crate) struct Environment {
+    pub(crate) env: sys::napi_env,
+    outcome: Result<Box<Thread<V8Host>>, Unsupported>,
+    /// Set by `attach`: the array shared with JavaScript is its own from then on.
+    pub(crate) attached: Cell<bool>,
+}
+
+thread_local! {
+    /// One for each environment of this thread; Node has one, embedders may have more.
+    static ENVIRONMENTS: RefCell<Vec<Rc<Environment>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Environment {
+    /// The environment of `env`; the first call learns V8's layout and runs the self-test.
+    pub(crate) fn of(env: sys::napi_env) -> Rc<Environment> {
+        let known = ENVIRONMENTS.with_borrow(|all| all.iter().find(|e| e.env == env).cloned());
+        known.unwrap_or_else(|| {
+            let made = Rc::new(Environment { env, outcome: build(env), attached: Cell::new(false) });
+            ENVIRONMENTS.with_borrow_mut(|all| all.push(made.clone()));
+            // SAFETY: `env` is live; the hook gets it back.
+            unsafe { sys::napi_add_env_cleanup_hook(env, Some(clean_up), env.cast()) };
+            made
+        })
+    }
+
+    /// The thread of greenlets, or why there is none.
+    pub(crate) fn thread(&self) -> Result<&Thread<V8Host>, &Unsupported> {
+        self.outcome.as_deref()
+    }
+}
+
+/// Node is about to dispose of the isolate: V8's lists must be its own again, or it frees our memory.
+unsafe extern "C" fn clean_up(data: *mut c_void) {
+    let env: sys::napi_env = data.cast();
+    let environment = ENVIRONMENTS.with_borrow_mut(|all| {
+        let index = all.iter().position(|e| e.env == env)?;
+        Some(all.swap_remove(index))
+    });
+    if let Some(environment) = environment {
+        // On a greenlet's stack the process is ending from inside of it: nothing is freed, and nothing runs any more.
+        if environment.thread().is_ok_and(|thread| !thread.on_main()) {
+            std::mem::forget(environment);
+        }
+    }
+}
+
+/// Learning reads what other threads' loads may be changing (the thread-local words of helper threads, V8's flags): one at
+/// a time.
+static LEARNING: Mutex<()> = Mutex::new(());
+
+fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
+    let _one_at_a_time = LEARNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let symbols = Symbols::resolve()?;
+    let layout = learn_from_a_callback(env, &symbols)?;
+    if !state::sizes_agree(&layout) {
+        return Err(Unsupported("the copy sizes do not agree with the table of facts".into()));
+    }
+    set_flags(&symbols);
+    let main = layout.main;
+    let mut numbers = [0; MAIL_LENGTH];
+    // SAFETY: the self-test exchanges it before `numbers` goes out of scope, and nothing runs without.
+    let mail = unsafe { Mail::new(numbers.as_mut_ptr()) };
+    let thread = Thread::new(V8Host::new(symbols, layout, env, mail), main, SLOTS)
+        .map_err(|error| Unsupported(format!("{SLOTS} stack slots cannot be reserved: {error}")))?;
+    self_test::run(&thread, env)?;
+    Ok(thread)
+}
+
+/// V8 features that cannot live with several stacks, switched off for the process. V8 reads both flags whenever it needs
+/// them.
+fn set_flags(symbols: &Symbols) {
+    static ONCE: Once = Once::new();
+    const FLAGS: [&CStr; 2] = [
+        // WasmEngine::ReportLiveCodeFromStackForGC aborts when any stack is archived (wasm-engine.cc, 11.2 to 14.6).
+        c"--no-wasm-code-gc",
+        // Array.prototype.shift on large arrays moves the array's start; V8 repairs stale pointers on the running stack
+        // only (ClearStaleLeftTrimmedPointerVisitor, heap.cc).
+        c"--no-move-object-start",
+    ];
+    ONCE.call_once(|| {
+        for flag in FLAGS {
+            // SAFETY: public API with a C string.
+            unsafe { (symbols.set_flags)(flag.as_ptr()) };
+        }
+    });
+}
+
+struct Lesson<'a> {
+    symbols: &'a Symbols,
+    layout: Option<Result<Layout, Unsupported>>,
+}
+
+/// Learns inside a native callback that C++ calls: V8 then has a Relocatable on this stack, which shows where their chain
+/// hangs (FunctionCallbackArguments is one, api-arguments.h).
+fn learn_from_a_callback(env: sys::napi_env, symbols: &Symbols) -> Result<Layout, Unsupported> {
+    let mut lesson = Lesson { symbols, layout: None };
+    let (mut scope, mut function, mut receiver, mut result) = (null_mut(), null_mut(), null_mut(), null_mut());
+    // SAFETY: `env` is live on this thread; `lesson` outlives the call, after which nobody calls the function again.
+    unsafe {
+        sys::napi_open_handle_scope(env, &mut scope);
+        let data = (&raw mut lesson).cast();
+        sys::napi_create_function(env, c"learn".as_ptr(), -1, Some(take_lesson), data, &mut function);
+        sys::napi_get_undefined(env, &mut receiver);
+        sys::napi_call_function(env, receiver, function, 0, std::ptr::null(), &mut result);
+        sys::napi_close_handle_scope(env, scope);
+    }
+    lesson.layout.unwrap_or_else(|| Err(Unsupported("this environment does not run native callbacks any more".into())))
+}
+
+unsafe extern "C" fn take_lesson(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let mut data = null_mut();
+    // SAFETY: the callback's own info; `data` is the lesson (above). It runs on this thread, called from C++.
+    unsafe {
+        sys::napi_get_cb_info(env, info, null_mut(), null_mut(), null_mut(), &mut data);
+        let lesson = &mut *data.cast::<Lesson>();
+        lesson.layout = Some(learn::learn(lesson.symbols, env));
+    }
+    null_mut()
+}

@@ -1,0 +1,80 @@
+//! What `require('greenlets.node')` gives.
+
+use napi::bindgen_prelude::*;
+use napi::sys;
+use napi_derive::napi;
+
+use crate::environment::Environment;
+use crate::mail::MAIL_LENGTH;
+use crate::native;
+use crate::v8::symbols::Symbols;
+use crate::v8::learn;
+
+/// What `runtimeInfo()` tells about this process and thread.
+#[napi(object)]
+pub struct RuntimeInfo {
+    /// Whether greenlets work here.
+    pub supported: bool,
+    /// How V8's state is switched; absent where it cannot be.
+    pub lane: Option<String>,
+    /// Why greenlets do not work here; absent where they do.
+    pub reason: Option<String>,
+    /// V8's version; absent where it cannot be asked.
+    pub v8: Option<String>,
+    /// How many greenlets can have a stack at once on this thread.
+    pub slots: Option<u32>,
+    /// How stacks are guarded: 'lightweight' (MADV_GUARD_INSTALL) or 'protected' (mprotect).
+    pub guard: Option<String>,
+}
+
+/// Says whether greenlets work here. The first call on a thread learns V8's layout and runs the self-test.
+#[napi]
+pub fn runtime_info(env: Env) -> RuntimeInfo {
+    let environment = Environment::of(env.raw());
+    let thread = environment.thread();
+    RuntimeInfo {
+        supported: thread.is_ok(),
+        lane: thread.is_ok().then(|| "fast".into()),
+        reason: thread.err().map(ToString::to_string),
+        v8: Symbols::resolve().ok().map(|symbols| learn::version(&symbols)),
+        slots: thread.ok().map(|thread| thread.slots()),
+        guard: thread.ok().map(|thread| format!("{:?}", thread.guard_kind()).to_lowercase()),
+    }
+}
+
+/// Wires this thread's greenlets up: `mail` is the array both sides share, `entry` the function every greenlet begins
+/// with. Once for each thread.
+#[napi(ts_return_type = "object")]
+pub fn attach(env: Env, mail: Unknown<'_>, entry: Unknown<'_>) -> Result<sys::napi_value> {
+    let environment = Environment::of(env.raw());
+    let thread = environment.thread().map_err(|reason| Error::from_reason(reason.to_string()))?;
+    if environment.attached.replace(true) {
+        return Err(Error::from_reason("another copy of greenlets is attached to this thread"));
+    }
+    let host = thread.host();
+    let (mut kind, mut length, mut data) = (0, 0, std::ptr::null_mut());
+    let mut reference = std::ptr::null_mut();
+    // SAFETY: `env` is live on this thread and the values are the callback's arguments. The strong reference keeps the
+    // array's memory where it is for the environment's life.
+    unsafe {
+        let status = sys::napi_get_typedarray_info(
+            env.raw(),
+            mail.raw(),
+            &mut kind,
+            &mut length,
+            &mut data,
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+        );
+        if status != sys::Status::napi_ok || kind != sys::TypedarrayType::int32_array || length < MAIL_LENGTH {
+            return Err(Error::from_reason(format!("mail must be an Int32Array of at least {MAIL_LENGTH} numbers")));
+        }
+        let entry = native::function_reference(env.raw(), entry.raw())
+            .ok_or_else(|| Error::from_reason("entry must be a function"))?;
+        sys::napi_create_reference(env.raw(), mail.raw(), 1, &mut reference);
+        host.entry.set(entry);
+        host.mail.exchange(data.cast());
+        host.mail.set_own(thread.main());
+        Ok(native::functions(env.raw(), thread))
+    }
+}

@@ -1,0 +1,93 @@
+//! The few numbers that JavaScript and Rust share: an Int32Array, so that a switch passes no arguments.
+
+use std::cell::Cell;
+
+use greenlets_core::{Id, Next};
+
+use crate::v8::host::{V8Host, next_from};
+
+/// What is where in the array; `js/mail.ts` has the same table.
+#[derive(Clone, Copy)]
+enum Slot {
+    /// In: who is to run; -1 for a new greenlet.
+    TargetIndex = 0,
+    TargetGeneration = 1,
+    /// Out: 0, or why the switch did not happen.
+    Status = 2,
+    /// Out: the id of the greenlet that begins.
+    OwnIndex = 3,
+    OwnGeneration = 4,
+    /// Out: garbage collections seen while greenlets had stacks; wraps.
+    Collections = 5,
+}
+
+/// Length of the array.
+pub(crate) const MAIL_LENGTH: usize = 8;
+
+/// Why a switch did not happen, as JavaScript reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub(crate) enum Status {
+    Ok = 0,
+    NoSlot = 1,
+    Gone = 2,
+    NoMemory = 3,
+    Forbidden = 4,
+}
+
+/// The shared array. It can be exchanged: the self-test has one of its own.
+pub(crate) struct Mail(Cell<*mut i32>);
+
+impl Mail {
+    /// # Safety
+    /// `array` points to [`MAIL_LENGTH`] numbers that stay until another array takes their place.
+    pub(crate) unsafe fn new(array: *mut i32) -> Mail {
+        Mail(Cell::new(array))
+    }
+
+    /// # Safety
+    /// As for `new`.
+    pub(crate) unsafe fn exchange(&self, array: *mut i32) {
+        self.0.set(array);
+    }
+
+    #[inline(always)]
+    fn at(&self, slot: Slot) -> *mut i32 {
+        // SAFETY: every slot is below MAIL_LENGTH.
+        unsafe { self.0.get().add(slot as usize) }
+    }
+
+    /// Who is to run.
+    #[inline(always)]
+    pub(crate) fn target(&self) -> Next<V8Host> {
+        // SAFETY: see `new`.
+        unsafe { next_from(*self.at(Slot::TargetIndex), *self.at(Slot::TargetGeneration)) }
+    }
+
+    /// The id in the target's place.
+    pub(crate) fn target_id(&self) -> Id {
+        // SAFETY: see `new`.
+        unsafe { Id::from_parts(*self.at(Slot::TargetIndex) as u32, *self.at(Slot::TargetGeneration) as u32) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_status(&self, status: Status) {
+        // SAFETY: see `new`.
+        unsafe { *self.at(Slot::Status) = status as i32 };
+    }
+
+    pub(crate) fn count_collection(&self) {
+        let count = self.at(Slot::Collections);
+        // SAFETY: see `new`.
+        unsafe { *count = (*count).wrapping_add(1) };
+    }
+
+    pub(crate) fn set_own(&self, id: Id) {
+        let (index, generation) = id.parts();
+        // SAFETY: see `new`.
+        unsafe {
+            *self.at(Slot::OwnIndex) = index as i32;
+            *self.at(Slot::OwnGeneration) = generation as i32;
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Every raw fact about V8 that is not found out at load time: one table, with where each was learnt and how it is
+//! verified before anything relies on it.
+//!
+//! Sizes and offsets are in 8-byte words unless they say bytes; "in the isolate" means from the `v8::Isolate*`. Sources: V8
+//! 11.2/11.4 (around Node 20's 11.3), 12.4.254, 13.6.233, 14.6.202.
+//!
+//! | fact | learnt from | verified by |
+//! |---|---|---|
+//! | `thread_local_top` | `kIsolateThreadLocalTopOffset`, v8-internal.h, computed per ABI | the rehearsal's archive holds the same words (`rehearsal.rs`) |
+//! | `thread_local_top_words` | size of ThreadLocalTop, thread-local-top.h | as above: all words match at exactly one place |
+//! | `implementer_words` | size of HandleScopeImplementer less its HandleScopeData, api.h | what precedes ThreadLocalTop in the archive |
+//! | `scope_data`, `scope_data_words` | `kHandleScopeDataOffset`, v8-internal.h (12.4+); HandleScopeData, v8-handle-scope.h | making three handles moves that word by 24 bytes, and no other |
+//! | `stack_guard` | `kIsolateStackGuardOffset`, v8-internal.h | word 0 is the isolate, `real_jslimit_` lies below the stack start |
+//! | limits, scopes, flags | StackGuard::ThreadLocal, stack-guard.h | both limits equal where no interrupt is pending |
+//! | `vectors`, `spare` | HandleScopeImplementer's members, api.h | `Context::Enter` raises the size of `entered_contexts_` by one |
+//! | `embedder_data` | `kContinuationPreservedEmbedderDataOffset`, v8-internal.h (12.4+) | setting it by the API changes exactly that word |
+
+/// Which V8 the facts are of. The switch path branches on it to copy with sizes known to the compiler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Abi {
+    /// Node 20.
+    V8_11_3,
+    /// Node 22.
+    V8_12_4,
+    /// Node 24.
+    V8_13_6,
+    /// Node 26.
+    V8_14_6,
+}
+
+/// What is known beforehand about one V8 version; see the module's table.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) abi: Abi,
+    /// What `V8::GetVersion()` begins with.
+    pub(crate) version: &'static str,
+    /// Bytes from the isolate to its ThreadLocalTop.
+    pub(crate) thread_local_top: usize,
+    pub(crate) thread_local_top_words: usize,
+    /// Bytes from the isolate to its HandleScopeData; found by an experiment where the headers do not say.
+    pub(crate) scope_data: Option<usize>,
+    pub(crate) scope_data_words: usize,
+    pub(crate) implementer_words: usize,
+    /// Word of `spare_` in the HandleScopeImplementer.
+    pub(crate) spare: usize,
+    /// First words of the DetachableVectors {data, capacity, size} behind `blocks_` that hold malloc'd memory.
+    pub(crate) vectors: &'static [usize],
+    /// Words of the StackGuard's C++ limits, `real_climit_` and `climit_`, where this V8 has them apart.
+    pub(crate) c_limits: Option<(usize, usize)>,
+    /// Word of `interrupt_scopes_` in the StackGuard.
+    pub(crate) interrupt_scopes: usize,
+    /// Word whose low half is `interrupt_flags_` in the StackGuard.
+    pub(crate) interrupt_flags: usize,
+    /// Bytes from the isolate to its continuation-preserved embedder data.
+    pub(crate) embedder_data: Option<usize>,
+}
+
+/// Bytes from the isolate to its StackGuard (all versions).
+pub(crate) const STACK_GUARD: usize = 8;
+/// Word of `real_jslimit_` in the StackGuard: the limit itself.
+pub(crate) const REAL_JS_LIMIT: usize = 1;
+/// Word of `jslimit_`: the limit, or a very high address while an interrupt is requested (stack-guard.h).
+pub(crate) const JS_LIMIT: usize = 3;
+/// `InterruptFlag::TERMINATE_EXECUTION` (stack-guard.h).
+pub(crate) const TERMINATE_EXECUTION: u32 = 1;
+
+/// First words of `blocks_` and `entered_contexts_` in the HandleScopeImplementer, and where their sizes are.
+pub(crate) const BLOCKS: usize = 1;
+pub(crate) const BLOCKS_CAPACITY: usize = 2;
+pub(crate) const BLOCKS_SIZE: usize = 3;
+pub(crate) const ENTERED_CONTEXTS_SIZE: usize = 6;
+/// `kHandleBlockSize` (handles.h): handles of one block. With malloc's header a block is just below 8 KiB.
+pub(crate) const HANDLE_BLOCK_WORDS: usize = 1022;
+/// Words behind Relocatable's in an archive that a GC may read: `Debug::Iterate` visits four, behind StackGuard's.
+pub(crate) const ARCHIVE_TAIL_WORDS: usize = 20;
+
+/// Largest sizes over all versions.
+pub(crate) const MAX_TOP_WORDS: usize = 30;
+pub(crate) const MAX_ARCHIVE_WORDS: usize = 15 + 4 + MAX_TOP_WORDS + 1 + ARCHIVE_TAIL_WORDS;
+
+static TABLE: [Facts; 4] = [
+    Facts {
+        abi: Abi::V8_11_3,
+        version: "11.3.",
+        thread_local_top: 264,
+        thread_local_top_words: 25,
+        scope_data: None,
+        scope_data_words: 4,
+        implementer_words: 15,
+        spare: 13,
+        vectors: &[4, 7, 10],
+        c_limits: Some((2, 4)),
+        interrupt_scopes: 5,
+        interrupt_flags: 6,
+        embedder_data: None,
+    },
+    Facts {
+        abi: Abi::V8_12_4,
+        version: "12.4.",
+        thread_local_top: 272,
+        thread_local_top_words: 30,
+        scope_data: Some(512),
+        scope_data_words: 3,
+        implementer_words: 12,
+        spare: 10,
+        vectors: &[4, 7],
+        c_limits: Some((2, 4)),
+        interrupt_scopes: 6,
+        interrupt_flags: 7,
+        embedder_data: Some(576),
+    },
+    Facts {
+        abi: Abi::V8_13_6,
+        version: "13.6.",
+        thread_local_top: 320,
+        thread_local_top_words: 30,
+        scope_data: Some(560),
+        scope_data_words: 3,
+        implementer_words: 13,
+        spare: 10,
+        vectors: &[4, 7],
+        c_limits: None,
+        interrupt_scopes: 6,
+        interrupt_flags: 7,
+        embedder_data: Some(632),
+    },
+    Facts {
+        abi: Abi::V8_14_6,
+        version: "14.6.",
+        thread_local_top: 328,
+        thread_local_top_words: 29,
+        scope_data: Some(560),
+        scope_data_words: 3,
+        implementer_words: 13,
+        spare: 10,
+        vectors: &[4, 7],
+        c_limits: None,
+        interrupt_scopes: 6,
+        interrupt_flags: 7,
+        embedder_data: Some(680),
+    },
+];
+
+/// The facts of the V8 that calls itself `version`, as in "13.6.233.17-node.53".
+pub(crate) fn of(version: &str) -> Option<&'static Facts> {
+    TABLE.iter().find(|facts| version.starts_with(facts.version))
+}

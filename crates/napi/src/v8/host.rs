@@ -1,0 +1,278 @@
+//! V8 as the core's host: the states, the lists around them, and a greenlet's first and last moments.
+
+use std::cell::{Cell, UnsafeCell};
+use std::pin::Pin;
+use std::ptr::{NonNull, null_mut};
+
+use greenlets_core::{GUARD_SIZE, Host, Id, Next, StackBounds, Thread};
+use napi::sys;
+
+use super::facts::{BLOCKS, BLOCKS_CAPACITY, BLOCKS_SIZE, MAX_ARCHIVE_WORDS, TERMINATE_EXECUTION};
+use super::gc::Roots;
+use super::layout::Layout;
+use super::state::{VmState, park, unpark, write_fresh};
+use super::symbols::Symbols;
+use super::{call, capture, gc, list};
+use crate::mail::Mail;
+
+/// Bytes of a slot that JavaScript may not use: native code called at JavaScript's limit (the parser, ICU, OpenSSL, the
+/// collector) runs there.
+const RED_ZONE: usize = 96 * 1024;
+
+/// One environment's V8, its greenlets' common things, and how their JavaScript is entered.
+pub(crate) struct V8Host {
+    pub(crate) symbols: Symbols,
+    pub(crate) layout: Layout,
+    pub(crate) env: sys::napi_env,
+    pub(crate) mail: Mail,
+    /// The function each greenlet begins with.
+    pub(crate) entry: Cell<sys::napi_ref>,
+    /// A function of the realm whose `Error` captures stacks; null until it is set.
+    pub(crate) capture_realm: Cell<sys::napi_ref>,
+    /// The state of the stack that runs.
+    pub(crate) running: Cell<NonNull<VmState>>,
+    /// Data and capacity of the handle block list that all running greenlets of the thread use in turn.
+    pub(crate) block_list: Cell<(u64, u64)>,
+    /// V8 is ending JavaScript on this thread: a greenlet was unwound for it, and main must be too.
+    pub(crate) terminating: Cell<bool>,
+    blank: Box<UnsafeCell<[u64; MAX_ARCHIVE_WORDS]>>,
+    roots: UnsafeCell<Pin<Box<Roots>>>,
+    main: Cell<Option<NonNull<VmState>>>,
+    stacks: Cell<usize>,
+    hooked: Cell<bool>,
+}
+
+/// Capacity V8 gives a new DetachableVector (detachable-vector.h, `kMinimumCapacity`).
+const BLOCK_LIST_CAPACITY: usize = 8;
+
+impl V8Host {
+    pub(crate) fn new(symbols: Symbols, layout: Layout, env: sys::napi_env, mail: Mail) -> Self {
+        let mut blank = [0; MAX_ARCHIVE_WORDS];
+        let (facts, top) = (layout.facts, layout.facts.thread_local_top_words);
+        blank[0] = layout.isolate as u64;
+        blank[facts.implementer_words + facts.scope_data_words..][..top].copy_from_slice(&layout.blank_top[..top]);
+        let host = V8Host {
+            roots: UnsafeCell::new(Roots::new(&layout)),
+            symbols,
+            layout,
+            env,
+            mail,
+            entry: Cell::new(null_mut()),
+            capture_realm: Cell::new(null_mut()),
+            running: Cell::new(NonNull::dangling()),
+            block_list: Cell::new((0, 0)),
+            terminating: Cell::new(false),
+            blank: Box::new(UnsafeCell::new(blank)),
+            main: Cell::new(None),
+            stacks: Cell::new(0),
+            hooked: Cell::new(false),
+        };
+        host.new_block_list();
+        host
+    }
+
+    /// Whether any greenlet has a stack; only then is anything of ours in V8's list.
+    pub(crate) fn has_stacks(&self) -> bool {
+        self.stacks.get() != 0
+    }
+
+    /// The image of every running stack: nothing to visit.
+    pub(crate) fn blank_image(&self) -> *mut u64 {
+        self.blank.get().cast()
+    }
+
+    pub(crate) fn roots(&self) -> Pin<&mut Roots> {
+        // SAFETY: callers use it for one access and call nothing meanwhile that could come here again.
+        unsafe { (*self.roots.get()).as_mut() }
+    }
+
+    /// Whether V8 has been asked to end JavaScript on this thread.
+    pub(crate) fn termination_requested(&self) -> bool {
+        // SAFETY: a word of the StackGuard; another thread may set it, hence volatile.
+        let flags = unsafe { self.layout.stack_guard.add(self.layout.facts.interrupt_flags).cast::<u32>().read_volatile() };
+        flags & TERMINATE_EXECUTION != 0
+    }
+
+    /// A list of handle blocks for the running greenlet. From malloc: V8 frees it when it outgrows it.
+    #[cold]
+    pub(crate) fn new_block_list(&self) {
+        // SAFETY: plain allocation, checked below.
+        let list = unsafe { libc::malloc(BLOCK_LIST_CAPACITY * size_of::<usize>()) };
+        assert!(!list.is_null(), "out of memory");
+        self.block_list.set((list as u64, BLOCK_LIST_CAPACITY as u64));
+    }
+
+    #[cold]
+    pub(crate) fn drop_block_list(&self) {
+        // SAFETY: from malloc, by us or by V8's operator new; nothing refers to it while no greenlet with one block runs.
+        unsafe { libc::free(self.block_list.get().0 as *mut _) };
+    }
+
+    /// A stack came: the first one brings main's node, the root table and the GC hooks with it.
+    fn came(&self) {
+        let stacks = self.stacks.get();
+        self.stacks.set(stacks + 1);
+        if stacks == 0 {
+            // SAFETY: main's state and the roots are live and in no list; `self` is boxed inside the Thread.
+            unsafe {
+                list::link(self.layout.in_use, self.main_node());
+                list::link(self.layout.in_use, self.roots().node());
+                if !self.hooked.replace(true) {
+                    gc::hook(self);
+                }
+            }
+        }
+    }
+
+    /// A stack went. With the last one V8's list is as if we had never been here.
+    fn went(&self) {
+        let stacks = self.stacks.get() - 1;
+        self.stacks.set(stacks);
+        if stacks == 0 {
+            // SAFETY: `came` linked both.
+            unsafe {
+                list::unlink(self.main_node());
+                list::unlink(self.roots().node());
+            }
+        }
+    }
+
+    fn main_node(&self) -> NonNull<list::Node> {
+        let main = self.main.get().expect("main is enlisted first");
+        // SAFETY: main's state lives as long as the Thread.
+        unsafe { NonNull::new_unchecked(&raw mut (*main.as_ptr()).node) }
+    }
+
+    /// Gives back what V8 allocated for a stack's handles: further blocks, and the vectors of contexts.
+    ///
+    /// # Safety
+    /// `implementer` is the HandleScopeImplementer (or its image) of a stack that will never run again.
+    unsafe fn free_vectors(&self, implementer: *mut u64) {
+        // SAFETY: the vectors are V8's, from operator new, which is malloc in Node; the first block is ours and stays.
+        unsafe {
+            let blocks = *implementer.add(BLOCKS) as *const u64;
+            for i in 1..*implementer.add(BLOCKS_SIZE) as usize {
+                libc::free(*blocks.add(i) as *mut _);
+            }
+            for &vector in self.layout.facts.vectors {
+                libc::free(*implementer.add(vector) as *mut _);
+                implementer.add(vector).write_bytes(0, 3);
+            }
+        }
+    }
+}
+
+impl Drop for V8Host {
+    fn drop(&mut self) {
+        debug_assert!(!self.has_stacks());
+        if self.hooked.get() {
+            // SAFETY: hooked once, by `came`.
+            unsafe { gc::unhook(self) };
+        }
+        self.drop_block_list();
+    }
+}
+
+// SAFETY: `run` catches every JavaScript exception (`call.rs`) and contains no panics; between park and unpark only the
+// core runs, which calls neither V8 nor Node.
+unsafe impl Host for V8Host {
+    /// The first handle block, with V8's own margin.
+    const ABOVE_BASE: usize = 8192;
+    type VmState = VmState;
+    type Body = ();
+    type Capture = Option<capture::Captured>;
+
+    fn main_state(&self) -> VmState {
+        let mut vm = VmState::new(&self.layout, self.layout.main, true);
+        vm.embedder_data = self.roots().of_main();
+        vm.node.data = self.blank_image();
+        vm
+    }
+
+    fn fresh_state(&self, slot: StackBounds) -> VmState {
+        // V8 believes every stack to be as large as main (`Isolate::stack_size_`, 13.6): not more than that.
+        let limit = (slot.limit + RED_ZONE).max(slot.base.saturating_sub(self.layout.main.size()));
+        debug_assert!(limit > slot.limit - GUARD_SIZE);
+        let mut vm = VmState::new(&self.layout, StackBounds { base: slot.base, limit }, false);
+        // SAFETY: the slot is the new greenlet's, with ABOVE_BASE bytes above its base.
+        unsafe { write_fresh(self, &mut vm) };
+        vm
+    }
+
+    unsafe fn enlist(&self, vm: NonNull<VmState>) {
+        // SAFETY: `vm` is at its final address and live (the trait's contract).
+        unsafe {
+            let state = &mut *vm.as_ptr();
+            if state.is_main {
+                self.main.set(Some(vm));
+                self.running.set(vm);
+                return;
+            }
+            state.image[BLOCKS] = &raw mut state.first_block as u64;
+            state.node.data = state.image.as_mut_ptr();
+            list::link(self.layout.in_use, NonNull::from(&mut state.node));
+        }
+        self.came();
+    }
+
+    #[inline(always)]
+    unsafe fn park(&self, vm: NonNull<VmState>) {
+        // SAFETY: passed on.
+        unsafe { park(self, vm) }
+    }
+
+    #[inline(always)]
+    unsafe fn unpark(&self, vm: NonNull<VmState>) {
+        // SAFETY: passed on.
+        unsafe { unpark(self, vm) }
+    }
+
+    unsafe fn retire(&self, vm: NonNull<VmState>) {
+        // SAFETY: `vm` is live (the trait's contract), and so is the isolate's state, which is the greenlet's own.
+        unsafe {
+            let state = &mut *vm.as_ptr();
+            if state.is_main {
+                return;
+            }
+            let implementer = self.layout.handle_scope_implementer;
+            self.free_vectors(implementer);
+            self.block_list.set((*implementer.add(BLOCKS), *implementer.add(BLOCKS_CAPACITY)));
+            list::unlink(NonNull::from(&mut state.node));
+        }
+        self.went();
+    }
+
+    unsafe fn abandon(&self, vm: NonNull<VmState>) {
+        // SAFETY: `vm` is parked (the trait's contract): its image holds its handles.
+        unsafe {
+            let state = &mut *vm.as_ptr();
+            self.free_vectors(state.image.as_mut_ptr());
+            if state.owns_list {
+                libc::free(state.image[BLOCKS] as *mut _);
+            }
+            list::unlink(NonNull::from(&mut state.node));
+        }
+        self.went();
+    }
+
+    unsafe fn capture(&self, vm: NonNull<VmState>) -> Self::Capture {
+        // SAFETY: passed on.
+        unsafe { capture::capture(self, vm) }
+    }
+
+    fn run(thread: &Thread<Self>, _body: ()) -> Next<Self> {
+        let host = thread.host();
+        host.mail.set_own(thread.current());
+        // SAFETY: this is the base of the new stack, whose state is live.
+        if unsafe { call::call_entry(host) } == call::Outcome::Terminated {
+            host.terminating.set(true);
+            return Next::Resume(thread.main());
+        }
+        host.mail.target()
+    }
+}
+
+/// An id as the mail spells it: who is to run.
+pub(crate) fn next_from(index: i32, generation: i32) -> Next<V8Host> {
+    if index < 0 { Next::Start(()) } else { Next::Resume(Id::from_parts(index as u32, generation as u32)) }
+}

@@ -1,0 +1,306 @@
+//! Learning where one isolate keeps what, and verifying it.
+//!
+//! The order matters: each step only relies on what an earlier one has verified. Nothing is written into V8 before it is
+//! known that this is the V8 of the facts; every failure is a sentence, and leaves V8 as it was.
+
+use std::ffi::CStr;
+use std::ptr::null_mut;
+
+use greenlets_core::StackBounds;
+use napi::sys;
+
+use super::facts::{ENTERED_CONTEXTS_SIZE, Facts, JS_LIMIT, MAX_TOP_WORDS, REAL_JS_LIMIT, STACK_GUARD};
+use super::layout::Layout;
+use super::peek::{Peek, is_plausible};
+use super::rehearsal::{self, Seen};
+use super::symbols::{Symbols, set_embedder_data};
+use super::tls::{self, ThreadWords};
+use super::{Isolate, Unsupported, ensure, facts};
+
+impl Layout {
+    /// How much of the isolate is looked at, in words; all learnt members lie well inside.
+    const SCAN_WORDS: usize = 20_480;
+    pub(super) const SCAN_STEP: usize = 512;
+}
+
+/// The V8 version string of this process.
+pub(crate) fn version(symbols: &Symbols) -> String {
+    // SAFETY: returns a static C string.
+    unsafe { CStr::from_ptr((symbols.version)()) }.to_string_lossy().into_owned()
+}
+
+/// Learns the layout of the running isolate.
+///
+/// # Safety
+/// Runs inside a native callback of `env` that was called from C++ (so that V8's chain of Relocatables is not empty), on
+/// the thread's own stack.
+pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layout, Unsupported> {
+    let version = version(symbols);
+    let facts = facts::of(&version)
+        .ok_or_else(|| Unsupported(format!("V8 {version} is not one this version of greenlets knows")))?;
+    // SAFETY: no arguments.
+    let isolate = unsafe { (symbols.current_isolate)() };
+    ensure!(!isolate.is_null(), "no isolate is entered on this thread");
+    // SAFETY: a live isolate.
+    ensure!(unsafe { (symbols.is_locked)(isolate) }, "Node does not hold the isolate's lock");
+    let peek = Peek::new().map_err(|error| {
+        Unsupported(format!("this sandbox forbids a process to read its own memory carefully: {error}"))
+    })?;
+    let thread = tls::learn(symbols, isolate)?;
+    let guard = (isolate as usize + STACK_GUARD) as *mut u64;
+    let main = own_stack(facts, isolate, thread, &peek)?;
+
+    let words = peek.prefix(isolate as usize, Layout::SCAN_WORDS, Layout::SCAN_STEP);
+    ensure!(words.len() >= 2048, "the isolate cannot be read");
+    let mut pointers: Vec<usize> = words.iter().filter(|&&w| is_plausible(w)).map(|&w| w as usize).collect();
+    pointers.sort_unstable();
+    pointers.dedup();
+
+    // SAFETY: passed on from the caller.
+    let scope_data = unsafe { handle_scope_data(facts, isolate, env, &peek)? };
+    // SAFETY: as above.
+    let heap_stack_starts = unsafe { heap_stack_starts(symbols, isolate, thread, &peek, &pointers)? };
+    // SAFETY: as above; a native callback has a HandleScope.
+    let seen = unsafe { rehearsal::play(symbols, facts, isolate, thread, &peek, &pointers, words.len())? };
+    // SAFETY: no arguments; reading the thread's own word.
+    ensure!(unsafe { (symbols.is_locked)(isolate) }, "the isolate's lock did not come back");
+
+    let top = isolate as usize + facts.thread_local_top;
+    let live_top = peek.words(top, facts.thread_local_top_words).unwrap_or_default();
+    let before_top = facts.implementer_words + facts.scope_data_words;
+    ensure!(
+        matches_at_one_place(&seen.archive, &live_top) == Some(before_top),
+        "ThreadLocalTop is not where it should be in V8's archive"
+    );
+    let relocatable_top = relocatable_top(facts, isolate, &words, &seen)?;
+    // SAFETY: passed on from the caller.
+    let implementer = unsafe { handle_scope_implementer(symbols, facts, isolate, &peek, &pointers, &seen)? };
+    // SAFETY: a native callback has an entered context and a HandleScope; the handle is read at once.
+    let context = unsafe { *(symbols.current_context)(isolate) } as u64;
+    let context_word = (0..live_top.len()).find(|&i| live_top[i] == context && seen.blank_top[i] == 0);
+    let Some(context_word) = context_word else {
+        return Err(Unsupported("ThreadLocalTop does not hold the current context".into()));
+    };
+    let embedder_data = match facts.embedder_data {
+        None => None,
+        // SAFETY: passed on from the caller.
+        Some(offset) => Some(unsafe { embedder_data(isolate, offset, env, &peek)? }),
+    };
+    let mut blank_top = [0; MAX_TOP_WORDS];
+    blank_top[..seen.blank_top.len()].copy_from_slice(&seen.blank_top);
+    Ok(Layout {
+        facts,
+        isolate,
+        thread,
+        heap_stack_starts,
+        handle_scope_data: scope_data,
+        handle_scope_implementer: implementer,
+        thread_local_top: top as *mut u64,
+        relocatable_top,
+        stack_guard: guard,
+        embedder_data,
+        in_use: seen.anchor,
+        thread_manager: seen.thread_manager,
+        // SAFETY: this thread's own live TLS word.
+        thread_id: unsafe { *thread.thread_id },
+        main,
+        blank_top,
+        context_word,
+    })
+}
+
+/// The stack this runs on, as V8 sees it; verifies the StackGuard's words.
+fn own_stack(facts: &Facts, isolate: Isolate, thread: ThreadWords, peek: &Peek) -> Result<StackBounds, Unsupported> {
+    let guard = peek.words(isolate as usize + STACK_GUARD, facts.interrupt_flags + 1).unwrap_or_default();
+    ensure!(guard.first() == Some(&(isolate as u64)), "the StackGuard is not where it should be");
+    // SAFETY: this thread's own live TLS word.
+    let base = unsafe { *thread.stack_start };
+    let limit = guard[REAL_JS_LIMIT] as usize;
+    let here = (&raw const guard) as usize;
+    ensure!(limit < base && base - limit < 1 << 32, "V8's stack limit {limit:#x} is not below its start {base:#x}");
+    ensure!((limit..base).contains(&here), "V8 runs on a stack that is not the thread's own");
+    let quiet = guard[facts.interrupt_flags] as u32 == 0;
+    ensure!(!quiet || guard[JS_LIMIT] == limit as u64, "the StackGuard's limits have another shape");
+    if let Some((real, _)) = facts.c_limits {
+        ensure!(guard[real] == limit as u64, "the StackGuard's C++ limits have another shape");
+    }
+    Ok(StackBounds { base, limit })
+}
+
+/// Finds the word that three new handles move by 24 bytes.
+unsafe fn handle_scope_data(
+    facts: &Facts,
+    isolate: Isolate,
+    env: sys::napi_env,
+    peek: &Peek,
+) -> Result<*mut u64, Unsupported> {
+    let isolate = isolate as usize;
+    let read = || peek.prefix(isolate, Layout::SCAN_WORDS, Layout::SCAN_STEP);
+    let mut scope = null_mut();
+    // SAFETY: `env` is live on this thread.
+    unsafe { sys::napi_open_handle_scope(env, &mut scope) };
+    let before = read();
+    for number in 0..3 {
+        let mut handle = null_mut();
+        // SAFETY: as above.
+        unsafe { sys::napi_create_int32(env, number, &mut handle) };
+    }
+    let after = read();
+    // SAFETY: the scope opened above.
+    unsafe { sys::napi_close_handle_scope(env, scope) };
+    let moved: Vec<usize> = (0..before.len().min(after.len()).saturating_sub(1))
+        .filter(|&i| {
+            let (next, limit) = (before[i], before[i + 1]);
+            after[i] == next.wrapping_add(24) && after[i + 1] == limit && limit > next && limit - next <= 8176
+        })
+        .collect();
+    let &[index] = moved.as_slice() else {
+        return Err(Unsupported(format!("{} words behave like V8's next handle", moved.len())));
+    };
+    ensure!(
+        facts.scope_data.is_none_or(|offset| offset == index * 8),
+        "V8's next handle is at {} in the isolate, not where its headers say",
+        index * 8
+    );
+    Ok((isolate + index * 8) as *mut u64)
+}
+
+/// Finds the words of the heap that follow the thread's stack start: `Isolate::Enter` refreshes them.
+unsafe fn heap_stack_starts(
+    symbols: &Symbols,
+    isolate: Isolate,
+    thread: ThreadWords,
+    peek: &Peek,
+    pointers: &[usize],
+) -> Result<[*mut usize; 2], Unsupported> {
+    // SAFETY: this thread's own live TLS word.
+    let start = unsafe { *thread.stack_start };
+    let follows = |at: usize, value: usize| peek.word(at) == Some(value as u64);
+    let mut candidates: Vec<usize> = Vec::new();
+    let mut look = |from: usize, words: &[u64]| {
+        candidates.extend((0..words.len()).filter(|&i| words[i] == start as u64).map(|i| from + i * 8));
+    };
+    look(isolate as usize, &peek.prefix(isolate as usize, Layout::SCAN_WORDS, Layout::SCAN_STEP));
+    for &at in pointers {
+        if let Some(words) = [512, 256, 128, 64].into_iter().find_map(|n| peek.words(at, n)) {
+            look(at, &words);
+        }
+    }
+    candidates.sort_unstable();
+    candidates.dedup();
+    candidates.retain(|&at| at != thread.stack_start as usize);
+    for pretended in [start + 4096, start + 8192] {
+        // SAFETY: the word is put back before V8 can look at the stack: entering an isolate that is entered already only
+        // counts, and copies this word to the heap (isolate.cc, Isolate::Enter).
+        unsafe {
+            thread.stack_start.write_volatile(pretended);
+            (symbols.enter)(isolate);
+            (symbols.exit)(isolate);
+        }
+        candidates.retain(|&at| follows(at, pretended));
+    }
+    // SAFETY: as above.
+    unsafe {
+        thread.stack_start.write_volatile(start);
+        (symbols.enter)(isolate);
+        (symbols.exit)(isolate);
+    }
+    if std::env::var_os("GDBG").is_some() { for &c in &candidates { for (i,w) in peek.prefix(isolate as usize, 20480, 512).iter().enumerate() { let w = *w as usize; if w <= c && c - w < 4096 { eprintln!("heap word via isolate[{i}] +{}", c - w); } } if c.wrapping_sub(isolate as usize) < 163840 { eprintln!("heap word in isolate {}", c - isolate as usize); } } }
+    ensure!(candidates.iter().all(|&at| follows(at, start)), "the heap's stack start does not follow the thread's");
+    match *candidates.as_slice() {
+        [one] => Ok([one as *mut usize; 2]),
+        [one, two] => Ok([one as *mut usize, two as *mut usize]),
+        _ => Err(Unsupported(format!("{} words behave like the heap's stack start", candidates.len()))),
+    }
+}
+
+/// The only index at which `needle` stands in `haystack`, all words equal.
+fn matches_at_one_place(haystack: &[u64], needle: &[u64]) -> Option<usize> {
+    let mut places = haystack.windows(needle.len().max(1)).enumerate().filter(|(_, window)| *window == needle);
+    let first = places.next()?.0;
+    places.next().is_none().then_some(first)
+}
+
+/// Finds the isolate's word for the top of the Relocatable chain: archived, zeroed, restored.
+fn relocatable_top(facts: &Facts, isolate: Isolate, before: &[u64], seen: &Seen) -> Result<*mut u64, Unsupported> {
+    let archived = *seen.archive.last().unwrap_or(&0);
+    ensure!(archived != 0, "no Relocatable was alive in the rehearsal");
+    let top = facts.thread_local_top / 8;
+    let top = top..top + facts.thread_local_top_words;
+    let places: Vec<usize> = (0..before.len().min(seen.isolate.len()))
+        .filter(|i| before[*i] == archived && seen.isolate[*i] == 0 && !top.contains(i))
+        .collect();
+    let &[index] = places.as_slice() else {
+        return Err(Unsupported(format!("{} words behave like V8's chain of Relocatables", places.len())));
+    };
+    Ok((isolate as usize + index * 8) as *mut u64)
+}
+
+/// Finds the live HandleScopeImplementer: it has the archived words, and entering a context pushes to it.
+unsafe fn handle_scope_implementer(
+    symbols: &Symbols,
+    facts: &Facts,
+    isolate: Isolate,
+    peek: &Peek,
+    pointers: &[usize],
+    seen: &Seen,
+) -> Result<*mut u64, Unsupported> {
+    let image = &seen.archive[..facts.implementer_words];
+    ensure!(image[0] == isolate as u64, "V8's archive does not begin with a HandleScopeImplementer");
+    let same = |at: usize| peek.words(at, facts.implementer_words).is_some_and(|words| words == image);
+    let candidates: Vec<usize> = pointers.iter().copied().filter(|&at| same(at)).collect();
+    let entered = |at: usize| peek.word(at + ENTERED_CONTEXTS_SIZE * 8).unwrap_or(0);
+    let before: Vec<u64> = candidates.iter().map(|&at| entered(at)).collect();
+    // SAFETY: a native callback has a HandleScope and an entered context; entering it once more and leaving it is neutral.
+    let during: Vec<u64> = unsafe {
+        let context = (symbols.current_context)(isolate);
+        (symbols.context_enter)(context);
+        let during = candidates.iter().map(|&at| entered(at)).collect();
+        (symbols.context_exit)(context);
+        during
+    };
+    // Stale copies in freed memory look the same, but do not move.
+    let live: Vec<usize> = (0..candidates.len()).filter(|&i| during[i] == before[i] + 1).map(|i| candidates[i]).collect();
+    let &[implementer] = live.as_slice() else {
+        return Err(Unsupported(format!("{} objects behave like V8's HandleScopeImplementer", live.len())));
+    };
+    Ok(implementer as *mut u64)
+}
+
+/// Verifies where the continuation-preserved embedder data is: setting it must change exactly that word of the isolate.
+unsafe fn embedder_data(
+    isolate: Isolate,
+    offset: usize,
+    env: sys::napi_env,
+    peek: &Peek,
+) -> Result<*mut u64, Unsupported> {
+    let set = set_embedder_data()?;
+    let word = (isolate as usize + offset) as *mut u64;
+    let near = || peek.words(isolate as usize, 1024).unwrap_or_default();
+    let (mut scope, mut object) = (null_mut(), null_mut());
+    // SAFETY: `env` is live on this thread.
+    unsafe {
+        sys::napi_open_handle_scope(env, &mut scope);
+        sys::napi_create_object(env, &mut object);
+    }
+    let before = near();
+    // SAFETY: the word is inside the isolate (offset from its public header); what was there is put back right after,
+    // with no allocation and so no GC in between.
+    let after = unsafe {
+        let own = word.read_volatile();
+        set(isolate, object.cast());
+        let after = near();
+        word.write_volatile(own);
+        after
+    };
+    // SAFETY: reading a handle made above.
+    let tagged = unsafe { *object.cast::<u64>() };
+    // SAFETY: the scope opened above.
+    unsafe { sys::napi_close_handle_scope(env, scope) };
+    let changed: Vec<usize> = (0..before.len().min(after.len())).filter(|&i| before[i] != after[i]).collect();
+    ensure!(
+        changed == [offset / 8] && after[offset / 8] == tagged,
+        "V8's continuation-preserved embedder data is not where its headers say"
+    );
+    Ok(word)
+}

@@ -1,0 +1,59 @@
+//! Everything that knows V8.
+//!
+//! V8 keeps the state of *the* stack in the isolate; it also knows how to keep several stacks in one isolate, for
+//! `v8::Locker`: the state of a thread that does not hold the lock is archived in a `ThreadState` node, and the GC, the
+//! deoptimizer and the debugger visit all nodes of `ThreadManager`'s in-use list. A suspended greenlet is such a node:
+//!
+//! ```text
+//!   Isolate                                       ThreadManager::in_use_anchor_
+//!   ├ HandleScopeData ─────┐                            │
+//!   ├ ThreadLocalTop ──────┤  park ───►  image ◄── node ┤  greenlet A (suspended)
+//!   ├ HandleScopeImplementer                            │
+//!   ├ Relocatable top ─────┤  ◄── unpark image ◄── node ┤  greenlet B (suspended)
+//!   └ StackGuard: limits   ┘                            │
+//!                                        blank ◄── node ┘  greenlet C (running: its state is in the isolate)
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `facts` | the table of what is known beforehand, for each V8 |
+//! | `symbols`, `peek`, `tls` | public functions by name; careful reads; V8's thread-local words |
+//! | `rehearsal`, `learn`, `layout` | one round of the official mechanism, watched; what was learnt from it |
+//! | `state`, `list`, `blocks` | park and unpark; the in-use list; handle blocks and their lists |
+//! | `gc` | the root table and what must happen around a GC |
+//! | `call`, `capture` | running JavaScript at a stack's base; reading a suspended stack |
+//! | `host` | all of it as the core's `Host` |
+//! | `self_test` | the proof, before the first use |
+
+pub(crate) mod call;
+pub(crate) mod capture;
+pub(crate) mod facts;
+pub(crate) mod gc;
+pub(crate) mod host;
+pub(crate) mod layout;
+pub(crate) mod learn;
+pub(crate) mod list;
+pub(crate) mod peek;
+pub(crate) mod rehearsal;
+pub(crate) mod self_test;
+pub(crate) mod state;
+pub(crate) mod symbols;
+pub(crate) mod tls;
+
+/// A `v8::Isolate*`.
+pub(crate) type Isolate = *mut std::ffi::c_void;
+
+/// Why this runtime cannot have greenlets: one sentence, for `runtimeInfo().reason`.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unsupported(pub(crate) String);
+
+/// Makes an [`Unsupported`] where a condition does not hold.
+macro_rules! ensure {
+    ($condition:expr, $($reason:tt)*) => {
+        if !$condition {
+            return Err($crate::v8::Unsupported(format!($($reason)*)));
+        }
+    };
+}
+pub(crate) use ensure;

@@ -1,0 +1,150 @@
+//! One round of V8's own stack switching, watched.
+//!
+//! ```text
+//!   Unlocker          this thread gives the isolate up (its state will be archived)
+//!   thread id := X    as if another thread
+//!   Locker            "that thread" takes it: V8 archives our state and makes a blank one
+//!      ... observe ...
+//!   ~Locker           its blank state is freed
+//!   thread id := own
+//!   ~Unlocker         V8 restores our state
+//! ```
+//!
+//! In between, the archive of a running stack, the list it hangs in and the state of a stack on which nothing ran can be
+//! read. Everything used is public API; only the thread id is ours.
+
+use std::ffi::c_void;
+
+use super::facts::{Facts, STACK_GUARD, TERMINATE_EXECUTION};
+use super::layout::Layout;
+use super::list::Node;
+use super::peek::Peek;
+use super::symbols::Symbols;
+use super::tls::ThreadWords;
+use super::{Isolate, Unsupported, ensure};
+
+/// A thread id nobody has: V8 counts them up from 1.
+const STAND_IN: i32 = 0x1234_5601;
+
+/// Upper bound of a ThreadManager's size.
+const MANAGER_WORDS: usize = 16;
+
+/// What was seen while the running stack was archived.
+pub(crate) struct Seen {
+    pub(crate) anchor: *mut Node,
+    pub(crate) thread_manager: *mut u64,
+    /// The archive of the running stack, as many words as the facts call for.
+    pub(crate) archive: Vec<u64>,
+    /// ThreadLocalTop of the stand-in thread.
+    pub(crate) blank_top: Vec<u64>,
+    /// The isolate's words meanwhile.
+    pub(crate) isolate: Vec<u64>,
+}
+
+/// Plays it once.
+///
+/// # Safety
+/// Runs on the thread that holds the isolate, with a HandleScope open, and `thread` are its words.
+pub(crate) unsafe fn play(
+    symbols: &Symbols,
+    facts: &Facts,
+    isolate: Isolate,
+    thread: ThreadWords,
+    peek: &Peek,
+    pointers: &[usize],
+    isolate_words: usize,
+) -> Result<Seen, Unsupported> {
+    // SAFETY: this thread's own live TLS word.
+    let own = unsafe { *thread.thread_id };
+    let (mut unlocker, mut locker) = (0usize, [0usize; 2]);
+    // SAFETY: the two are given room for their objects and called in the order in which C++ scopes would; the thread id is
+    // changed only while V8 believes that no thread holds the isolate. Nothing that can unwind runs in between: `observe`
+    // only reads, and returns its failures.
+    let (seen, flags) = unsafe {
+        (symbols.unlocker_initialize)(&mut unlocker, isolate);
+        thread.thread_id.write_volatile(STAND_IN);
+        (symbols.locker_initialize)(&mut locker, isolate);
+        let seen = observe(facts, isolate, own, peek, pointers, isolate_words);
+        let guard = (isolate as usize + STACK_GUARD) as *const u64;
+        let flags = guard.add(facts.interrupt_flags).read_volatile() as u32;
+        (symbols.locker_drop)(&mut locker);
+        (symbols.discard_thread)(isolate);
+        thread.thread_id.write_volatile(own);
+        (symbols.unlocker_drop)(&mut unlocker);
+        (seen, flags)
+    };
+    // What another thread requested meanwhile went to the stand-in's StackGuard: request it again for the real one.
+    if flags & TERMINATE_EXECUTION != 0 {
+        // SAFETY: any thread may call this at any time.
+        unsafe { (symbols.terminate)(isolate) };
+    }
+    if flags & !TERMINATE_EXECUTION != 0 {
+        // SAFETY: as above. The interrupt makes V8 run all queued interrupt callbacks, the lost ones included.
+        unsafe { (symbols.request_interrupt)(isolate, nothing, std::ptr::null_mut()) };
+    }
+    seen
+}
+
+unsafe extern "C" fn nothing(_isolate: Isolate, _data: *mut c_void) {}
+
+fn observe(
+    facts: &Facts,
+    isolate: Isolate,
+    own: i32,
+    peek: &Peek,
+    pointers: &[usize],
+    isolate_words: usize,
+) -> Result<Seen, Unsupported> {
+    // ThreadManager (v8threads.h): mutex_ (of various sizes), mutex_owner_ and lazily_archived_thread_ (two ints: the
+    // stand-in, invalid), lazily_archived_thread_state_ (null), free_anchor_, in_use_anchor_, isolate_.
+    let owner = 0xffff_ffff_u64 << 32 | STAND_IN as u64;
+    let mut managers: Vec<(usize, u64)> = Vec::new();
+    for &at in pointers {
+        let Some(words) = peek.words(at, MANAGER_WORDS) else { continue };
+        for (i, tail) in words.windows(5).enumerate() {
+            if tail[0] == owner && tail[1] == 0 && tail[4] == isolate as u64 {
+                managers.push((at + i * 8, tail[3]));
+            }
+        }
+    }
+    managers.sort_unstable();
+    managers.dedup();
+    let &[(tail, anchor)] = managers.as_slice() else {
+        return Err(Unsupported(format!("{} objects look like V8's ThreadManager", managers.len())));
+    };
+    let anchor = anchor as usize;
+    let in_anchor = peek.words(anchor, 5).unwrap_or_default();
+    let thread_manager = in_anchor.get(4).map_or(0, |&word| word as usize);
+    ensure!(
+        pointers.contains(&thread_manager) && (thread_manager..thread_manager + MANAGER_WORDS * 8).contains(&tail),
+        "V8's list of archived threads has another shape"
+    );
+    let node = peek.words(in_anchor[2] as usize, 5).unwrap_or_default();
+    ensure!(
+        node.len() == 5
+            && node[0] as i32 == own
+            && node[2] == anchor as u64
+            && node[3] == anchor as u64
+            && node[4] == thread_manager as u64,
+        "V8 archives this thread's state in another way"
+    );
+    let top = facts.thread_local_top_words;
+    let archived = facts.implementer_words + facts.scope_data_words + top + 1;
+    let archive = peek.words(node[1] as usize, archived);
+    let blank_top = peek.words(isolate as usize + facts.thread_local_top, top);
+    let (Some(archive), Some(blank_top)) = (archive, blank_top) else {
+        return Err(Unsupported("V8's archive of a thread cannot be read".into()));
+    };
+    Ok(Seen {
+        anchor: anchor as *mut Node,
+        thread_manager: thread_manager as *mut u64,
+        archive,
+        blank_top: blank_top.into_iter().map(|word| own_id(word, own)).collect(),
+        isolate: peek.prefix(isolate as usize, isolate_words, Layout::SCAN_STEP),
+    })
+}
+
+/// The stand-in's id in a blank ThreadLocalTop becomes this thread's.
+fn own_id(word: u64, own: i32) -> u64 {
+    if word as i32 == STAND_IN { word & !0xffff_ffff | own as u64 } else { word }
+}
