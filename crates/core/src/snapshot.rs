@@ -38,6 +38,11 @@ impl<F> Snapshot<F> {
         Snapshot { id, epoch, frames }
     }
 
+    /// A part of it, as true as the whole; `None` where `part` finds none.
+    pub(crate) fn filter_map<P>(self, part: impl FnOnce(F) -> Option<P>) -> Option<Snapshot<P>> {
+        Some(Snapshot::new(self.id, self.epoch, part(self.frames)?))
+    }
+
     /// Whose frames these are.
     pub fn id(&self) -> Id {
         self.id

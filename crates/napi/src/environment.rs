@@ -37,6 +37,10 @@ impl Environment {
         let known = ENVIRONMENTS.with_borrow(|all| all.iter().find(|e| e.env == env).cloned());
         known.unwrap_or_else(|| {
             let made = Rc::new(Environment { env, outcome: build(env), attached: Cell::new(false) });
+            // Says nothing about this runtime: the next call, if there is one, tries again.
+            if matches!(made.outcome, Err(Unsupported::Interrupted)) {
+                return made;
+            }
             ENVIRONMENTS.with_borrow_mut(|all| all.push(made.clone()));
             // SAFETY: `env` is live; the hook gets it back.
             unsafe { sys::napi_add_env_cleanup_hook(env, Some(clean_up), env.cast()) };
@@ -74,7 +78,7 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     let symbols = Symbols::resolve()?;
     let layout = learn_from_a_callback(env, &symbols)?;
     if !state::sizes_agree(&layout) {
-        return Err(Unsupported("the copy sizes do not agree with the table of facts".into()));
+        return Err(Unsupported::Because("the copy sizes do not agree with the table of facts".into()));
     }
     set_flags(&symbols);
     let main = layout.main;
@@ -82,7 +86,7 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     // SAFETY: the self-test exchanges it before `numbers` goes out of scope, and nothing runs without.
     let mail = unsafe { Mail::new(numbers.as_mut_ptr()) };
     let thread = Thread::new(V8Host::new(symbols, layout, env, mail), main, SLOTS)
-        .map_err(|error| Unsupported(format!("{SLOTS} stack slots cannot be reserved: {error}")))?;
+        .map_err(|error| Unsupported::Because(format!("{SLOTS} stack slots cannot be reserved: {error}")))?;
     self_test::run(&thread, env)?;
     Ok(thread)
 }
@@ -115,7 +119,8 @@ struct Lesson<'a> {
 /// hangs (FunctionCallbackArguments is one, api-arguments.h).
 fn learn_from_a_callback(env: sys::napi_env, symbols: &Symbols) -> Result<Layout, Unsupported> {
     let mut lesson = Lesson { symbols, layout: None };
-    let (mut scope, mut function, mut receiver, mut result) = (null_mut(), null_mut(), null_mut(), null_mut());
+    let (mut scope, mut function, mut receiver, mut result) =
+        (null_mut(), null_mut(), null_mut(), null_mut());
     // SAFETY: `env` is live on this thread; `lesson` outlives the call, after which nobody calls the function again.
     unsafe {
         sys::napi_open_handle_scope(env, &mut scope);
@@ -125,7 +130,9 @@ fn learn_from_a_callback(env: sys::napi_env, symbols: &Symbols) -> Result<Layout
         sys::napi_call_function(env, receiver, function, 0, std::ptr::null(), &mut result);
         sys::napi_close_handle_scope(env, scope);
     }
-    lesson.layout.unwrap_or_else(|| Err(Unsupported("this environment does not run native callbacks any more".into())))
+    lesson.layout.unwrap_or_else(|| {
+        Err(Unsupported::Because("this environment does not run native callbacks any more".into()))
+    })
 }
 
 unsafe extern "C" fn take_lesson(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {

@@ -1,4 +1,5 @@
 //! What `require('greenlets.node')` gives.
+#![allow(unreachable_pub, reason = "Node-API calls them; napi-derive wants them public")]
 
 use napi::bindgen_prelude::*;
 use napi::sys;
@@ -7,8 +8,8 @@ use napi_derive::napi;
 use crate::environment::Environment;
 use crate::mail::MAIL_LENGTH;
 use crate::native;
-use crate::v8::symbols::Symbols;
 use crate::v8::learn;
+use crate::v8::symbols::Symbols;
 
 /// What `runtimeInfo()` tells about this process and thread.
 #[napi(object)]
@@ -66,8 +67,11 @@ pub fn attach(env: Env, mail: Unknown<'_>, entry: Unknown<'_>) -> Result<sys::na
             std::ptr::null_mut(),
             std::ptr::null_mut(),
         );
-        if status != sys::Status::napi_ok || kind != sys::TypedarrayType::int32_array || length < MAIL_LENGTH {
-            return Err(Error::from_reason(format!("mail must be an Int32Array of at least {MAIL_LENGTH} numbers")));
+        if status != sys::Status::napi_ok || kind != sys::TypedarrayType::int32_array || length < MAIL_LENGTH
+        {
+            return Err(Error::from_reason(format!(
+                "mail must be an Int32Array of at least {MAIL_LENGTH} numbers"
+            )));
         }
         let entry = native::function_reference(env.raw(), entry.raw())
             .ok_or_else(|| Error::from_reason("entry must be a function"))?;

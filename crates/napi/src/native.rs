@@ -139,6 +139,7 @@ pub(crate) unsafe fn function_reference(env: sys::napi_env, value: sys::napi_val
             return None;
         }
         let status = sys::napi_create_reference(env, value, 1, &mut reference);
-        (status == sys::Status::napi_ok && reference != null::<c_void>() as sys::napi_ref).then_some(reference)
+        (status == sys::Status::napi_ok && reference != null::<c_void>() as sys::napi_ref)
+            .then_some(reference)
     }
 }

@@ -7,28 +7,35 @@ use napi::sys;
 use super::host::V8Host;
 use super::symbols::{Local, TryCatch};
 
-/// How the entry function came back.
+/// How a function came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It returned: the mail says who is next.
-    Returned,
+    /// It returned this.
+    Returned(Local),
+    /// It threw something.
+    Threw,
     /// V8 is ending JavaScript on this thread (`worker.terminate()`, `process.exit()` in a worker).
     Terminated,
 }
 
-/// Calls the entry function. It catches whatever can be caught, so that anything that comes out of it is a termination.
+/// Calls `function` without arguments. V8 ends a termination at the outermost call of a stack unless a TryCatch stands
+/// around it: without, it would be lost at a greenlet's base.
 ///
 /// # Safety
-/// On the base of a greenlet's stack, whose state is live.
-pub(crate) unsafe fn call_entry(host: &V8Host) -> Outcome {
+/// `function` is a strong reference of the host's environment; the running stack's state is live, with room for handles.
+pub(crate) unsafe fn call(host: &V8Host, function: sys::napi_ref) -> Outcome {
     let mut guard = TryCatch::room();
-    // SAFETY: public API in the order of C++ scopes. V8 ends a termination at the outermost call of a stack, unless a
-    // TryCatch stands around it: without, it would be lost here.
+    // SAFETY: public API in the order of C++ scopes.
     unsafe {
         (host.symbols.try_catch_new)(&mut guard, host.layout.isolate);
-        let result = enter(host, host.entry.get());
+        let result = enter(host, function);
+        let terminated = (host.symbols.has_terminated)(&guard);
         (host.symbols.try_catch_drop)(&mut guard);
-        if result.is_null() { Outcome::Terminated } else { Outcome::Returned }
+        match (result.is_null(), terminated) {
+            (false, _) => Outcome::Returned(result),
+            (true, true) => Outcome::Terminated,
+            (true, false) => Outcome::Threw,
+        }
     }
 }
 

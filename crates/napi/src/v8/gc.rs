@@ -45,7 +45,8 @@ impl Roots {
         let end = (words + size_of::<[u64; 2]>()) as u64;
         vm.image[facts.implementer_words] = end; // next: both words are in use
         vm.image[facts.implementer_words + 1] = end; // limit
-        let top = &mut vm.image[facts.implementer_words + facts.scope_data_words..][..facts.thread_local_top_words];
+        let top =
+            &mut vm.image[facts.implementer_words + facts.scope_data_words..][..facts.thread_local_top_words];
         top.copy_from_slice(&layout.blank_top[..facts.thread_local_top_words]);
         vm.node.data = vm.image.as_mut_ptr();
         roots

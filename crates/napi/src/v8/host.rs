@@ -7,7 +7,8 @@ use std::ptr::{NonNull, null_mut};
 use greenlets_core::{GUARD_SIZE, Host, Id, Next, StackBounds, Thread};
 use napi::sys;
 
-use super::facts::{BLOCKS, BLOCKS_CAPACITY, BLOCKS_SIZE, MAX_ARCHIVE_WORDS, TERMINATE_EXECUTION};
+use super::call::Outcome;
+use super::facts::{BLOCKS, BLOCKS_CAPACITY, BLOCKS_SIZE, MAX_ARCHIVE_WORDS};
 use super::gc::Roots;
 use super::layout::Layout;
 use super::state::{VmState, park, unpark, write_fresh};
@@ -50,7 +51,8 @@ impl V8Host {
         let mut blank = [0; MAX_ARCHIVE_WORDS];
         let (facts, top) = (layout.facts, layout.facts.thread_local_top_words);
         blank[0] = layout.isolate as u64;
-        blank[facts.implementer_words + facts.scope_data_words..][..top].copy_from_slice(&layout.blank_top[..top]);
+        blank[facts.implementer_words + facts.scope_data_words..][..top]
+            .copy_from_slice(&layout.blank_top[..top]);
         let host = V8Host {
             roots: UnsafeCell::new(Roots::new(&layout)),
             symbols,
@@ -81,16 +83,13 @@ impl V8Host {
         self.blank.get().cast()
     }
 
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "the table is one word at a time, on one thread, from callbacks that do not nest"
+    )]
     pub(crate) fn roots(&self) -> Pin<&mut Roots> {
         // SAFETY: callers use it for one access and call nothing meanwhile that could come here again.
         unsafe { (*self.roots.get()).as_mut() }
-    }
-
-    /// Whether V8 has been asked to end JavaScript on this thread.
-    pub(crate) fn termination_requested(&self) -> bool {
-        // SAFETY: a word of the StackGuard; another thread may set it, hence volatile.
-        let flags = unsafe { self.layout.stack_guard.add(self.layout.facts.interrupt_flags).cast::<u32>().read_volatile() };
-        flags & TERMINATE_EXECUTION != 0
     }
 
     /// A list of handle blocks for the running greenlet. From malloc: V8 frees it when it outgrows it.
@@ -263,8 +262,9 @@ unsafe impl Host for V8Host {
     fn run(thread: &Thread<Self>, _body: ()) -> Next<Self> {
         let host = thread.host();
         host.mail.set_own(thread.current());
-        // SAFETY: this is the base of the new stack, whose state is live.
-        if unsafe { call::call_entry(host) } == call::Outcome::Terminated {
+        // SAFETY: this is the base of the new stack, whose state is live. The entry function catches whatever can be caught:
+        // what is not a return is a termination, or an environment that is being torn down.
+        if !matches!(unsafe { call::call(host, host.entry.get()) }, Outcome::Returned(_)) {
             host.terminating.set(true);
             return Next::Resume(thread.main());
         }

@@ -36,15 +36,18 @@ pub(crate) fn version(symbols: &Symbols) -> String {
 /// the thread's own stack.
 pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layout, Unsupported> {
     let version = version(symbols);
-    let facts = facts::of(&version)
-        .ok_or_else(|| Unsupported(format!("V8 {version} is not one this version of greenlets knows")))?;
+    let facts = facts::of(&version).ok_or_else(|| {
+        Unsupported::Because(format!("V8 {version} is not one this version of greenlets knows"))
+    })?;
     // SAFETY: no arguments.
     let isolate = unsafe { (symbols.current_isolate)() };
     ensure!(!isolate.is_null(), "no isolate is entered on this thread");
     // SAFETY: a live isolate.
     ensure!(unsafe { (symbols.is_locked)(isolate) }, "Node does not hold the isolate's lock");
     let peek = Peek::new().map_err(|error| {
-        Unsupported(format!("this sandbox forbids a process to read its own memory carefully: {error}"))
+        Unsupported::Because(format!(
+            "this sandbox forbids a process to read its own memory carefully: {error}"
+        ))
     })?;
     let thread = tls::learn(symbols, isolate)?;
     let guard = (isolate as usize + STACK_GUARD) as *mut u64;
@@ -72,14 +75,15 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layo
         matches_at_one_place(&seen.archive, &live_top) == Some(before_top),
         "ThreadLocalTop is not where it should be in V8's archive"
     );
-    let relocatable_top = relocatable_top(facts, isolate, &words, &seen)?;
+    // SAFETY: passed on from the caller.
+    let relocatable_top = unsafe { relocatable_top(facts, isolate, env, &peek, &words, &seen)? };
     // SAFETY: passed on from the caller.
     let implementer = unsafe { handle_scope_implementer(symbols, facts, isolate, &peek, &pointers, &seen)? };
     // SAFETY: a native callback has an entered context and a HandleScope; the handle is read at once.
     let context = unsafe { *(symbols.current_context)(isolate) } as u64;
     let context_word = (0..live_top.len()).find(|&i| live_top[i] == context && seen.blank_top[i] == 0);
     let Some(context_word) = context_word else {
-        return Err(Unsupported("ThreadLocalTop does not hold the current context".into()));
+        return Err(Unsupported::Because("ThreadLocalTop does not hold the current context".into()));
     };
     let embedder_data = match facts.embedder_data {
         None => None,
@@ -110,14 +114,22 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layo
 }
 
 /// The stack this runs on, as V8 sees it; verifies the StackGuard's words.
-fn own_stack(facts: &Facts, isolate: Isolate, thread: ThreadWords, peek: &Peek) -> Result<StackBounds, Unsupported> {
+fn own_stack(
+    facts: &Facts,
+    isolate: Isolate,
+    thread: ThreadWords,
+    peek: &Peek,
+) -> Result<StackBounds, Unsupported> {
     let guard = peek.words(isolate as usize + STACK_GUARD, facts.interrupt_flags + 1).unwrap_or_default();
     ensure!(guard.first() == Some(&(isolate as u64)), "the StackGuard is not where it should be");
     // SAFETY: this thread's own live TLS word.
     let base = unsafe { *thread.stack_start };
     let limit = guard[REAL_JS_LIMIT] as usize;
     let here = (&raw const guard) as usize;
-    ensure!(limit < base && base - limit < 1 << 32, "V8's stack limit {limit:#x} is not below its start {base:#x}");
+    ensure!(
+        limit < base && base - limit < 1 << 32,
+        "V8's stack limit {limit:#x} is not below its start {base:#x}"
+    );
     ensure!((limit..base).contains(&here), "V8 runs on a stack that is not the thread's own");
     let quiet = guard[facts.interrupt_flags] as u32 == 0;
     ensure!(!quiet || guard[JS_LIMIT] == limit as u64, "the StackGuard's limits have another shape");
@@ -155,7 +167,7 @@ unsafe fn handle_scope_data(
         })
         .collect();
     let &[index] = moved.as_slice() else {
-        return Err(Unsupported(format!("{} words behave like V8's next handle", moved.len())));
+        return Err(Unsupported::Because(format!("{} words behave like V8's next handle", moved.len())));
     };
     ensure!(
         facts.scope_data.is_none_or(|offset| offset == index * 8),
@@ -181,10 +193,9 @@ unsafe fn heap_stack_starts(
         candidates.extend((0..words.len()).filter(|&i| words[i] == start as u64).map(|i| from + i * 8));
     };
     look(isolate as usize, &peek.prefix(isolate as usize, Layout::SCAN_WORDS, Layout::SCAN_STEP));
-    for &at in pointers {
-        if let Some(words) = [512, 256, 128, 64].into_iter().find_map(|n| peek.words(at, n)) {
-            look(at, &words);
-        }
+    // Several words of objects that end near the end of a mapping can be read where many cannot.
+    for count in [256, 32] {
+        peek.each(pointers, count, &mut look);
     }
     candidates.sort_unstable();
     candidates.dedup();
@@ -205,35 +216,89 @@ unsafe fn heap_stack_starts(
         (symbols.enter)(isolate);
         (symbols.exit)(isolate);
     }
-    if std::env::var_os("GDBG").is_some() { for &c in &candidates { for (i,w) in peek.prefix(isolate as usize, 20480, 512).iter().enumerate() { let w = *w as usize; if w <= c && c - w < 4096 { eprintln!("heap word via isolate[{i}] +{}", c - w); } } if c.wrapping_sub(isolate as usize) < 163840 { eprintln!("heap word in isolate {}", c - isolate as usize); } } }
-    ensure!(candidates.iter().all(|&at| follows(at, start)), "the heap's stack start does not follow the thread's");
+    ensure!(
+        candidates.iter().all(|&at| follows(at, start)),
+        "the heap's stack start does not follow the thread's"
+    );
     match *candidates.as_slice() {
         [one] => Ok([one as *mut usize; 2]),
         [one, two] => Ok([one as *mut usize, two as *mut usize]),
-        _ => Err(Unsupported(format!("{} words behave like the heap's stack start", candidates.len()))),
+        _ => Err(Unsupported::Because(format!(
+            "{} words behave like the heap's stack start",
+            candidates.len()
+        ))),
     }
 }
 
 /// The only index at which `needle` stands in `haystack`, all words equal.
 fn matches_at_one_place(haystack: &[u64], needle: &[u64]) -> Option<usize> {
-    let mut places = haystack.windows(needle.len().max(1)).enumerate().filter(|(_, window)| *window == needle);
+    let mut places =
+        haystack.windows(needle.len().max(1)).enumerate().filter(|(_, window)| *window == needle);
     let first = places.next()?.0;
     places.next().is_none().then_some(first)
 }
 
-/// Finds the isolate's word for the top of the Relocatable chain: archived, zeroed, restored.
-fn relocatable_top(facts: &Facts, isolate: Isolate, before: &[u64], seen: &Seen) -> Result<*mut u64, Unsupported> {
+/// Finds the isolate's word for the top of the Relocatable chain: archived, zeroed, restored; and in a native callback
+/// called from C++ it names a younger object on this stack.
+unsafe fn relocatable_top(
+    facts: &Facts,
+    isolate: Isolate,
+    env: sys::napi_env,
+    peek: &Peek,
+    before: &[u64],
+    seen: &Seen,
+) -> Result<*mut u64, Unsupported> {
     let archived = *seen.archive.last().unwrap_or(&0);
     ensure!(archived != 0, "no Relocatable was alive in the rehearsal");
     let top = facts.thread_local_top / 8;
     let top = top..top + facts.thread_local_top_words;
-    let places: Vec<usize> = (0..before.len().min(seen.isolate.len()))
-        .filter(|i| before[*i] == archived && seen.isolate[*i] == 0 && !top.contains(i))
-        .collect();
-    let &[index] = places.as_slice() else {
-        return Err(Unsupported(format!("{} words behave like V8's chain of Relocatables", places.len())));
+    let mut probe = Probe {
+        peek,
+        candidates: (0..before.len().min(seen.isolate.len()))
+            .filter(|i| before[*i] == archived && seen.isolate[*i] == 0 && !top.contains(i))
+            .map(|i| isolate as usize + i * 8)
+            .collect(),
+        younger_than: archived,
     };
-    Ok((isolate as usize + index * 8) as *mut u64)
+    let (mut function, mut receiver, mut result) = (null_mut(), null_mut(), null_mut());
+    // SAFETY: `env` is live on this thread, and the probe outlives the call.
+    unsafe {
+        let data = (&raw mut probe).cast();
+        sys::napi_create_function(env, c"probe".as_ptr(), -1, Some(probe_relocatables), data, &mut function);
+        sys::napi_get_undefined(env, &mut receiver);
+        sys::napi_call_function(env, receiver, function, 0, std::ptr::null(), &mut result);
+    }
+    probe.candidates.retain(|&at| peek.word(at) == Some(archived));
+    let &[word] = probe.candidates.as_slice() else {
+        return Err(Unsupported::Because(format!(
+            "{} words behave like V8's chain of Relocatables",
+            probe.candidates.len()
+        )));
+    };
+    Ok(word as *mut u64)
+}
+
+struct Probe<'a> {
+    peek: &'a Peek,
+    candidates: Vec<usize>,
+    younger_than: u64,
+}
+
+unsafe extern "C" fn probe_relocatables(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    let mut data = null_mut();
+    // SAFETY: the callback's own info; `data` is the probe of `relocatable_top`, which waits for this call.
+    let probe = unsafe {
+        sys::napi_get_cb_info(env, info, null_mut(), null_mut(), null_mut(), &mut data);
+        &mut *data.cast::<Probe>()
+    };
+    let here = (&raw const data) as u64;
+    probe
+        .candidates
+        .retain(|&at| probe.peek.word(at).is_some_and(|word| (here..probe.younger_than).contains(&word)));
+    null_mut()
 }
 
 /// Finds the live HandleScopeImplementer: it has the archived words, and entering a context pushes to it.
@@ -247,8 +312,12 @@ unsafe fn handle_scope_implementer(
 ) -> Result<*mut u64, Unsupported> {
     let image = &seen.archive[..facts.implementer_words];
     ensure!(image[0] == isolate as u64, "V8's archive does not begin with a HandleScopeImplementer");
-    let same = |at: usize| peek.words(at, facts.implementer_words).is_some_and(|words| words == image);
-    let candidates: Vec<usize> = pointers.iter().copied().filter(|&at| same(at)).collect();
+    let mut candidates: Vec<usize> = Vec::new();
+    peek.each(pointers, facts.implementer_words, |at, words| {
+        if words == image {
+            candidates.push(at);
+        }
+    });
     let entered = |at: usize| peek.word(at + ENTERED_CONTEXTS_SIZE * 8).unwrap_or(0);
     let before: Vec<u64> = candidates.iter().map(|&at| entered(at)).collect();
     // SAFETY: a native callback has a HandleScope and an entered context; entering it once more and leaving it is neutral.
@@ -260,9 +329,13 @@ unsafe fn handle_scope_implementer(
         during
     };
     // Stale copies in freed memory look the same, but do not move.
-    let live: Vec<usize> = (0..candidates.len()).filter(|&i| during[i] == before[i] + 1).map(|i| candidates[i]).collect();
+    let live: Vec<usize> =
+        (0..candidates.len()).filter(|&i| during[i] == before[i] + 1).map(|i| candidates[i]).collect();
     let &[implementer] = live.as_slice() else {
-        return Err(Unsupported(format!("{} objects behave like V8's HandleScopeImplementer", live.len())));
+        return Err(Unsupported::Because(format!(
+            "{} objects behave like V8's HandleScopeImplementer",
+            live.len()
+        )));
     };
     Ok(implementer as *mut u64)
 }

@@ -43,16 +43,22 @@ pub(crate) mod tls;
 /// A `v8::Isolate*`.
 pub(crate) type Isolate = *mut std::ffi::c_void;
 
-/// Why this runtime cannot have greenlets: one sentence, for `runtimeInfo().reason`.
+/// Why there are no greenlets on this thread.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Unsupported(pub(crate) String);
+pub(crate) enum Unsupported {
+    /// One sentence, for `runtimeInfo().reason`.
+    #[error("{0}")]
+    Because(String),
+    /// V8 was ending JavaScript on this thread in the middle of it: that says nothing about the runtime.
+    #[error("JavaScript is being terminated on this thread")]
+    Interrupted,
+}
 
 /// Makes an [`Unsupported`] where a condition does not hold.
 macro_rules! ensure {
     ($condition:expr, $($reason:tt)*) => {
         if !$condition {
-            return Err($crate::v8::Unsupported(format!($($reason)*)));
+            return Err($crate::v8::Unsupported::Because(format!($($reason)*)));
         }
     };
 }

@@ -28,6 +28,8 @@ const STAND_IN: i32 = 0x1234_5601;
 
 /// Upper bound of a ThreadManager's size.
 const MANAGER_WORDS: usize = 16;
+/// Word of `thread_manager_` in a ThreadState.
+const MANAGER_OF_NODE: usize = 4;
 
 /// What was seen while the running stack was archived.
 pub(crate) struct Seen {
@@ -99,26 +101,27 @@ fn observe(
     // stand-in, invalid), lazily_archived_thread_state_ (null), free_anchor_, in_use_anchor_, isolate_.
     let owner = 0xffff_ffff_u64 << 32 | STAND_IN as u64;
     let mut managers: Vec<(usize, u64)> = Vec::new();
-    for &at in pointers {
-        let Some(words) = peek.words(at, MANAGER_WORDS) else { continue };
+    peek.each(pointers, MANAGER_WORDS, |at, words| {
         for (i, tail) in words.windows(5).enumerate() {
             if tail[0] == owner && tail[1] == 0 && tail[4] == isolate as u64 {
                 managers.push((at + i * 8, tail[3]));
             }
         }
-    }
+    });
     managers.sort_unstable();
     managers.dedup();
-    let &[(tail, anchor)] = managers.as_slice() else {
-        return Err(Unsupported(format!("{} objects look like V8's ThreadManager", managers.len())));
+    // Copies (a freed object, our own buffers) name the same anchor, which names the original.
+    managers.retain(|&(tail, anchor)| {
+        let manager = peek.word(anchor as usize + MANAGER_OF_NODE * 8).unwrap_or(0) as usize;
+        pointers.binary_search(&manager).is_ok() && (manager..manager + MANAGER_WORDS * 8).contains(&tail)
+    });
+    let &[(_, anchor)] = managers.as_slice() else {
+        return Err(Unsupported::Because(format!("{} objects look like V8's ThreadManager", managers.len())));
     };
     let anchor = anchor as usize;
     let in_anchor = peek.words(anchor, 5).unwrap_or_default();
-    let thread_manager = in_anchor.get(4).map_or(0, |&word| word as usize);
-    ensure!(
-        pointers.contains(&thread_manager) && (thread_manager..thread_manager + MANAGER_WORDS * 8).contains(&tail),
-        "V8's list of archived threads has another shape"
-    );
+    ensure!(in_anchor.len() == 5, "V8's list of archived threads cannot be read");
+    let thread_manager = in_anchor[MANAGER_OF_NODE] as usize;
     let node = peek.words(in_anchor[2] as usize, 5).unwrap_or_default();
     ensure!(
         node.len() == 5
@@ -133,7 +136,7 @@ fn observe(
     let archive = peek.words(node[1] as usize, archived);
     let blank_top = peek.words(isolate as usize + facts.thread_local_top, top);
     let (Some(archive), Some(blank_top)) = (archive, blank_top) else {
-        return Err(Unsupported("V8's archive of a thread cannot be read".into()));
+        return Err(Unsupported::Because("V8's archive of a thread cannot be read".into()));
     };
     Ok(Seen {
         anchor: anchor as *mut Node,

@@ -6,6 +6,7 @@ use std::ptr::null_mut;
 use greenlets_core::Thread;
 use napi::sys;
 
+use super::call::{self, Outcome};
 use super::host::V8Host;
 use super::{Unsupported, ensure};
 use crate::mail::MAIL_LENGTH;
@@ -34,7 +35,8 @@ pub(crate) fn run(thread: &Thread<V8Host>, env: sys::napi_env) -> Result<(), Uns
 }
 
 unsafe fn program(thread: &Thread<V8Host>, env: sys::napi_env) -> Result<String, Unsupported> {
-    let broken = |step: &'static str| move || Unsupported(format!("the self-test could not run: {step}"));
+    let broken =
+        |step: &'static str| move || Unsupported::Because(format!("the self-test could not run: {step}"));
     let host = thread.host();
     let (mut source, mut make, mut data, mut buffer, mut numbers) =
         (null_mut(), null_mut(), null_mut(), null_mut(), null_mut());
@@ -42,32 +44,46 @@ unsafe fn program(thread: &Thread<V8Host>, env: sys::napi_env) -> Result<String,
     let ok = |status| (status == sys::Status::napi_ok).then_some(());
     // SAFETY: `env` is live, the caller opened a scope, and every result is checked before it is used.
     unsafe {
-        let receiver = sys::napi_create_string_utf8(env, text.as_ptr().cast(), text.len() as isize, &mut source);
-        ok(receiver).ok_or_else(broken("source"))?;
+        let made = sys::napi_create_string_utf8(env, text.as_ptr().cast(), text.len() as isize, &mut source);
+        ok(made).ok_or_else(broken("source"))?;
         ok(sys::napi_run_script(env, source, &mut make)).ok_or_else(broken("script"))?;
-        ok(sys::napi_create_arraybuffer(env, MAIL_LENGTH * 4, &mut data, &mut buffer)).ok_or_else(broken("buffer"))?;
+        ok(sys::napi_create_arraybuffer(env, MAIL_LENGTH * 4, &mut data, &mut buffer))
+            .ok_or_else(broken("buffer"))?;
         let kind = sys::TypedarrayType::int32_array;
-        ok(sys::napi_create_typedarray(env, kind, MAIL_LENGTH, buffer, 0, &mut numbers)).ok_or_else(broken("array"))?;
+        ok(sys::napi_create_typedarray(env, kind, MAIL_LENGTH, buffer, 0, &mut numbers))
+            .ok_or_else(broken("array"))?;
         host.mail.exchange(data.cast());
         host.mail.set_own(thread.main());
 
         let arguments = [native::functions(env, thread), numbers];
-        let (mut receiver, mut parts, mut entry, mut run, mut result) =
-            (null_mut(), null_mut(), null_mut(), null_mut(), null_mut());
+        let (mut receiver, mut parts, mut entry, mut run) = (null_mut(), null_mut(), null_mut(), null_mut());
         sys::napi_get_undefined(env, &mut receiver);
         let made = sys::napi_call_function(env, receiver, make, 2, arguments.as_ptr(), &mut parts);
         ok(made).ok_or_else(broken("set-up"))?;
-        ok(sys::napi_get_named_property(env, parts, c"entry".as_ptr(), &mut entry)).ok_or_else(broken("entry"))?;
+        ok(sys::napi_get_named_property(env, parts, c"entry".as_ptr(), &mut entry))
+            .ok_or_else(broken("entry"))?;
         ok(sys::napi_get_named_property(env, parts, c"run".as_ptr(), &mut run)).ok_or_else(broken("run"))?;
         host.entry.set(native::function_reference(env, entry).ok_or_else(broken("entry"))?);
-        let ran = sys::napi_call_function(env, receiver, run, 0, std::ptr::null(), &mut result);
-        if ok(ran).is_none() {
-            let mut error = null_mut();
-            sys::napi_get_and_clear_last_exception(env, &mut error);
-            return Err(broken("an error left it")());
-        }
+        let run = native::function_reference(env, run).ok_or_else(broken("run"))?;
+        let outcome = call::call(host, run);
+        sys::napi_delete_reference(env, run);
+        let result = match outcome {
+            Outcome::Returned(result) => result,
+            Outcome::Threw => return Err(broken("it threw")()),
+            Outcome::Terminated => {
+                // The request ended with the test; it was meant for what called us.
+                (host.symbols.terminate)(host.layout.isolate);
+                return Err(Unsupported::Interrupted);
+            }
+        };
         let (mut length, mut bytes) = (0, [0u8; 512]);
-        sys::napi_get_value_string_utf8(env, result, bytes.as_mut_ptr().cast(), bytes.len(), &mut length);
+        sys::napi_get_value_string_utf8(
+            env,
+            result.cast(),
+            bytes.as_mut_ptr().cast(),
+            bytes.len(),
+            &mut length,
+        );
         Ok(String::from_utf8_lossy(&bytes[..length]).into_owned())
     }
 }

@@ -89,7 +89,10 @@ unsafe fn copy<const N: usize>(from: *const u64, to: *mut u64) {
 /// # Safety
 /// `image` has room for the archive of this ABI.
 #[inline(always)]
-unsafe fn transfer<const IN: bool, const HSI: usize, const HSD: usize, const TOP: usize>(v8: &Layout, image: *mut u64) {
+unsafe fn transfer<const IN: bool, const HSI: usize, const HSD: usize, const TOP: usize>(
+    v8: &Layout,
+    image: *mut u64,
+) {
     // SAFETY: the live addresses were learnt for objects of these sizes (`facts.rs`); the image holds them in a row.
     unsafe {
         let parts = (image, image.add(HSI), image.add(HSI + HSD), image.add(HSI + HSD + TOP));
@@ -243,7 +246,8 @@ pub(crate) unsafe fn write_fresh(host: &V8Host, vm: &mut VmState) {
     data[0] = base + 8; // next, behind the async context
     data[1] = base + HANDLE_BLOCK_WORDS as u64 * 8; // limit
     data[2] = 1; // level 1, sealed_level 0
-    let top = &mut vm.image[facts.implementer_words + facts.scope_data_words..][..facts.thread_local_top_words];
+    let top =
+        &mut vm.image[facts.implementer_words + facts.scope_data_words..][..facts.thread_local_top_words];
     top.copy_from_slice(&v8.blank_top[..facts.thread_local_top_words]);
     // SAFETY: a word of the live ThreadLocalTop.
     top[v8.context_word] = unsafe { *v8.thread_local_top.add(v8.context_word) };

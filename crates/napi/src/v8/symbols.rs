@@ -100,6 +100,8 @@ symbols! {
     try_catch_new: unsafe extern "C" fn(*mut TryCatch, Isolate) = c"_ZN2v88TryCatchC1EPNS_7IsolateE";
     /// `TryCatch::~TryCatch()`
     try_catch_drop: unsafe extern "C" fn(*mut TryCatch) = c"_ZN2v88TryCatchD1Ev";
+    /// `TryCatch::HasTerminated()`
+    has_terminated: unsafe extern "C" fn(*const TryCatch) -> bool = c"_ZNK2v88TryCatch13HasTerminatedEv";
     /// `StackTrace::CurrentStackTrace(isolate, frame_limit, options)`
     stack_trace: unsafe extern "C" fn(Isolate, c_int, c_int) -> Local
         = c"_ZN2v810StackTrace17CurrentStackTraceEPNS_7IsolateEiNS0_17StackTraceOptionsE";
@@ -122,7 +124,10 @@ fn find(name: &CStr) -> Result<*mut c_void, Unsupported> {
     // SAFETY: the name is a C string; looking a symbol up has no other effect.
     let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     if address.is_null() {
-        return Err(Unsupported(format!("V8's symbol {} is not exported by this runtime", name.to_string_lossy())));
+        return Err(Unsupported::Because(format!(
+            "V8's symbol {} is not exported by this runtime",
+            name.to_string_lossy()
+        )));
     }
     Ok(address)
 }

@@ -31,7 +31,7 @@ pub(crate) fn learn(symbols: &Symbols, isolate: Isolate) -> Result<ThreadWords, 
     let offsets = OFFSETS.get_or_init(|| watch(symbols, isolate)).clone()?;
     let (block, size) = tls_block(symbols.is_locked as usize).ok_or_else(no_block)?;
     if offsets.thread_id + 4 > size || offsets.stack_start + 8 > size {
-        return Err(Unsupported("the thread-local block of V8's module is too small".into()));
+        return Err(Unsupported::Because("the thread-local block of V8's module is too small".into()));
     }
     let words = ThreadWords {
         thread_id: (block + offsets.thread_id) as *mut i32,
@@ -41,7 +41,9 @@ pub(crate) fn learn(symbols: &Symbols, isolate: Isolate) -> Result<ThreadWords, 
     let (id, start) = unsafe { (*words.thread_id, *words.stack_start) };
     // SAFETY: calling a public V8 function without arguments.
     if id <= 0 || start != unsafe { (symbols.stack_start)() } {
-        return Err(Unsupported(format!("V8's thread-local words are not where they were learnt ({id}, {start:#x})")));
+        return Err(Unsupported::Because(format!(
+            "V8's thread-local words are not where they were learnt ({id}, {start:#x})"
+        )));
     }
     Ok(words)
 }
@@ -57,24 +59,31 @@ fn watch(symbols: &Symbols, isolate: Isolate) -> Result<Offsets, Unsupported> {
         let after = ints(block, size);
         let changed: Vec<usize> = (0..before.len()).filter(|&i| before[i] != after[i]).collect();
         let &[thread_id] = changed.as_slice() else {
-            return Err(Unsupported(format!("{} words changed where V8's thread id should", changed.len())));
+            return Err(Unsupported::Because(format!(
+                "{} words changed where V8's thread id should",
+                changed.len()
+            )));
         };
         let before = longs(block, size);
         // SAFETY: as above, no arguments.
         let start = unsafe { (symbols.stack_start)() };
         let after = longs(block, size);
-        let changed: Vec<usize> = (0..before.len()).filter(|&i| before[i] != after[i] && after[i] == start).collect();
+        let changed: Vec<usize> =
+            (0..before.len()).filter(|&i| before[i] != after[i] && after[i] == start).collect();
         let &[stack_start] = changed.as_slice() else {
-            return Err(Unsupported(format!("{} words changed where V8's stack start should", changed.len())));
+            return Err(Unsupported::Because(format!(
+                "{} words changed where V8's stack start should",
+                changed.len()
+            )));
         };
         Ok(Offsets { thread_id: thread_id * 4, stack_start: stack_start * 8 })
     });
-    let watcher = watcher.map_err(|error| Unsupported(format!("no helper thread: {error}")))?;
-    watcher.join().unwrap_or_else(|_| Err(Unsupported("the helper thread failed".into())))
+    let watcher = watcher.map_err(|error| Unsupported::Because(format!("no helper thread: {error}")))?;
+    watcher.join().unwrap_or_else(|_| Err(Unsupported::Because("the helper thread failed".into())))
 }
 
 fn no_block() -> Unsupported {
-    Unsupported("the module that holds V8 has no thread-local block".into())
+    Unsupported::Because("the module that holds V8 has no thread-local block".into())
 }
 
 fn ints(block: usize, size: usize) -> Vec<i32> {
@@ -102,7 +111,9 @@ fn tls_block(code: usize) -> Option<(usize, usize)> {
             let header = unsafe { &*info.dlpi_phdr.add(i) };
             let start = (info.dlpi_addr + header.p_vaddr) as usize;
             match header.p_type {
-                libc::PT_LOAD => holds_code |= (start..start + header.p_memsz as usize).contains(&search.code),
+                libc::PT_LOAD => {
+                    holds_code |= (start..start + header.p_memsz as usize).contains(&search.code)
+                }
                 libc::PT_TLS => tls_size = header.p_memsz as usize,
                 _ => {}
             }

@@ -1,0 +1,76 @@
+// The event loop under greenlets: waits, timers, workers, async context where V8 keeps it, wasm and fetch's parser.
+
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { createServer } from 'node:http'
+import { Worker } from 'node:worker_threads'
+import { check, collect, greenlets, litter, SLOW } from './lib/load.mjs'
+
+const { Greenlet, sleep, spawn, wait } = greenlets
+const COUNT = SLOW ? 20 : 100
+
+// Waits at depth, interleaved, with a store of its own for each.
+const store = new AsyncLocalStorage()
+const work = (i) =>
+  store.run({ i }, () => {
+    const results = [1, 2, 3].map((n) => {
+      const mine = { i, n }
+      const got = wait(new Promise((resolve) => setTimeout(resolve, (i * 7 + n) % 10, mine)))
+      check(got === mine && store.getStore().i === i, 'what a wait brought')
+      litter(100)
+      return got.n
+    })
+    sleep(i % 5)
+    return results.reduce((sum, n) => sum + n, i)
+  })
+const spawned = Array.from({ length: COUNT }, (_, i) => spawn(work, i))
+const ticking = setInterval(() => collect(false), 2)
+for (const [i, greenlet] of spawned.entries()) check((await greenlet) === 6 + i, 'a spawned greenlet')
+clearInterval(ticking)
+
+// A server and fetch, whose parser is wasm, with greenlets parked meanwhile.
+const server = createServer((request, response) => {
+  new Greenlet(() => {
+    sleep(2)
+    response.end(request.url)
+  }).switch()
+}).listen(0, '127.0.0.1')
+await new Promise((resolve) => server.once('listening', resolve))
+const origin = `http://127.0.0.1:${server.address().port}`
+const texts = typeof WebAssembly !== 'object' ? [] : Array.from({ length: SLOW ? 5 : 30 }, (_, i) =>
+  spawn(() => wait(wait(fetch(`${origin}/${i}`)).text())),
+)
+for (const [i, greenlet] of texts.entries()) check((await greenlet) === `/${i}`, 'an answer')
+server.closeAllConnections()
+server.close()
+
+// Parked under a wasm frame: (import "m" "f" (func)) (func (export "g") (result i32) call 0 i32.const 42)
+const code = new Uint8Array([
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 8, 2, 96, 0, 0, 96, 0, 1, 127, 2, 7, 1, 1, 109, 1, 102, 0, 0, 3, 2, 1, 1, 7, 5, 1, 1,
+  103, 0, 1, 10, 8, 1, 6, 0, 16, 0, 65, 42, 11,
+])
+if (typeof WebAssembly === 'object') {
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(code), { m: { f: () => Greenlet.main.switch() } })
+  const under = Array.from({ length: 20 }, () => new Greenlet(() => exports.g()))
+  for (const greenlet of under) greenlet.switch()
+  litter(SLOW ? 1000 : 20_000)
+  collect()
+  for (const greenlet of under) check(greenlet.switch() === 42, 'a wasm frame')
+}
+
+// Workers at once, each with greenlets of its own, some left suspended when they end.
+const program = `
+import { greenlets, check, collect, litter } from ${JSON.stringify(new URL('lib/load.mjs', import.meta.url).href)}
+const { Greenlet } = greenlets
+const left = Array.from({ length: 50 }, (_, i) => new Greenlet((x) => { const mine = { x }; Greenlet.main.switch(i); return mine.x }))
+for (const [i, greenlet] of left.entries()) check(greenlet.switch({ i }) === i, 'a switch in a worker')
+litter(2000)
+collect(false)
+for (const greenlet of left.slice(25)) check(greenlet.switch().i >= 25, 'a result in a worker')
+`
+const url = new URL(`data:text/javascript,${encodeURIComponent(program)}`)
+const ends = Array.from(
+  { length: 3 },
+  () => new Promise((resolve, reject) => new Worker(url).once('exit', resolve).once('error', reject)),
+)
+for (const status of await Promise.all(ends)) check(status === 0, `a worker ended with ${status}`)
+console.log('ok')

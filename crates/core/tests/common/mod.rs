@@ -1,0 +1,111 @@
+//! What several test files need.
+#![allow(dead_code, reason = "each test file is a program of its own and uses some of this")]
+
+use std::cell::RefCell;
+use std::fmt::{Debug, Display};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output};
+use std::rc::Rc;
+
+use greenlets_core::{Greenlet, GreenletExit, Thrown, Value, unpack};
+
+/// The type of what a greenlet's function returns.
+pub(crate) type Outcome = Result<Value, Thrown>;
+
+pub(crate) fn nothing() -> Value {
+    Box::new(())
+}
+
+/// An `i32` as a value.
+pub(crate) fn int(number: i32) -> Value {
+    Box::new(number)
+}
+
+/// The `i32` that a switch brought.
+#[track_caller]
+pub(crate) fn as_int(outcome: Outcome) -> i32 {
+    unpack::<i32>(outcome.expect("a value")).expect("an i32")
+}
+
+/// The text of the `GreenletExit` that came as a value.
+#[track_caller]
+pub(crate) fn as_exit(outcome: Outcome) -> String {
+    unpack::<GreenletExit>(outcome.expect("a value")).expect("a GreenletExit").to_string()
+}
+
+/// An error that knows which one it is.
+#[derive(Debug, PartialEq, Eq, Clone, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Oops(pub(crate) &'static str);
+
+#[track_caller]
+pub(crate) fn as_oops(outcome: Outcome) -> Oops {
+    outcome.expect_err("an error").downcast::<Oops>().expect("an Oops")
+}
+
+/// The stable code of the error.
+#[track_caller]
+pub(crate) fn code<T: Debug, E: Into<Thrown>>(outcome: Result<T, E>) -> &'static str {
+    outcome.expect_err("an error").into().code().expect("an error of this crate")
+}
+
+/// Runs `test` on a thread of its own, for what is counted by thread, and returns when the thread has ended altogether.
+pub(crate) fn on_a_thread<R: Send>(test: impl FnOnce() -> R + Send) -> R {
+    std::thread::scope(|scope| scope.spawn(test).join()).unwrap_or_else(|payload| std::panic::resume_unwind(payload))
+}
+
+/// What happened, in order.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
+
+impl Log {
+    pub(crate) fn push(&self, entry: impl Display) {
+        self.0.borrow_mut().push(entry.to_string());
+    }
+
+    pub(crate) fn take(&self) -> Vec<String> {
+        self.0.take()
+    }
+}
+
+/// Writes to the log when it is dropped.
+pub(crate) struct OnDrop(pub(crate) Log, pub(crate) &'static str);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.push(self.1);
+    }
+}
+
+/// Switches to main with nothing and passes on what is thrown meanwhile.
+pub(crate) fn pause() -> Outcome {
+    Greenlet::main().switch(nothing())
+}
+
+const CHILD: &str = "GREENLETS_TEST_CHILD";
+
+/// Runs `scenario` in a process of its own, which is this test once more; `test` is the test's name. Returns what became of it.
+pub(crate) fn in_a_process(test: &str, scenario: impl FnOnce()) -> Output {
+    if std::env::var_os(CHILD).is_some() {
+        scenario();
+        std::process::exit(0);
+    }
+    Command::new(std::env::current_exe().expect("this test"))
+        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .env(CHILD, "1")
+        .output()
+        .expect("it runs")
+}
+
+/// The name of the signal that ended it matters; a core dump or not does not.
+pub(crate) fn signal(output: &Output) -> Option<i32> {
+    output.status.signal()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

@@ -1,0 +1,154 @@
+//! What ends a process, on purpose or by the rules. Each scenario runs in a process of its own.
+
+mod common;
+
+use std::hint::black_box;
+
+use common::{Log, OnDrop, in_a_process, nothing, pause, signal, stderr, stdout};
+use greenlets_core::{Body, Greenlet, Next, NullHost, SLOT_SIZE, StackBounds, Thread, frame};
+
+/// For things whose end can be seen from outside.
+struct Shouts(&'static str);
+
+impl Drop for Shouts {
+    fn drop(&mut self) {
+        println!("{}", self.0);
+    }
+}
+
+/// Recurses until `depth` bytes of stack lie between `top` and here, and comes back.
+fn dig(top: usize, depth: usize) -> usize {
+    let block = black_box([top; 16]);
+    let here = block.as_ptr() as usize;
+    if top - here < depth { dig(top, depth) + black_box(&block)[0] - top } else { 0 }
+}
+
+#[test]
+fn a_stack_overflow_hits_the_guard() {
+    let output = in_a_process("a_stack_overflow_hits_the_guard", || {
+        // The slot below is in use: without a guard the overflow would run into it unseen, and come back.
+        let neighbour = Greenlet::new(|_| pause());
+        neighbour.switch(nothing()).unwrap();
+        let greenlet = Greenlet::new(|_| {
+            let top = 0_u8;
+            Ok(Box::new(dig(black_box(&raw const top as usize), SLOT_SIZE + SLOT_SIZE / 4)))
+        });
+        println!("digging");
+        greenlet.switch(nothing()).unwrap();
+        println!("survived");
+    });
+    assert_eq!(signal(&output), Some(libc::SIGSEGV), "{output:?}");
+    let printed = stdout(&output);
+    assert!(printed.contains("digging") && !printed.contains("survived"), "{printed}");
+}
+
+#[test]
+fn a_process_that_ends_on_main_ends_its_greenlets() {
+    let output = in_a_process("a_process_that_ends_on_main_ends_its_greenlets", || {
+        for _ in 0..1000 {
+            let greenlet = Greenlet::new(|_| {
+                let _shouts = Shouts("cleaned up");
+                pause()
+            });
+            greenlet.switch(nothing()).unwrap();
+            std::mem::forget(greenlet);
+        }
+        std::process::exit(7);
+    });
+    assert_eq!(output.status.code(), Some(7), "{}", stderr(&output));
+    assert_eq!(stdout(&output).matches("cleaned up").count(), 1000);
+}
+
+#[test]
+fn exit_inside_a_greenlet_ends_the_process_with_that_code() {
+    let output = in_a_process("exit_inside_a_greenlet_ends_the_process_with_that_code", || {
+        let other = Greenlet::new(|_| {
+            let _shouts = Shouts("unwound");
+            pause()
+        });
+        other.switch(nothing()).unwrap();
+        let greenlet = Greenlet::new(|_| {
+            println!("leaving");
+            std::process::exit(3)
+        });
+        let _ = greenlet.switch(nothing());
+        println!("came back");
+    });
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let printed = stdout(&output);
+    assert!(printed.contains("leaving") && !printed.contains("came back"), "{printed}");
+    assert!(!printed.contains("unwound"), "the others' stacks stay as they are: {printed}");
+}
+
+#[test]
+fn exit_inside_a_greenlet_of_a_bare_thread_ends_the_process_with_that_code() {
+    let test = "exit_inside_a_greenlet_of_a_bare_thread_ends_the_process_with_that_code";
+    let output = in_a_process(test, || {
+        thread_local! {
+            static BARE: Box<Thread<NullHost>> =
+                Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), 4).unwrap();
+        }
+        // `exit` destroys the thread-local on the stack of the greenlet that it holds.
+        BARE.with(|bare| bare.switch(Next::Start(Body::new(|_| std::process::exit(5))))).unwrap();
+    });
+    assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
+}
+
+#[test]
+fn a_panic_out_of_a_host_aborts_with_a_reason() {
+    let output = in_a_process("a_panic_out_of_a_host_aborts_with_a_reason", || {
+        let bare = Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), 4).unwrap();
+        let _ = bare.switch(Next::Start(Body::new(|_| panic!("not caught"))));
+    });
+    assert_eq!(signal(&output), Some(libc::SIGABRT), "{output:?}");
+    assert!(stderr(&output).contains("a panic must not leave Host::run"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_frame_that_outlives_its_place_aborts_with_a_reason() {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    async fn sleepwalker(times: u32) {
+        frame!("sleepwalker");
+        let mut left = times;
+        std::future::poll_fn(move |_| {
+            left = left.saturating_sub(1);
+            if left == 0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    let output = in_a_process("a_frame_that_outlives_its_place_aborts_with_a_reason", || {
+        let mut context = Context::from_waker(Waker::noop());
+        let (mut first, mut second) = (pin!(sleepwalker(2)), pin!(sleepwalker(3)));
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        assert!(second.as_mut().poll(&mut context).is_pending());
+        // It would take its record off the chain, and the second one's would go on pointing to it.
+        let _ = first.as_mut().poll(&mut context);
+        println!("survived");
+    });
+    assert_eq!(signal(&output), Some(libc::SIGABRT), "{output:?}");
+    assert!(stderr(&output).contains(r#"frame!("sleepwalker")"#), "{}", stderr(&output));
+    assert!(stderr(&output).contains("across .await"), "{}", stderr(&output));
+}
+
+#[test]
+fn what_nobody_can_be_told_goes_to_standard_error() {
+    let output = in_a_process("what_nobody_can_be_told_goes_to_standard_error", || {
+        let body = |_| {
+            let log = Log::default();
+            let _held = OnDrop(log, "");
+            loop {
+                let _ = pause();
+            }
+        };
+        let greenlet = Greenlet::builder().name("mule").build(body).unwrap();
+        greenlet.switch(nothing()).unwrap();
+        drop(greenlet);
+    });
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let expected = "greenlets: nobody could be told about greenlet 'mule': greenlet 'mule' was told to end";
+    assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+}

@@ -1,0 +1,128 @@
+//! Random programs, run by real greenlets and by a model that knows the rules and no stacks. Both must tell the same story.
+//!
+//! A program is one list of operations. Whoever runs takes the next one, so a switch hands the rest of the list to its target.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod pure;
+mod real;
+
+use greenlets_core::State;
+use proptest::prelude::*;
+
+/// The number of greenlets a program may make, main included.
+const MOST: usize = 12;
+
+/// One step. Greenlets are numbered in the order of their making, 0 is main; a number too high is taken modulo how many there
+/// are.
+#[derive(Clone, Debug)]
+enum Op {
+    /// `parent` of `None` is whoever runs. A stubborn greenlet goes on after whatever is thrown into it.
+    Create { parent: Option<usize>, stubborn: bool },
+    Switch(usize, i32),
+    Throw(usize, i32),
+    ThrowExit(usize),
+    Kill(usize),
+    Reparent(usize, usize),
+    /// Takes a snapshot, and keeps it.
+    Look(usize),
+    /// One more frame on the stack of whoever runs, and one less.
+    Enter,
+    Leave,
+    /// These three end whoever runs; main does nothing.
+    Return(i32),
+    Fail(i32),
+    Panic(i32),
+}
+
+/// What arrives where something was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parcel {
+    Value(i32),
+    /// A `GreenletExit` as a value.
+    ExitValue,
+    Error(i32),
+    Exit,
+    Panic(i32),
+}
+
+impl Parcel {
+    fn is_thrown(self) -> bool {
+        matches!(self, Parcel::Error(_) | Parcel::Exit | Parcel::Panic(_))
+    }
+}
+
+/// What a program has to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Event {
+    Started(usize, Parcel),
+    /// A switch or a throw of this greenlet came back with this.
+    Got(usize, Parcel),
+    /// A kill of this greenlet returned: with nothing, or a code of the crate.
+    Killed(usize, Result<(), &'static str>),
+    Reparented(Result<(), &'static str>),
+    /// Frames that were seen, or nothing where there is nothing to see.
+    Saw(Option<usize>),
+    /// Before each operation: who runs, the states, the parents, and which of the snapshots kept are still valid.
+    Now { current: usize, states: Vec<State>, parents: Vec<Option<usize>>, valid: Vec<bool> },
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let who = 0..MOST;
+    prop_oneof![
+        4 => (prop::option::of(who.clone()), prop::bool::weighted(0.4))
+            .prop_map(|(parent, stubborn)| Op::Create { parent, stubborn }),
+        8 => (who.clone(), 0..100).prop_map(|(to, value)| Op::Switch(to, value)),
+        2 => (who.clone(), 0..100).prop_map(|(to, error)| Op::Throw(to, error)),
+        1 => who.clone().prop_map(Op::ThrowExit),
+        4 => who.clone().prop_map(Op::Kill),
+        2 => (who.clone(), who.clone()).prop_map(|(child, parent)| Op::Reparent(child, parent)),
+        3 => who.prop_map(Op::Look),
+        2 => Just(Op::Enter),
+        1 => Just(Op::Leave),
+        1 => (0..100).prop_map(Op::Return),
+        1 => (0..100).prop_map(Op::Fail),
+        1 => (0..100).prop_map(Op::Panic),
+    ]
+}
+
+proptest! {
+    // More with PROPTEST_CASES.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn real_greenlets_do_what_the_model_says(program in prop::collection::vec(op(), 0..200)) {
+        prop_assert_eq!(real::run(program.clone()), pure::run(program));
+    }
+}
+
+/// The model itself must not be a model of nothing: over many programs, every kind of event happens.
+#[test]
+fn the_programs_reach_every_corner() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+
+    let mut runner = TestRunner::deterministic();
+    let programs = prop::collection::vec(op(), 60..200);
+    let mut story = Vec::new();
+    for _ in 0..300 {
+        story.extend(pure::run(programs.new_tree(&mut runner).unwrap().current()));
+    }
+    let corners: [(&str, fn(&Event) -> bool); 9] = [
+        ("a start with an exit", |event| matches!(event, Event::Started(_, Parcel::ExitValue))),
+        ("an error that arrives", |event| matches!(event, Event::Got(1.., Parcel::Error(_)))),
+        ("a panic that arrives", |event| matches!(event, Event::Got(1.., Parcel::Panic(_)))),
+        ("an exit that arrives", |event| matches!(event, Event::Got(1.., Parcel::Exit))),
+        ("a kill by a greenlet", |event| matches!(event, Event::Killed(1.., Ok(())))),
+        ("a kill refused", |event| matches!(event, Event::Killed(_, Err("ERR_GREENLET_KILL_REFUSED")))),
+        ("a cycle refused", |event| matches!(event, Event::Reparented(Err("ERR_GREENLET_PARENT_CYCLE")))),
+        ("a deep stack seen", |event| matches!(event, Event::Saw(Some(3..)))),
+        ("a snapshot valid, another stale", |event| {
+            matches!(event, Event::Now { valid, .. } if valid.contains(&true) && valid.contains(&false))
+        }),
+    ];
+    for (corner, happens) in corners {
+        let times = story.iter().filter(|event| happens(event)).count();
+        assert!(times >= 10, "{corner}: {times} times");
+    }
+}

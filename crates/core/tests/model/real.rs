@@ -1,0 +1,181 @@
+//! The same programs on real stacks.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::panic::resume_unwind;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use greenlets_core::{
+    Frame, Greenlet, GreenletExit, Thrown, Value, View, frame, set_unraisable_hook,
+};
+
+use crate::common::{Outcome, int, on_a_thread};
+use crate::{Event, MOST, Op, Parcel};
+
+#[derive(Debug, thiserror::Error)]
+#[error("error {0}")]
+struct Numbered(i32);
+
+struct World {
+    program: RefCell<VecDeque<Op>>,
+    greenlets: RefCell<Vec<Greenlet>>,
+    looks: RefCell<Vec<View<Vec<Frame>>>>,
+    story: RefCell<Vec<Event>>,
+    /// Set where the story has been told and the greenlets are cleaned up.
+    told: Cell<bool>,
+}
+
+/// How a nest of frames is left.
+enum Flow {
+    Leave,
+    End(Outcome),
+}
+
+pub(crate) fn run(program: Vec<Op>) -> Vec<Event> {
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let reporter = reports.clone();
+    // On a thread of its own: who waits in a kill() and whom he kills may keep each other alive until it ends.
+    let story = on_a_thread(move || {
+        set_unraisable_hook(move |unraisable| reporter.lock().unwrap().push(unraisable.to_string()));
+        let world = Rc::new(World {
+            program: RefCell::new(program.into()),
+            greenlets: RefCell::new(vec![Greenlet::main()]),
+            looks: RefCell::default(),
+            story: RefCell::default(),
+            told: Cell::new(false),
+        });
+        frame!("main");
+        // Main leaves its outermost frame only when the program is over.
+        while let Flow::Leave = world.act(0, true) {
+            if world.program.borrow().is_empty() {
+                break;
+            }
+        }
+        world.told.set(true);
+        let greenlets = world.greenlets.take();
+        drop(greenlets);
+        world.story.take()
+    });
+    assert!(reports.lock().unwrap().is_empty(), "the clean-up is quiet: {:?}", reports.lock().unwrap());
+    story
+}
+
+impl World {
+    /// What greenlet `me` does, and main.
+    fn act(self: &Rc<World>, me: usize, stubborn: bool) -> Flow {
+        loop {
+            let Some(op) = self.program.borrow_mut().pop_front() else {
+                return if me == 0 { Flow::Leave } else { Flow::End(Ok(int(-1))) };
+            };
+            self.take_stock();
+            let count = self.greenlets.borrow().len();
+            let arrived = match op {
+                Op::Create { .. } if count == MOST => continue,
+                Op::Create { parent, stubborn } => {
+                    self.create(parent.map(|parent| parent % count), stubborn);
+                    continue;
+                }
+                Op::Switch(to, value) => self.greenlet(to).switch(int(value)),
+                Op::Throw(to, error) => self.greenlet(to).throw(Numbered(error)),
+                Op::ThrowExit(to) => self.greenlet(to).throw(GreenletExit::default()),
+                Op::Kill(victim) => match self.greenlet(victim).kill() {
+                    Ok(()) => {
+                        self.tell(Event::Killed(me, Ok(())));
+                        continue;
+                    }
+                    Err(Thrown::Error(error)) if error.is::<greenlets_core::Error>() => {
+                        let error = error.downcast::<greenlets_core::Error>().unwrap();
+                        self.tell(Event::Killed(me, Err(error.code())));
+                        continue;
+                    }
+                    Err(thrown) => Err(thrown),
+                },
+                Op::Reparent(child, parent) => {
+                    let result = self.greenlet(child).set_parent(&self.greenlet(parent));
+                    self.tell(Event::Reparented(result.map_err(|error| error.code())));
+                    continue;
+                }
+                Op::Look(who) => {
+                    let stack = self.greenlet(who).stack();
+                    self.tell(Event::Saw(stack.as_ref().map(|stack| stack.get().unwrap().len())));
+                    self.looks.borrow_mut().extend(stack);
+                    continue;
+                }
+                Op::Enter => {
+                    frame!("nested");
+                    match self.act(me, stubborn) {
+                        Flow::Leave => continue,
+                        end => return end,
+                    }
+                }
+                Op::Leave => return Flow::Leave,
+                Op::Return(_) | Op::Fail(_) | Op::Panic(_) if me == 0 => continue,
+                Op::Return(value) => return Flow::End(Ok(int(value))),
+                Op::Fail(error) => return Flow::End(Err(Numbered(error).into())),
+                Op::Panic(payload) => resume_unwind(Box::new(payload)),
+            };
+            let (parcel, arrived) = label(arrived);
+            self.tell(Event::Got(me, parcel));
+            if arrived.is_err() && !stubborn {
+                return Flow::End(arrived);
+            }
+        }
+    }
+
+    fn create(self: &Rc<World>, parent: Option<usize>, stubborn: bool) {
+        let world = self.clone();
+        let me = self.greenlets.borrow().len();
+        let body = move |value| {
+            frame!("body");
+            let (parcel, _) = label(Ok(value));
+            world.tell(Event::Started(me, parcel));
+            loop {
+                // Its outermost frame is left only by its end.
+                if let Flow::End(outcome) = world.act(me, stubborn) {
+                    return outcome;
+                }
+            }
+        };
+        let parent = parent.map_or_else(Greenlet::current, |parent| self.greenlet(parent));
+        let greenlet = Greenlet::builder().parent(&parent).build(body).unwrap();
+        self.greenlets.borrow_mut().push(greenlet);
+    }
+
+    fn greenlet(&self, number: usize) -> Greenlet {
+        let greenlets = self.greenlets.borrow();
+        greenlets[number % greenlets.len()].clone()
+    }
+
+    fn tell(&self, event: Event) {
+        if !self.told.get() {
+            self.story.borrow_mut().push(event);
+        }
+    }
+
+    fn take_stock(&self) {
+        let greenlets = self.greenlets.borrow();
+        let number = |greenlet: Greenlet| greenlets.iter().position(|it| *it == greenlet).unwrap();
+        self.tell(Event::Now {
+            current: number(Greenlet::current()),
+            states: greenlets.iter().map(Greenlet::state).collect(),
+            parents: greenlets.iter().map(|it| it.parent().map(number)).collect(),
+            valid: self.looks.borrow().iter().map(View::is_valid).collect(),
+        });
+    }
+}
+
+/// What it is, and itself.
+fn label(outcome: Outcome) -> (Parcel, Outcome) {
+    let parcel = match &outcome {
+        Ok(value) => label_value(value),
+        Err(Thrown::Exit(_)) => Parcel::Exit,
+        Err(Thrown::Error(error)) => Parcel::Error(error.downcast_ref::<Numbered>().expect("ours").0),
+        Err(Thrown::Panic(payload)) => Parcel::Panic(*payload.downcast_ref().expect("ours")),
+    };
+    (parcel, outcome)
+}
+
+fn label_value(value: &Value) -> Parcel {
+    value.downcast_ref().map_or(Parcel::ExitValue, |number| Parcel::Value(*number))
+}

@@ -1,0 +1,204 @@
+//! Native stacks: how deep they are, what happens when there are no more, that they are used again.
+
+mod common;
+
+use std::hint::black_box;
+
+use common::{as_int, code, int, nothing, on_a_thread, pause};
+use greenlets_core::{Error, Greenlet, State, set_slots, unpack};
+
+fn waiting() -> Greenlet {
+    let greenlet = Greenlet::new(|_| pause());
+    greenlet.switch(nothing()).unwrap();
+    greenlet
+}
+
+#[test]
+fn running_out_of_slots_is_an_error_that_loses_nothing() {
+    for slots in 1..=3 {
+        on_a_thread(move || {
+            set_slots(slots).unwrap();
+            let mut full: Vec<_> = (0..slots).map(|_| waiting()).collect();
+            let one_more = Greenlet::builder().name("one more").build(Ok).unwrap();
+            for _ in 0..3 {
+                let error = one_more.switch(Box::new("the value")).unwrap_err().downcast::<Error>().unwrap();
+                assert_eq!(error.code(), "ERR_GREENLET_NO_SLOT");
+                let text = error.to_string();
+                assert!(text.contains("'one more'") && text.contains(&format!("all {slots} ")), "{text}");
+                assert_eq!(unpack::<&str>(error.into_value().unwrap()).unwrap(), "the value");
+                assert_eq!(one_more.state(), State::Unstarted);
+                assert_eq!(Greenlet::current(), Greenlet::main());
+            }
+            // Everybody who was there goes on, and with one gone there is room.
+            assert_eq!(as_int(full.pop().unwrap().switch(int(1))), 1);
+            assert_eq!(as_int(one_more.switch(int(2))), 2);
+            for greenlet in full {
+                assert_eq!(as_int(greenlet.switch(int(3))), 3);
+            }
+        });
+    }
+}
+
+#[test]
+fn running_out_of_slots_inside_a_greenlet_is_told_there() {
+    on_a_thread(|| {
+        set_slots(1).unwrap();
+        let greenlet = Greenlet::new(|_| {
+            let child = Greenlet::new(Ok);
+            assert_eq!(code(child.switch(nothing())), "ERR_GREENLET_NO_SLOT");
+            assert_eq!(Greenlet::current().state(), State::Running);
+            Ok(Box::new(child))
+        });
+        let child = unpack::<Greenlet>(greenlet.switch(nothing()).unwrap()).unwrap();
+        assert_eq!(as_int(child.switch(int(4))), 4);
+    });
+}
+
+#[test]
+fn a_greenlet_that_ends_hands_its_slot_to_the_parent_it_starts() {
+    on_a_thread(|| {
+        set_slots(1).unwrap();
+        let parent = Greenlet::new(Ok);
+        let child = Greenlet::builder().parent(&parent).build(Ok).unwrap();
+        assert_eq!(as_int(child.switch(int(6))), 6);
+    });
+}
+
+#[test]
+fn one_slot_is_enough_for_any_number_one_after_the_other() {
+    on_a_thread(|| {
+        set_slots(1).unwrap();
+        for i in 0..1000 {
+            let greenlet = Greenlet::new(Ok);
+            assert_eq!(as_int(greenlet.switch(int(i))), i);
+        }
+    });
+}
+
+#[test]
+fn killing_makes_room() {
+    on_a_thread(|| {
+        set_slots(1).unwrap();
+        let first = waiting();
+        let second = Greenlet::new(Ok);
+        assert_eq!(code(second.switch(nothing())), "ERR_GREENLET_NO_SLOT");
+        first.kill().unwrap();
+        assert_eq!(as_int(second.switch(int(2))), 2);
+    });
+}
+
+#[test]
+fn the_number_of_slots_is_fixed_once_a_greenlet_has_started() {
+    on_a_thread(|| {
+        assert_eq!(code(set_slots(0)), "ERR_GREENLET_INVALID_ARG");
+        set_slots(5).unwrap();
+        let greenlet = Greenlet::new(Ok);
+        set_slots(2).unwrap();
+        greenlet.switch(nothing()).unwrap();
+        let error = set_slots(9).unwrap_err();
+        assert_eq!(error.code(), "ERR_GREENLET_SLOTS_IN_USE");
+        assert!(error.to_string().contains("has 2 stack slots"), "{error}");
+    });
+}
+
+#[test]
+fn more_slots_than_there_is_address_space_are_refused_when_they_are_needed() {
+    on_a_thread(|| {
+        set_slots(u32::MAX).unwrap();
+        let greenlet = Greenlet::builder().name("first").build(Ok).unwrap();
+        let error = greenlet.switch(int(5)).unwrap_err().downcast::<Error>().unwrap();
+        assert_eq!(error.code(), "ERR_GREENLET_NO_MEMORY");
+        assert!(error.to_string().contains("'first'"), "{error}");
+        assert_eq!(unpack::<i32>(error.into_value().unwrap()).unwrap(), 5);
+        set_slots(1).unwrap();
+        assert_eq!(as_int(greenlet.switch(int(6))), 6, "it can still be started");
+    });
+}
+
+/// Recurses until `depth` bytes of stack lie between `top` and here, runs `bottom` there, and checks on the way back that every
+/// frame is as it was left. Returns the number of frames.
+fn dig(top: usize, depth: usize, bottom: &dyn Fn()) -> usize {
+    let block = black_box([top; 32]);
+    let here = block.as_ptr() as usize;
+    let below = if top - here < depth {
+        dig(top, depth, bottom)
+    } else {
+        bottom();
+        0
+    };
+    assert!(black_box(&block).iter().all(|word| *word == top));
+    below + 1
+}
+
+fn dig_from_here(depth: usize, bottom: &dyn Fn()) -> usize {
+    let top = 0_u8;
+    dig(black_box(&raw const top as usize), depth, bottom)
+}
+
+#[test]
+fn a_greenlet_can_recurse_through_500_kib() {
+    // As deep as on main of Node, which has 984 KiB, is the aim; Rust's own frames leave enough of that.
+    for kib in [500, 900] {
+        let greenlet = Greenlet::new(move |_| Ok(Box::new(dig_from_here(kib * 1024, &|| ()))));
+        assert!(unpack::<usize>(greenlet.switch(nothing()).unwrap()).unwrap() > 500);
+    }
+}
+
+#[test]
+fn deep_stacks_keep_their_contents_while_others_run() {
+    let deep = |_| {
+        dig_from_here(300 * 1024, &|| {
+            pause().unwrap();
+        });
+        Ok(int(1))
+    };
+    let greenlets: Vec<_> = (0..20).map(|_| Greenlet::new(deep)).collect();
+    for greenlet in &greenlets {
+        greenlet.switch(nothing()).unwrap();
+    }
+    for greenlet in greenlets.iter().rev() {
+        assert_eq!(as_int(greenlet.switch(nothing())), 1);
+    }
+}
+
+/// Resident memory of the process in KiB.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_hundred_thousand_births_and_deaths_do_not_grow_the_process() {
+    // 145
+    on_a_thread(|| {
+        let live_and_die = |count: i32| {
+            for i in 0..count {
+                let greenlet = Greenlet::new(|value| {
+                    let _ = value;
+                    pause()
+                });
+                greenlet.switch(nothing()).unwrap();
+                assert_eq!(as_int(greenlet.switch(int(i))), i);
+            }
+        };
+        live_and_die(1000);
+        let before = resident();
+        live_and_die(100_000);
+        let grown = resident().saturating_sub(before);
+        // Other tests run in this process; one page a greenlet would be 400 MB.
+        assert!(grown < 50_000, "{grown} KiB");
+        assert_eq!(Greenlet::all().len(), 1);
+    });
+}
+
+#[test]
+fn a_thousand_slots_take_no_memory_until_they_are_used() {
+    on_a_thread(|| {
+        let before = resident();
+        let greenlet = waiting();
+        let grown = resident().saturating_sub(before);
+        assert!(grown < 100_000, "{grown} KiB for one of 1024 slots of 1 MiB");
+        drop(greenlet);
+    });
+}

@@ -1,0 +1,320 @@
+//! `Thread`, the core that hosts build on: who runs, ids, epochs, and what a host is promised.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashSet};
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+use greenlets_core::{
+    Body, Frame, Host, Id, Next, NullHost, Snapshot, SnapshotError, StackBounds, State, SwitchError, Thread,
+    frame,
+};
+
+fn bare(slots: u32) -> Box<Thread<NullHost>> {
+    Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), slots).unwrap()
+}
+
+/// Starts a stack that tells `id` to the caller and switches back to main whenever it runs, `times` times in all.
+fn start_waiting(thread: &Thread<NullHost>, times: usize) -> Id {
+    let told = Rc::new(Cell::new(None));
+    let tell = told.clone();
+    let body = Body::new(move |thread| {
+        tell.set(Some(thread.current()));
+        for _ in 0..times {
+            frame!("waiting");
+            thread.switch(Next::Resume(thread.main())).unwrap();
+        }
+        Next::Resume(thread.main())
+    });
+    thread.switch(Next::Start(body)).unwrap();
+    told.get().expect("it has run")
+}
+
+#[test]
+fn a_thread_starts_with_main_running_and_alone() {
+    let thread = bare(3);
+    assert!(thread.on_main());
+    assert_eq!(thread.current(), thread.main());
+    assert_eq!(thread.state(thread.main()), State::Running);
+    assert_eq!(thread.ids(), [thread.main()]);
+    assert_eq!((thread.live(), thread.slots()), (0, 3));
+    assert!(thread.bounds().contains(&raw const thread as usize));
+    thread.switch(Next::Resume(thread.main())).unwrap();
+    assert_eq!(thread.epoch(thread.main()), Some(0), "a switch to oneself is none");
+}
+
+#[test]
+fn a_running_stack_lies_within_its_bounds() {
+    let thread = bare(2);
+    let main = thread.bounds();
+    let body = Body::new(move |thread| {
+        let here = 0_u8;
+        let bounds = thread.bounds();
+        assert!(bounds.contains(&raw const here as usize));
+        assert_ne!(bounds, main);
+        assert!(bounds.size() > 900 * 1024);
+        assert!(!thread.on_main());
+        Next::Resume(thread.main())
+    });
+    thread.switch(Next::Start(body)).unwrap();
+}
+
+#[test]
+fn every_resume_is_an_epoch() {
+    let thread = bare(2);
+    let a = start_waiting(&thread, 3);
+    assert_eq!((thread.epoch(a), thread.epoch(thread.main())), (Some(1), Some(1)));
+    thread.switch(Next::Resume(a)).unwrap();
+    let b = start_waiting(&thread, 1);
+    assert_eq!((thread.epoch(a), thread.epoch(b)), (Some(2), Some(1)));
+    assert_eq!(thread.epoch(thread.main()), Some(3));
+    thread.switch(Next::Resume(a)).unwrap();
+    thread.switch(Next::Resume(a)).unwrap();
+    assert_eq!(thread.epoch(a), None, "it has ended");
+    assert_eq!(thread.state(a), State::Dead);
+    assert_eq!(thread.epoch(b), Some(1), "nobody else's business");
+    thread.switch(Next::Resume(b)).unwrap();
+}
+
+#[test]
+fn ids_are_never_used_again() {
+    let thread = bare(1);
+    let mut seen = HashSet::from([thread.main()]);
+    for _ in 0..10_000 {
+        let id = start_waiting(&thread, 0);
+        assert!(seen.insert(id), "{id:?} was given away before");
+        assert_eq!(thread.state(id), State::Dead);
+    }
+    let places: HashSet<_> = seen.iter().map(|id| id.parts().0).collect();
+    assert_eq!(places.len(), 2, "one for main, one for all the others in turn");
+}
+
+#[test]
+fn switching_to_who_has_ended_or_never_was_changes_nothing() {
+    let thread = bare(1);
+    let dead = start_waiting(&thread, 0);
+    let alive = start_waiting(&thread, 1);
+    for nobody in [dead, Id::from_parts(9, 9), Id::default()] {
+        assert!(matches!(thread.switch(Next::Resume(nobody)), Err(SwitchError::Gone(id)) if id == nobody));
+    }
+    assert!(thread.on_main());
+    assert_eq!(thread.state(alive), State::Suspended);
+    thread.switch(Next::Resume(alive)).unwrap();
+}
+
+#[test]
+fn a_body_that_finds_no_slot_comes_back() {
+    let thread = bare(1);
+    let waiting = start_waiting(&thread, 1);
+    let ran = Rc::new(Cell::new(false));
+    let runs = ran.clone();
+    let mut body = Body::new(move |thread| {
+        runs.set(true);
+        Next::Resume(thread.main())
+    });
+    for _ in 0..3 {
+        let Err(SwitchError::NoSlot(back)) = thread.switch(Next::Start(body)) else { panic!("one slot") };
+        body = back;
+    }
+    thread.switch(Next::Resume(waiting)).unwrap();
+    thread.switch(Next::Start(body)).unwrap();
+    assert!(ran.get());
+}
+
+#[test]
+fn main_is_told_when_a_stack_ends_in_favour_of_nobody() {
+    let thread = bare(1);
+    let dead = start_waiting(&thread, 0);
+    let result = thread.switch(Next::Start(Body::new(move |_| Next::Resume(dead))));
+    assert!(matches!(result, Err(SwitchError::Gone(id)) if id == dead));
+    assert_eq!(thread.live(), 0);
+    start_waiting(&thread, 0);
+}
+
+#[test]
+fn a_stack_that_ends_can_start_the_next_in_its_own_slot() {
+    let thread = bare(1);
+    fn chain(left: u32, count: Rc<Cell<u32>>) -> Body {
+        Body::new(move |thread| {
+            count.set(count.get() + 1);
+            if left == 0 { Next::Resume(thread.main()) } else { Next::Start(chain(left - 1, count)) }
+        })
+    }
+    let count = Rc::new(Cell::new(0));
+    thread.switch(Next::Start(chain(99, count.clone()))).unwrap();
+    assert_eq!(count.get(), 100);
+}
+
+#[test]
+fn a_snapshot_is_of_one_epoch() {
+    let thread = bare(2);
+    let id = start_waiting(&thread, 2);
+    let snapshot: Snapshot<Vec<Frame>> = thread.snapshot(id).unwrap();
+    assert_eq!((snapshot.id(), snapshot.epoch()), (id, 1));
+    assert_eq!(snapshot.frames(&thread).unwrap()[0].name, "waiting");
+    thread.switch(Next::Resume(id)).unwrap();
+    assert_eq!(snapshot.frames(&thread).unwrap_err(), SnapshotError::Stale { taken: 1, now: 2 });
+    assert!(!snapshot.is_valid(&thread));
+    thread.switch(Next::Resume(id)).unwrap();
+    assert_eq!(snapshot.frames(&thread).unwrap_err(), SnapshotError::Gone);
+    assert_eq!(thread.snapshot(id).unwrap_err(), SnapshotError::Gone);
+    assert_eq!(thread.snapshot(thread.main()).unwrap_err(), SnapshotError::Running);
+}
+
+#[test]
+fn an_abandoned_stack_is_gone_and_its_slot_with_it() {
+    let thread = bare(2);
+    let (a, b) = (start_waiting(&thread, 1), start_waiting(&thread, 1));
+    assert!(!thread.abandon(thread.main()));
+    assert!(thread.abandon(a));
+    assert!(!thread.abandon(a));
+    assert_eq!((thread.state(a), thread.live()), (State::Dead, 1));
+    let full = thread.switch(Next::Start(Body::new(|thread| Next::Resume(thread.main()))));
+    assert!(matches!(full, Err(SwitchError::NoSlot(_))), "the slot is lost");
+    // SAFETY: main runs, and what waits holds nothing anybody relies on.
+    unsafe { thread.abandon_all() };
+    assert_eq!((thread.state(b), thread.live()), (State::Dead, 0));
+    start_waiting(&thread, 0);
+}
+
+#[test]
+fn what_lies_on_an_abandoned_stack_stays_when_the_thread_is_gone() {
+    let thread = bare(2);
+    let address = Rc::new(Cell::new(0));
+    let tell = address.clone();
+    let body = Body::new(move |thread| {
+        let word = Cell::new(4711_u64);
+        tell.set(word.as_ptr() as usize);
+        thread.switch(Next::Resume(thread.main())).unwrap();
+        unreachable!("{} is never read here", word.get())
+    });
+    thread.switch(Next::Start(body)).unwrap();
+    drop(thread);
+    // SAFETY: the word lives on a stack that was suspended when its thread was dropped; such a stack is left as it is.
+    assert_eq!(unsafe { *(address.get() as *const u64) }, 4711);
+}
+
+/// Keeps no state but the promises that it checks at every call.
+#[derive(Default)]
+struct Auditor {
+    /// By address. `None` where it is live.
+    parked: RefCell<BTreeMap<usize, Parked>>,
+    log: Rc<RefCell<Vec<String>>>,
+    born: Cell<u32>,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Parked {
+    Yes,
+    No,
+}
+
+impl Auditor {
+    fn set(&self, vm: NonNull<u32>, from: Parked, to: Option<Parked>, what: &str) {
+        let mut parked = self.parked.borrow_mut();
+        let address = vm.as_ptr() as usize;
+        assert_eq!(parked.remove(&address), Some(from), "{what}");
+        parked.extend(to.map(|to| (address, to)));
+        let live = parked.values().filter(|parked| **parked == Parked::No).count();
+        assert!(live <= 1, "{what}: {live} stacks are live");
+        // SAFETY: the host is promised that `vm` is valid.
+        self.log.borrow_mut().push(format!("{what} {}", unsafe { vm.read() }));
+    }
+
+    fn next(&self) -> u32 {
+        self.born.replace(self.born.get() + 1)
+    }
+}
+
+type Task = Box<dyn FnOnce(&Thread<Auditor>) -> Next<Auditor>>;
+
+// SAFETY: the tasks below do not panic, and nothing is kept between `park` and `unpark`.
+unsafe impl Host for Auditor {
+    const ABOVE_BASE: usize = 4096;
+    type VmState = u32;
+    type Body = Task;
+    type Capture = u32;
+
+    fn main_state(&self) -> u32 {
+        self.next()
+    }
+
+    fn fresh_state(&self, stack: StackBounds) -> u32 {
+        let above = stack.base as *mut u8;
+        // SAFETY: the host owns `ABOVE_BASE` bytes from the base up.
+        unsafe { above.write_bytes(0xAB, Self::ABOVE_BASE) };
+        self.next()
+    }
+
+    unsafe fn enlist(&self, vm: NonNull<u32>) {
+        let is_main = self.parked.borrow().is_empty();
+        let state = if is_main { Parked::No } else { Parked::Yes };
+        assert_eq!(self.parked.borrow_mut().insert(vm.as_ptr() as usize, state), None, "enlisted once");
+    }
+
+    unsafe fn park(&self, vm: NonNull<u32>) {
+        self.set(vm, Parked::No, Some(Parked::Yes), "park");
+    }
+
+    unsafe fn unpark(&self, vm: NonNull<u32>) {
+        self.set(vm, Parked::Yes, Some(Parked::No), "unpark");
+    }
+
+    unsafe fn retire(&self, vm: NonNull<u32>) {
+        self.set(vm, Parked::No, None, "retire");
+    }
+
+    unsafe fn abandon(&self, vm: NonNull<u32>) {
+        self.set(vm, Parked::Yes, None, "abandon");
+    }
+
+    unsafe fn capture(&self, vm: NonNull<u32>) -> u32 {
+        self.set(vm, Parked::Yes, Some(Parked::Yes), "capture");
+        // SAFETY: the host is promised that `vm` is valid.
+        unsafe { vm.read() }
+    }
+
+    fn run(thread: &Thread<Self>, body: Task) -> Next<Self> {
+        body(thread)
+    }
+}
+
+#[test]
+fn a_host_is_called_as_it_is_promised() {
+    let auditor = Auditor::default();
+    let log = auditor.log.clone();
+    let thread = Thread::new(auditor, StackBounds::of_this_thread().unwrap(), 3).unwrap();
+    let waits: fn() -> Task = || {
+        Box::new(|thread| {
+            thread.switch(Next::Resume(thread.main())).unwrap();
+            Next::Resume(thread.main())
+        })
+    };
+    thread.switch(Next::Start(waits())).unwrap();
+    let first = *thread.ids().iter().find(|id| **id != thread.main()).unwrap();
+    assert_eq!(log.take(), ["park 0", "unpark 1", "park 1", "unpark 0"]);
+
+    assert_eq!(thread.snapshot(first).unwrap().detach(), 1);
+    assert_eq!(log.take(), ["capture 1"], "nothing is parked or unparked for a snapshot");
+
+    let passes_on: Task = Box::new(move |_| Next::Resume(first));
+    thread.switch(Next::Start(passes_on)).unwrap();
+    assert_eq!(log.take(), ["park 0", "unpark 2", "retire 2", "unpark 1", "retire 1", "unpark 0"]);
+
+    for _ in 0..3 {
+        thread.switch(Next::Start(waits())).unwrap();
+    }
+    log.take();
+    assert!(matches!(thread.switch(Next::Start(waits())), Err(SwitchError::NoSlot(_))));
+    assert!(thread.switch(Next::Resume(first)).is_err());
+    thread.switch(Next::Resume(thread.main())).unwrap();
+    assert!(log.take().is_empty(), "nothing is parked for a switch that is none");
+
+    drop(thread);
+    let mut end = log.take();
+    assert_eq!(end.pop().unwrap(), "retire 0", "main last");
+    end.sort();
+    assert_eq!(end, ["abandon 3", "abandon 4", "abandon 5"]);
+}
