@@ -13,7 +13,9 @@ use crate::thread::{Next, Thread};
 pub struct NullHost;
 
 /// What [`NullHost`] runs on a new stack: a closure that says who runs when it has ended.
-pub struct Body(Box<dyn FnOnce(&Thread<NullHost>) -> Next<NullHost>>);
+pub struct Body(Box<Function>);
+
+type Function = dyn FnOnce(&Thread<NullHost>) -> Next<NullHost>;
 
 impl Body {
     /// `closure` must not panic: there is nobody to catch it, so the process is aborted.

@@ -56,6 +56,8 @@ fn a_running_stack_lies_within_its_bounds() {
         assert_ne!(bounds, main);
         assert!(bounds.size() > 900 * 1024);
         assert!(!thread.on_main());
+        assert!(!thread.abandon(thread.current()), "it runs");
+        assert!(!thread.abandon(thread.main()));
         Next::Resume(thread.main())
     });
     thread.switch(Next::Start(body)).unwrap();
@@ -220,7 +222,8 @@ impl Auditor {
         let live = parked.values().filter(|parked| **parked == Parked::No).count();
         assert!(live <= 1, "{what}: {live} stacks are live");
         // SAFETY: the host is promised that `vm` is valid.
-        self.log.borrow_mut().push(format!("{what} {}", unsafe { vm.read() }));
+        let number = unsafe { vm.read() };
+        self.log.borrow_mut().push(format!("{what} {number}"));
     }
 
     fn next(&self) -> u32 {

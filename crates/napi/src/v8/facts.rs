@@ -13,6 +13,7 @@
 //! | `stack_guard` | `kIsolateStackGuardOffset`, v8-internal.h | word 0 is the isolate, `real_jslimit_` lies below the stack start |
 //! | limits, scopes, flags | StackGuard::ThreadLocal, stack-guard.h | both limits equal where no interrupt is pending |
 //! | `vectors`, `spare` | HandleScopeImplementer's members, api.h | `Context::Enter` raises the size of `entered_contexts_` by one |
+//! | `has_doomed_list` | isolate.cc 12.4:4560 | the list grows by one during `JSON.stringify` (`doomed.rs`) |
 //! | `embedder_data` | `kContinuationPreservedEmbedderDataOffset`, v8-internal.h (12.4+) | setting it by the API changes exactly that word |
 
 /// Which V8 the facts are of. The switch path branches on it to copy with sizes known to the compiler.
@@ -53,6 +54,8 @@ pub(crate) struct Facts {
     pub(crate) interrupt_flags: usize,
     /// Bytes from the isolate to its continuation-preserved embedder data.
     pub(crate) embedder_data: Option<usize>,
+    /// Whether the isolate lists C++ objects that must end in the order of one stack; see `doomed.rs`.
+    pub(crate) has_doomed_list: bool,
 }
 
 /// Bytes from the isolate to its StackGuard (all versions).
@@ -93,6 +96,7 @@ static TABLE: [Facts; 4] = [
         interrupt_scopes: 5,
         interrupt_flags: 6,
         embedder_data: None,
+        has_doomed_list: false,
     },
     Facts {
         abi: Abi::V8_12_4,
@@ -108,6 +112,7 @@ static TABLE: [Facts; 4] = [
         interrupt_scopes: 6,
         interrupt_flags: 7,
         embedder_data: Some(576),
+        has_doomed_list: true,
     },
     Facts {
         abi: Abi::V8_13_6,
@@ -123,6 +128,7 @@ static TABLE: [Facts; 4] = [
         interrupt_scopes: 6,
         interrupt_flags: 7,
         embedder_data: Some(632),
+        has_doomed_list: false,
     },
     Facts {
         abi: Abi::V8_14_6,
@@ -138,6 +144,7 @@ static TABLE: [Facts; 4] = [
         interrupt_scopes: 6,
         interrupt_flags: 7,
         embedder_data: Some(680),
+        has_doomed_list: false,
     },
 ];
 

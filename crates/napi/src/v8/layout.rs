@@ -3,6 +3,7 @@
 use greenlets_core::StackBounds;
 
 use super::Isolate;
+use super::doomed::Doomed;
 use super::facts::{Facts, MAX_TOP_WORDS};
 use super::list::Node;
 use super::tls::ThreadWords;
@@ -24,6 +25,8 @@ pub(crate) struct Layout {
     pub(crate) stack_guard: *mut u64,
     /// The continuation-preserved embedder data (AsyncLocalStorage on Node 24 and later); none on Node 20.
     pub(crate) embedder_data: Option<*mut u64>,
+    /// The isolate's list of C++ objects that must end in the order of one stack; V8 12.4 has it.
+    pub(crate) doomed: Option<Doomed>,
     /// The anchor of ThreadManager's list of archived threads.
     pub(crate) in_use: *mut Node,
     pub(crate) thread_manager: *mut u64,

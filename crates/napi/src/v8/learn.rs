@@ -15,12 +15,11 @@ use super::peek::{Peek, is_plausible};
 use super::rehearsal::{self, Seen};
 use super::symbols::{Symbols, set_embedder_data};
 use super::tls::{self, ThreadWords};
-use super::{Isolate, Unsupported, ensure, facts};
+use super::{Isolate, Unsupported, doomed, ensure, facts};
 
-impl Layout {
-    /// How much of the isolate is looked at, in words; all learnt members lie well inside.
-    const SCAN_WORDS: usize = 20_480;
-    pub(super) const SCAN_STEP: usize = 512;
+/// The isolate's words, and what follows it in memory: its size is not known, but all learnt members lie within.
+pub(super) fn scan(isolate: Isolate, peek: &Peek) -> Vec<u64> {
+    peek.prefix(isolate as usize, 20_480, 512)
 }
 
 /// The V8 version string of this process.
@@ -53,7 +52,7 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layo
     let guard = (isolate as usize + STACK_GUARD) as *mut u64;
     let main = own_stack(facts, isolate, thread, &peek)?;
 
-    let words = peek.prefix(isolate as usize, Layout::SCAN_WORDS, Layout::SCAN_STEP);
+    let words = scan(isolate, &peek);
     ensure!(words.len() >= 2048, "the isolate cannot be read");
     let mut pointers: Vec<usize> = words.iter().filter(|&&w| is_plausible(w)).map(|&w| w as usize).collect();
     pointers.sort_unstable();
@@ -64,7 +63,7 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layo
     // SAFETY: as above.
     let heap_stack_starts = unsafe { heap_stack_starts(symbols, isolate, thread, &peek, &pointers)? };
     // SAFETY: as above; a native callback has a HandleScope.
-    let seen = unsafe { rehearsal::play(symbols, facts, isolate, thread, &peek, &pointers, words.len())? };
+    let seen = unsafe { rehearsal::play(symbols, facts, isolate, thread, &peek, &pointers)? };
     // SAFETY: no arguments; reading the thread's own word.
     ensure!(unsafe { (symbols.is_locked)(isolate) }, "the isolate's lock did not come back");
 
@@ -75,10 +74,11 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layo
         matches_at_one_place(&seen.archive, &live_top) == Some(before_top),
         "ThreadLocalTop is not where it should be in V8's archive"
     );
-    // SAFETY: passed on from the caller.
-    let relocatable_top = unsafe { relocatable_top(facts, isolate, env, &peek, &words, &seen)? };
+    // First, since every handle made may change it.
     // SAFETY: passed on from the caller.
     let implementer = unsafe { handle_scope_implementer(symbols, facts, isolate, &peek, &pointers, &seen)? };
+    // SAFETY: passed on from the caller.
+    let relocatable_top = unsafe { relocatable_top(facts, isolate, env, &peek, &words, &seen)? };
     // SAFETY: a native callback has an entered context and a HandleScope; the handle is read at once.
     let context = unsafe { *(symbols.current_context)(isolate) } as u64;
     let context_word = (0..live_top.len()).find(|&i| live_top[i] == context && seen.blank_top[i] == 0);
@@ -89,6 +89,11 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layo
         None => None,
         // SAFETY: passed on from the caller.
         Some(offset) => Some(unsafe { embedder_data(isolate, offset, env, &peek)? }),
+    };
+    let doomed = match facts.has_doomed_list {
+        false => None,
+        // SAFETY: passed on from the caller.
+        true => Some(unsafe { doomed::learn(env, isolate, main.base, &peek)? }),
     };
     let mut blank_top = [0; MAX_TOP_WORDS];
     blank_top[..seen.blank_top.len()].copy_from_slice(&seen.blank_top);
@@ -103,6 +108,7 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layo
         relocatable_top,
         stack_guard: guard,
         embedder_data,
+        doomed,
         in_use: seen.anchor,
         thread_manager: seen.thread_manager,
         // SAFETY: this thread's own live TLS word.
@@ -146,26 +152,21 @@ unsafe fn handle_scope_data(
     env: sys::napi_env,
     peek: &Peek,
 ) -> Result<*mut u64, Unsupported> {
-    let isolate = isolate as usize;
-    let read = || peek.prefix(isolate, Layout::SCAN_WORDS, Layout::SCAN_STEP);
-    let mut scope = null_mut();
-    // SAFETY: `env` is live on this thread.
-    unsafe { sys::napi_open_handle_scope(env, &mut scope) };
-    let before = read();
-    for number in 0..3 {
-        let mut handle = null_mut();
-        // SAFETY: as above.
-        unsafe { sys::napi_create_int32(env, number, &mut handle) };
-    }
-    let after = read();
-    // SAFETY: the scope opened above.
-    unsafe { sys::napi_close_handle_scope(env, scope) };
-    let moved: Vec<usize> = (0..before.len().min(after.len()).saturating_sub(1))
-        .filter(|&i| {
-            let (next, limit) = (before[i], before[i + 1]);
-            after[i] == next.wrapping_add(24) && after[i + 1] == limit && limit > next && limit - next <= 8176
-        })
-        .collect();
+    let (mut scope, mut inner) = (null_mut(), null_mut());
+    // SAFETY: `env` is live on this thread, and scopes close in the order in which they were opened.
+    let moved = unsafe {
+        sys::napi_open_handle_scope(env, &mut scope);
+        let mut moved = moved_by_handles(isolate, env, peek);
+        if moved.is_empty() {
+            // The three went into a new block. Where three already are in it, the next three do not.
+            sys::napi_open_handle_scope(env, &mut inner);
+            make_handles(env);
+            moved = moved_by_handles(isolate, env, peek);
+            sys::napi_close_handle_scope(env, inner);
+        }
+        sys::napi_close_handle_scope(env, scope);
+        moved
+    };
     let &[index] = moved.as_slice() else {
         return Err(Unsupported::Because(format!("{} words behave like V8's next handle", moved.len())));
     };
@@ -174,7 +175,33 @@ unsafe fn handle_scope_data(
         "V8's next handle is at {} in the isolate, not where its headers say",
         index * 8
     );
-    Ok((isolate + index * 8) as *mut u64)
+    Ok((isolate as usize + index * 8) as *mut u64)
+}
+
+unsafe fn moved_by_handles(isolate: Isolate, env: sys::napi_env, peek: &Peek) -> Vec<usize> {
+    let mut scope = null_mut();
+    // SAFETY: as in `handle_scope_data`.
+    let (before, after) = unsafe {
+        sys::napi_open_handle_scope(env, &mut scope);
+        let before = scan(isolate, peek);
+        make_handles(env);
+        let after = scan(isolate, peek);
+        sys::napi_close_handle_scope(env, scope);
+        (before, after)
+    };
+    let is_next = |i: &usize| {
+        let (next, limit) = (before[*i], before[*i + 1]);
+        after[*i] == next.wrapping_add(24) && after[*i + 1] == limit && limit > next && limit - next <= 8176
+    };
+    (0..before.len().min(after.len()).saturating_sub(1)).filter(is_next).collect()
+}
+
+unsafe fn make_handles(env: sys::napi_env) {
+    for number in 0..3 {
+        let mut handle = null_mut();
+        // SAFETY: as in `handle_scope_data`.
+        unsafe { sys::napi_create_int32(env, number, &mut handle) };
+    }
 }
 
 /// Finds the words of the heap that follow the thread's stack start: `Isolate::Enter` refreshes them.
@@ -192,7 +219,7 @@ unsafe fn heap_stack_starts(
     let mut look = |from: usize, words: &[u64]| {
         candidates.extend((0..words.len()).filter(|&i| words[i] == start as u64).map(|i| from + i * 8));
     };
-    look(isolate as usize, &peek.prefix(isolate as usize, Layout::SCAN_WORDS, Layout::SCAN_STEP));
+    look(isolate as usize, &scan(isolate, peek));
     // Several words of objects that end near the end of a mapping can be read where many cannot.
     for count in [256, 32] {
         peek.each(pointers, count, &mut look);
@@ -314,7 +341,7 @@ unsafe fn handle_scope_implementer(
     ensure!(image[0] == isolate as u64, "V8's archive does not begin with a HandleScopeImplementer");
     let mut candidates: Vec<usize> = Vec::new();
     peek.each(pointers, facts.implementer_words, |at, words| {
-        if words == image {
+        if (0..image.len()).all(|i| words[i] == image[i] || i == facts.spare) {
             candidates.push(at);
         }
     });

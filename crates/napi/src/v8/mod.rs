@@ -20,6 +20,7 @@
 //! | `symbols`, `peek`, `tls` | public functions by name; careful reads; V8's thread-local words |
 //! | `rehearsal`, `learn`, `layout` | one round of the official mechanism, watched; what was learnt from it |
 //! | `state`, `list`, `blocks` | park and unpark; the in-use list; handle blocks and their lists |
+//! | `doomed` | a list of V8 12.4 that must not mix the stacks |
 //! | `gc` | the root table and what must happen around a GC |
 //! | `call`, `capture` | running JavaScript at a stack's base; reading a suspended stack |
 //! | `host` | all of it as the core's `Host` |
@@ -27,6 +28,7 @@
 
 pub(crate) mod call;
 pub(crate) mod capture;
+pub(crate) mod doomed;
 pub(crate) mod facts;
 pub(crate) mod gc;
 pub(crate) mod host;

@@ -16,7 +16,7 @@
 use std::ffi::c_void;
 
 use super::facts::{Facts, STACK_GUARD, TERMINATE_EXECUTION};
-use super::layout::Layout;
+use super::learn::scan;
 use super::list::Node;
 use super::peek::Peek;
 use super::symbols::Symbols;
@@ -54,7 +54,6 @@ pub(crate) unsafe fn play(
     thread: ThreadWords,
     peek: &Peek,
     pointers: &[usize],
-    isolate_words: usize,
 ) -> Result<Seen, Unsupported> {
     // SAFETY: this thread's own live TLS word.
     let own = unsafe { *thread.thread_id };
@@ -66,7 +65,7 @@ pub(crate) unsafe fn play(
         (symbols.unlocker_initialize)(&mut unlocker, isolate);
         thread.thread_id.write_volatile(STAND_IN);
         (symbols.locker_initialize)(&mut locker, isolate);
-        let seen = observe(facts, isolate, own, peek, pointers, isolate_words);
+        let seen = observe(facts, isolate, own, peek, pointers);
         let guard = (isolate as usize + STACK_GUARD) as *const u64;
         let flags = guard.add(facts.interrupt_flags).read_volatile() as u32;
         (symbols.locker_drop)(&mut locker);
@@ -95,7 +94,6 @@ fn observe(
     own: i32,
     peek: &Peek,
     pointers: &[usize],
-    isolate_words: usize,
 ) -> Result<Seen, Unsupported> {
     // ThreadManager (v8threads.h): mutex_ (of various sizes), mutex_owner_ and lazily_archived_thread_ (two ints: the
     // stand-in, invalid), lazily_archived_thread_state_ (null), free_anchor_, in_use_anchor_, isolate_.
@@ -143,7 +141,7 @@ fn observe(
         thread_manager: thread_manager as *mut u64,
         archive,
         blank_top: blank_top.into_iter().map(|word| own_id(word, own)).collect(),
-        isolate: peek.prefix(isolate as usize, isolate_words, Layout::SCAN_STEP),
+        isolate: scan(isolate, peek),
     })
 }
 

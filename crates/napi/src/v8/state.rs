@@ -23,6 +23,7 @@ use std::ptr::NonNull;
 
 use greenlets_core::StackBounds;
 
+use super::doomed;
 use super::facts::{
     Abi, BLOCKS, BLOCKS_CAPACITY, BLOCKS_SIZE, HANDLE_BLOCK_WORDS, JS_LIMIT, MAX_ARCHIVE_WORDS, REAL_JS_LIMIT,
 };
@@ -41,6 +42,8 @@ pub(crate) struct VmState {
     pub(crate) embedder_data: *mut u64,
     /// `StackGuard::interrupt_scopes_`: C++ objects on this stack.
     interrupt_scopes: u64,
+    /// What this stack has in the isolate's list of doomed objects; see `doomed.rs`.
+    doomed: Vec<u64>,
     /// The list of handle blocks while there is one only.
     pub(crate) first_block: usize,
     /// Whether the image took the thread's list of handle blocks with it: it has more than one.
@@ -56,6 +59,7 @@ impl VmState {
             stack,
             embedder_data: std::ptr::null_mut(),
             interrupt_scopes: 0,
+            doomed: Vec::new(),
             first_block: stack.base,
             owns_list: false,
             is_main,
@@ -166,6 +170,9 @@ pub(crate) unsafe fn park(host: &V8Host, vm: NonNull<VmState>) {
         if let Some(word) = v8.embedder_data {
             *vm.embedder_data = *word;
         }
+        if let Some(list) = v8.doomed {
+            doomed::take(list, &mut vm.doomed);
+        }
         vm.node.data = image;
     }
 }
@@ -203,6 +210,9 @@ pub(crate) unsafe fn unpark(host: &V8Host, vm: NonNull<VmState>) {
         *v8.stack_guard.add(v8.facts.interrupt_scopes) = vm.interrupt_scopes;
         if let Some(word) = v8.embedder_data {
             *word = *vm.embedder_data;
+        }
+        if let Some(list) = v8.doomed {
+            doomed::put_back(list, &mut vm.doomed);
         }
     }
 }
