@@ -99,7 +99,9 @@ fn refuse(local: &Local, error: SwitchError<Body>) -> Parcel {
             to.inner().body.set(Some(body));
             Error::NoMemory { greenlet, source, value }
         }
-        SwitchError::Gone(id) => unreachable!("{greenlet} is at stage Started({id:?}), so its stack is there"),
+        SwitchError::Gone(id) => {
+            unreachable!("{greenlet} is at stage Started({id:?}), so its stack is there")
+        }
     }
     .into())
 }

@@ -39,7 +39,9 @@ pub enum Error {
         value: Option<Value>,
     },
     /// A greenlet has to start and the system gives no memory for its stack.
-    #[error("greenlet '{greenlet}' cannot start: no memory for a stack ({source}); let some greenlets finish, or set_slots() to fewer")]
+    #[error(
+        "greenlet '{greenlet}' cannot start: no memory for a stack ({source}); let some greenlets finish, or set_slots() to fewer"
+    )]
     NoMemory {
         /// Who was to start.
         greenlet: String,
@@ -49,7 +51,9 @@ pub enum Error {
         value: Option<Value>,
     },
     /// A greenlet was used on a thread that is not its own, or after its thread's end.
-    #[error("greenlet '{greenlet}' belongs to another thread, or to one that has ended; use it on the thread that made it")]
+    #[error(
+        "greenlet '{greenlet}' belongs to another thread, or to one that has ended; use it on the thread that made it"
+    )]
     WrongThread {
         /// Who was used.
         greenlet: String,
@@ -57,7 +61,9 @@ pub enum Error {
         value: Option<Value>,
     },
     /// The new parent descends from the greenlet itself.
-    #[error("greenlet '{parent}' cannot be the parent of '{greenlet}': it descends from it; choose one that does not")]
+    #[error(
+        "greenlet '{parent}' cannot be the parent of '{greenlet}': it descends from it; choose one that does not"
+    )]
     ParentCycle {
         /// Whose parent was to be set.
         greenlet: String,
@@ -89,7 +95,9 @@ pub enum Error {
         now: Option<u64>,
     },
     /// The slots of this thread are already reserved.
-    #[error("this thread has {slots} stack slots since its first greenlet started; call set_slots() before that")]
+    #[error(
+        "this thread has {slots} stack slots since its first greenlet started; call set_slots() before that"
+    )]
     SlotsInUse {
         /// How many there are.
         slots: u32,
@@ -98,7 +106,9 @@ pub enum Error {
     #[error("a thread needs at least one stack slot, not 0")]
     NoSlots,
     /// What came through a switch is of another type.
-    #[error("what arrived is no {expected}; get it back by Error::into_value() and downcast it to what was sent")]
+    #[error(
+        "what arrived is no {expected}; get it back by Error::into_value() and downcast it to what was sent"
+    )]
     WrongType {
         /// The type that was asked for.
         expected: &'static str,
@@ -126,7 +136,9 @@ impl Error {
     /// The value that was under way and has arrived nowhere.
     pub fn into_value(self) -> Option<Value> {
         match self {
-            Error::NoSlot { value, .. } | Error::NoMemory { value, .. } | Error::WrongThread { value, .. } => value,
+            Error::NoSlot { value, .. }
+            | Error::NoMemory { value, .. }
+            | Error::WrongThread { value, .. } => value,
             Error::WrongType { value, .. } => Some(value),
             _ => None,
         }

@@ -21,6 +21,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr::null_mut;
 
+use corosensei::stack::valgrind::ValgrindStackRegistration;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 
 /// Bytes of one slot, guard included; also its alignment. As deep as Node's main stack (984 KiB by default).
@@ -108,6 +109,9 @@ pub(crate) struct Slots {
     /// Used before and free now; the last one released is the first one taken (its pages are warm).
     free: RefCell<Vec<SlotIndex>>,
     abandoned: RefCell<Vec<SlotIndex>>,
+    /// Tells valgrind, if we run under it, that these are stacks: it would take a switch to one for a huge frame, and its
+    /// contents for garbage. Otherwise it does nothing.
+    _valgrind: ValgrindStackRegistration,
 }
 
 impl Slots {
@@ -117,14 +121,16 @@ impl Slots {
     /// `InvalidInput` where `count` is 0 or beyond the address space, or what mmap(2) says.
     pub(crate) fn reserve(count: u32, above_base: usize) -> io::Result<Slots> {
         let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
-        let size = (count as usize).checked_add(1).and_then(|n| n.checked_mul(SLOT_SIZE)).ok_or_else(invalid)?;
+        let size =
+            (count as usize).checked_add(1).and_then(|n| n.checked_mul(SLOT_SIZE)).ok_or_else(invalid)?;
         if count == 0 || above_base > SLOT_SIZE / 4 {
             return Err(invalid());
         }
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: a new anonymous mapping at an address of the kernel's choice changes no existing memory.
-        let mapping =
-            unsafe { rustix::mm::mmap_anonymous(null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, flags)? };
+        let mapping = unsafe {
+            rustix::mm::mmap_anonymous(null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, flags)?
+        };
         let first = (mapping as usize).next_multiple_of(SLOT_SIZE);
         // SAFETY: the range lies inside the mapping made above (one slot was added for the alignment); the advice
         // changes how pages are backed, not what they hold. Huge pages would back 2 MiB for a stack that uses 4 KiB.
@@ -142,6 +148,7 @@ impl Slots {
             guard: Cell::new(GuardKind::Lightweight),
             free: RefCell::default(),
             abandoned: RefCell::default(),
+            _valgrind: ValgrindStackRegistration::new(mapping.cast(), size),
         })
     }
 
@@ -297,7 +304,7 @@ mod tests {
             let expected: Vec<_> = expected.iter().filter(|range| !range.is_empty()).cloned().collect();
             assert_eq!(slots.disposable(), expected);
         };
-        check(&[low..high]);
+        check(std::slice::from_ref(&(low..high)));
         slots.abandon(SlotIndex(2));
         slots.abandon(SlotIndex(0));
         check(&[low..start(0), start(1)..start(2), start(3)..high]);

@@ -95,14 +95,7 @@ impl<H: Host> Thread<H> {
         });
         // SAFETY: the record was boxed just now and leaves the registry only when the thread is dropped.
         unsafe { host.enlist(main.as_ref().vm()) };
-        Ok(Box::new(Thread {
-            host,
-            registry,
-            slots,
-            main,
-            current: Cell::new(main),
-            fault: Cell::new(None),
-        }))
+        Ok(Box::new(Thread { host, registry, slots, main, current: Cell::new(main), fault: Cell::new(None) }))
     }
 
     /// The host.

@@ -73,7 +73,11 @@ fn an_exit_is_returned_to_the_parent_as_a_value() {
     greenlet.switch(nothing()).unwrap();
     assert_eq!(as_exit(greenlet.throw(GreenletExit::new("enough"))), "enough");
     assert!(greenlet.is_dead());
-    assert_eq!(as_exit(greenlet.throw(GreenletExit::new("again"))), "again", "a dead one makes a value of it too");
+    assert_eq!(
+        as_exit(greenlet.throw(GreenletExit::new("again"))),
+        "again",
+        "a dead one makes a value of it too"
+    );
 
     let quits = Greenlet::new(|_| Err(GreenletExit::default().into()));
     assert_eq!(as_exit(quits.switch(nothing())), "the greenlet was told to end");

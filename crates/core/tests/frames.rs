@@ -133,7 +133,11 @@ fn a_view_is_stale_once_the_greenlet_was_resumed() {
     );
     assert_eq!(error.to_string(), expected);
     assert_eq!(kept[0].name, "inner", "what was detached lasts");
-    assert_eq!(names(&greenlet), ["inner", "outer"], "it stands at the same place again, but that is another time");
+    assert_eq!(
+        names(&greenlet),
+        ["inner", "outer"],
+        "it stands at the same place again, but that is another time"
+    );
     assert_eq!(stack.detach(), kept, "detaching works late, too");
 }
 

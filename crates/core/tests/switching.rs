@@ -58,7 +58,8 @@ fn a_value_arrives_as_the_object_it_was() {
 fn a_ring_is_passed_round_without_main() {
     const SIZE: usize = 10;
     let log = Log::default();
-    let ring: Rc<Vec<std::cell::OnceCell<Greenlet>>> = Rc::new((0..SIZE).map(|_| Default::default()).collect());
+    let ring: Rc<Vec<std::cell::OnceCell<Greenlet>>> =
+        Rc::new((0..SIZE).map(|_| Default::default()).collect());
     for (i, place) in ring.iter().enumerate() {
         let (log, ring) = (log.clone(), Rc::downgrade(&ring));
         let greenlet = Greenlet::new(move |mut value| {

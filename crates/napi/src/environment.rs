@@ -13,7 +13,7 @@ use crate::mail::{MAIL_LENGTH, Mail};
 use crate::v8::host::V8Host;
 use crate::v8::layout::Layout;
 use crate::v8::symbols::Symbols;
-use crate::v8::{Unsupported, learn, self_test, state};
+use crate::v8::{Unsupported, ensure, learn, self_test, state};
 
 /// How many stacks a thread can have at once.
 const SLOTS: u32 = 1024;
@@ -80,7 +80,7 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     if !state::sizes_agree(&layout) {
         return Err(Unsupported::Because("the copy sizes do not agree with the table of facts".into()));
     }
-    set_flags(&symbols);
+    set_flags(&symbols)?;
     let main = layout.main;
     let mut numbers = [0; MAIL_LENGTH];
     // SAFETY: the self-test exchanges it before `numbers` goes out of scope, and nothing runs without.
@@ -93,7 +93,7 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
 
 /// V8 features that cannot live with several stacks, switched off for the process. V8 reads both flags whenever it needs
 /// them.
-fn set_flags(symbols: &Symbols) {
+fn set_flags(symbols: &Symbols) -> Result<(), Unsupported> {
     static ONCE: Once = Once::new();
     const FLAGS: [&CStr; 2] = [
         // WasmEngine::ReportLiveCodeFromStackForGC aborts when any stack is archived (wasm-engine.cc, 11.2 to 14.6).
@@ -102,12 +102,21 @@ fn set_flags(symbols: &Symbols) {
         // only (ClearStaleLeftTrimmedPointerVisitor, heap.cc).
         c"--no-move-object-start",
     ];
+    // V8 ends the process when a frozen flag is set (FlagList::Reset, flags.cc), and exports nobody to ask. Node keeps them
+    // open unless it is told otherwise.
+    ensure!(!told_to_freeze(), "V8's flags are frozen (--freeze-flags-after-init), and two must be set");
     ONCE.call_once(|| {
         for flag in FLAGS {
             // SAFETY: public API with a C string.
             unsafe { (symbols.set_flags)(flag.as_ptr()) };
         }
     });
+    Ok(())
+}
+
+/// Node takes the flag on its command line only.
+fn told_to_freeze() -> bool {
+    std::env::args_os().any(|word| word.to_string_lossy().replace('_', "-") == "--freeze-flags-after-init")
 }
 
 struct Lesson<'a> {

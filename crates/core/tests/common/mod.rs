@@ -51,7 +51,8 @@ pub(crate) fn code<T: Debug, E: Into<Thrown>>(outcome: Result<T, E>) -> &'static
 
 /// Runs `test` on a thread of its own, for what is counted by thread, and returns when the thread has ended altogether.
 pub(crate) fn on_a_thread<R: Send>(test: impl FnOnce() -> R + Send) -> R {
-    std::thread::scope(|scope| scope.spawn(test).join()).unwrap_or_else(|payload| std::panic::resume_unwind(payload))
+    std::thread::scope(|scope| scope.spawn(test).join())
+        .unwrap_or_else(|payload| std::panic::resume_unwind(payload))
 }
 
 /// What happened, in order.

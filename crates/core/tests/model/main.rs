@@ -18,7 +18,10 @@ const MOST: usize = 12;
 #[derive(Clone, Debug)]
 enum Op {
     /// `parent` of `None` is whoever runs. A stubborn greenlet goes on after whatever is thrown into it.
-    Create { parent: Option<usize>, stubborn: bool },
+    Create {
+        parent: Option<usize>,
+        stubborn: bool,
+    },
     Switch(usize, i32),
     Throw(usize, i32),
     ThrowExit(usize),
@@ -64,7 +67,12 @@ enum Event {
     /// Frames that were seen, or nothing where there is nothing to see.
     Saw(Option<usize>),
     /// Before each operation: who runs, the states, the parents, and which of the snapshots kept are still valid.
-    Now { current: usize, states: Vec<State>, parents: Vec<Option<usize>>, valid: Vec<bool> },
+    Now {
+        current: usize,
+        states: Vec<State>,
+        parents: Vec<Option<usize>>,
+        valid: Vec<bool>,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -102,13 +110,14 @@ fn the_programs_reach_every_corner() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
 
+    type Corner = (&'static str, fn(&Event) -> bool);
     let mut runner = TestRunner::deterministic();
     let programs = prop::collection::vec(op(), 60..200);
     let mut story = Vec::new();
     for _ in 0..300 {
         story.extend(pure::run(programs.new_tree(&mut runner).unwrap().current()));
     }
-    let corners: [(&str, fn(&Event) -> bool); 9] = [
+    let corners: [Corner; 9] = [
         ("a start with an exit", |event| matches!(event, Event::Started(_, Parcel::ExitValue))),
         ("an error that arrives", |event| matches!(event, Event::Got(1.., Parcel::Error(_)))),
         ("a panic that arrives", |event| matches!(event, Event::Got(1.., Parcel::Panic(_)))),
@@ -117,9 +126,10 @@ fn the_programs_reach_every_corner() {
         ("a kill refused", |event| matches!(event, Event::Killed(_, Err("ERR_GREENLET_KILL_REFUSED")))),
         ("a cycle refused", |event| matches!(event, Event::Reparented(Err("ERR_GREENLET_PARENT_CYCLE")))),
         ("a deep stack seen", |event| matches!(event, Event::Saw(Some(3..)))),
-        ("a snapshot valid, another stale", |event| {
-            matches!(event, Event::Now { valid, .. } if valid.contains(&true) && valid.contains(&false))
-        }),
+        (
+            "a snapshot valid, another stale",
+            |event| matches!(event, Event::Now { valid, .. } if valid.contains(&true) && valid.contains(&false)),
+        ),
     ];
     for (corner, happens) in corners {
         let times = story.iter().filter(|event| happens(event)).count();

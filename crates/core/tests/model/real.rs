@@ -6,9 +6,7 @@ use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
-use greenlets_core::{
-    Frame, Greenlet, GreenletExit, Thrown, Value, View, frame, set_unraisable_hook,
-};
+use greenlets_core::{Frame, Greenlet, GreenletExit, Thrown, Value, View, frame, set_unraisable_hook};
 
 use crate::common::{Outcome, int, on_a_thread};
 use crate::{Event, MOST, Op, Parcel};

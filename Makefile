@@ -1,0 +1,82 @@
+# The one way in. A fresh machine needs cargo, Node, pip and the package registries: every target installs what it
+# needs beyond them, and only that, inside this directory.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: build demo test lint bench pack clean
+
+export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
+export PYTHONPATH := $(CURDIR)/.tools
+TS := node --import=@oxc-node/core/register
+
+RUST_SOURCES := $(wildcard Cargo.* rust-toolchain.toml) $(shell find crates -name '*.rs' -o -name Cargo.toml)
+JS_SOURCES := $(shell find js -name '*.ts' -o -name '*.cts' -o -name '*.cjs') tsconfig.json tsconfig.build.json
+FACE := package.json README.md CHANGELOG.md LICENSE
+
+NODE_MODULES := node_modules/.package-lock.json
+ADDON := js/greenlets.linux-x64-gnu.node
+DIST := dist/index.js
+PORTABLE := target/portable/x86_64-unknown-linux-gnu/release/libgreenlets_napi.so
+PACKED := artifacts/.packed
+ZIGBUILD := .tools/bin/cargo-zigbuild
+NEXTEST := $(if $(shell command -v cargo-nextest),,.tools/bin/cargo-nextest)
+
+build: $(ADDON) $(DIST)
+
+demo: $(ADDON)
+	$(TS) examples/demo.ts
+
+# `make test STAGES='rust ava'` runs only those; the stages are listed in scripts/test.ts.
+test: $(ADDON) $(PACKED) $(NEXTEST)
+	@$(TS) scripts/test.ts $(STAGES)
+
+# The addon's crate has a library only, and as a test build that library exports nothing and all of it looks unused.
+lint: $(NODE_MODULES)
+	cargo fmt --all --check
+	cargo clippy --package greenlets-napi -- -D warnings
+	cargo clippy --package greenlets-core --all-targets -- -D warnings
+	oxlint --deny-warnings
+	prettier --check .
+	tsc
+
+bench: $(ADDON)
+	for file in bench/*.bench.ts; do $(TS) "$$file"; done
+
+pack: $(PACKED)
+
+clean:
+	rm -rf target dist artifacts js/*.node
+
+# Not `npm ci`: it refuses a lockfile without the optional packages of every other platform, and not every registry has
+# them. This installs what the lockfile says and leaves it alone.
+$(NODE_MODULES): package.json package-lock.json
+	npm install --no-save --no-audit --no-fund --loglevel=error
+	touch $@
+
+# The addon for this machine, beside the sources, where js/binding.cjs looks first.
+$(ADDON): $(RUST_SOURCES) $(NODE_MODULES)
+	napi build --platform --release --manifest-path crates/napi/Cargo.toml --output-dir js --no-js --dts ../target/addon.d.ts
+	touch $@
+
+$(DIST): $(JS_SOURCES) $(NODE_MODULES)
+	rm -rf dist
+	tsc --project tsconfig.build.json
+	cp js/binding.cjs js/binding.d.cts dist/
+	touch $@
+
+# The addon for everybody: linked against the oldest glibc that Rust supports. Its own target directory, because the
+# addon above is built for the same triple and each would undo the other.
+$(PORTABLE): $(RUST_SOURCES) | $(ZIGBUILD)
+	cargo zigbuild --release --package greenlets-napi --target x86_64-unknown-linux-gnu.2.17 --target-dir target/portable
+	touch $@
+
+$(PACKED): $(PORTABLE) $(DIST) $(FACE) scripts/pack.ts
+	$(TS) scripts/pack.ts $(PORTABLE)
+	touch $@
+
+$(ZIGBUILD):
+	python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .tools cargo-zigbuild==0.24.0 ziglang==0.17.1
+
+.tools/bin/cargo-nextest:
+	cargo install --locked --root .tools --version 0.9.143 cargo-nextest

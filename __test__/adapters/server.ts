@@ -1,0 +1,78 @@
+// A real Express app on a port of its own, and clients for it.
+
+import { once } from 'node:events'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
+import type { ExecutionContext } from 'ava'
+import express, { type Express } from 'express'
+import { Greenlet } from '../../js/index.ts'
+
+export interface Answer {
+  readonly status: number
+  readonly headers: http.IncomingHttpHeaders
+  readonly text: string
+}
+
+export interface Site {
+  readonly server: http.Server
+  /** Requests '/path', or 'POST /path' with a body that is JSON, and resolves with the answer. */
+  ask(what: string, body?: string, agent?: http.Agent): Promise<Answer>
+  /** The same, with the response as a stream. `destroy()` makes the client go away. */
+  visit(what: string): http.ClientRequest
+}
+
+/** Starts an app, until the test has ended. */
+export function serve(t: ExecutionContext, furnish: (app: Express) => void): Promise<Site> {
+  const app = express()
+  // Express logs errors that nobody handles, but not in tests.
+  app.set('env', 'test')
+  furnish(app)
+  return listen(t, http.createServer(app))
+}
+
+export async function listen(t: ExecutionContext, server: http.Server): Promise<Site> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  t.teardown(async () => {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  })
+
+  const request = (what: string, options: http.RequestOptions): http.ClientRequest => {
+    const [path, method = 'GET'] = what.split(' ').toReversed()
+    return http.request({ host: '127.0.0.1', port, path: path!, method, agent: false, ...options })
+  }
+  return {
+    server,
+    visit: (what) =>
+      request(what, {})
+        .on('error', () => {})
+        .end(),
+    async ask(what, body, agent = undefined) {
+      const headers = body === undefined ? {} : { 'content-type': 'application/json' }
+      const asked = request(what, { headers, ...(agent && { agent }) }).end(body)
+      const [response] = (await once(asked, 'response')) as [http.IncomingMessage]
+      let text = ''
+      for await (const chunk of response.setEncoding('utf8')) text += chunk
+      return { status: response.statusCode!, headers: response.headers, text }
+    },
+  }
+}
+
+/** Comes back when `holds`; Ava ends a test that takes too long. */
+export async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await setTimeout(1)
+}
+
+/** The names of the greenlets that live, but for main. */
+export function others(): string[] {
+  return Greenlet.all().flatMap((greenlet) => (greenlet === Greenlet.main ? [] : greenlet.name))
+}
+
+/** A promise that is resolved from outside. */
+export class Door {
+  open!: () => void
+  readonly opened = new Promise<void>((resolve) => (this.open = resolve))
+}

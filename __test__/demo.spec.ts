@@ -1,0 +1,17 @@
+import test from 'ava'
+import { execFile } from 'node:child_process'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..')
+
+test('the demo runs, and finds everything as it should be', async (t) => {
+  // It checks what it prints, and fails if that is not so.
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [...process.execArgv, '--import=@oxc-node/core/register', 'examples/demo.ts'],
+    { cwd: ROOT },
+  )
+  t.regex(stdout, /200 answers, each the right one\.\n$/)
+})

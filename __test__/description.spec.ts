@@ -1,0 +1,158 @@
+import { inspect } from 'node:util'
+import test from 'ava'
+import * as greenlets from '../js/index.ts'
+import { collect } from './helpers/collect.ts'
+
+const { Greenlet, GreenletExit, GreenletError, StaleFrameError, UnsupportedRuntimeError } = greenlets
+const { main } = Greenlet
+
+test('a greenlet is unstarted, running, suspended and dead in turn', (t) => {
+  const states: unknown[] = []
+  const note = (): void => void states.push([g.state, g.started, g.dead])
+  const g = new Greenlet(() => {
+    note()
+    new Greenlet(note).switch()
+    main.switch()
+  })
+  note()
+  g.switch()
+  note()
+  g.switch()
+  note()
+  t.deepEqual(states, [
+    ['unstarted', false, false],
+    ['running', true, false],
+    ['suspended', true, false],
+    ['suspended', true, false],
+    ['dead', true, true],
+  ])
+})
+
+test('current is who runs, and main is there from the start', (t) => {
+  t.is(Greenlet.current, main)
+  t.true(main instanceof Greenlet)
+  t.is(main.state, 'running')
+  t.is(main.name, 'main')
+  const g: greenlets.Greenlet = new Greenlet(() => [Greenlet.current === g, Greenlet.main === main, main.state])
+  t.deepEqual(g.switch(), [true, true, 'suspended'])
+  class Special extends (main.constructor as typeof Greenlet) {}
+  t.is(Special.current, main)
+})
+
+test("a greenlet describes itself in greenlet's words", (t) => {
+  t.true(String(main).endsWith(" 'main' current active started main>"))
+  const seen = new Greenlet(() => String(main)).switch<string>()
+  t.true(seen.endsWith(' suspended active started main>'))
+  const g = new Greenlet(() => main.switch(String(g)), { name: 'worker' })
+  t.is(String(g), "<Greenlet 'worker' pending>")
+  t.is(g.switch(), "<Greenlet 'worker' current active started>")
+  t.is(`${g.toString()}`, "<Greenlet 'worker' suspended active started>")
+  g.kill()
+  t.is(inspect(g), "<Greenlet 'worker' dead>")
+  class Worker extends Greenlet {}
+  t.is(inspect([new Worker(undefined, { name: 'w' })]), "[ <Worker 'w' pending> ]")
+})
+
+test('toJSON() gives the name, the state and the name of the parent', (t) => {
+  const g = new Greenlet(undefined, { name: 'g' })
+  t.deepEqual(JSON.parse(JSON.stringify([main, g])), [
+    { name: 'main', state: 'running', parent: null },
+    { name: 'g', state: 'unstarted', parent: 'main' },
+  ])
+})
+
+function job(): void {}
+
+test('the name is what is given, or that of run, or a number', (t) => {
+  t.is(new Greenlet(job).name, 'job')
+  t.is(new Greenlet(job, { name: 'mine' }).name, 'mine')
+  t.regex(new Greenlet(() => {}).name, /^greenlet-\d+$/)
+  const [a, b] = [new Greenlet(), new Greenlet()]
+  t.not(a.name, b.name)
+  a.name = 'later'
+  t.is(a.name, 'later')
+})
+
+test.serial('all() has main and every greenlet that is not dead, in the order they were made', async (t) => {
+  const before = new Set(Greenlet.all())
+  t.true(before.has(main))
+  const made = Array.from({ length: 5 }, () => new Greenlet(() => main.switch()))
+  const added = (): greenlets.Greenlet[] => Greenlet.all().filter((g) => !before.has(g))
+  t.deepEqual(added(), made)
+  made[1]!.switch()
+  made[2]!.kill()
+  t.deepEqual(added(), [made[0], made[1], made[3], made[4]])
+  // Another job: they are held weakly now.
+  await collect()
+  t.deepEqual(added(), [made[0], made[1], made[3], made[4]])
+  made[0]!.kill()
+  made[1]!.switch()
+  t.deepEqual(added(), [made[3], made[4]])
+  t.is(Greenlet.all()[0], main)
+})
+
+test.serial('all() does not keep greenlets alive', async (t) => {
+  const refs = Array.from({ length: 100 }, () => new WeakRef(new Greenlet(() => {})))
+  await collect()
+  await collect()
+  t.deepEqual(
+    refs.filter((ref) => ref.deref() !== undefined),
+    [],
+  )
+})
+
+test.serial('a dead greenlet can be collected', async (t) => {
+  const refs = Array.from({ length: 10 }, () => {
+    const g = new Greenlet(() => void main.switch())
+    g.switch()
+    g.switch()
+    return new WeakRef(g)
+  })
+  await collect()
+  t.deepEqual(
+    refs.filter((ref) => ref.deref() !== undefined),
+    [],
+  )
+})
+
+test('errors have names, codes and a common class', (t) => {
+  const exit = new GreenletExit()
+  t.is(exit.name, 'GreenletExit')
+  t.is(exit.code, 'ERR_GREENLET_EXIT')
+  t.true(exit instanceof Error)
+  t.false(exit instanceof GreenletError)
+  t.deepEqual(
+    [StaleFrameError, UnsupportedRuntimeError].map((kind) => {
+      const error = new kind('why')
+      return [error.name, error.code, error.message, error instanceof GreenletError]
+    }),
+    [
+      ['StaleFrameError', 'ERR_GREENLET_STALE_FRAME', 'why', true],
+      ['UnsupportedRuntimeError', 'ERR_GREENLET_UNSUPPORTED_RUNTIME', 'why', true],
+    ],
+  )
+})
+
+test('the package exports its names and no more', (t) => {
+  t.deepEqual(Object.keys(greenlets).toSorted(), [
+    'Greenlet',
+    'GreenletError',
+    'GreenletExit',
+    'StaleFrameError',
+    'UnsupportedRuntimeError',
+    'runtimeInfo',
+    'sleep',
+    'spawn',
+    'wait',
+  ])
+})
+
+test('runtimeInfo() says what runs here', (t) => {
+  const info = greenlets.runtimeInfo()
+  t.is(info.supported, true)
+  t.is(info.lane, 'fast')
+  t.is(info.reason, undefined)
+  t.is(info.node, process.versions.node)
+  t.is(info.v8, process.versions.v8)
+  t.true(info.slots! >= 1024)
+})

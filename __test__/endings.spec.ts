@@ -1,0 +1,150 @@
+import test from 'ava'
+import { type Ending, runProgram } from './helpers/program.ts'
+
+/** A macro: the program ends with this exit code, and prints this. */
+const ends = test.macro(async (t, source: string, expected: Partial<Ending>, flags: string[] = []) => {
+  const { code, signal, stdout, stderr } = await runProgram(source, { flags })
+  t.deepEqual({ code, signal, stdout, stderr }, { code: 0, signal: null, stdout: '', stderr: '', ...expected })
+})
+
+const PARK = `
+  function park(n, depth = 0) {
+    return Array.from({ length: n }, () => {
+      const dive = (left) => (left === 0 ? main.switch() : [left].map(() => dive(left - 1)))
+      const g = new Greenlet(() => { try { dive(depth) } finally { console.log('finally') } })
+      g.switch()
+      return g
+    })
+  }
+`
+
+test('a program ends with one suspended greenlet', ends, `${PARK} park(1)`, {})
+test('a program ends with 1,000 suspended greenlets', ends, `${PARK} park(1000, 5)`, {})
+test('a program ends with 50 greenlets that nobody holds', ends, `${PARK} park(50); console.log('end')`, {
+  stdout: 'end\n',
+})
+
+test(
+  'a program ends with greenlets suspended in greenlets',
+  ends,
+  `
+  let depth = 0
+  const nest = () => { if (++depth < 10) new Greenlet(nest).switch(); main.switch() }
+  new Greenlet(nest).switch()
+  console.log(depth)`,
+  { stdout: '10\n' },
+)
+
+test(
+  'a program ends with a greenlet suspended in a catch block',
+  ends,
+  `
+  const g = new Greenlet(() => { try { throw new Error('x') } catch { main.switch() } })
+  g.switch()`,
+  {},
+)
+
+test(
+  'a program ends although greenlets wait for what never happens',
+  ends,
+  `
+  spawn(() => wait(new Promise(() => {})))
+  process.on('exit', () => console.log('exit'))`,
+  { stdout: 'exit\n' },
+)
+
+test(
+  'process.exit() inside a greenlet ends the program, without finally blocks',
+  ends,
+  `
+  ${PARK} park(10)
+  new Greenlet(() => { try { [1].map(() => process.exit(7)) } finally { console.log('finally') } }).switch()
+  console.log('not reached')`,
+  { code: 7 },
+)
+
+test(
+  'process.exit() inside a greenlet runs exit handlers, which may switch',
+  ends,
+  `
+  process.on('exit', (code) => {
+    console.log('exit', code, Greenlet.current.name)
+    console.log(new Greenlet((x) => x * 2).switch(21))
+  })
+  new Greenlet(() => process.exit(3), { name: 'leaver' }).switch()`,
+  { code: 3, stdout: 'exit 3 leaver\n42\n' },
+)
+
+test(
+  'process.exit() with 1,000 suspended greenlets',
+  ends,
+  `${PARK} park(1000); new Greenlet(() => process.exit(5)).switch()`,
+  { code: 5 },
+)
+
+test(
+  'greenlets can be made, switched to and looked at while the program exits',
+  ends,
+  `
+  ${PARK} const parked = park(5)
+  process.on('exit', () => {
+    console.log(Greenlet.current === main, Greenlet.all().length, parked[0].gr_stack.length)
+    console.log(new Greenlet(() => 'made late').switch())
+    parked[1].kill()
+  })`,
+  { stdout: 'true 6 2\nmade late\nfinally\n' },
+)
+
+test('an error that nobody catches ends the program as any other', async (t) => {
+  const { code, stderr } = await runProgram(`
+    ${PARK} park(10)
+    new Greenlet(function thrower() { throw new RangeError('nobody caught this') }).switch()
+  `)
+  t.is(code, 1)
+  t.regex(stderr, /RangeError: nobody caught this\n\s+at .*thrower/)
+})
+
+test(
+  'an error that nobody catches goes to uncaughtException',
+  ends,
+  `
+  process.on('uncaughtException', (error) => console.log('uncaught', error.message))
+  setImmediate(() => {
+    new Greenlet(() => { throw new Error('in a callback') }).switch()
+  })
+  const waiter = new Greenlet(() => { wait(Promise.resolve()); throw new Error('after a wait') })
+  waiter.switch()
+  const sleeper = new Greenlet(() => { sleep(200); throw new Error('after a sleep') })
+  sleeper.switch()`,
+  { stdout: 'uncaught after a wait\nuncaught in a callback\nuncaught after a sleep\n' },
+)
+
+test(
+  'an error after a wait is not taken for one of the promise',
+  ends,
+  `
+  process.on('unhandledRejection', () => console.log('wrong'))
+  process.on('uncaughtException', (error, origin) => console.log(origin, error.message))
+  new Greenlet(() => { wait(Promise.resolve()); throw new Error('own') }).switch()`,
+  { stdout: 'uncaughtException own\n' },
+)
+
+test('a program killed by a signal leaves no core of its own', async (t) => {
+  const { signal } = await runProgram(
+    `${PARK} park(10); process.kill(process.pid, 'SIGTERM'); setInterval(() => {}, 1000)`,
+  )
+  t.is(signal, 'SIGTERM')
+})
+
+test(
+  'beforeExit may go on with greenlets',
+  ends,
+  `
+  let n = 0
+  process.on('beforeExit', () => { if (n++ < 2) spawn(() => { sleep(1); console.log('again', n) }) })`,
+  { stdout: 'again 1\nagain 2\n' },
+)
+
+test('top-level await of a greenlet', ends, `console.log(await spawn(() => { sleep(1); return 'done' }))`, {
+  stdout: 'done\n',
+})

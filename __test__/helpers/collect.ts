@@ -1,0 +1,13 @@
+// Garbage collection on demand, without a flag on the command line.
+
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+
+setFlagsFromString('--expose-gc')
+const gc = runInNewContext('gc') as () => void
+
+/** Lets the job end that WeakRefs keep their targets alive for, then collects everything that can be. */
+export async function collect(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve))
+  gc()
+}

@@ -1,0 +1,69 @@
+// Runs a program in a process of its own: for what ends, aborts or hangs one.
+
+import { spawn } from 'node:child_process'
+import { availableParallelism } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..')
+/** A process that takes longer than this hangs. */
+const LIMIT_MS = 60_000
+/** A Node.js that runs TypeScript by itself starts twice as fast. */
+const LOADER = 'typescript' in process.features ? [] : ['--import=@oxc-node/core/register']
+
+/** How a program ended. */
+export interface Ending {
+  /** The exit code; null where a signal ended it, as a crash or the time limit does. */
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/**
+ * Runs the text of an ES module in the folder of the repository, with everything that greenlets export in scope. `before`
+ * is what it does before greenlets are loaded.
+ */
+export async function runProgram(
+  source: string,
+  { flags = [] as readonly string[], before = '' } = {},
+): Promise<Ending> {
+  const text = `${before}
+const greenlets = await import('./js/index.ts')
+const { Greenlet, GreenletExit, GreenletError, StaleFrameError, UnsupportedRuntimeError, spawn, wait, sleep, runtimeInfo } = greenlets
+const main = Greenlet.main
+${source}`
+  await turn()
+  try {
+    return await start([...flags, '--no-warnings', ...LOADER, '--input-type=module', '--eval', text])
+  } finally {
+    free++
+    queue.shift()?.()
+  }
+}
+
+/** As many at a time as there are processors: a test that waits in a crowd looks like one that hangs. */
+let free = Math.max(2, availableParallelism())
+const queue: (() => void)[] = []
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    const go = (): void => {
+      free--
+      resolve()
+    }
+    if (free > 0) go()
+    else queue.push(go)
+  })
+}
+
+function start(args: readonly string[]): Promise<Ending> {
+  const child = spawn(process.execPath, args, { cwd: ROOT, timeout: LIMIT_MS, killSignal: 'SIGKILL' })
+  let [stdout, stderr] = ['', '']
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk))
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk))
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr }))
+  })
+}

@@ -1,0 +1,104 @@
+import test from 'ava'
+import { type Ending, runProgram } from './helpers/program.ts'
+
+/** A macro: the code overflows the stack inside a greenlet, which catches a RangeError, is well, and does it again. */
+const overflows = test.macro(async (t, code: string) => {
+  const {
+    code: exit,
+    signal,
+    stdout,
+    stderr,
+  }: Ending = await runProgram(`
+    const overflow = () => { ${code} }
+    const g = new Greenlet(() => {
+      for (;;) {
+        try {
+          overflow()
+          main.switch('no overflow')
+        } catch (error) {
+          main.switch(error instanceof RangeError && error.message === 'Maximum call stack size exceeded')
+        }
+      }
+    })
+    const results = []
+    for (let i = 0; i < 5; i++) {
+      results.push(g.switch())
+      // Others live, and main's own stack is as deep as it was.
+      results.push(new Greenlet((x) => x).switch(i))
+    }
+    try { overflow() } catch (error) { results.push(error instanceof RangeError) }
+    g.kill()
+    console.log(JSON.stringify(results))
+  `)
+  t.deepEqual(
+    { exit, signal, stdout, stderr },
+    { exit: 0, signal: null, stdout: '[true,0,true,1,true,2,true,3,true,4,true]\n', stderr: '' },
+  )
+})
+
+test('endless recursion', overflows, '(function again() { again() })()')
+test('endless recursion through a built-in function', overflows, '(function again() { [1].map(again) })()')
+test('endless recursion of a getter', overflows, 'const o = { get x() { return this.x } }; o.x')
+test('endless recursion of toString', overflows, 'const o = { toString: () => `${o}` }; String(o)')
+test('endless recursion of a constructor', overflows, 'class A { constructor() { new A() } } new A()')
+test('endless recursion of a comparator', overflows, '(function again() { [2, 1].sort(again) })()')
+test('endless recursion of a Proxy', overflows, 'const p = new Proxy({}, { get: (t, k, r) => r[k] }); p.x')
+test(
+  'JSON.stringify of a deep array',
+  overflows,
+  'let a = []; for (let i = 0; i < 100_000; i++) a = [a]; JSON.stringify(a)',
+)
+test(
+  'JSON.stringify of a deep object with toJSON',
+  overflows,
+  'const o = { toJSON: () => JSON.stringify(o) }; JSON.stringify(o)',
+)
+
+test('a regular expression that is too deep to compile is the same error as on main', async (t) => {
+  const { code, stdout, stderr } = await runProgram(`
+    const compile = () => {
+      try { return new RegExp('('.repeat(200_000) + ')'.repeat(200_000)).test('x') } catch (error) { return error.name }
+    }
+    console.log(compile() === new Greenlet(compile).switch())
+  `)
+  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'true\n', stderr: '' })
+})
+
+test('an overflow in a greenlet is an error of its parent, if it is not caught', async (t) => {
+  const { code, stdout } = await runProgram(`
+    const g = new Greenlet(function again() { again() })
+    try { g.switch() } catch (error) { console.log(error.name, g.dead) }
+    const nested = new Greenlet(() => new Greenlet(function again() { again() }).switch())
+    try { nested.switch() } catch (error) { console.log(error.name, nested.dead) }
+  `)
+  t.deepEqual({ code, stdout }, { code: 0, stdout: 'RangeError true\nRangeError true\n' })
+})
+
+test('greenlets that start greenlets from near the end of their stack', async (t) => {
+  const { code, stdout, stderr } = await runProgram(`
+    let made = 0
+    const dive = () => {
+      try {
+        dive()
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error
+        // Some frames up there is room again.
+        try { made += new Greenlet(() => 1).switch() } catch (inner) { if (!(inner instanceof RangeError)) throw inner }
+        if (made < 20) throw error
+      }
+    }
+    new Greenlet(dive).switch()
+    console.log(made)
+  `)
+  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: '20\n', stderr: '' })
+})
+
+test('a greenlet has about as much stack as main', async (t) => {
+  const { stdout } = await runProgram(`
+    const depth = () => { let n = 0; const dive = () => { n++; dive() }; try { dive() } catch {} return n }
+    depth()
+    const [inMain, inGreenlet] = [depth(), new Greenlet(depth).switch()]
+    console.log(inGreenlet > 0.7 * inMain, inGreenlet < 1.5 * inMain)
+  `)
+  t.is(stdout, 'true true\n')
+})

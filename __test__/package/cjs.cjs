@@ -1,0 +1,17 @@
+const assert = require('node:assert/strict')
+const { Greenlet } = require('greenlets')
+
+const gr = new Greenlet(function outer(value) {
+  return Greenlet.main.switch(value + 1) * 2
+})
+
+assert.equal(gr.switch(1), 2)
+assert.equal(gr.gr_stack[0].functionName, 'outer')
+assert.equal(gr.switch(21), 42)
+assert.equal(gr.dead, true)
+
+// One copy of the package, however it is asked for: its state belongs to the thread.
+import('greenlets').then((module) => {
+  assert.equal(module.Greenlet, Greenlet)
+  console.log('ok')
+})

@@ -1,0 +1,22 @@
+import assert from 'node:assert/strict'
+import { Greenlet } from 'greenlets'
+import * as express from 'greenlets/express'
+
+const gr = new Greenlet(function outer(value) {
+  const [reply] = [value].map(function inner(item) {
+    return Greenlet.main.switch(item + 1)
+  })
+  return reply * 2
+})
+
+assert.equal(gr.switch(1), 2)
+assert.deepEqual(
+  gr.gr_stack.map((frame) => frame.functionName).filter((name) => name !== 'map'),
+  ['inner', 'outer'],
+)
+assert.equal(gr.gr_frame.functionName, 'inner')
+assert.equal(gr.switch(21), 42)
+assert.equal(gr.dead, true)
+assert.deepEqual([...gr.gr_stack], [])
+assert.notEqual(Object.keys(express).length, 0)
+console.log('ok')

@@ -1,0 +1,13 @@
+// Without the platform package the import works, says why nothing else does, and the first greenlet throws.
+
+import assert from 'node:assert/strict'
+import { Greenlet, runtimeInfo, UnsupportedRuntimeError } from 'greenlets'
+
+const { supported, reason } = runtimeInfo()
+assert.equal(supported, false)
+assert.match(reason, /@greenlets\/linux-x64-gnu/)
+assert.throws(
+  () => new Greenlet(() => {}).switch(),
+  (error) => error instanceof UnsupportedRuntimeError && error.message.includes('@greenlets/linux-x64-gnu'),
+)
+console.log('ok')

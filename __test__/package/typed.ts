@@ -1,0 +1,23 @@
+import assert from 'node:assert/strict'
+import { type Frame, Greenlet, GreenletExit } from 'greenlets'
+import 'greenlets/express'
+
+class Worker extends Greenlet {
+  override run(value: number): number {
+    return (Greenlet.main.switch(value + 1) as number) * 2
+  }
+}
+
+const worker = new Worker()
+assert.equal(worker.switch(1), 2)
+const frames: readonly Frame[] = worker.gr_stack
+const line: number | null | undefined = frames[0]?.lineNumber
+assert.equal(frames[0]?.functionName, 'run')
+assert.equal(typeof line, 'number')
+assert.equal(worker.switch(21), 42)
+
+// @ts-expect-error: there is no such state
+const state: 'sleeping' = worker.state
+assert.equal(state, 'dead')
+assert.ok(new GreenletExit() instanceof Error)
+console.log('ok')

@@ -1,0 +1,69 @@
+import test from 'ava'
+import { runProgram } from './helpers/program.ts'
+
+const NOWHERE = "process.env.NAPI_RS_NATIVE_LIBRARY_PATH = '/nowhere/greenlets.node'"
+
+test('without an addon, importing works and runtimeInfo() says why', async (t) => {
+  const { code, stdout, stderr } = await runProgram(
+    `
+    const { supported, reason, lane, node, v8 } = runtimeInfo()
+    console.log(supported, lane, node === process.versions.node, v8 === process.versions.v8)
+    console.log(reason)
+    console.log(Greenlet.current === main, String(main), Greenlet.all().length, main.switch(5), main.gr_stack.length)
+    try { wait(1) } catch (error) { console.log(error.code) }
+  `,
+    { before: NOWHERE },
+  )
+  const [first, reason, ...rest] = stdout.trim().split('\n')
+  t.is(first, 'false undefined true true')
+  t.regex(reason!, /could not load its native addon on \w+-\w+.*\/nowhere\/greenlets\.node/)
+  t.deepEqual(rest, ["true <Greenlet 'main' current active started main> 1 5 0", 'ERR_GREENLET_WAIT_ON_MAIN'])
+  t.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+})
+
+test('without an addon, the first greenlet throws UnsupportedRuntimeError, and so does every other', async (t) => {
+  const { code, stdout, stderr } = await runProgram(
+    `
+    class Sub extends Greenlet {}
+    for (const make of [() => new Greenlet(() => {}), () => new Greenlet(), () => new Sub(), () => spawn(() => {})]) {
+      try {
+        make()
+      } catch (error) {
+        console.log(error instanceof UnsupportedRuntimeError, error instanceof GreenletError, error.name, error.code,
+          error.message === runtimeInfo().reason)
+      }
+    }
+    console.log(Greenlet.all().length)
+  `,
+    { before: NOWHERE },
+  )
+  const line = 'true true UnsupportedRuntimeError ERR_GREENLET_UNSUPPORTED_RUNTIME true\n'
+  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: `${line.repeat(4)}1\n`, stderr: '' })
+})
+
+test('a second copy in the same thread is refused at its first greenlet', async (t) => {
+  const { code, stdout, stderr } = await runProgram(`
+    const second = await import('./js/index.ts?second').catch(() => undefined)
+    globalThis[Symbol.for('greenlets.owner')] = 'file:///elsewhere/greenlets/index.js'
+    for (let i = 0; i < 2; i++) {
+      try {
+        new Greenlet(() => {})
+      } catch (error) {
+        console.log(error.name, error.code, error.message)
+      }
+    }
+  `)
+  const message =
+    /^GreenletError ERR_GREENLET_SECOND_COPY two copies of greenlets cannot run in one thread: file:\/\/\/elsewhere\/greenlets\/index\.js was first, file:.*native\.ts is second; make the dependencies agree/
+  t.deepEqual({ code, stderr, lines: stdout.trim().split('\n').length }, { code: 0, stderr: '', lines: 2 })
+  t.regex(stdout, message)
+})
+
+test('the copy that was first goes on', async (t) => {
+  const { code, stdout, stderr } = await runProgram(`
+    console.log(new Greenlet(() => 'first').switch())
+    console.log(globalThis[Symbol.for('greenlets.owner')].endsWith('/js/native.ts'))
+    console.log(Object.keys(globalThis).includes('greenlets'))
+  `)
+  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'first\ntrue\nfalse\n', stderr: '' })
+})

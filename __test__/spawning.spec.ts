@@ -1,0 +1,121 @@
+import test from 'ava'
+import { Greenlet, GreenletExit, sleep, spawn, wait } from '../js/index.ts'
+import { runProgram } from './helpers/program.ts'
+
+const { main } = Greenlet
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
+
+test('spawn() returns a greenlet that the event loop starts', async (t) => {
+  const log: string[] = []
+  const g = spawn((x: string) => void log.push(x), 'started')
+  t.true(g instanceof Greenlet)
+  t.is(g.parent, main)
+  t.is(g.state, 'unstarted')
+  await Promise.resolve()
+  t.deepEqual(log, [])
+  await turn()
+  t.deepEqual(log, ['started'])
+  t.true(g.dead)
+})
+
+test('its parent is main wherever it was made', (t) => {
+  const g = new Greenlet(() => spawn(() => {}).parent === main)
+  t.true(g.switch())
+})
+
+test('await gives the result of the function', async (t) => {
+  t.is(await spawn((a: number, b: number) => a + b, 1, 2), 3)
+  t.is(await spawn(async (x: string) => x, 'of an async function'), 'of an async function')
+  const g = spawn(() => 'twice')
+  t.deepEqual(await Promise.all([g, g]), ['twice', 'twice'])
+  t.is(await g, 'twice')
+})
+
+test('await throws what the function threw, the same object', async (t) => {
+  const error = new Error('failed')
+  const g = spawn(() => {
+    throw error
+  })
+  t.is(await t.throwsAsync(async () => void (await g)), error)
+  t.true(g.dead)
+})
+
+test('a GreenletExit ends it quietly, and is its result', async (t) => {
+  const g = spawn(() => sleep(10_000))
+  await turn()
+  g.kill()
+  t.true(((await g) as unknown) instanceof GreenletExit)
+  const early = spawn(() => t.fail())
+  early.kill()
+  t.true(((await early) as unknown) instanceof GreenletExit)
+})
+
+test('an error thrown into it before it starts is its result', async (t) => {
+  const error = new Error('early')
+  const g = spawn(() => t.fail())
+  t.is(g.throw(error), undefined)
+  t.is(await t.throwsAsync(async () => void (await g)), error)
+})
+
+test('it may be started by a switch before the event loop does', async (t) => {
+  let runs = 0
+  const g = spawn((x: string) => x + ++runs, 'run ')
+  t.is(g.switch('ignored'), undefined)
+  await turn()
+  t.is(await g, 'run 1')
+})
+
+test('its name is that of the function', (t) => {
+  t.is(spawn(function job() {}).name, 'job')
+  t.regex(spawn(() => {}).name, /^greenlet-\d+$/)
+})
+
+test('a failure that nobody asks for is an unhandled rejection', async (t) => {
+  const { code, stderr, stdout } = await runProgram(`
+    process.on('exit', () => console.log('exits'))
+    spawn(() => { sleep(1); throw new RangeError('nobody asked') })
+  `)
+  t.is(code, 1)
+  t.regex(stderr, /RangeError: nobody asked/)
+  t.is(stdout, 'exits\n')
+})
+
+test('unhandledRejection has the error and can be listened to', async (t) => {
+  const { code, stdout } = await runProgram(`
+    process.on('unhandledRejection', (error) => console.log('unhandled', error.message))
+    spawn(() => { throw new Error('first') })
+    spawn(() => { wait(Promise.reject(new Error('second'))) })
+    spawn(() => { sleep(5); console.log('others go on') })
+  `)
+  t.is(code, 0)
+  t.deepEqual(stdout.trim().split('\n').toSorted(), ['others go on', 'unhandled first', 'unhandled second'])
+})
+
+test('more greenlets than stacks: those that get none fail with it, the others run', async (t) => {
+  const { code, stdout, stderr } = await runProgram(`
+    const { slots } = runtimeInfo()
+    const all = Array.from({ length: slots + 10 }, (_, i) => spawn(() => { sleep(50); return i }))
+    const results = await Promise.allSettled(all)
+    const failed = results.filter((result) => result.status === 'rejected')
+    console.log(results.length - failed.length === slots, failed.length)
+    console.log(failed[0].reason instanceof GreenletError, failed[0].reason.code)
+    console.log(await spawn(() => { sleep(1); return 'and again' }))
+  `)
+  t.deepEqual(
+    { code, stdout, stderr },
+    { code: 0, stdout: 'true 10\ntrue ERR_GREENLET_NO_SLOT\nand again\n', stderr: '' },
+  )
+})
+
+test('a thousand spawned greenlets wait for each other', async (t) => {
+  const first = spawn(() => 0)
+  let last = first
+  for (let i = 0; i < 900; i++) {
+    const before = last
+    last = spawn(() => wait(before) + 1)
+  }
+  t.is(await last, 900)
+})

@@ -1,0 +1,255 @@
+import test from 'ava'
+import { Greenlet, GreenletExit } from '../js/index.ts'
+
+const { main } = Greenlet
+
+/** Tells main it is ready, and what it caught then. */
+function catcher(): unknown {
+  try {
+    main.switch('ready')
+  } catch (error) {
+    return ['caught', error]
+  }
+  return 'nothing'
+}
+
+test('throw() throws where the greenlet is suspended', (t) => {
+  const error = new RangeError('ciao')
+  const g = new Greenlet(catcher)
+  t.is(g.switch(), 'ready')
+  t.deepEqual(g.throw(error), ['caught', error])
+})
+
+test('anything can be thrown, and arrives as it is', (t) => {
+  for (const thrown of ['abc', 0, null, Symbol('s'), { a: 1 }]) {
+    const g = new Greenlet(catcher)
+    g.switch()
+    t.is(g.throw<unknown[]>(thrown)[1], thrown)
+  }
+})
+
+test('an error that leaves run goes to the parent, the same and with its stack', (t) => {
+  const error = new Error('up')
+  const { stack } = error
+  const g = new Greenlet(() => {
+    throw error
+  })
+  t.is(
+    t.throws(() => g.switch()),
+    error,
+  )
+  t.is(error.stack, stack)
+  t.true(g.dead)
+})
+
+function deep(): never {
+  throw new Error('made deep')
+}
+
+test('the stack of an error names the functions of the greenlet it was made in', (t) => {
+  const error = t.throws(() => new Greenlet(() => deep()).switch())
+  t.regex(error.stack!, /at deep /)
+})
+
+test('an error passes through a parent that is suspended', (t) => {
+  const seen: unknown[] = []
+  const error = new Error('through')
+  const run = (fail: boolean) => {
+    try {
+      main.switch()
+      if (fail) throw error
+    } catch (caught) {
+      seen.push(caught)
+      throw caught
+    }
+  }
+  const [g1, g2] = [new Greenlet(run), new Greenlet(run)]
+  g1.switch(false)
+  g2.switch(true)
+  g2.parent = g1
+  t.is(
+    t.throws(() => g2.switch()),
+    error,
+  )
+  t.deepEqual(seen, [error, error])
+  t.true(g1.dead && g2.dead)
+})
+
+test('an error thrown in a child surfaces in its parent', (t) => {
+  const error = new Error('sent')
+  const g = new Greenlet(catcher)
+  g.switch()
+  const child = new Greenlet(
+    () => {
+      throw error
+    },
+    { parent: g },
+  )
+  t.deepEqual(child.switch(), ['caught', error])
+})
+
+test('throw() without an error throws a GreenletExit, which the parent gets as a value', (t) => {
+  let seen: unknown
+  const g = new Greenlet(() => {
+    try {
+      main.switch('ok')
+    } catch (error) {
+      seen = error
+      throw error
+    }
+  })
+  t.is(g.switch(), 'ok')
+  const exit = g.throw()
+  t.true(exit instanceof GreenletExit)
+  t.is(exit, seen)
+  t.true(g.dead)
+  t.true(g.throw() instanceof GreenletExit)
+})
+
+test('a GreenletExit of a subclass, or made by the user, ends a greenlet quietly too', (t) => {
+  class Enough extends GreenletExit {}
+  const enough = new Enough('tired')
+  const g = new Greenlet(() => {
+    throw enough
+  })
+  t.is(g.switch(), enough)
+  t.is(enough.message, 'tired')
+})
+
+test('an error thrown into an unstarted greenlet ends it and goes to its parent', (t) => {
+  let ran = false
+  const g = new Greenlet(() => (ran = true))
+  const error = new Error('too early')
+  t.is(
+    t.throws(() => g.throw(error)),
+    error,
+  )
+  t.true(g.dead)
+  t.false(ran)
+
+  const h = new Greenlet(() => (ran = true))
+  t.true(h.throw() instanceof GreenletExit)
+  t.true(h.dead)
+  t.false(ran)
+})
+
+function trap(): string {
+  try {
+    main.switch('ready')
+  } catch {
+    return 'trapped'
+  }
+  return 'not trapped'
+}
+
+function away(): void {
+  main.switch('away')
+}
+
+test('an error goes to the parent that the greenlet was made with', (t) => {
+  const error = new Error('for the parent')
+  // Neither has started: both die of it.
+  let [g1, g2] = chain(trap, away)
+  t.is(
+    t.throws(() => g2.throw(error)),
+    error,
+  )
+  t.true(g1.dead && g2.dead)
+
+  // The parent has started.
+  ;[g1, g2] = chain(trap, away)
+  t.is(g1.switch(), 'ready')
+  t.is(g2.throw(error), 'trapped')
+  t.true(g1.dead && g2.dead)
+
+  // Both have.
+  ;[g1, g2] = chain(trap, away)
+  t.is(g1.switch(), 'ready')
+  t.is(g2.switch(), 'away')
+  t.is(g2.throw(error), 'trapped')
+  t.true(g1.dead && g2.dead)
+})
+
+function chain(outer: () => unknown, inner: () => unknown): [Greenlet, Greenlet] {
+  const parent = new Greenlet(outer)
+  return [parent, new Greenlet(inner, { parent })]
+}
+
+test('an error thrown into a dead greenlet goes to its parent', (t) => {
+  const error = new Error('late')
+  const g = new Greenlet(() => {})
+  g.switch()
+  t.is(
+    t.throws(() => g.throw(error)),
+    error,
+  )
+})
+
+test('throw() into the current greenlet throws right here', (t) => {
+  const error = new Error('here')
+  t.is(
+    t.throws(() => main.throw(error)),
+    error,
+  )
+  const g: Greenlet = new Greenlet(() => {
+    try {
+      g.throw(error)
+    } catch (caught) {
+      return caught
+    }
+    return undefined
+  })
+  t.is(g.switch(), error)
+})
+
+test('an error thrown into main arrives at its switch', (t) => {
+  const error = new Error('for main')
+  const g = new Greenlet(() => main.throw(error))
+  t.is(
+    t.throws(() => g.switch()),
+    error,
+  )
+  t.is(g.state, 'suspended')
+  g.kill()
+})
+
+test('a value that cannot be tested for GreenletExit does no harm', (t) => {
+  const evil = new Proxy(
+    {},
+    {
+      getPrototypeOf() {
+        throw new Error('evil')
+      },
+    },
+  )
+  const g = new Greenlet(() => {
+    throw evil
+  })
+  try {
+    g.switch()
+    t.fail()
+  } catch (error) {
+    t.is(error, evil)
+  }
+})
+
+test('finally blocks run on the way out', (t) => {
+  const log: string[] = []
+  const g = new Greenlet(() => {
+    try {
+      try {
+        main.switch()
+      } finally {
+        log.push('inner')
+        main.switch('cleaning')
+      }
+    } finally {
+      log.push('outer')
+    }
+  })
+  g.switch()
+  t.is(g.throw(), 'cleaning')
+  t.false(g.dead)
+  t.true(g.switch() instanceof GreenletExit)
+  t.deepEqual(log, ['inner', 'outer'])
+})

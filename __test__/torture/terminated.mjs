@@ -1,0 +1,75 @@
+// worker.terminate() and process.exit() at any moment: while greenlets ping-pong, loop, are parked, are captured, learn.
+// Nothing may hang, crash, or run a finally block.
+
+import { Worker } from 'node:worker_threads'
+import { check, SLOW } from './lib/load.mjs'
+
+const PATIENCE_MS = 60_000
+const load = JSON.stringify(new URL('lib/load.mjs', import.meta.url).href)
+const head = `
+import { parentPort } from 'node:worker_threads'
+const { Greenlet, sleep, spawn } = (await import(${load})).greenlets
+const ready = () => parentPort.postMessage('ready')
+const main = Greenlet.main
+`
+const situations = {
+  'two switch to each other': `
+    const other = new Greenlet(() => { for (;;) main.switch() })
+    other.switch()
+    ready()
+    for (;;) other.switch()`,
+  'one loops': `ready(); new Greenlet(() => { for (;;); }).switch()`,
+  'one loops and catches': `
+    ready()
+    for (;;) { try { new Greenlet(() => { for (;;) { try { for (;;); } catch {} } }).switch() } catch {} }`,
+  'one loops, twenty deep': `
+    const nest = (depth) => { if (depth === 0) for (;;); new Greenlet(nest).switch(depth - 1) }
+    ready()
+    nest(20)`,
+  'many are parked': `
+    for (let i = 0; i < 500; i++) new Greenlet(() => { try { main.switch() } finally { parentPort.postMessage('finally') } }).switch()
+    ready()
+    setInterval(() => {}, 1000)`,
+  'many wait': `
+    for (let i = 0; i < 50; i++) spawn(() => { try { sleep(1e6) } finally { parentPort.postMessage('finally') } })
+    setTimeout(ready, 10)
+    setInterval(() => {}, 1000)`,
+  'one is captured': `
+    const parked = new Greenlet(() => { for (;;) main.switch() })
+    parked.switch()
+    ready()
+    for (;;) { String(parked.gr_stack); parked.switch() }`,
+}
+const exits = {
+  'exit in a greenlet': `new Greenlet(() => process.exit(3)).switch()`,
+  'exit in a greenlet among parked ones': `
+    for (let i = 0; i < 50; i++) new Greenlet(() => main.switch()).switch()
+    new Greenlet(() => [1].map(() => process.exit(3))).switch()`,
+}
+
+async function run(what, program, { terminateAfter }) {
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(head + program)}`))
+  let messages = []
+  worker.on('message', (message) => messages.push(message))
+  const failed = new Promise((_, reject) => worker.once('error', reject))
+  const exited = new Promise((resolve) => worker.once('exit', resolve))
+  const late = new Promise((_, reject) => setTimeout(reject, PATIENCE_MS, new Error(`${what}: it hangs`)).unref())
+  if (terminateAfter !== undefined) {
+    await Promise.race([new Promise((resolve) => worker.once('message', resolve)), failed, late])
+    await new Promise((resolve) => setTimeout(resolve, terminateAfter))
+    messages = []
+    void worker.terminate()
+  }
+  const code = await Promise.race([exited, failed, late])
+  check(messages.length === 0, `${what}: a finally block ran`)
+  return code
+}
+
+const moments = SLOW ? [10] : [0, 1, 5, 20]
+for (const [what, program] of Object.entries(situations)) {
+  for (const terminateAfter of moments) {
+    check((await run(what, program, { terminateAfter })) === 1, `${what}: ended by terminate()`)
+  }
+}
+for (const [what, program] of Object.entries(exits)) check((await run(what, program, {})) === 3, `${what}: the exit code`)
+console.log('ok')

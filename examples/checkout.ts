@@ -1,0 +1,27 @@
+/** What `park.spec.ts` tests: ordinary code that knows nothing of greenlets. */
+
+export interface Item {
+  readonly name: string
+  readonly price: number
+}
+
+export interface Bank {
+  /** Returns the number of the receipt; throws where the card is declined. */
+  charge(amount: number): string
+}
+
+export function checkout(items: readonly Item[], bank: Bank, order: { state: string }): string[] {
+  try {
+    const receipts = payAll(items, bank)
+    order.state = 'paid'
+    return receipts
+  } finally {
+    if (order.state !== 'paid') order.state = 'cancelled'
+  }
+}
+
+function payAll(items: readonly Item[], bank: Bank): string[] {
+  return items.map(function pay(item) {
+    return bank.charge(item.price)
+  })
+}

@@ -1,0 +1,59 @@
+/**
+ * What arguments must be. Wrong ones are TypeErrors and RangeErrors with the code `ERR_GREENLET_INVALID_ARG`.
+ */
+
+import type { GreenletErrorCode } from './errors.ts'
+import type { Run } from './inner.ts'
+
+/** The longest that Node.js' timers take. */
+const LONGEST_SLEEP_MS = 2 ** 31 - 1
+
+/** A TypeError with a code. */
+export function typeError(message: string, code: GreenletErrorCode = 'ERR_GREENLET_INVALID_ARG'): TypeError {
+  return Object.assign(new TypeError(message), { code })
+}
+
+/** A RangeError with a code. */
+export function rangeError(message: string): RangeError {
+  return Object.assign(new RangeError(message), { code: 'ERR_GREENLET_INVALID_ARG' })
+}
+
+/** What a wrong argument is, in a word or two, for "..., not ...". */
+export function describe(value: unknown): string {
+  if (value === null || value === undefined) return String(value)
+  if (typeof value === 'string') return value.length > 30 ? 'a string' : `'${value}'`
+  if (typeof value === 'function') return value.name ? `the function ${value.name}` : 'a function'
+  if (typeof value === 'object') {
+    const kind: unknown = Object.getPrototypeOf(value)?.constructor?.name
+    return typeof kind === 'string' && kind !== '' ? `an instance of ${kind}` : 'an object'
+  }
+  return `the ${typeof value} ${String(value)}`
+}
+
+export function checkRun(run: unknown): Run | null | undefined {
+  if (run === null || run === undefined || typeof run === 'function') return run as Run | null | undefined
+  throw typeError(`a greenlet runs a function, not ${describe(run)}`)
+}
+
+export function checkName(name: unknown): string {
+  if (typeof name === 'string') return name
+  throw typeError(`the name of a greenlet must be a string, not ${describe(name)}`)
+}
+
+export function checkMilliseconds(ms: unknown): void {
+  if (typeof ms !== 'number' || Number.isNaN(ms)) throw typeError(`sleep() takes milliseconds, not ${describe(ms)}`)
+  if (ms >= 0 && ms <= LONGEST_SLEEP_MS) return
+  throw rangeError(`sleep() takes 0 to ${LONGEST_SLEEP_MS} milliseconds, not ${ms}`)
+}
+
+export function checkSignal(
+  options: { readonly signal?: AbortSignal | undefined } | undefined,
+): AbortSignal | undefined {
+  if (options === undefined) return undefined
+  if (typeof options !== 'object' || options === null) {
+    throw typeError(`the options of sleep() are an object, not ${describe(options)}`)
+  }
+  const { signal } = options
+  if (signal === undefined || signal instanceof AbortSignal) return signal
+  throw typeError(`the signal of sleep() must be an AbortSignal, not ${describe(signal)}`)
+}

@@ -1,0 +1,94 @@
+/**
+ * The errors of the package. Each has a stable `code`; messages may change. Errors about an argument are plain TypeErrors
+ * and RangeErrors that carry a `code` too, so that `catch (e) { if (e.code === ...) }` works for all of them.
+ */
+
+/** The codes of everything this package throws. They are part of the API. */
+export type GreenletErrorCode =
+  /** A {@link GreenletExit}. */
+  | 'ERR_GREENLET_EXIT'
+  /** TypeError or RangeError: an argument or option of the wrong type or out of range. */
+  | 'ERR_GREENLET_INVALID_ARG'
+  /** TypeError: a greenlet has to start but has no `run` function. */
+  | 'ERR_GREENLET_NO_RUN'
+  /** `run` was set after the start. */
+  | 'ERR_GREENLET_STARTED'
+  /** The new parent descends from the greenlet itself. */
+  | 'ERR_GREENLET_PARENT_CYCLE'
+  /** Main cannot be killed and has no parent. */
+  | 'ERR_GREENLET_MAIN'
+  /** The greenlet is in `wait()` or `sleep()`; only the hub, `throw()` or `kill()` can resume it. */
+  | 'ERR_GREENLET_WAITING'
+  /** `wait()` or `sleep()` was called on main, where it would stop the event loop it waits for. */
+  | 'ERR_GREENLET_WAIT_ON_MAIN'
+  /** A greenlet would wait for its own end. */
+  | 'ERR_GREENLET_WAIT_ON_SELF'
+  /** `kill()` came back and the greenlet is still alive. */
+  | 'ERR_GREENLET_KILL_REFUSED'
+  /** All stack slots are in use. */
+  | 'ERR_GREENLET_NO_SLOT'
+  /** The operating system gives no more memory. */
+  | 'ERR_GREENLET_NO_MEMORY'
+  /** The greenlet's stack is gone: its environment is being torn down. */
+  | 'ERR_GREENLET_GONE'
+  /** Node.js is in a state in which no stack may be left. */
+  | 'ERR_GREENLET_FORBIDDEN'
+  /** Another copy of this package already runs greenlets in this thread. */
+  | 'ERR_GREENLET_SECOND_COPY'
+  /** A {@link StaleFrameError}. */
+  | 'ERR_GREENLET_STALE_FRAME'
+  /** An {@link UnsupportedRuntimeError}. */
+  | 'ERR_GREENLET_UNSUPPORTED_RUNTIME'
+
+/** Something greenlets were asked to do and cannot. The message names the greenlet and says what to do instead. */
+export class GreenletError extends Error {
+  /** Stable, for programs. */
+  readonly code: GreenletErrorCode
+
+  constructor(code: GreenletErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/** A frame or `gr_stack` was read after its greenlet had been resumed or had ended. `detach()` makes copies that last. */
+export class StaleFrameError extends GreenletError {
+  constructor(message: string) {
+    super('ERR_GREENLET_STALE_FRAME', message)
+  }
+}
+
+/** The first greenlet was made on a runtime that greenlets do not support. `runtimeInfo().reason` is the same text. */
+export class UnsupportedRuntimeError extends GreenletError {
+  constructor(reason: string, options?: ErrorOptions) {
+    super('ERR_GREENLET_UNSUPPORTED_RUNTIME', reason, options)
+  }
+}
+
+/**
+ * Thrown into a greenlet to end it: by `kill()` and by `throw()` without an argument. Where it leaves `run` it is not an
+ * error: the parent gets it as a value. It is an Error of its own kind, so `catch (e) { if (e instanceof GreenletError) }`
+ * does not swallow it.
+ */
+export class GreenletExit extends Error {
+  /** Stable, for programs. */
+  readonly code: GreenletErrorCode = 'ERR_GREENLET_EXIT'
+
+  constructor(message = 'the greenlet was told to end', options?: ErrorOptions) {
+    super(message, options)
+  }
+}
+
+for (const kind of [GreenletError, StaleFrameError, UnsupportedRuntimeError, GreenletExit]) {
+  // On the prototype and not enumerable, as for the built-in errors.
+  Object.defineProperty(kind.prototype, 'name', { value: kind.name, writable: true, configurable: true })
+}
+
+/** Whether `value` ends a greenlet quietly. Never throws, also where `value` is a Proxy that does. */
+export function isExit(value: unknown): value is GreenletExit {
+  try {
+    return value instanceof GreenletExit
+  } catch {
+    return false
+  }
+}

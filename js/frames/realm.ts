@@ -1,0 +1,34 @@
+/**
+ * The private realm in which native makes the errors that carry a captured stack. Its `Error` has settings of its own, and
+ * Node.js asks the realm of an error first, so the user's `Error.stackTraceLimit` and `prepareStackTrace` are neither
+ * obeyed nor changed, and reading `stack` gives the frames themselves.
+ */
+
+import { createContext, runInContext } from 'node:vm'
+
+/** What V8 tells about one frame; see https://v8.dev/docs/stack-trace-api. */
+export interface CallSite {
+  getFunctionName(): string | null
+  getMethodName(): string | null
+  getTypeName(): string | null
+  getFileName(): string | null | undefined
+  getLineNumber(): number | null
+  getColumnNumber(): number | null
+  getPosition(): number
+  isNative(): boolean
+  isToplevel(): boolean
+  isConstructor(): boolean
+  isAsync(): boolean
+  isEval(): boolean
+  toString(): string
+}
+
+const SETUP = `
+Error.stackTraceLimit = Infinity
+Error.prepareStackTrace = (error, sites) => sites
+;(() => {})`
+
+/** Makes the realm, about a millisecond, and returns a function of it. */
+export function makeRealm(): () => void {
+  return runInContext(SETUP, createContext({}, { name: 'greenlets' })) as () => void
+}

@@ -1,0 +1,304 @@
+/**
+ * The class. What a user sees of a greenlet is here; how it begins and ends is in `life.ts`, one switch in `transfer.ts`.
+ */
+
+import { inspect } from 'node:util'
+import * as workerThreads from 'node:worker_threads'
+import { checkName, checkRun, describe, typeError } from './check.ts'
+import { GreenletError, GreenletExit } from './errors.ts'
+import type { Frame } from './frames/frame.ts'
+import { snapshotOf } from './frames/snapshot.ts'
+import { EMPTY_STACK, type FrameStack } from './frames/stack.ts'
+import { DEAD, Inner, LIVE, main, UNSTARTED, WAITING } from './inner.ts'
+import { deliver, ensureAttached, succumb } from './life.ts'
+import { enroll, living } from './registry.ts'
+import { current, transfer } from './transfer.ts'
+
+/** The record behind a greenlet. */
+export let innerOf: (greenlet: Greenlet) => Inner
+/** Whether `value` is a greenlet of this copy of the package. */
+export let isGreenlet: (value: unknown) => value is Greenlet
+
+/** In place of `run`: makes the greenlet for the thread's own stack. */
+const MAIN = Symbol('main')
+/** Node 22.10 and newer. Before, a posted greenlet arrives as an empty object. */
+const { markAsUncloneable } = workerThreads as { markAsUncloneable?: (value: object) => void }
+
+/** What a greenlet is doing. `'running'` is the current one alone. */
+export type GreenletState = 'unstarted' | 'running' | 'suspended' | 'dead'
+
+export interface GreenletOptions {
+  /** Who gets the result, and the errors that leave `run`. Default: the current greenlet. */
+  readonly parent?: Greenlet | null | undefined
+  /** For messages and stack dumps. Default: the name of `run`, or `greenlet-N`. */
+  readonly name?: string | undefined
+}
+
+/**
+ * A function on a native stack of its own. It runs when it is switched to, until it switches away, at any depth, or ends.
+ *
+ * ```js
+ * const g = new Greenlet((x) => [1, 2, 3].map((y) => Greenlet.current.parent.switch(x * y)))
+ * g.switch(10) // 10
+ * g.switch('a') // 20
+ * g.switch('b') // 30
+ * g.switch('c') // ['a', 'b', 'c'], and g is dead
+ * ```
+ */
+// oxlint-disable-next-line no-unsafe-declaration-merging -- `run` is an accessor that a subclass may override by a method
+export class Greenlet {
+  /** The greenlet that runs: `Greenlet.main`, unless one was switched to. */
+  static get current(): Greenlet {
+    return current.greenlet
+  }
+
+  /** The thread's own stack, which every thread has from the start. It has no parent, and does not end. */
+  static get main(): Greenlet {
+    return main.greenlet
+  }
+
+  /**
+   * The greenlets of this thread that are not dead, main first, then in the order they were made. They are held weakly:
+   * one that nobody can reach any more may be missing.
+   */
+  static all(): Greenlet[] {
+    return living().map((inner) => inner.greenlet)
+  }
+
+  readonly #inner: Inner
+
+  static {
+    innerOf = (greenlet) => greenlet.#inner
+    isGreenlet = (value): value is Greenlet => typeof value === 'object' && value !== null && #inner in value
+    // Outside the class body, so that subclasses may have `run` as a method. See the interface below.
+    Object.defineProperty(this.prototype, 'run', {
+      configurable: true,
+      get(this: Greenlet) {
+        return this.#inner.run
+      },
+      set(this: Greenlet, run: unknown) {
+        if (this.#inner.life !== UNSTARTED) {
+          throw new GreenletError(
+            'ERR_GREENLET_STARTED',
+            `greenlet '${this.name}' has started, and its run cannot be set any more; make a new greenlet`,
+          )
+        }
+        this.#inner.run = checkRun(run)
+      },
+    })
+  }
+
+  /**
+   * Makes a greenlet; nothing runs until it is switched to.
+   *
+   * @param run called with the arguments of the first switch, and without `this`. May be left out, and be set later or
+   *   come as a method `run()` of a subclass, which is called with `this`.
+   * @throws UnsupportedRuntimeError where greenlets do not work; `runtimeInfo()` asks without throwing
+   * @throws TypeError `ERR_GREENLET_INVALID_ARG`
+   */
+  constructor(run?: ((...args: never[]) => unknown) | null, options?: GreenletOptions) {
+    markAsUncloneable?.(this)
+    if ((run as unknown) === MAIN) {
+      this.#inner = main
+      return
+    }
+    ensureAttached()
+    const inner = new Inner(this, current, checkRun(run))
+    if (options !== undefined) {
+      const { parent, name } = checkOptions(options)
+      if (parent !== undefined && parent !== null) inner.parent = checkParent(parent)
+      if (name !== undefined) inner.label = checkName(name)
+    }
+    this.#inner = inner
+    enroll(inner)
+  }
+
+  /**
+   * Runs this greenlet until somebody switches back, and returns what they bring: one argument as itself, several as an
+   * array, none as undefined. The first switch calls `run` with the arguments. Switching to the current greenlet returns
+   * at once; what is sent to a dead greenlet goes to its parent.
+   *
+   * @throws whatever is thrown here by `throw()`, or leaves the `run` of a greenlet whose parent this one is
+   * @throws GreenletError `ERR_GREENLET_WAITING`, `_NO_SLOT`, `_NO_MEMORY`, `_FORBIDDEN`; nothing has happened then
+   * @throws TypeError `ERR_GREENLET_NO_RUN`
+   */
+  switch<T = unknown>(...args: unknown[]): T
+  // One parameter and `arguments`, not a rest array: nothing is allocated for up to one argument.
+  switch(value?: unknown): unknown {
+    const inner = this.#inner
+    if (inner.life !== LIVE || inner === current || arguments.length > 1) {
+      // oxlint-disable-next-line prefer-rest-params -- see above
+      return deliver(inner, false, Array.from(arguments))
+    }
+    return transfer(inner, value)
+  }
+
+  /**
+   * As `switch()`, but throws `error` where this greenlet is suspended, also in `wait()`. An unstarted greenlet dies of it
+   * and passes it to its parent, as a dead one does; a `GreenletExit` arrives there as a value.
+   *
+   * @param error anything; default: a new `GreenletExit`
+   */
+  throw<T = unknown>(error: unknown = new GreenletExit()): T {
+    return deliver(this.#inner, true, error) as T
+  }
+
+  /**
+   * Ends this greenlet now: throws a `GreenletExit` where it is suspended and returns when it has died, after its `finally`
+   * blocks. Its result comes here, not to its parent, and is dropped; an error it ends with is thrown here. An unstarted
+   * greenlet ends without running, a dead one stays as it is, and the current one throws right here.
+   *
+   * @throws GreenletError `ERR_GREENLET_KILL_REFUSED` if control came back and it was still alive; `ERR_GREENLET_MAIN`
+   */
+  kill(): void {
+    const inner = this.#inner
+    if (inner.life === DEAD) return
+    if (inner === main) {
+      throw new GreenletError(
+        'ERR_GREENLET_MAIN',
+        'main cannot be killed: it is the stack of the thread itself; end the process or the Worker instead',
+      )
+    }
+    const exit = new GreenletExit()
+    if (inner === current) throw exit
+    if (inner.life === UNSTARTED) {
+      succumb(inner, exit)
+      return
+    }
+    const me = current
+    inner.killer = me
+    try {
+      deliver(inner, true, exit)
+    } finally {
+      if (inner.killer === me) inner.killer = undefined
+    }
+    // Read through the class: TypeScript believes that the life did not change.
+    if (!this.dead) {
+      throw new GreenletError(
+        'ERR_GREENLET_KILL_REFUSED',
+        `greenlet '${this.name}' is still alive: it caught GreenletExit and switched away; let it end after a GreenletExit`,
+      )
+    }
+  }
+
+  /** `kill()`, for `using`. */
+  [Symbol.dispose](): void {
+    this.kill()
+  }
+
+  /**
+   * Who gets this greenlet's result, and the errors that leave its `run`; null for main alone. During a `kill()` it is the
+   * greenlet that kills. May be set at any time, to a greenlet that does not descend from this one.
+   *
+   * @throws TypeError `ERR_GREENLET_INVALID_ARG`
+   * @throws GreenletError `ERR_GREENLET_PARENT_CYCLE`, `ERR_GREENLET_MAIN`
+   */
+  get parent(): Greenlet | null {
+    const { killer, parent } = this.#inner
+    return (killer ?? parent)?.greenlet ?? null
+  }
+
+  set parent(parent: Greenlet) {
+    const inner = this.#inner
+    const next = checkParent(parent)
+    if (inner === main) {
+      throw new GreenletError(
+        'ERR_GREENLET_MAIN',
+        'cannot set the parent of main: it has none, and every chain ends there',
+      )
+    }
+    for (let ancestor: Inner | null = next; ancestor !== null; ancestor = ancestor.parent) {
+      if (ancestor !== inner) continue
+      throw new GreenletError(
+        'ERR_GREENLET_PARENT_CYCLE',
+        `cyclic parent chain: '${next.name}' descends from '${inner.name}'; give '${next.name}' another parent first`,
+      )
+    }
+    inner.parent = next
+    inner.killer = undefined
+  }
+
+  /** For messages and stack dumps; need not be unique. */
+  get name(): string {
+    return this.#inner.name
+  }
+
+  set name(name: string) {
+    this.#inner.label = checkName(name)
+  }
+
+  /** Whether it has ended. */
+  get dead(): boolean {
+    return this.#inner.life === DEAD
+  }
+
+  /** Whether it has been switched to, or has ended before that. */
+  get started(): boolean {
+    return this.#inner.life !== UNSTARTED
+  }
+
+  get state(): GreenletState {
+    const inner = this.#inner
+    if (inner === current) return 'running'
+    if (inner.life === UNSTARTED) return 'unstarted'
+    return inner.life === DEAD ? 'dead' : 'suspended'
+  }
+
+  /** The frame that switched away; null while it runs, before it has started and after it has ended. */
+  get gr_frame(): Frame | null {
+    return snapshotOf(this.#inner)?.frames[0] ?? null
+  }
+
+  /**
+   * All frames of its stack, innermost first; empty where `gr_frame` is null. The greenlet is not run for it. The frames can
+   * be read until it is next resumed, then they throw `StaleFrameError`; `gr_stack.detach()` makes copies that last.
+   */
+  get gr_stack(): FrameStack {
+    return snapshotOf(this.#inner)?.stack ?? EMPTY_STACK
+  }
+
+  /** `<Greenlet 'name' suspended active started>`, in Python greenlet's words. */
+  toString(): string {
+    const inner = this.#inner
+    const kind: unknown = this.constructor?.name
+    return `<${typeof kind === 'string' && kind ? kind : 'Greenlet'} '${inner.name}'${describeLife(inner)}>`
+  }
+
+  toJSON(): { name: string; state: GreenletState; parent: string | null } {
+    return { name: this.name, state: this.state, parent: this.parent?.name ?? null }
+  }
+
+  [inspect.custom](): string {
+    return this.toString()
+  }
+}
+
+export interface Greenlet {
+  /**
+   * What the greenlet will run. It can be set until the start and is undefined from then on, unless it is a method of a
+   * subclass. Looked up once, at the first switch.
+   */
+  run?(...args: never[]): unknown
+}
+
+main.greenlet = new Greenlet(MAIN as never)
+
+function describeLife(inner: Inner): string {
+  if (inner.life === DEAD) return ' dead'
+  if (inner.life === UNSTARTED) return ' pending'
+  const state = inner === current ? 'current' : 'suspended'
+  return ` ${state} active started${inner.life === WAITING ? ' waiting' : ''}${inner === main ? ' main' : ''}`
+}
+
+function checkOptions(options: unknown): GreenletOptions {
+  if (isGreenlet(options)) throw typeError('the options of a greenlet are an object; pass a parent as { parent }')
+  if (typeof options !== 'object' || options === null) {
+    throw typeError(`the options of a greenlet are an object, not ${describe(options)}`)
+  }
+  return options
+}
+
+function checkParent(parent: unknown): Inner {
+  if (isGreenlet(parent)) return innerOf(parent)
+  throw typeError(`the parent of a greenlet must be a Greenlet of this thread, not ${describe(parent)}`)
+}

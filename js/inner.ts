@@ -1,0 +1,70 @@
+/**
+ * What the package knows of a greenlet. The public `Greenlet` objects may be subclassed and have any shape; these have one,
+ * which keeps a switch fast, and they can be passed between the modules without being shown to users.
+ */
+
+import type { Greenlet } from './greenlet.ts'
+
+/** Has not been switched to: no stack yet. */
+export const UNSTARTED = 0
+/** Has a stack: it runs, or is suspended and can be switched to. */
+export const LIVE = 1
+/** Is suspended in `wait()` or `sleep()`. */
+export const WAITING = 2
+/** Has ended: whatever is sent to it goes to its parent. */
+export const DEAD = 3
+
+export type Life = typeof UNSTARTED | typeof LIVE | typeof WAITING | typeof DEAD
+
+export type Run = (...args: unknown[]) => unknown
+
+/** One blocking call of `wait()` or `sleep()`. */
+export interface BlockingCall {
+  /** `undefined` while it is pending. */
+  outcome: 'value' | 'error' | undefined
+  value: unknown
+}
+
+let made = 0
+
+export class Inner {
+  /** The id of its stack. -1 says that there is none, which is also how native is told to make one. */
+  index = -1
+  generation = 0
+  life: Life = UNSTARTED
+
+  /** Null for main alone. Kept after death: a dead greenlet passes on what it gets. */
+  parent: Inner | null
+  /** Who is in `kill()` of this greenlet, and so gets what comes of it instead of the parent. */
+  killer: Inner | undefined = undefined
+  /** The call that it is blocked in, if it is waiting. */
+  call: BlockingCall | undefined = undefined
+
+  /** Takes the result instead of the parent: a spawned greenlet's promise. */
+  settle: ((threw: boolean, value: unknown) => void) | undefined = undefined
+  /** What it was given to run; undefined once it has started. A subclass may have a method instead. */
+  run: Run | null | undefined
+  /** Undefined for a name that is made of the serial when somebody asks. */
+  label: string | undefined
+  /** In the order they are made, from 1; 0 is main. */
+  readonly serial = made++
+  /** Where the registry keeps it. */
+  place: number | WeakRef<Inner> = -1
+  greenlet: Greenlet
+
+  constructor(greenlet: Greenlet, parent: Inner | null, run: Run | null | undefined) {
+    this.greenlet = greenlet
+    this.parent = parent
+    this.run = run
+    this.label = run?.name || undefined
+  }
+
+  get name(): string {
+    return this.label ?? `greenlet-${this.serial}`
+  }
+}
+
+/** This thread's own stack. Its `greenlet` is set where the class is made. */
+export const main = new Inner(undefined as never, null, undefined)
+main.life = LIVE
+main.label = 'main'

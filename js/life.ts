@@ -1,0 +1,169 @@
+/**
+ * How greenlets begin and end, and who gets what is sent to one that cannot take it: Python greenlet's rules. A greenlet
+ * that ends hands its result or its error to its parent; a dead one passes on whatever it gets; an unstarted one starts
+ * with it, or, where it is an error, dies of it.
+ *
+ *     switch()/throw() -> deliver -> transfer ------> entry -> run
+ *                                                       |
+ *              parent's switch() returns or throws <- leave
+ */
+
+import { typeError } from './check.ts'
+import { GreenletError, isExit } from './errors.ts'
+import { DEAD, type Inner, LIVE, main, type Run, UNSTARTED, WAITING } from './inner.ts'
+import { attach, mail, SELF_GENERATION, SELF_INDEX } from './native.ts'
+import { strike } from './registry.ts'
+import { connect, current, handOver, pickUp, transfer, transferError } from './transfer.ts'
+
+/** What a new stack is started with. */
+interface Start {
+  readonly run: Run
+  /** The greenlet for a method of its class. A function that was given gets none: its stack would keep the greenlet alive. */
+  readonly receiver: unknown
+  readonly args: unknown[]
+}
+
+let attached = false
+
+/** Makes sure that this thread can run greenlets; see {@link attach} for what it throws. */
+export function ensureAttached(): void {
+  if (attached) return
+  connect(attach(entry))
+  main.index = mail[SELF_INDEX]!
+  main.generation = mail[SELF_GENERATION]!
+  attached = true
+}
+
+/**
+ * Takes arguments or an error to `target`, or to the first of its ancestors that can take them. `load` is the array of
+ * arguments, or the error if `threw`. Returns or throws what the next switch to the calling greenlet brings.
+ */
+export function deliver(target: Inner, threw: boolean, load: unknown): unknown {
+  for (let to = target; ;) {
+    if (to === current) {
+      if (threw) throw load
+      return pack(load as unknown[])
+    }
+    if (to.life === LIVE) return threw ? transferError(to, load) : transfer(to, pack(load as unknown[]))
+    if (to.life === WAITING) {
+      if (threw) return transferError(to, load)
+      throw waiting(to, target)
+    }
+    if (to.life === UNSTARTED) {
+      const start = prepare(to, threw ? [] : (load as unknown[]))
+      // Looking `run` up may have run a getter, and that may have started the greenlet: what we bring is for a switch now.
+      if (to.life !== UNSTARTED) continue
+      if (!threw) return transfer(to, start)
+      if (succumb(to, load)) [threw, load] = [false, [undefined]]
+    }
+    // It is dead: GreenletExit has done its work, and goes on as a value.
+    if (threw && isExit(load)) [threw, load] = [false, [load]]
+    to = to.parent!
+  }
+}
+
+/** Ends an unstarted greenlet by `error`. True if that was the end of the error too: a spawned greenlet's promise has it. */
+export function succumb(inner: Inner, error: unknown): boolean {
+  const { settle } = inner
+  bury(inner)
+  settle?.(!isExit(error), error)
+  return settle !== undefined
+}
+
+/** The first and last thing on each new stack. Must not throw: there is nobody below to catch it. */
+function entry(): void {
+  let threw = false
+  let value: unknown
+  try {
+    value = begin()
+  } catch (error) {
+    threw = true
+    value = error
+  }
+  leave(threw, value)
+}
+
+function begin(): unknown {
+  const { run, receiver, args } = arrive()
+  return Reflect.apply(run, receiver, args)
+}
+
+/** Apart from `begin`, whose frame stays: it must not hold the greenlet. */
+function arrive(): Start {
+  current.index = mail[SELF_INDEX]!
+  current.generation = mail[SELF_GENERATION]!
+  current.life = LIVE
+  current.run = undefined
+  return pickUp() as Start
+}
+
+/** Finds out who gets what `run` came to, and dies. */
+function leave(threw: boolean, value: unknown): void {
+  const me = current
+  if (threw && isExit(value)) threw = false
+  if (me.settle !== undefined) {
+    me.settle(threw, value)
+    threw = false
+    value = undefined
+  }
+
+  let to = me.killer ?? me.parent!
+  while (to.life !== LIVE && to.life !== WAITING) {
+    if (to.life === UNSTARTED) {
+      try {
+        const start = prepare(to, threw ? [] : [value])
+        if (to.life !== UNSTARTED) continue
+        if (!threw) {
+          value = start
+          break
+        }
+        if (succumb(to, value)) [threw, value] = [false, undefined]
+      } catch (error) {
+        // It cannot start; what says so goes to the next one, as in Python.
+        threw = true
+        value = error
+      }
+      if (threw && isExit(value)) threw = false
+    }
+    to = to.parent!
+  }
+
+  bury(me)
+  handOver(to, threw, value)
+}
+
+function bury(inner: Inner): void {
+  inner.life = DEAD
+  inner.index = -1
+  inner.run = undefined
+  inner.settle = undefined
+  strike(inner)
+}
+
+/** Looks up the function that `inner` is to run. A getter may throw here, or switch. */
+function prepare(inner: Inner, args: unknown[]): Start {
+  const { greenlet } = inner
+  const run: unknown = greenlet.run
+  if (typeof run !== 'function') {
+    throw typeError(
+      `greenlet '${inner.name}' has no run function: pass one to new Greenlet(run) or give its class a run() method`,
+      'ERR_GREENLET_NO_RUN',
+    )
+  }
+  const given = run === inner.run || Object.hasOwn(greenlet, 'run')
+  return { run: run as Run, receiver: given ? undefined : greenlet, args }
+}
+
+/** What a switch with these arguments arrives as. */
+function pack(args: unknown[]): unknown {
+  return args.length > 1 ? args : args[0]
+}
+
+function waiting(inner: Inner, target: Inner): GreenletError {
+  const which = inner === target ? 'it' : `'${target.name}', dead, passes on to it, and it`
+  return new GreenletError(
+    'ERR_GREENLET_WAITING',
+    `greenlet '${inner.name}' cannot be switched to: ${which} is in wait() or sleep(), which the event loop ends; ` +
+      'use throw() or kill() to interrupt it',
+  )
+}

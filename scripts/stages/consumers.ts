@@ -1,0 +1,81 @@
+// What `npm install greenlets` gives a user: the packed tarballs in a fresh folder, with neither compiler nor network in
+// reach, used from ESM, CommonJS and TypeScript on every Node; then the package without its platform package.
+
+import { execFileSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { type Node, testedNodes } from '../nodes.ts'
+import { type Outcome, run } from '../run.ts'
+import { counted, saysOk, sum, type Tally } from '../tally.ts'
+
+const ROOT = resolve(import.meta.dirname, '../..')
+const MODULES = join(ROOT, 'node_modules')
+const NPM = realpathSync(execFileSync('sh', ['-c', 'command -v npm'], { encoding: 'utf8' }).trim())
+const TSC = [join(MODULES, 'typescript/bin/tsc'), '--strict', '--target', 'es2022', '--module', 'nodenext']
+
+export async function consumers(): Promise<Tally> {
+  const tallies: Tally[] = []
+  for (const node of testedNodes()) {
+    const home = mkdtempSync(join(tmpdir(), 'greenlets-'))
+    try {
+      tallies.push(await consumed(node, home))
+    } finally {
+      rmSync(home, { recursive: true, force: true })
+    }
+  }
+  return sum(tallies)
+}
+
+async function consumed(node: Node, home: string): Promise<Tally> {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
+  const main = join(ROOT, `artifacts/greenlets-${version}.tgz`)
+  const platform = join(ROOT, `artifacts/greenlets-linux-x64-gnu-${version}.tgz`)
+
+  const env = bareEnvironment(home, node.bin)
+  const start = (command: string, args: readonly string[], cwd: string) => run(command, args, { cwd, env, limit: 120 })
+  const tallies: Tally[] = []
+  const check = (what: string, outcome: Outcome, passed: boolean) =>
+    tallies.push(
+      counted(`node ${node.version}, ${what}`, outcome, passed ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }),
+    )
+
+  const whole = project(home, 'whole')
+  const installed = await start('npm', ['install', '--offline', platform, main], whole)
+  check('npm install', installed, installed.end === 0)
+  for (const program of ['esm.mjs', 'cjs.cjs']) {
+    const outcome = await start('node', [program], whole)
+    check(program, outcome, saysOk(outcome))
+  }
+
+  // The types that a TypeScript user has beside us; all declarations are checked, ours too.
+  symlinkSync(join(MODULES, '@types'), join(whole, 'node_modules/@types'))
+  const compiled = await start('node', [...TSC, 'typed.ts'], whole)
+  check('tsc typed.ts', compiled, compiled.end === 0)
+  const typed = await start('node', ['typed.js'], whole)
+  check('typed.js', typed, saysOk(typed))
+
+  const partial = project(home, 'partial')
+  const omitted = await start('npm', ['install', '--offline', '--omit=optional', main], partial)
+  check('npm install --omit=optional', omitted, omitted.end === 0)
+  const missing = await start('node', ['missing.mjs'], partial)
+  check('missing.mjs', missing, saysOk(missing))
+
+  return sum(tallies)
+}
+
+/** Nothing to build with and nothing inherited: Node, npm and the shell that npm asks for. */
+function bareEnvironment(home: string, node: string): NodeJS.ProcessEnv {
+  const path = join(home, 'bin')
+  mkdirSync(path)
+  for (const [name, target] of Object.entries({ node, npm: NPM, sh: '/bin/sh' })) symlinkSync(target, join(path, name))
+  return { PATH: path, HOME: home, TMPDIR: home, npm_config_update_notifier: 'false' }
+}
+
+/** An empty project with the consumers' programs in it. */
+function project(home: string, name: string): string {
+  const folder = join(home, name)
+  cpSync(join(ROOT, '__test__/package'), folder, { recursive: true })
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ name, private: true, type: 'module' }))
+  return folder
+}

@@ -1,0 +1,22 @@
+// The Rust workspace: unit and integration tests, each in a process of its own, then the examples in its docs.
+
+import { run } from '../run.ts'
+import { counted, sum, type Tally } from '../tally.ts'
+
+export async function rust(): Promise<Tally> {
+  const tests = await run('cargo', ['nextest', 'run', '--workspace', '--no-fail-fast', '--color=never'])
+  const docs = await run('cargo', ['test', '--doc', '--workspace', '--no-fail-fast', '--color=never'])
+  return sum([counted('cargo nextest', tests, nextest(tests.output)), counted('doc tests', docs, libtest(docs.output))])
+}
+
+/** From the closing line `Summary [ 0.1s] 12 tests run: 10 passed (1 slow), 1 failed, 1 timed out, 3 skipped`. */
+function nextest(output: string): Tally {
+  const [, ran, passed] = /^\s*Summary .*?(\d+)(?:\/\d+)? tests? run: (\d+) passed/m.exec(output) ?? []
+  return { passed: Number(passed ?? 0), failed: Number(ran ?? 0) - Number(passed ?? 0) }
+}
+
+/** From every crate's `test result: ok. 2 passed; 0 failed; ...`. */
+function libtest(output: string): Tally {
+  const results = output.matchAll(/^test result: .*? (\d+) passed; (\d+) failed/gm)
+  return sum([...results].map(([, passed, failed]) => ({ passed: Number(passed), failed: Number(failed) })))
+}

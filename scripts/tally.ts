@@ -1,0 +1,27 @@
+// Counts of tests, and how they are told.
+
+import type { Outcome } from './run.ts'
+
+export interface Tally {
+  readonly passed: number
+  readonly failed: number
+}
+
+export const sum = (tallies: readonly Tally[]): Tally => ({
+  passed: tallies.reduce((total, { passed }) => total + passed, 0),
+  failed: tallies.reduce((total, { failed }) => total + failed, 0),
+})
+
+/** Tells what a run counted; one that ended badly without counting a failure is itself a failure. */
+export function counted(what: string, outcome: Outcome, { passed, failed }: Tally): Tally {
+  const tally = { passed, failed: failed === 0 && outcome.end !== 0 ? 1 : failed }
+  console.log(`  ${what}: ${tally.passed} passed, ${tally.failed} failed (${outcome.seconds.toFixed(1)} s)`)
+  if (tally.failed > 0) console.log(told(outcome))
+  return tally
+}
+
+/** Programs that are one test each end with 0 and print `ok` as their last line. */
+export const saysOk = ({ end, output }: Outcome) => end === 0 && output.trimEnd().split('\n').at(-1) === 'ok'
+
+/** How a failed run ended and all that it printed. */
+export const told = ({ end, output }: Outcome) => `${output.trimEnd()}\n[ended with ${end}]`.replaceAll(/^/gm, '    | ')

@@ -1,0 +1,43 @@
+// Runs all tests, or the stages named as arguments, counts every one and closes on the line `N passed, N failed`.
+
+import { ava } from './stages/ava.ts'
+import { flags } from './stages/flags.ts'
+import { consumers } from './stages/consumers.ts'
+import { rust } from './stages/rust.ts'
+import { sum, type Tally } from './tally.ts'
+
+const STAGES: Readonly<Record<string, () => Promise<Tally>>> = { rust, ava, consumers, flags }
+
+const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(STAGES)
+const tallies: Tally[] = []
+for (const name of names) {
+  const stage = STAGES[name]
+  if (stage === undefined) throw new Error(`no stage '${name}'; there are: ${Object.keys(STAGES).join(', ')}`)
+  tallies.push(await timed(name, stage))
+}
+
+const { passed, failed } = sum(tallies)
+process.exitCode = failed > 0 ? 1 : 0
+console.log(`${passed} passed, ${failed} failed`)
+
+async function timed(name: string, stage: () => Promise<Tally>): Promise<Tally> {
+  console.log(`${name}:`)
+  const started = performance.now()
+  const tally = await counts(stage)
+  const { passed, failed } = tally
+  const seconds = ((performance.now() - started) / 1000).toFixed(0)
+  console.log(`${name}: ${passed} of ${passed + failed} tests passed in ${seconds} s\n`)
+  return tally
+}
+
+/** A stage that breaks, or that finds nothing to run, counts as a failed test. */
+async function counts(stage: () => Promise<Tally>): Promise<Tally> {
+  try {
+    const tally = await stage()
+    if (tally.passed + tally.failed > 0) return tally
+    console.log('  ran no test')
+  } catch (error) {
+    console.log('  broke:', error)
+  }
+  return { passed: 0, failed: 1 }
+}
