@@ -7,10 +7,9 @@ SHELL := /bin/bash
 .PHONY: build demo test lint bench pack clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
-export PYTHONPATH := $(CURDIR)/.tools
 TS := node --import=@oxc-node/core/register
 
-RUST_SOURCES := $(wildcard Cargo.* rust-toolchain.toml) $(shell find crates -name '*.rs' -o -name Cargo.toml)
+RUST_SOURCES := $(wildcard Cargo.* rust-toolchain.toml) $(shell find crates -type f)
 JS_SOURCES := $(shell find js -name '*.ts' -o -name '*.cts' -o -name '*.cjs') tsconfig.json tsconfig.build.json
 FACE := package.json README.md CHANGELOG.md LICENSE
 
@@ -55,7 +54,7 @@ $(NODE_MODULES): package.json package-lock.json
 	touch $@
 
 # The addon for this machine, beside the sources, where js/binding.cjs looks first.
-$(ADDON): $(RUST_SOURCES) $(NODE_MODULES)
+$(ADDON): $(RUST_SOURCES) | $(NODE_MODULES)
 	napi build --platform --release --manifest-path crates/napi/Cargo.toml --output-dir js --no-js --dts ../target/addon.d.ts
 	touch $@
 
@@ -67,6 +66,7 @@ $(DIST): $(JS_SOURCES) $(NODE_MODULES)
 
 # The addon for everybody: linked against the oldest glibc that Rust supports. Its own target directory, because the
 # addon above is built for the same triple and each would undo the other.
+$(PORTABLE): export PYTHONPATH := $(CURDIR)/.tools
 $(PORTABLE): $(RUST_SOURCES) | $(ZIGBUILD)
 	cargo zigbuild --release --package greenlets-napi --target x86_64-unknown-linux-gnu.2.17 --target-dir target/portable
 	touch $@

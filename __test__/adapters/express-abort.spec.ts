@@ -1,7 +1,9 @@
 // Clients that go away before they have their answer.
 
 import { once } from 'node:events'
+import { dirname } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
 import express, { type ErrorRequestHandler, type Express, type RequestHandler, type Response } from 'express'
 import { greenlets } from '../../js/adapters/express.ts'
@@ -84,12 +86,13 @@ test.serial('its greenlet ends: every finally runs, from the innermost, and noth
 })
 
 const endings: Record<string, (app: Express, log: string[]) => void> = {
-  'a handler that catches everything and calls next(error)': (app) =>
+  'a handler that catches everything and calls next(error)': (app, log) =>
     app.use((_req, _res, next) => {
       try {
         forever()
       } catch (error) {
         next(error)
+        log.push('not here')
       }
     }),
   'a handler that catches everything and calls next()': (app) =>
@@ -143,6 +146,52 @@ const endings: Record<string, (app: Express, log: string[]) => void> = {
 for (const [name, furnish] of Object.entries(endings)) {
   test.serial(`GreenletExit goes nowhere: ${name}`, async (t) => {
     t.deepEqual(await abandon(t, furnish), [])
+  })
+}
+
+// With no handler of its own for what goes wrong, Express answers itself.
+const bare: Record<string, (app: Express) => void> = {
+  'a callback of param()': (app) => {
+    app.param('id', forever)
+    app.get('/:id', (_req, res) => void res.end('not here'))
+  },
+  'an async callback of param()': (app) => {
+    app.param('id', async () => forever())
+    app.get('/:id', (_req, res) => void res.end('not here'))
+  },
+  'a callback of param() in a router': (app) => {
+    const router = express.Router()
+    router.param('id', forever)
+    router.get('/:id', (_req, res) => void res.end('not here'))
+    app.use(router)
+  },
+  'a template': (app) => {
+    app.engine('ts', forever)
+    app.set('views', dirname(fileURLToPath(import.meta.url)))
+    app.get('/:id', (_req, res) => res.render('express-abort.spec.ts'))
+  },
+}
+for (const [name, furnish] of Object.entries(bare)) {
+  test.serial(`GreenletExit does not get to Express itself: ${name}`, async (t) => {
+    let response: Response | undefined
+    const site = await serve(t, (app) => {
+      app.use((_req, res, next) => {
+        response = res
+        next()
+      })
+      app.use(greenlets())
+      furnish(app)
+    })
+    // The first request finds routers that are not known yet.
+    for (let i = 0; i < 2; i++) {
+      const client = site.visit('/7')
+      await until(() => others().length > 0)
+      client.destroy()
+      await until(() => response!.closed && others().length === 0)
+      await setTimeout(10)
+      t.false(response!.headersSent)
+      t.is(response!.statusCode, 200)
+    }
   })
 }
 
@@ -226,11 +275,16 @@ test.serial('all greenlets of a request end, the latest first', async (t) => {
 
 test.serial('nothing more is run for it, also if no greenlet was parked when it left', async (t) => {
   const log: string[] = []
+  const router = express.Router()
+  router.use(() => void log.push('in a router'))
   const site = await serve(t, (app) => {
     app.use(greenlets())
-    app.use((_req, res, next) => {
+    app.use((req, res, next) => {
       log.push('first')
-      res.on('close', () => setImmediate(next))
+      res.on('close', () => {
+        setImmediate(next)
+        router(req, res, next)
+      })
     })
     app.use(() => void log.push('second'))
   })

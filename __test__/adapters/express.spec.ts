@@ -187,13 +187,34 @@ test.serial('routing: nested routers, apps in apps, next("route"), next("router"
 })
 
 test.serial('a long chain of middlewares, which Express interrupts after 100', async (t) => {
+  const chain = (router: Router, length: number): void => {
+    for (let i = 0; i < length; i++) router.use((_req, _res, next) => next())
+    router.param('id', (req, _res, next, id) => {
+      req.headers['x-id'] = wait(setTimeout(1, id))
+      next()
+    })
+    router.get('/:id', (req, res) => (sleep(1), void res.send(req.headers['x-id'])))
+  }
   const site = await serve(t, (app) => {
     app.use(greenlets())
-    for (let i = 0; i < 250; i++) app.use((_req, _res, next) => next())
-    app.param('id', (_req, _res, next, id) => (wait(setTimeout(1, id)), next()))
-    app.get('/:id', (req, res) => (sleep(1), void res.send(req.params.id)))
+    for (let length = 95; length < 105; length++) {
+      const router = Router()
+      chain(router, length)
+      app.use(`/after-${length}`, router)
+    }
+    chain(app, 250)
   })
   t.is((await site.ask('/x')).text, 'x')
+  for (let length = 95; length < 105; length++) t.is((await site.ask(`/after-${length}/y`)).text, 'y')
+
+  // Of the app itself.
+  for (let length = 95; length < 105; length++) {
+    const single = await serve(t, (app) => {
+      app.use(greenlets())
+      chain(app, length)
+    })
+    t.is((await single.ask('/z')).text, 'z')
+  }
 })
 
 test.serial('what comes before greenlets(), and other apps, are left alone', async (t) => {

@@ -35,10 +35,8 @@ async function consumed(node: Node, home: string): Promise<Tally> {
   const env = bareEnvironment(home, node.bin)
   const start = (command: string, args: readonly string[], cwd: string) => run(command, args, { cwd, env, limit: 120 })
   const tallies: Tally[] = []
-  const check = (what: string, outcome: Outcome, passed: boolean) =>
-    tallies.push(
-      counted(`node ${node.version}, ${what}`, outcome, passed ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }),
-    )
+  const check = (what: string, outcome: Outcome, good: boolean) =>
+    tallies.push(counted(`node ${node.version}, ${what}`, outcome, { passed: Number(good), failed: Number(!good) }))
 
   const whole = project(home, 'whole')
   const installed = await start('npm', ['install', '--offline', platform, main], whole)

@@ -3,9 +3,12 @@
 import { run } from '../run.ts'
 import { counted, sum, type Tally } from '../tally.ts'
 
+const SECONDS_WITH_BUILD = 1200
+
 export async function rust(): Promise<Tally> {
-  const tests = await run('cargo', ['nextest', 'run', '--workspace', '--no-fail-fast', '--color=never'])
-  const docs = await run('cargo', ['test', '--doc', '--workspace', '--no-fail-fast', '--color=never'])
+  const options = ['--workspace', '--no-fail-fast', '--color=never']
+  const tests = await run('cargo', ['nextest', 'run', ...options], { limit: SECONDS_WITH_BUILD })
+  const docs = await run('cargo', ['test', '--doc', ...options], { limit: SECONDS_WITH_BUILD })
   return sum([counted('cargo nextest', tests, nextest(tests.output)), counted('doc tests', docs, libtest(docs.output))])
 }
 

@@ -70,7 +70,7 @@ pub enum Error {
         /// The parent it was to get.
         parent: String,
     },
-    /// Main cannot have a parent.
+    /// Main has no parent and cannot get one.
     #[error("main has no parent and cannot get one: what ends on it leaves the thread")]
     MainParent,
     /// Main cannot be killed.

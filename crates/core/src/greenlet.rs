@@ -101,6 +101,10 @@ impl Drop for Inner {
 /// owns is dropped as it returns. The dropper takes the place of its parent meanwhile. A greenlet that switches away instead is
 /// abandoned (its stack stays as it is and its slot is lost) and reported, see [`Unraisable`](crate::Unraisable); so is an error
 /// that comes out of it. What is suspended when the thread ends is killed in the same way.
+///
+/// A handle that lies on the greenlet's own stack counts like any other, also a temporary one:
+/// `Greenlet::current().parent().unwrap().switch(..)` holds one. Use [`Greenlet::switch_to_parent`], and drop what
+/// [`Greenlet::current`] gave before you switch away. Otherwise the greenlet lasts until it is killed or its thread ends.
 pub struct Greenlet(Rc<Inner>);
 
 impl Greenlet {
@@ -163,6 +167,19 @@ impl Greenlet {
     /// Whatever was thrown here; it should be passed on with `?`. An [`Error`] of this crate where the switch was not possible.
     pub fn switch(&self, value: Value) -> Result<Value, Thrown> {
         deliver::deliver(Local::get(), self, Ok(value))
+    }
+
+    /// Switches to the parent of the current greenlet: what a generator does with each value.
+    ///
+    /// `Greenlet::current().parent().unwrap().switch(value)` is not quite the same. Until it returns, a handle to the current
+    /// greenlet lies on its own stack, and so dropping the others would not end it. Here there is none.
+    ///
+    /// # Errors
+    /// As [`Greenlet::switch`]; [`Error::MainParent`] on main.
+    pub fn switch_to_parent(value: Value) -> Result<Value, Thrown> {
+        let local = Local::get();
+        let parent = local.current.borrow().parent().ok_or(Error::MainParent)?;
+        deliver::deliver(local, &parent, Ok(value))
     }
 
     /// As [`Greenlet::switch`], but `thrown` is thrown there: in a suspended greenlet, `switch` returns it as an error. An

@@ -249,6 +249,9 @@ impl Drop for Slots {
 
 #[cfg(test)]
 mod tests {
+    use std::io::pipe;
+    use std::os::fd::AsRawFd;
+
     use super::*;
 
     #[test]
@@ -282,6 +285,33 @@ mod tests {
             assert!(bounds.size() > 1000 * 1024);
         }
         assert_eq!(slots.acquire().unwrap(), None, "all 40 are taken");
+    }
+
+    #[test]
+    fn the_page_below_a_stack_cannot_be_touched_however_it_is_guarded() {
+        for kind in [GuardKind::Lightweight, GuardKind::Protected] {
+            let slots = Slots::reserve(2, 0).unwrap();
+            slots.guard.set(kind);
+            for _ in 0..2 {
+                let slot = slots.acquire().unwrap().unwrap();
+                let StackBounds { base, limit } = slots.bounds(slot);
+                for readable in [base - 1, limit] {
+                    assert!(can_be_read(readable), "{kind:?}");
+                }
+                for guarded in [limit - 1, limit - GUARD_SIZE] {
+                    assert!(!can_be_read(guarded), "{kind:?}");
+                }
+            }
+            // An old kernel refuses the first kind.
+            assert!([kind, GuardKind::Protected].contains(&slots.guard_kind()));
+        }
+    }
+
+    /// Asks the kernel, for which a bad address is an error and no crash.
+    fn can_be_read(address: usize) -> bool {
+        let (_reader, writer) = pipe().unwrap();
+        // SAFETY: write(2) reads one byte at any address, or fails with EFAULT; a pipe looks at what it gets.
+        unsafe { libc::write(writer.as_raw_fd(), address as *const libc::c_void, 1) == 1 }
     }
 
     #[test]

@@ -200,6 +200,20 @@ fn a_handle_on_a_suspended_stack_keeps_a_greenlet_alive() {
 }
 
 #[test]
+fn switching_to_the_parent_leaves_no_handle_behind() {
+    let log = Log::default();
+    let held = OnDrop(log.clone(), "ended");
+    let greenlet = Greenlet::new(move |_| {
+        let _held = held;
+        Greenlet::switch_to_parent(nothing())
+    });
+    greenlet.switch(nothing()).unwrap();
+    drop(greenlet);
+    assert_eq!(log.take(), ["ended"]);
+    assert_eq!(code(Greenlet::switch_to_parent(nothing())), "ERR_GREENLET_MAIN", "main has none");
+}
+
+#[test]
 fn a_long_line_of_ancestors_goes_without_a_deep_recursion() {
     let mut youngest = Greenlet::new(Ok);
     for _ in 0..200_000 {
@@ -317,7 +331,7 @@ fn refusing_at_the_threads_end_is_reported_and_does_not_hang() {
         // Each one that ends leaves another behind.
         fn hydra() {
             let head = Greenlet::new(|_| {
-                let exit = Greenlet::current().parent().unwrap().switch(nothing());
+                let exit = Greenlet::switch_to_parent(nothing());
                 hydra();
                 exit
             });

@@ -216,7 +216,7 @@ fn a_generator_is_a_greenlet_that_switches_to_whoever_asked() {
     let numbers = Greenlet::new(|_| {
         for number in 0..5 {
             for _ in 0..2 {
-                Greenlet::current().parent().unwrap().switch(Box::new(Some(number)))?;
+                Greenlet::switch_to_parent(Box::new(Some(number)))?;
             }
         }
         Ok(Box::new(None::<i32>))

@@ -63,19 +63,20 @@ export class Chain {
   /** What a handler gets in place of Express' own `next`. */
   follow(next: Next): Next {
     const nextInGreenlet: Next = (error) => {
-      if (!this.mayGoOn(error)) return
-      if (!this.isHere) {
-        const goOn = (): void => next(error)
-        this.enter(goOn, next)
-        return
+      if (this.mayGoOn(error)) {
+        if (this.isHere) {
+          next(error)
+        } else {
+          const goOn = (): void => next(error)
+          this.enter(goOn, next)
+        }
       }
-      next(error)
-      if (this.#isGone) throw new GreenletExit()
+      if (this.#greenlets.abandoned && this.#greenlets.inside) throw isExit(error) ? error : new GreenletExit()
     }
     return nextInGreenlet
   }
 
-  /** Whether `next(error)` may do anything, or a handler be called. In a greenlet this throws instead of saying no. */
+  /** Whether `next(error)` may do anything, or a handler be called: not once the client has gone, but for errors. */
   mayGoOn(error: unknown): boolean {
     const exit = isExit(error)
     if (!this.#greenlets.abandoned) {
@@ -83,15 +84,7 @@ export class Chain {
       if (exit) withStatus503(error)
       return true
     }
-    // Errors go on, to be logged. The rest are words for the router.
-    const isError = Boolean(error) && error !== 'route' && error !== 'router'
-    if (isError && !exit) return true
-    if (this.#isGone) throw exit ? error : new GreenletExit()
-    return false
-  }
-
-  /** Whether this is a greenlet of a request whose client has gone. */
-  get #isGone(): boolean {
-    return this.#greenlets.abandoned && this.#greenlets.inside
+    // Errors should be logged. The rest are words for the router.
+    return !exit && Boolean(error) && error !== 'route' && error !== 'router'
   }
 }

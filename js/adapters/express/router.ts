@@ -9,13 +9,18 @@
 import { typeError } from '../../check.ts'
 import { chainOf, type Next } from './chain.ts'
 
-type Param = (this: unknown, req: object, res: object, next: Next, value: unknown, name: string) => unknown
+type Param = (this: unknown, req: Request, res: object, next: Next, value: unknown, name: string) => unknown
+
+/** Express keeps the `next` of the innermost router with the request. */
+interface Request {
+  next?: Next
+}
 
 /** The parts of https://www.npmjs.com/package/router, version 2, that matter here. */
 interface Layer {
   readonly handle: unknown
-  handleRequest(req: object, res: object, next: Next): void
-  handleError(error: unknown, req: object, res: object, next: Next): void
+  handleRequest(req: Request, res: object, next: Next): void
+  handleError(error: unknown, req: Request, res: object, next: Next): void
 }
 
 interface Router {
@@ -72,6 +77,8 @@ function replaceMethods(layers: Layer): void {
     if (!chain.mayGoOn(undefined)) return
     if (isRouter(this.handle)) adoptRouter(this.handle)
     const follow = chain.follow(next)
+    // For `res.render()` and the like, which take what they catch there.
+    if (req.next === next) req.next = follow
     if (chain.isHere) handleRequest.call(this, req, res, follow)
     else chain.enter(() => handleRequest.call(this, req, res, follow), next)
   }

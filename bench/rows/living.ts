@@ -1,0 +1,65 @@
+/** A whole life, and a call that blocks. */
+
+import { Greenlet, spawn, wait } from '../../js/index.ts'
+import type { Row } from '../rig.ts'
+
+export function livingRows(): Row[] {
+  return [
+    { name: 'greenlet: create, run, finish', run: greenlets },
+    { name: 'async function: create, run, finish', run: asyncFunctions },
+    { name: 'generator: create, run, finish', run: generators },
+    { name: 'wait() below 10 functions', run: (count) => spawn(waits, count) },
+    { name: 'await below 10 async functions', run: awaits },
+  ]
+}
+
+function greenlets(count: number): number {
+  let x = 0
+  for (let i = 0; i < count; i++) x = new Greenlet(addOne).switch(x)
+  return x
+}
+
+function addOne(x: number): number {
+  return x + 1
+}
+
+async function asyncFunctions(count: number): Promise<number> {
+  let x = 0
+  for (let i = 0; i < count; i++) x = await addOneAsync(x)
+  return x
+}
+
+async function addOneAsync(x: number): Promise<number> {
+  return x + 1
+}
+
+function generators(count: number): number {
+  let x = 0
+  for (let i = 0; i < count; i++) x = addOneInGenerator(x).next().value
+  return x
+}
+
+// oxlint-disable-next-line require-yield -- it only finishes
+function* addOneInGenerator(x: number): Generator<never, number, undefined> {
+  return x + 1
+}
+
+function waits(count: number): number {
+  let x = 0
+  for (let i = 0; i < count; i++) x = waitBelow(10, x)
+  return x
+}
+
+function waitBelow(depth: number, x: number): number {
+  return depth === 1 ? wait(Promise.resolve(x)) + 1 : waitBelow(depth - 1, x)
+}
+
+async function awaits(count: number): Promise<number> {
+  let x = 0
+  for (let i = 0; i < count; i++) x = await awaitBelow(10, x)
+  return x
+}
+
+async function awaitBelow(depth: number, x: number): Promise<number> {
+  return depth === 1 ? (await Promise.resolve(x)) + 1 : await awaitBelow(depth - 1, x)
+}

@@ -1,0 +1,89 @@
+/**
+ * Reading a suspended stack, and `new Error()` in a function that stands where that stack's innermost does.
+ *
+ * A stack is captured once until its greenlet is resumed, so the greenlet is, before each: a round trip is in these times,
+ * and whoever reports them takes it off.
+ */
+
+import { Greenlet } from '../../js/index.ts'
+import type { Row } from '../rig.ts'
+import { echo, park } from './parked.ts'
+
+export const LOOKING_DEPTHS = [10, 100, 1000] as const
+
+const { main } = Greenlet
+/** Whatever lies here is seen by somebody, as far as a compiler knows. */
+export let sink: unknown
+
+export function lookingRows(): Row[] {
+  return LOOKING_DEPTHS.flatMap((depth) => {
+    const greenlet = park(depth, echo)
+    return [
+      { name: `gr_stack, depth ${depth}`, run: (count) => captures(greenlet, count) },
+      { name: `gr_stack.length, depth ${depth}`, run: (count) => lengths(greenlet, depth, count) },
+      { name: `functionNames, depth ${depth}`, run: (count) => names(greenlet, depth, count) },
+      erring(`new Error(), depth ${depth}`, park(depth, errors)),
+      erring(`error.stack, depth ${depth}`, park(depth, errorStacks)),
+    ]
+  })
+}
+
+function captures(greenlet: Greenlet, count: number): number {
+  let x = 0
+  for (let i = 0; i < count; i++) {
+    x = greenlet.switch(x)
+    sink = greenlet.gr_stack
+  }
+  return x
+}
+
+function lengths(greenlet: Greenlet, depth: number, count: number): number {
+  let [x, frames] = [0, 0]
+  for (let i = 0; i < count; i++) {
+    x = greenlet.switch(x)
+    frames += greenlet.gr_stack.length
+  }
+  return frames === depth * count ? x : Number.NaN
+}
+
+function names(greenlet: Greenlet, depth: number, count: number): number {
+  let [x, named] = [0, 0]
+  for (let i = 0; i < count; i++) {
+    x = greenlet.switch(x)
+    for (const frame of greenlet.gr_stack) if (frame.functionName !== null) named++
+  }
+  return named === depth * count ? x : Number.NaN
+}
+
+function erring(name: string, greenlet: Greenlet): Row {
+  const limit = Error.stackTraceLimit
+  return {
+    name,
+    before() {
+      Error.stackTraceLimit = Number.POSITIVE_INFINITY
+    },
+    run: (count) => greenlet.switch(count),
+    after() {
+      Error.stackTraceLimit = limit
+    },
+  }
+}
+
+function errors(): never {
+  for (let count: number = main.switch(); ;) {
+    let done = 0
+    while (done < count) {
+      sink = new Error()
+      done++
+    }
+    count = main.switch(done)
+  }
+}
+
+function errorStacks(): never {
+  for (let count: number = main.switch(); ;) {
+    let done = 0
+    while (done < count) if (new Error().stack!.length > 0) done++
+    count = main.switch(done)
+  }
+}

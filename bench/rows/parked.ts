@@ -1,0 +1,29 @@
+/** Greenlets that are suspended below a number of plain functions, and what wakes them. */
+
+import { Greenlet } from '../../js/index.ts'
+
+const { main } = Greenlet
+
+/** A greenlet that is suspended in `bottom`, which is the last of `depth` nested functions. */
+export function park(depth: number, bottom: () => unknown): Greenlet {
+  const greenlet = new Greenlet(depth === 1 ? bottom : nest)
+  greenlet.switch(depth - 1, bottom)
+  return greenlet
+}
+
+function nest(levels: number, bottom: () => unknown): unknown {
+  return levels === 1 ? bottom() : nest(levels - 1, bottom)
+}
+
+/** Sends each number back to main, plus one, for ever. */
+export function echo(): never {
+  let x: number = main.switch()
+  for (;;) x = main.switch(x + 1)
+}
+
+/** Main's side of `echo`. */
+export function roundTrips(greenlet: Greenlet, count: number): number {
+  let x = 0
+  for (let i = 0; i < count; i++) x = greenlet.switch(x)
+  return x
+}

@@ -1,0 +1,117 @@
+/** From one side to the other and back, with a number. */
+
+import { Greenlet } from '../../js/index.ts'
+import { main as mainInner } from '../../js/inner.ts'
+import { mail, TARGET_GENERATION, TARGET_INDEX } from '../../js/native.ts'
+import { connection } from '../../js/transfer.ts'
+import type { Row } from '../rig.ts'
+import { echo, park, roundTrips } from './parked.ts'
+
+export const DEPTHS = [1, 10, 100, 1000] as const
+
+export function switchingRows(): Row[] {
+  return [
+    floor(),
+    { name: 'await', run: leafAwait },
+    ...DEPTHS.flatMap((depth) => [switching(depth), awaiting(depth), yielding(depth)]),
+    lookedAt(),
+    amongOthers(),
+  ]
+}
+
+function switching(depth: number): Row {
+  const greenlet = park(depth, echo)
+  return { name: `switch, depth ${depth}`, run: (count) => roundTrips(greenlet, count) }
+}
+
+/** The native call of a switch, twice, to where it already is: all that surrounds a switch, and no switch. */
+function floor(): Row {
+  const native = connection()
+  return {
+    name: 'two native calls',
+    run(count) {
+      mail[TARGET_INDEX] = mainInner.index
+      mail[TARGET_GENERATION] = mainInner.generation
+      let done = 0
+      while (done < count) {
+        native.switch()
+        native.switch()
+        done++
+      }
+      return done
+    },
+  }
+}
+
+async function leafAwait(count: number): Promise<number> {
+  let x = 0
+  for (let i = 0; i < count; i++) x = (await x) + 1
+  return x
+}
+
+/** A value from below `depth` async functions to above them. They have to be called again each time. */
+function awaiting(depth: number): Row {
+  return {
+    name: `await, depth ${depth}`,
+    async run(count) {
+      let x = 0
+      for (let i = 0; i < count; i++) x = await awaitBelow(depth, x)
+      return x
+    },
+  }
+}
+
+async function awaitBelow(depth: number, x: number): Promise<number> {
+  return depth === 1 ? (await x) + 1 : await awaitBelow(depth - 1, x)
+}
+
+/** As a generator that is resumed `depth` levels down, through `yield*`. */
+function yielding(depth: number): Row {
+  const generator = depth === 1 ? generatorEcho() : delegate(depth)
+  generator.next()
+  return {
+    name: `next(), depth ${depth}`,
+    run(count) {
+      let x = 0
+      for (let i = 0; i < count; i++) x = generator.next(x).value
+      return x
+    },
+  }
+}
+
+function* generatorEcho(): Generator<number, never, number> {
+  let x = yield 0
+  for (;;) x = yield x + 1
+}
+
+function* delegate(depth: number): Generator<number, never, number> {
+  return yield* depth === 2 ? generatorEcho() : delegate(depth - 1)
+}
+
+/** All its frames are read before each batch. */
+function lookedAt(): Row {
+  const greenlet = park(10, echo)
+  return {
+    name: 'switch, looked at',
+    before() {
+      if (greenlet.gr_stack.map((frame) => frame.functionName).length !== 10) throw new Error('not parked as it should be')
+    },
+    run: (count) => roundTrips(greenlet, count),
+  }
+}
+
+/** With a thousand more parked, which are there for its batches only. */
+function amongOthers(): Row {
+  const greenlet = park(10, echo)
+  let others: Greenlet[] = []
+  return {
+    name: 'switch, among 1000',
+    before() {
+      others = Array.from({ length: 1000 }, () => park(10, () => Greenlet.main.switch()))
+    },
+    run: (count) => roundTrips(greenlet, count),
+    after() {
+      for (const other of others) other.switch()
+    },
+  }
+}
