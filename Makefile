@@ -78,5 +78,6 @@ $(PACKED): $(PORTABLE) $(DIST) $(FACE) scripts/pack.ts
 $(ZIGBUILD):
 	python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .tools cargo-zigbuild==0.24.0 ziglang==0.17.1
 
+# A debug build, which is there in a fraction of the time; it only starts the tests.
 .tools/bin/cargo-nextest:
-	cargo install --locked --root .tools --version 0.9.143 cargo-nextest
+	cargo install --locked --debug --root .tools --version 0.9.143 cargo-nextest

@@ -148,3 +148,34 @@ test(
 test('top-level await of a greenlet', ends, `console.log(await spawn(() => { sleep(1); return 'done' }))`, {
   stdout: 'done\n',
 })
+
+test(
+  'a time limit of vm that ends a greenlet leaves the others well',
+  ends,
+  `
+  const vm = await import('node:vm')
+  const limited = (g) => {
+    try {
+      vm.runInNewContext('g.switch()', { g }, { timeout: 50 })
+    } catch (error) {
+      console.log(error.code, Greenlet.current === main, g.state, g.gr_frame)
+    }
+  }
+  const parked = new Greenlet(() => main.switch('parked'))
+  parked.switch()
+  const looper = new Greenlet(() => { for (;;); })
+  limited(looper)
+  console.log(looper.switch('to the parent'), parked.switch('on'), new Greenlet((x) => x).switch(5))
+  const spawned = spawn(() => { for (;;); })
+  limited(spawned)
+  await spawned.then(null, (error) => console.log(error instanceof GreenletError, error.code))
+  console.log(await spawn(() => { sleep(5); return Greenlet.all().length }))`,
+  {
+    stdout: `ERR_SCRIPT_EXECUTION_TIMEOUT true dead null
+to the parent on 5
+ERR_SCRIPT_EXECUTION_TIMEOUT true dead null
+true ERR_GREENLET_ENDED
+2
+`,
+  },
+)

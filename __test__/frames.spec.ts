@@ -1,7 +1,7 @@
 import { Session } from 'node:inspector'
-import { inspect } from 'node:util'
 import test from 'ava'
-import { type Frame, Greenlet, StaleFrameError } from '../js/index.ts'
+import { Greenlet } from '../js/index.ts'
+import { inner, outer, parked } from './helpers/seed.ts'
 
 const { main } = Greenlet
 
@@ -11,22 +11,6 @@ interface Wasm {
   readonly Instance: new (module: object, imports: object) => { readonly exports: Record<string, () => void> }
 }
 const { WebAssembly } = globalThis as unknown as { readonly WebAssembly: Wasm }
-
-/** The case of python-greenlet issue #388. */
-function inner(value: unknown): unknown {
-  return main.switch(value)
-}
-
-function outer(value: unknown): unknown {
-  return inner(value)
-}
-
-/** A suspended greenlet whose frames are `inner` and `outer`. */
-function parked(): Greenlet {
-  const g = new Greenlet(outer, { name: 'x' })
-  g.switch(42)
-  return g
-}
 
 function names(g: Greenlet): (string | null)[] {
   return g.gr_stack.map((frame) => frame.functionName)
@@ -254,169 +238,6 @@ test('the same frame is the same object for as long as the job runs', (t) => {
   t.is(g.gr_stack[0]!, g.gr_frame!)
   t.is(g.gr_frame!.f_back!, g.gr_stack[1]!)
   g.kill()
-})
-
-/** Everything that can be read from a frame or a stack, own and inherited. */
-function keysOf(object: object): (string | symbol)[] {
-  const keys = new Set<string | symbol>()
-  for (let at: object | null = object; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at)) {
-    for (const key of Reflect.ownKeys(at)) keys.add(key)
-  }
-  return [...keys].filter((key) => key !== 'constructor' && key !== inspect.custom)
-}
-
-/** A frame and a stack of a greenlet that did `end` since, and what could be read from them before. */
-function stale(end: 'was resumed' | 'has ended') {
-  const g = new Greenlet(() => {
-    for (;;) outer(1)
-  })
-  g.switch()
-  const { gr_frame, gr_stack } = g
-  const keys = { frame: keysOf(gr_frame!), stack: keysOf(gr_stack) }
-  if (end === 'was resumed') g.switch()
-  else g.kill()
-  return { frame: gr_frame!, stack: gr_stack, keys }
-}
-
-for (const end of ['was resumed', 'has ended'] as const) {
-  test(`a stale frame throws from every getter and method: its greenlet ${end}`, (t) => {
-    const { frame, keys } = stale(end)
-    t.true(keys.frame.includes('functionName') && keys.frame.includes('f_back') && keys.frame.length >= 19)
-    for (const key of keys.frame) {
-      const read = (): unknown => {
-        const value: unknown = Reflect.get(frame, key)
-        return typeof value === 'function' ? Reflect.apply(value, frame, []) : value
-      }
-      if (key === 'valid') t.is(read(), false)
-      else t.throws(read, { instanceOf: StaleFrameError, code: 'ERR_GREENLET_STALE_FRAME' }, String(key))
-    }
-  })
-
-  test(`a stale stack throws from every property and method: its greenlet ${end}`, (t) => {
-    const { stack, keys } = stale(end)
-    t.true(keys.stack.includes('0') && keys.stack.includes('map') && keys.stack.includes('detach'))
-    for (const key of keys.stack) {
-      const read = (): unknown => Reflect.get(stack, key)
-      if (key === 'valid') t.is(read(), false)
-      else t.throws(read, { instanceOf: StaleFrameError }, String(key))
-    }
-    // The methods of arrays, called on it all the same.
-    for (const key of keysOf([])) {
-      const method: unknown = Reflect.get(Array.prototype, key)
-      if (typeof method !== 'function') continue
-      const call = (): unknown => (Reflect.apply(method, stack, [() => {}]) as Partial<Iterator<Frame>>).next?.()
-      t.throws(call, { instanceOf: StaleFrameError }, String(key))
-    }
-    for (const look of [
-      Object.keys,
-      JSON.stringify,
-      Object.isFrozen,
-      (it: object) => '0' in it,
-      (it: object) => ({ ...it }),
-    ]) {
-      t.throws(() => look(stack), { instanceOf: StaleFrameError })
-    }
-    t.true(Array.isArray(stack))
-  })
-}
-
-test('a stale frame says whose it was and by how much it missed', (t) => {
-  const g = new Greenlet(() => {
-    for (;;) inner(1)
-  })
-  g.name = 'x'
-  g.switch()
-  const { gr_frame, gr_stack } = g
-  const { epoch } = gr_stack
-  g.switch()
-  g.switch()
-  const resumed = `greenlet 'x' was resumed; this snapshot is of epoch ${epoch}, it is now at ${epoch + 2}; use detach() to keep one`
-  t.is(t.throws(() => gr_frame!.lineNumber).message, resumed)
-  t.is(inspect(gr_stack), `[stale stack: ${resumed}]`)
-  t.is(inspect(gr_frame), `[stale frame: ${resumed}]`)
-  g.kill()
-  const ended = `greenlet 'x' has ended; this snapshot is of epoch ${epoch}; use detach() to keep one`
-  t.is(t.throws(() => gr_stack.length).message, ended)
-})
-
-test('a frame does not come back to life with another greenlet on the same stack', (t) => {
-  const g = parked()
-  const { gr_frame } = g
-  g.kill()
-  for (let i = 0; i < 10; i++) {
-    const h = parked()
-    t.false(gr_frame!.valid)
-    t.throws(() => gr_frame!.functionName, { instanceOf: StaleFrameError })
-    h.kill()
-  }
-})
-
-test('gr_stack is a frozen array', (t) => {
-  const g = parked()
-  const stack = g.gr_stack as unknown as Frame[]
-  t.true(Array.isArray(stack))
-  t.true(Object.isFrozen(stack))
-  t.throws(() => (stack[0] = stack[1]!), { instanceOf: TypeError })
-  t.throws(() => stack.push(stack[0]!), { instanceOf: TypeError })
-  t.throws(() => (stack.length = 0), { instanceOf: TypeError })
-  t.throws(() => Object.defineProperty(stack, 'x', { value: 1 }), { instanceOf: TypeError })
-  t.throws(() => delete stack[0], { instanceOf: TypeError })
-  t.throws(() => Object.setPrototypeOf(stack, null), { instanceOf: TypeError })
-  t.is(stack.length, 2)
-  t.is(Object.getPrototypeOf(stack.map((frame) => frame)), Array.prototype)
-  t.deepEqual(
-    [...stack.entries()].map(([i, frame]) => [i, frame.functionName]),
-    [
-      [0, 'inner'],
-      [1, 'outer'],
-    ],
-  )
-  t.is(stack.at(-1)!.functionName, 'outer')
-  t.is(
-    stack.findLastIndex((frame) => frame.functionName === 'inner'),
-    0,
-  )
-  g.kill()
-})
-
-test('a stack prints as in an error', (t) => {
-  const g = parked()
-  const expected = /^ {4}at inner \(.*frames\.spec\.ts:\d+:\d+\)\n {4}at outer \(.*frames\.spec\.ts:\d+:\d+\)$/
-  t.regex(String(g.gr_stack), expected)
-  t.regex(inspect(g.gr_stack), expected)
-  t.regex(inspect(g.gr_frame), /^\[frame inner \(.*\)\]$/)
-  t.deepEqual(
-    (JSON.parse(JSON.stringify(g.gr_stack)) as Frame[]).map((frame) => frame.functionName),
-    ['inner', 'outer'],
-  )
-  g.kill()
-})
-
-test('detached frames last, and are plain data', (t) => {
-  const g = parked()
-  const { gr_frame, gr_stack } = g
-  const [frame, stack] = [gr_frame!.detach(), gr_stack.detach()]
-  const text = String(gr_stack)
-  const fields = Object.fromEntries(Object.keys(frame).map((key) => [key, gr_frame![key as keyof Frame] as unknown]))
-  g.kill()
-  t.is(frame.functionName, 'inner')
-  t.is(frame.f_back!.functionName, 'outer')
-  t.is(frame.f_back!.f_back, null)
-  t.is(stack[0], frame)
-  t.is(String(stack), text)
-  t.true(Array.isArray(stack))
-  t.deepEqual({ ...frame }, fields as never)
-  t.deepEqual(structuredClone(frame), { ...frame })
-  t.deepEqual(
-    (JSON.parse(JSON.stringify(stack)) as Frame[]).map((copy) => copy.functionName),
-    ['inner', 'outer'],
-  )
-  // Every getter of a frame is in the copy, so that a new one cannot be forgotten.
-  const methods = ['valid', 'detach', 'toJSON']
-  t.deepEqual(
-    keysOf(gr_frame!).filter((key) => !methods.includes(key as string) && !(key in frame)),
-    [],
-  )
 })
 
 test('a thousand parked stacks are read while they stay where they are', (t) => {

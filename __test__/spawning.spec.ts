@@ -1,12 +1,9 @@
 import test from 'ava'
 import { Greenlet, GreenletExit, sleep, spawn, wait } from '../js/index.ts'
 import { runProgram } from './helpers/program.ts'
+import { turn } from './helpers/promises.ts'
 
 const { main } = Greenlet
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
-}
 
 test('spawn() returns a greenlet that the event loop starts', async (t) => {
   const log: string[] = []

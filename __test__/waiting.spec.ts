@@ -1,28 +1,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import test from 'ava'
-import { Greenlet, GreenletError, GreenletExit, sleep, spawn, wait } from '../js/index.ts'
-import { runProgram } from './helpers/program.ts'
+import { Greenlet, GreenletError, sleep, spawn, wait } from '../js/index.ts'
+import { later, pending, turn } from './helpers/promises.ts'
 
 const { main } = Greenlet
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
-}
-
-function later<T>(value: T, ms = 5): Promise<T> {
-  return new Promise((resolve) => setTimeout(resolve, ms, value))
-}
-
-/** A promise that never settles, unless told to. */
-function pending<T = unknown>(): {
-  promise: Promise<T>
-  resolve: (value: T) => void
-  reject: (error: unknown) => void
-} {
-  let settle: Pick<ReturnType<typeof pending<T>>, 'resolve' | 'reject'>
-  const promise = new Promise<T>((resolve, reject) => (settle = { resolve, reject }))
-  return { promise, ...settle! }
-}
 
 test('wait() returns the value of a promise, at any depth', async (t) => {
   const g = spawn(() => [1, 2, 3].map((x) => wait(later(x * 10))))
@@ -147,105 +128,6 @@ test('main goes on where it switched to a greenlet that waits', async (t) => {
   t.true(g.dead)
 })
 
-test('a greenlet that waits cannot be switched to, and nothing is lost', async (t) => {
-  const { promise, resolve } = pending<string>()
-  const g = spawn(() => wait(promise))
-  await turn()
-  const expected = {
-    instanceOf: GreenletError,
-    code: 'ERR_GREENLET_WAITING',
-    message: /'greenlet-\d+' cannot be switched to: .* use throw\(\) or kill\(\)/,
-  }
-  t.throws(() => g.switch('early'), expected)
-  t.throws(() => g.switch(1, 2), expected)
-  const dead = new Greenlet(() => {})
-  dead.kill()
-  dead.parent = g
-  t.throws(() => dead.switch('early'), expected)
-  t.throws(() => dead.throw(), expected)
-  t.regex(String(g), / suspended active started waiting>$/)
-  resolve('in time')
-  t.is(await g, 'in time')
-})
-
-test('throw() interrupts a wait, and the promise is ignored from then on', async (t) => {
-  const { promise, reject } = pending()
-  const error = new Error('interrupted')
-  const log: unknown[] = []
-  const g = spawn(() => {
-    try {
-      wait(promise)
-    } catch (caught) {
-      log.push(caught)
-    }
-    return wait(later('second wait'))
-  })
-  await turn()
-  g.throw(error)
-  reject(new Error('nobody asks'))
-  t.is(await g, 'second wait')
-  t.deepEqual(log, [error])
-})
-
-test('kill() interrupts a wait, and finally blocks run', async (t) => {
-  const log: string[] = []
-  const g = spawn(() => {
-    try {
-      wait(pending().promise)
-    } finally {
-      log.push('finally')
-    }
-  })
-  await turn()
-  g.kill()
-  t.deepEqual(log, ['finally'])
-  t.true(g.dead)
-  t.true(((await g) as unknown) instanceof GreenletExit)
-})
-
-test('a greenlet that waits while it is killed is still alive for kill(), and ends later', async (t) => {
-  const g = spawn(() => {
-    try {
-      wait(pending().promise)
-    } catch {
-      return wait(later('cleaned up'))
-    }
-    return undefined
-  })
-  await turn()
-  t.throws(() => g.kill(), { code: 'ERR_GREENLET_KILL_REFUSED' })
-  t.is(await g, 'cleaned up')
-})
-
-test('the result of a child that dies during a wait is dropped, its error is thrown there', async (t) => {
-  const error = new Error('from the child')
-  const { promise, resolve } = pending<string>()
-  const g = spawn(() => {
-    const first = wait(promise)
-    try {
-      wait(pending().promise)
-    } catch (caught) {
-      return [first, caught]
-    }
-    return undefined
-  })
-  await turn()
-  const child = new Greenlet(() => 'dropped', { parent: g })
-  t.is(child.switch(), undefined)
-  t.true(child.dead)
-  t.is(g.state, 'suspended')
-  resolve('first')
-  await turn()
-  const failing = new Greenlet(
-    () => {
-      throw error
-    },
-    { parent: g },
-  )
-  failing.switch()
-  t.deepEqual(await g, ['first', error])
-})
-
 test('a greenlet under another waits, and the result goes up when it ends', async (t) => {
   const { promise, resolve } = pending<string>()
   const log: unknown[] = []
@@ -304,64 +186,6 @@ async function half(x: number): Promise<number> {
 
 test('async functions and greenlets call each other', async (t) => {
   t.is(await spawn(() => wait(half(1)) + wait(half(10))), 33)
-})
-
-test('sleep() blocks the greenlet for a time, and nothing else', async (t) => {
-  const log: string[] = []
-  const started = performance.now()
-  await Promise.all(
-    [30, 10, 20].map((ms) =>
-      spawn(() => {
-        sleep(ms)
-        log.push(`${ms}`)
-      }),
-    ),
-  )
-  t.deepEqual(log, ['10', '20', '30'])
-  t.true(performance.now() - started >= 29)
-  t.is(await spawn(() => sleep(0)), undefined)
-})
-
-test('sleep() throws the reason of its signal', async (t) => {
-  const controller = new AbortController()
-  const reason = new Error('enough')
-  const log: string[] = []
-  const g = spawn(() => {
-    try {
-      sleep(10_000, { signal: controller.signal })
-    } catch (caught) {
-      log.push('thrown')
-      return caught
-    }
-    return undefined
-  })
-  await turn()
-  controller.abort(reason)
-  log.push('aborter goes on')
-  t.is(await g, reason)
-  t.deepEqual(log, ['aborter goes on', 'thrown'])
-  t.is(await spawn(() => t.throws(() => sleep(1, { signal: controller.signal }))), reason)
-})
-
-test('a greenlet may abort the sleep of another', async (t) => {
-  const controller = new AbortController()
-  const sleeper = spawn(() => t.throws(() => sleep(10_000, { signal: controller.signal })))
-  const aborter = spawn(() => {
-    sleep(1)
-    controller.abort(new Error('by a greenlet'))
-    return Greenlet.current.name
-  })
-  t.regex(await aborter, /^greenlet-/)
-  t.is((await sleeper).message, 'by a greenlet')
-})
-
-test('an interrupted sleep leaves neither timer nor listener behind', async (t) => {
-  const { code, stdout, stderr } = await runProgram(`
-    const { signal } = new AbortController()
-    const g = spawn(() => sleep(1_000_000, { signal }))
-    setTimeout(() => { g.kill(); console.log('killed') }, 20)
-  `)
-  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'killed\n', stderr: '' })
 })
 
 test('each greenlet keeps its AsyncLocalStorage while it waits', async (t) => {

@@ -31,6 +31,8 @@ export type GreenletErrorCode =
   | 'ERR_GREENLET_NO_MEMORY'
   /** The greenlet's stack is gone: its environment is being torn down. */
   | 'ERR_GREENLET_GONE'
+  /** V8 ended the greenlet, as at the time limit of a `vm` script. */
+  | 'ERR_GREENLET_ENDED'
   /** Node.js is in a state in which no stack may be left. */
   | 'ERR_GREENLET_FORBIDDEN'
   /** Another copy of this package already runs greenlets in this thread. */

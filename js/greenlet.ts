@@ -9,8 +9,9 @@ import { GreenletError, GreenletExit } from './errors.ts'
 import type { Frame } from './frames/frame.ts'
 import { snapshotOf } from './frames/snapshot.ts'
 import { EMPTY_STACK, type FrameStack } from './frames/stack.ts'
-import { DEAD, Inner, LIVE, main, UNSTARTED, WAITING } from './inner.ts'
-import { deliver, ensureAttached, succumb } from './life.ts'
+import { DEAD, Inner, LIVE, main, UNSTARTED } from './inner.ts'
+import { deliver, describeLife, ensureAttached, here, succumb } from './life.ts'
+import { ENDED, mail } from './native.ts'
 import { enroll, living } from './registry.ts'
 import { current, transfer } from './transfer.ts'
 
@@ -19,7 +20,7 @@ export let innerOf: (greenlet: Greenlet) => Inner
 /** Whether `value` is a greenlet of this copy of the package. */
 export let isGreenlet: (value: unknown) => value is Greenlet
 
-/** In place of `run`: makes the greenlet for the thread's own stack. */
+/** In place of `run`: makes main. */
 const MAIN = Symbol('main')
 /** Node 22.10 and newer. Before, a posted greenlet arrives as an empty object. */
 const { markAsUncloneable } = workerThreads as { markAsUncloneable?: (value: object) => void }
@@ -49,7 +50,7 @@ export interface GreenletOptions {
 export class Greenlet {
   /** The greenlet that runs: `Greenlet.main`, unless one was switched to. */
   static get current(): Greenlet {
-    return current.greenlet
+    return here().greenlet
   }
 
   /** The thread's own stack, which every thread has from the start. It has no parent, and does not end. */
@@ -62,6 +63,7 @@ export class Greenlet {
    * one that nobody can reach any more may be missing.
    */
   static all(): Greenlet[] {
+    here()
     return living().map((inner) => inner.greenlet)
   }
 
@@ -103,7 +105,7 @@ export class Greenlet {
       return
     }
     ensureAttached()
-    const inner = new Inner(this, current, checkRun(run))
+    const inner = new Inner(this, here(), checkRun(run))
     if (options !== undefined) {
       const { parent, name } = checkOptions(options)
       if (parent !== undefined && parent !== null) inner.parent = checkParent(parent)
@@ -126,7 +128,7 @@ export class Greenlet {
   // One parameter and `arguments`, not a rest array: nothing is allocated for up to one argument.
   switch(value?: unknown): unknown {
     const inner = this.#inner
-    if (inner.life !== LIVE || inner === current || arguments.length > 1) {
+    if (inner.life !== LIVE || inner === current || arguments.length > 1 || mail[ENDED] !== 0) {
       // oxlint-disable-next-line prefer-rest-params -- see above
       return deliver(inner, false, Array.from(arguments))
     }
@@ -152,6 +154,7 @@ export class Greenlet {
    */
   kill(): void {
     const inner = this.#inner
+    const me = here()
     if (inner.life === DEAD) return
     if (inner === main) {
       throw new GreenletError(
@@ -160,12 +163,11 @@ export class Greenlet {
       )
     }
     const exit = new GreenletExit()
-    if (inner === current) throw exit
+    if (inner === me) throw exit
     if (inner.life === UNSTARTED) {
       succumb(inner, exit)
       return
     }
-    const me = current
     inner.killer = me
     try {
       deliver(inner, true, exit)
@@ -229,6 +231,7 @@ export class Greenlet {
 
   /** Whether it has ended. */
   get dead(): boolean {
+    here()
     return this.#inner.life === DEAD
   }
 
@@ -239,7 +242,7 @@ export class Greenlet {
 
   get state(): GreenletState {
     const inner = this.#inner
-    if (inner === current) return 'running'
+    if (inner === here()) return 'running'
     if (inner.life === UNSTARTED) return 'unstarted'
     return inner.life === DEAD ? 'dead' : 'suspended'
   }
@@ -282,13 +285,6 @@ export interface Greenlet {
 }
 
 main.greenlet = new Greenlet(MAIN as never)
-
-function describeLife(inner: Inner): string {
-  if (inner.life === DEAD) return ' dead'
-  if (inner.life === UNSTARTED) return ' pending'
-  const state = inner === current ? 'current' : 'suspended'
-  return ` ${state} active started${inner.life === WAITING ? ' waiting' : ''}${inner === main ? ' main' : ''}`
-}
 
 function checkOptions(options: unknown): GreenletOptions {
   if (isGreenlet(options)) throw typeError('the options of a greenlet are an object; pass a parent as { parent }')

@@ -8,6 +8,7 @@ import { checkMilliseconds, checkSignal } from './check.ts'
 import { GreenletError } from './errors.ts'
 import { innerOf, isGreenlet } from './greenlet.ts'
 import { type BlockingCall, type Inner, LIVE, main, WAITING } from './inner.ts'
+import { here } from './life.ts'
 import { current, transfer } from './transfer.ts'
 
 /**
@@ -66,8 +67,9 @@ function block(call: BlockingCall): unknown {
 
 /** A callback in the event loop: resumes a greenlet whose call is over, unless something else did before. */
 function wake(call: BlockingCall, waiter: Inner): void {
+  const me = here()
   if (waiter.call !== call) return
-  if (current !== main) {
+  if (me !== main) {
     // A loop within the loop, as that of a vm context with microtasks of its own, in a greenlet. It must not be left.
     setImmediate(wake, call, waiter)
     return
@@ -122,7 +124,8 @@ function startNap(ms: number, signal: AbortSignal | undefined, waiter: Inner): B
 }
 
 function checkWaiter(what: string): Inner {
-  if (current !== main) return current
+  const me = here()
+  if (me !== main) return me
   throw new GreenletError(
     'ERR_GREENLET_WAIT_ON_MAIN',
     `main cannot ${what}: it runs the event loop that would end it; call it inside a greenlet, as spawn() makes one, or await`,

@@ -11,9 +11,9 @@
 import { typeError } from './check.ts'
 import { GreenletError, isExit } from './errors.ts'
 import { DEAD, type Inner, LIVE, main, type Run, UNSTARTED, WAITING } from './inner.ts'
-import { attach, mail, SELF_GENERATION, SELF_INDEX } from './native.ts'
-import { strike } from './registry.ts'
-import { connect, current, handOver, pickUp, transfer, transferError } from './transfer.ts'
+import { attach, ENDED, mail, SELF_GENERATION, SELF_INDEX, TARGET_GENERATION, TARGET_INDEX } from './native.ts'
+import { living, strike } from './registry.ts'
+import { connect, connection, current, handOver, pickUp, reset, transfer, transferError } from './transfer.ts'
 
 /** What a new stack is started with. */
 interface Start {
@@ -32,6 +32,12 @@ export function ensureAttached(): void {
   main.index = mail[SELF_INDEX]!
   main.generation = mail[SELF_GENERATION]!
   attached = true
+}
+
+/** The greenlet that runs. To be asked before a greenlet's life is, too: it finds out about those that V8 has ended. */
+export function here(): Inner {
+  if (mail[ENDED] !== 0) recover()
+  return current
 }
 
 /**
@@ -68,6 +74,15 @@ export function succumb(inner: Inner, error: unknown): boolean {
   bury(inner)
   settle?.(!isExit(error), error)
   return settle !== undefined
+}
+
+/** The state of a greenlet in Python greenlet's words. */
+export function describeLife(inner: Inner): string {
+  const me = here()
+  if (inner.life === DEAD) return ' dead'
+  if (inner.life === UNSTARTED) return ' pending'
+  const state = inner === me ? 'current' : 'suspended'
+  return ` ${state} active started${inner.life === WAITING ? ' waiting' : ''}${inner === main ? ' main' : ''}`
 }
 
 /** The first and last thing on each new stack. Must not throw: there is nobody below to catch it. */
@@ -138,6 +153,25 @@ function bury(inner: Inner): void {
   inner.run = undefined
   inner.settle = undefined
   strike(inner)
+}
+
+/** Finds out who runs, and who died of it, after V8 has ended stacks on its own. */
+function recover(): void {
+  mail[ENDED] = 0
+  const [index, generation] = [mail[SELF_INDEX], mail[SELF_GENERATION]]
+  for (const inner of living()) {
+    if (inner.index === -1) continue
+    if (inner.index === index && inner.generation === generation) reset(inner)
+    mail[TARGET_INDEX] = inner.index
+    mail[TARGET_GENERATION] = inner.generation
+    if (connection().epoch() !== -1) continue
+    const { settle } = inner
+    bury(inner)
+    settle?.(
+      true,
+      new GreenletError('ERR_GREENLET_ENDED', `greenlet '${inner.name}' was ended by V8, as by a time limit`),
+    )
+  }
 }
 
 /** Looks up the function that `inner` is to run. A getter may throw here, or switch. */

@@ -52,6 +52,11 @@ export const STATUS = 2
 /** In `mail`, written before `entry` is called, and for main by `attach`: the id of the stack that now runs. */
 export const SELF_INDEX = 3
 export const SELF_GENERATION = 4
+/**
+ * In `mail`, set to 1 by native: V8 has ended JavaScript on stacks that never said who runs after them, as at the time limit
+ * of a `vm` script. `SELF_*` is who runs.
+ */
+export const ENDED = 6
 
 /** Values of `STATUS`. */
 export const NO_SLOT = 1

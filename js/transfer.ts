@@ -20,7 +20,7 @@ import {
   TARGET_INDEX,
 } from './native.ts'
 
-/** The greenlet that runs. */
+/** The greenlet that runs; outside of a switch, ask `here` in life.ts. */
 export let current: Inner = main
 
 /** What is under way between two stacks. */
@@ -86,14 +86,20 @@ export function handOver(target: Inner, threw: boolean, value: unknown): void {
   current = target
 }
 
+/** Nobody switched and yet `inner` runs; see `here` in life.ts. Forgets what was under way. */
+export function reset(inner: Inner): void {
+  current = inner
+  departing = undefined
+  parcel = undefined
+  failed = false
+}
+
 /** Native did not switch: undoes what `transfer` did and says why. */
 function refuse(target: Inner): never {
   const status = mail[STATUS]
   mail[STATUS] = 0
-  current = departing!
-  departing = undefined
-  parcel = undefined
-  failed = false
+  // Where a stack ended and native could not run the one it named, main runs.
+  reset(departing ?? main)
   throw refusal(target.name, status)
 }
 

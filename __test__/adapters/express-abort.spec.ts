@@ -53,6 +53,7 @@ async function abandon(t: ExecutionContext, furnish: (app: Express, log: string[
 }
 
 test.serial('its greenlet ends: every finally runs, from the innermost, and nothing else', async (t) => {
+  const exits = new Set<unknown>()
   const log = await abandon(t, (app, log) => {
     const level =
       (name: string): RequestHandler =>
@@ -62,6 +63,7 @@ test.serial('its greenlet ends: every finally runs, from the innermost, and noth
           log.push(`after next() of ${name}`)
         } catch (error) {
           log.push(`${name} has caught ${(error as Error).constructor.name}`)
+          exits.add(error)
           throw error
         } finally {
           log.push(`finally of ${name}`)
@@ -83,6 +85,7 @@ test.serial('its greenlet ends: every finally runs, from the innermost, and noth
     'outer has caught GreenletExit',
     'finally of outer',
   ])
+  t.is(exits.size, 1, 'it is the same all the way')
 })
 
 const endings: Record<string, (app: Express, log: string[]) => void> = {
@@ -275,17 +278,37 @@ test.serial('all greenlets of a request end, the latest first', async (t) => {
 
 test.serial('nothing more is run for it, also if no greenlet was parked when it left', async (t) => {
   const log: string[] = []
+  let response: Response | undefined
   const router = express.Router()
   router.use(() => void log.push('in a router'))
   const site = await serve(t, (app) => {
     app.use(greenlets())
     app.use((req, res, next) => {
       log.push('first')
+      response = res
       res.on('close', () => {
-        setImmediate(next)
         router(req, res, next)
+        for (const word of [undefined, 'route', 'router'] as const) setImmediate(next as (word?: string) => void, word)
       })
     })
+    app.use(() => void log.push('second'))
+  })
+  const client = site.visit('/')
+  await until(() => log.length === 1)
+  client.destroy()
+  await setTimeout(50)
+  t.deepEqual(log, ['first'])
+  t.false(response!.headersSent)
+})
+
+test.serial('nothing is run for one that left before greenlets()', async (t) => {
+  const log: string[] = []
+  const site = await serve(t, (app) => {
+    app.use((_req, res, next) => {
+      log.push('first')
+      res.on('close', () => setImmediate(next))
+    })
+    app.use(greenlets())
     app.use(() => void log.push('second'))
   })
   const client = site.visit('/')

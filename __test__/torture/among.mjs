@@ -9,16 +9,18 @@ const pick = random(388)
 // A ring: each passes a growing object on to the next.
 {
   const laps = SLOW ? 60 : 600
-  const ring = Array.from({ length: 30 }, (_, i) =>
-    new Greenlet(function link(box) {
-      for (;;) {
-        const mine = { i, before: box }
-        if (box.count >= laps * 30) return Greenlet.main.switch(box)
-        if (box.count % 500 === 0) collect(false)
-        box = ring[(i + 1) % 30].switch({ count: box.count + 1, from: mine.i, trail: [i, ...box.trail.slice(0, 5)] })
-        check(mine.i === i && box.from === (i + 29) % 30, 'the ring')
-      }
-    }),
+  const ring = Array.from(
+    { length: 30 },
+    (_, i) =>
+      new Greenlet(function link(box) {
+        for (;;) {
+          const mine = { i, before: box }
+          if (box.count >= laps * 30) return Greenlet.main.switch(box)
+          if (box.count % 500 === 0) collect(false)
+          box = ring[(i + 1) % 30].switch({ count: box.count + 1, from: mine.i, trail: [i, ...box.trail.slice(0, 5)] })
+          check(mine.i === i && box.from === (i + 29) % 30, 'the ring')
+        }
+      }),
   )
   const box = ring[0].switch({ count: 0, from: 29, trail: [] })
   check(box.count === laps * 30, 'the end of the ring')
@@ -83,7 +85,10 @@ for (let i = 0; i < (SLOW ? 30 : 300); i++) {
     if (park) Greenlet.main.switch()
     return object.value + 1
   }
-  const parked = Array.from({ length: 20 }, () => new Greenlet(() => read({ value: 20 }, true) + read({ value: 20 }, true)))
+  const parked = Array.from(
+    { length: 20 },
+    () => new Greenlet(() => read({ value: 20 }, true) + read({ value: 20 }, true)),
+  )
   for (const greenlet of parked) greenlet.switch()
   for (let i = 0; i < (SLOW ? 2000 : 50_000); i++) read(shape, false)
   for (const greenlet of parked) greenlet.switch()
@@ -113,6 +118,9 @@ for (let i = 0; i < (SLOW ? 30 : 300); i++) {
   }
   collect()
   for (const greenlet of left) greenlet.kill()
-  check(left.every((greenlet) => greenlet.dead), 'those that were left')
+  check(
+    left.every((greenlet) => greenlet.dead),
+    'those that were left',
+  )
 }
 console.log('ok')

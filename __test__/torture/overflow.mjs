@@ -15,29 +15,33 @@ const recursive = {
   },
 }
 const kinds = {
-  plain: () => (function again() {
-    return again() + 1
-  })(),
-  getter: () => ({
-    get self() {
-      return this.self
-    },
-  }).self,
+  plain: () =>
+    (function again() {
+      return again() + 1
+    })(),
+  getter: () =>
+    ({
+      get self() {
+        return this.self
+      },
+    }).self,
   stringify: () => JSON.stringify(deepArray(200_000)),
   // oxlint-disable-next-line no-base-to-string -- that it never ends is the point
   toString: () => String(recursive),
-  sort: () => (function again() {
-    return [2, 1].sort(again)
-  })(),
+  sort: () =>
+    (function again() {
+      return [2, 1].sort(again)
+    })(),
   proxy: () => {
     const proxy = new Proxy({}, { get: (_, key) => proxy[key] })
     return proxy.x
   },
-  construct: () => new (class Again {
-    constructor() {
-      return new Again()
-    }
-  })(),
+  construct: () =>
+    new (class Again {
+      constructor() {
+        return new Again()
+      }
+    })(),
 }
 
 for (let round = 0; round < (SLOW ? 1 : 3); round++) {

@@ -71,5 +71,6 @@ for (const [what, program] of Object.entries(situations)) {
     check((await run(what, program, { terminateAfter })) === 1, `${what}: ended by terminate()`)
   }
 }
-for (const [what, program] of Object.entries(exits)) check((await run(what, program, {})) === 3, `${what}: the exit code`)
+for (const [what, program] of Object.entries(exits))
+  check((await run(what, program, {})) === 3, `${what}: the exit code`)
 console.log('ok')

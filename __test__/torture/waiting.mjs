@@ -1,8 +1,7 @@
-// The event loop under greenlets: waits, timers, workers, async context where V8 keeps it, wasm and fetch's parser.
+// The event loop under greenlets: waits, timers, async context where V8 keeps it, wasm and fetch's parser.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { createServer } from 'node:http'
-import { Worker } from 'node:worker_threads'
 import { check, collect, greenlets, litter, SLOW } from './lib/load.mjs'
 
 const { Greenlet, sleep, spawn, wait } = greenlets
@@ -36,9 +35,10 @@ const server = createServer((request, response) => {
 }).listen(0, '127.0.0.1')
 await new Promise((resolve) => server.once('listening', resolve))
 const origin = `http://127.0.0.1:${server.address().port}`
-const texts = typeof WebAssembly !== 'object' ? [] : Array.from({ length: SLOW ? 5 : 30 }, (_, i) =>
-  spawn(() => wait(wait(fetch(`${origin}/${i}`)).text())),
-)
+const texts =
+  typeof WebAssembly !== 'object'
+    ? []
+    : Array.from({ length: SLOW ? 5 : 30 }, (_, i) => spawn(() => wait(wait(fetch(`${origin}/${i}`)).text())))
 for (const [i, greenlet] of texts.entries()) check((await greenlet) === `/${i}`, 'an answer')
 server.closeAllConnections()
 server.close()
@@ -57,20 +57,4 @@ if (typeof WebAssembly === 'object') {
   for (const greenlet of under) check(greenlet.switch() === 42, 'a wasm frame')
 }
 
-// Workers at once, each with greenlets of its own, some left suspended when they end.
-const program = `
-import { greenlets, check, collect, litter } from ${JSON.stringify(new URL('lib/load.mjs', import.meta.url).href)}
-const { Greenlet } = greenlets
-const left = Array.from({ length: 50 }, (_, i) => new Greenlet((x) => { const mine = { x }; Greenlet.main.switch(i); return mine.x }))
-for (const [i, greenlet] of left.entries()) check(greenlet.switch({ i }) === i, 'a switch in a worker')
-litter(2000)
-collect(false)
-for (const greenlet of left.slice(25)) check(greenlet.switch().i >= 25, 'a result in a worker')
-`
-const url = new URL(`data:text/javascript,${encodeURIComponent(program)}`)
-const ends = Array.from(
-  { length: 3 },
-  () => new Promise((resolve, reject) => new Worker(url).once('exit', resolve).once('error', reject)),
-)
-for (const status of await Promise.all(ends)) check(status === 0, `a worker ended with ${status}`)
 console.log('ok')

@@ -5,9 +5,9 @@ import type { Row } from '../rig.ts'
 
 export function livingRows(): Row[] {
   return [
-    { name: 'greenlet: create, run, finish', run: greenlets },
-    { name: 'async function: create, run, finish', run: asyncFunctions },
-    { name: 'generator: create, run, finish', run: generators },
+    { name: 'greenlet life', run: greenlets },
+    { name: 'async function life', run: asyncFunctions },
+    { name: 'generator life', run: generators },
     { name: 'wait() below 10 functions', run: (count) => spawn(waits, count) },
     { name: 'await below 10 async functions', run: awaits },
   ]

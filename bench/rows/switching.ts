@@ -94,7 +94,8 @@ function lookedAt(): Row {
   return {
     name: 'switch, looked at',
     before() {
-      if (greenlet.gr_stack.map((frame) => frame.functionName).length !== 10) throw new Error('not parked as it should be')
+      if (greenlet.gr_stack.map((frame) => frame.functionName).length !== 10)
+        throw new Error('not parked as it should be')
     },
     run: (count) => roundTrips(greenlet, count),
   }

@@ -6,7 +6,8 @@
 import { StaleFrameError } from '../errors.ts'
 import { type Inner, LIVE, WAITING } from '../inner.ts'
 import { mail, type Native, TARGET_GENERATION, TARGET_INDEX } from '../native.ts'
-import { connection, current } from '../transfer.ts'
+import { here } from '../life.ts'
+import { connection } from '../transfer.ts'
 import { DetachedFrame, Frame, isBuiltIn, isWasm } from './frame.ts'
 import { isInternal } from './internal.ts'
 import { type CallSite, makeRealm } from './realm.ts'
@@ -18,7 +19,7 @@ let realmIsMade = false
 
 /** A snapshot of a greenlet's stack as it is now; undefined where it is not suspended. */
 export function snapshotOf(inner: Inner): Snapshot | undefined {
-  if (inner === current || (inner.life !== LIVE && inner.life !== WAITING)) return undefined
+  if (inner === here() || (inner.life !== LIVE && inner.life !== WAITING)) return undefined
   const known = recent.get(inner)
   if (known?.valid) return known
 

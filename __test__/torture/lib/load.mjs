@@ -41,4 +41,6 @@ export function collect(full = true) {
 }
 
 /** The scale of a program: a jitless V8, or one that collects all the time, gets less to do. */
-export const SLOW = process.execArgv.some((flag) => /jitless|stress|gc-interval|deopt|max-lazy|single-thread/.test(flag))
+export const SLOW = process.execArgv.some((flag) =>
+  /jitless|stress|gc-interval|deopt|max-lazy|single-thread/.test(flag),
+)

@@ -17,7 +17,7 @@
 //!               the host's state of the stack while it is suspended
 //! ```
 //!
-//! Entering is one store to the record and one to `TOP`, leaving one to `TOP`; nothing is allocated. This is CPython 3.12's
+//! Entering fills the record's two words and stores to `TOP`, leaving stores to `TOP`; nothing is allocated. This is CPython 3.12's
 //! structure, with its virtue, and without its fault: the links are addresses on the stack they describe, so that they hold for
 //! as long as that stack lies in its slot, and a copy of it whose own addresses were moved along can be walked like the original.
 

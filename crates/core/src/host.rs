@@ -62,7 +62,8 @@ pub unsafe trait Host: Sized + 'static {
     /// `vm`'s stack will never run again, though it has not finished.
     ///
     /// # Safety
-    /// `vm` is parked. It is freed after this call, and so is its stack.
+    /// `vm` is parked. It is freed after this call; its stack stays as it is, or is given to others where
+    /// [`Thread::abandon_all`] was called.
     unsafe fn abandon(&self, vm: NonNull<Self::VmState>);
 
     /// Reads the frames of a suspended stack without running it.

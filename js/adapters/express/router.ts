@@ -7,7 +7,7 @@
  */
 
 import { typeError } from '../../check.ts'
-import { chainOf, type Next } from './chain.ts'
+import { type Chain, chainOf, type Next } from './chain.ts'
 
 type Param = (this: unknown, req: Request, res: object, next: Next, value: unknown, name: string) => unknown
 
@@ -38,30 +38,37 @@ const adopted = new WeakSet<object>()
  */
 export function adopt(app: unknown): void {
   const router = routerOf(app)
-  if (router === undefined) {
+  if (!isRouter(router)) {
     throw typeError(
       'greenlets() is for Express 5, and did not find its router, with layers that have handleRequest() and ' +
-        'handleError(), as the app of this request; use it as app.use(greenlets()) with express@5',
+        'handleError(), in the app of this request; use it as app.use(greenlets()) with express@5',
     )
   }
   adoptRouter(router)
 }
 
-function routerOf(app: unknown): Router | undefined {
+function routerOf(app: unknown): unknown {
   try {
     // In Express 4 this throws.
-    const { router } = app as { router: Router }
-    const layer = router.stack[0]
-    const isKnown = typeof layer?.handleRequest === 'function' && typeof layer.handleError === 'function'
-    return isKnown && typeof router.params === 'object' ? router : undefined
+    return (app as { router?: unknown } | undefined)?.router
   } catch {
     return undefined
   }
 }
 
+/** Whether it looks like a router that has something to call. */
+function isRouter(value: unknown): value is Router {
+  if (typeof value !== 'function') return false
+  const { stack, params } = value as Partial<Router>
+  const layer = stack?.[0]
+  return (
+    typeof layer?.handleRequest === 'function' && typeof layer.handleError === 'function' && typeof params === 'object'
+  )
+}
+
 function adoptRouter({ stack, params }: Router): void {
   // A nested router may come from another copy of the package, with a prototype of its own.
-  if (stack[0] !== undefined) replaceMethods(Object.getPrototypeOf(stack[0]))
+  replaceMethods(Object.getPrototypeOf(stack[0]))
   for (const name in params) wrapParams(params[name]!)
 }
 
@@ -76,9 +83,7 @@ function replaceMethods(layers: Layer): void {
 
     if (!chain.mayGoOn(undefined)) return
     if (isRouter(this.handle)) adoptRouter(this.handle)
-    const follow = chain.follow(next)
-    // For `res.render()` and the like, which take what they catch there.
-    if (req.next === next) req.next = follow
+    const follow = followOf(chain, req, next)
     if (chain.isHere) handleRequest.call(this, req, res, follow)
     else chain.enter(() => handleRequest.call(this, req, res, follow), next)
   }
@@ -88,14 +93,17 @@ function replaceMethods(layers: Layer): void {
     if (chain === undefined) return handleError.call(this, error, req, res, next)
 
     if (!chain.mayGoOn(error)) return
-    const follow = chain.follow(next)
+    const follow = followOf(chain, req, next)
     if (chain.isHere) handleError.call(this, error, req, res, follow)
     else chain.enter(() => handleError.call(this, error, req, res, follow), next)
   }
 }
 
-function isRouter(handle: unknown): handle is Router {
-  return typeof handle === 'function' && Array.isArray((handle as Partial<Router>).stack) && 'params' in handle
+function followOf(chain: Chain, req: Request, next: Next): Next {
+  const follow = chain.follow(next)
+  // That is where `res.render()` and the like take what they catch.
+  if (req.next === next) req.next = follow
+  return follow
 }
 
 function wrapParams(callbacks: Param[]): void {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file is a program of its own and uses some of this")]
 
 use std::cell::RefCell;
+use std::ffi::OsStr;
 use std::fmt::{Debug, Display};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
@@ -91,14 +92,20 @@ pub(crate) fn in_a_process(test: &str, scenario: impl FnOnce()) -> Output {
         scenario();
         std::process::exit(0);
     }
-    Command::new(std::env::current_exe().expect("this test"))
+    let this = std::env::current_exe().expect("this test");
+    // As cargo has run this one: natively, or in an emulator.
+    let runner = format!("CARGO_TARGET_{}_UNKNOWN_LINUX_GNU_RUNNER", std::env::consts::ARCH.to_uppercase());
+    let runner = std::env::var(runner).unwrap_or_default();
+    let mut command_line = runner.split_whitespace().map(OsStr::new).chain([this.as_os_str()]);
+    Command::new(command_line.next().expect("at least this test"))
+        .args(command_line)
         .args([test, "--exact", "--nocapture", "--test-threads=1"])
         .env(CHILD, "1")
         .output()
         .expect("it runs")
 }
 
-/// The name of the signal that ended it matters; a core dump or not does not.
+/// The signal that ended it.
 pub(crate) fn signal(output: &Output) -> Option<i32> {
     output.status.signal()
 }

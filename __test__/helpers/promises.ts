@@ -1,0 +1,22 @@
+// Promises to wait for.
+
+/** The event loop goes round once. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
+
+/** `value`, in `ms` milliseconds. */
+export function later<T>(value: T, ms = 5): Promise<T> {
+  return new Promise((resolve) => setTimeout(resolve, ms, value))
+}
+
+/** A promise that never settles, unless told to. */
+export function pending<T = unknown>(): {
+  promise: Promise<T>
+  resolve: (value: T) => void
+  reject: (error: unknown) => void
+} {
+  let settle: Pick<ReturnType<typeof pending<T>>, 'resolve' | 'reject'>
+  const promise = new Promise<T>((resolve, reject) => (settle = { resolve, reject }))
+  return { promise, ...settle! }
+}

@@ -1,0 +1,102 @@
+import test from 'ava'
+import { Greenlet, GreenletError, GreenletExit, spawn, wait } from '../js/index.ts'
+import { later, pending, turn } from './helpers/promises.ts'
+
+test('a greenlet that waits cannot be switched to, and nothing is lost', async (t) => {
+  const { promise, resolve } = pending<string>()
+  const g = spawn(() => wait(promise))
+  await turn()
+  const expected = {
+    instanceOf: GreenletError,
+    code: 'ERR_GREENLET_WAITING',
+    message: /'greenlet-\d+' cannot be switched to: .* use throw\(\) or kill\(\)/,
+  }
+  t.throws(() => g.switch('early'), expected)
+  t.throws(() => g.switch(1, 2), expected)
+  const dead = new Greenlet(() => {})
+  dead.kill()
+  dead.parent = g
+  t.throws(() => dead.switch('early'), expected)
+  t.throws(() => dead.throw(), expected)
+  t.regex(String(g), / suspended active started waiting>$/)
+  resolve('in time')
+  t.is(await g, 'in time')
+})
+
+test('throw() interrupts a wait, and the promise is ignored from then on', async (t) => {
+  const { promise, reject } = pending()
+  const error = new Error('interrupted')
+  const log: unknown[] = []
+  const g = spawn(() => {
+    try {
+      wait(promise)
+    } catch (caught) {
+      log.push(caught)
+    }
+    return wait(later('second wait'))
+  })
+  await turn()
+  g.throw(error)
+  reject(new Error('nobody asks'))
+  t.is(await g, 'second wait')
+  t.deepEqual(log, [error])
+})
+
+test('kill() interrupts a wait, and finally blocks run', async (t) => {
+  const log: string[] = []
+  const g = spawn(() => {
+    try {
+      wait(pending().promise)
+    } finally {
+      log.push('finally')
+    }
+  })
+  await turn()
+  g.kill()
+  t.deepEqual(log, ['finally'])
+  t.true(g.dead)
+  t.true(((await g) as unknown) instanceof GreenletExit)
+})
+
+test('a greenlet that waits while it is killed is still alive for kill(), and ends later', async (t) => {
+  const g = spawn(() => {
+    try {
+      wait(pending().promise)
+    } catch {
+      return wait(later('cleaned up'))
+    }
+    return undefined
+  })
+  await turn()
+  t.throws(() => g.kill(), { code: 'ERR_GREENLET_KILL_REFUSED' })
+  t.is(await g, 'cleaned up')
+})
+
+test('the result of a child that dies during a wait is dropped, its error is thrown there', async (t) => {
+  const error = new Error('from the child')
+  const { promise, resolve } = pending<string>()
+  const g = spawn(() => {
+    const first = wait(promise)
+    try {
+      wait(pending().promise)
+    } catch (caught) {
+      return [first, caught]
+    }
+    return undefined
+  })
+  await turn()
+  const child = new Greenlet(() => 'dropped', { parent: g })
+  t.is(child.switch(), undefined)
+  t.true(child.dead)
+  t.is(g.state, 'suspended')
+  resolve('first')
+  await turn()
+  const failing = new Greenlet(
+    () => {
+      throw error
+    },
+    { parent: g },
+  )
+  failing.switch()
+  t.deepEqual(await g, ['first', error])
+})

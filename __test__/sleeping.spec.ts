@@ -1,0 +1,62 @@
+import test from 'ava'
+import { Greenlet, sleep, spawn } from '../js/index.ts'
+import { runProgram } from './helpers/program.ts'
+import { turn } from './helpers/promises.ts'
+
+test('sleep() blocks the greenlet for a time, and nothing else', async (t) => {
+  const log: string[] = []
+  const started = performance.now()
+  await Promise.all(
+    [30, 10, 20].map((ms) =>
+      spawn(() => {
+        sleep(ms)
+        log.push(`${ms}`)
+      }),
+    ),
+  )
+  t.deepEqual(log, ['10', '20', '30'])
+  t.true(performance.now() - started >= 29)
+  t.is(await spawn(() => sleep(0)), undefined)
+})
+
+test('sleep() throws the reason of its signal', async (t) => {
+  const controller = new AbortController()
+  const reason = new Error('enough')
+  const log: string[] = []
+  const g = spawn(() => {
+    try {
+      sleep(10_000, { signal: controller.signal })
+    } catch (caught) {
+      log.push('thrown')
+      return caught
+    }
+    return undefined
+  })
+  await turn()
+  controller.abort(reason)
+  log.push('aborter goes on')
+  t.is(await g, reason)
+  t.deepEqual(log, ['aborter goes on', 'thrown'])
+  t.is(await spawn(() => t.throws(() => sleep(1, { signal: controller.signal }))), reason)
+})
+
+test('a greenlet may abort the sleep of another', async (t) => {
+  const controller = new AbortController()
+  const sleeper = spawn(() => t.throws(() => sleep(10_000, { signal: controller.signal })))
+  const aborter = spawn(() => {
+    sleep(1)
+    controller.abort(new Error('by a greenlet'))
+    return Greenlet.current.name
+  })
+  t.regex(await aborter, /^greenlet-/)
+  t.is((await sleeper).message, 'by a greenlet')
+})
+
+test('an interrupted sleep leaves neither timer nor listener behind', async (t) => {
+  const { code, stdout, stderr } = await runProgram(`
+    const { signal } = new AbortController()
+    const g = spawn(() => sleep(1_000_000, { signal }))
+    setTimeout(() => { g.kill(); console.log('killed') }, 20)
+  `)
+  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'killed\n', stderr: '' })
+})

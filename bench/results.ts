@@ -1,0 +1,52 @@
+/** What a run comes to, and where it is kept: `results/latest.json` is of the last run on all Nodes. */
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { cpus, loadavg, release } from 'node:os'
+import { resolve } from 'node:path'
+import type { Time, Times } from './rig.ts'
+
+export interface NodeResult {
+  readonly node: string
+  readonly v8: string
+  /** One-minute load averages of the machine as its processes began. */
+  readonly load: string
+  readonly processes: number
+  readonly times: Times
+}
+
+export interface Results {
+  readonly date: string
+  readonly machine: { readonly cpu: string; readonly cores: number; readonly kernel: string }
+  readonly nodes: readonly NodeResult[]
+}
+
+const FILE = resolve(import.meta.dirname, 'results/latest.json')
+
+export function resultsOf(nodes: readonly NodeResult[]): Results {
+  const processors = cpus()
+  const machine = { cpu: processors[0]?.model ?? 'an unknown CPU', cores: processors.length, kernel: release() }
+  return { date: new Date().toISOString(), machine, nodes }
+}
+
+export function readResults(): Results {
+  return JSON.parse(readFileSync(FILE, 'utf8'))
+}
+
+export function writeResults(results: Results): void {
+  writeFileSync(FILE, `${JSON.stringify(results, null, 2)}\n`)
+}
+
+/** The best of the minima and the middle one of the medians. */
+export function merge(processes: readonly Times[]): Times {
+  const merged: Record<string, Time> = {}
+  for (const name of Object.keys(processes[0]!)) {
+    const times = processes.map((process) => process[name]!)
+    const medians = times.map(({ median }) => median).toSorted((a, b) => a - b)
+    merged[name] = { min: Math.min(...times.map(({ min }) => min)), median: medians[medians.length >> 1]! }
+  }
+  return merged
+}
+
+export function currentLoad(): string {
+  return loadavg()[0]!.toFixed(1)
+}
