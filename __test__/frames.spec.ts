@@ -130,7 +130,8 @@ test("scriptId is the inspector's", async (t) => {
   session.post('Debugger.disable')
   session.disconnect()
   const g = parked()
-  t.is(scripts.get(String(g.gr_frame!.scriptId)), import.meta.url)
+  t.is(scripts.get(String(g.gr_frame!.scriptId)), g.gr_frame!.fileName!)
+  t.true(g.gr_frame!.fileName!.endsWith('/seed.ts'))
   g.kill()
 })
 

@@ -33,7 +33,7 @@ test('gr_stack is a frozen array', (t) => {
 
 test('a stack prints as in an error', (t) => {
   const g = parked()
-  const expected = /^ {4}at inner \(.*frames\.spec\.ts:\d+:\d+\)\n {4}at outer \(.*frames\.spec\.ts:\d+:\d+\)$/
+  const expected = /^ {4}at inner \(.*seed\.ts:\d+:\d+\)\n {4}at outer \(.*seed\.ts:\d+:\d+\)$/
   t.regex(String(g.gr_stack), expected)
   t.regex(inspect(g.gr_stack), expected)
   t.regex(inspect(g.gr_frame), /^\[frame inner \(.*\)\]$/)

@@ -68,7 +68,7 @@ test('any thenable will do, also one that calls back at once, twice or from else
       ),
     ).message,
   ])
-  await later(0, 50)
+  while (calls.length === 0) await turn()
   const caller = new Greenlet(() => {
     for (const call of calls) call('from a greenlet')
     return 'not left'

@@ -16,8 +16,8 @@ import type { Times } from './rig.ts'
 import { markdown, table } from './tables.ts'
 
 const PROCESSES = 3
-/** Of measuring, in each process; it warms up for half as long before. */
-const SECONDS = 10
+/** Of each process. */
+const SECONDS = 15
 
 const ROOT = resolve(import.meta.dirname, '..')
 const BUILT = join(ROOT, 'target/bench')

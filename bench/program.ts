@@ -1,4 +1,7 @@
-/** What runs on each Node: measures every row for the number of seconds in its argument and prints the times as JSON. */
+/**
+ * What runs on each Node: measures every row, all of them in the number of seconds in its argument, and prints the times as
+ * JSON.
+ */
 
 import { Greenlet } from '../js/index.ts'
 import { measure } from './rig.ts'

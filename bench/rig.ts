@@ -25,28 +25,30 @@ export interface Time {
 export type Times = Readonly<Record<string, Time>>
 
 const BATCH_MS = 0.4
-/** Of each row, so that it has been compiled by the last compiler and its feedback has settled. */
+/** Of each row, so that the last compiler has compiled it and its feedback has settled. */
 const WARM_UP_MS = 60
 const WARM_UP_BATCHES = 20
+/** Even where warming up took all the time. */
+const ROUNDS = 30
 
-/** Measures all rows, in turns, for about `seconds`. */
+/** Measures all rows, in turns. All of it takes about `seconds`. */
 export async function measure(rows: readonly Row[], seconds: number): Promise<Times> {
-  const columns: { row: Row; count: number; times: number[] }[] = []
-  for (const row of rows) columns.push({ row, count: await warmUp(row), times: [] })
-  // What the later rows taught the functions that they share has come to the first ones too after this.
-  for (const column of columns) column.count = await warmUp(column.row)
-
   const end = performance.now() + seconds * 1000
-  do {
+  const columns: { row: Row; count: number; times: number[] }[] = []
+  for (const row of rows) columns.push({ row, count: await warmUp(row, WARM_UP_MS), times: [] })
+  // Later rows may have undone what was compiled for the earlier ones, where they share functions.
+  for (const column of columns) column.count = await warmUp(column.row, WARM_UP_MS / 3)
+
+  for (let round = 0; round < ROUNDS || performance.now() < end; round++) {
     for (const { row, count, times } of columns) times.push((await batch(row, count)) / count)
-  } while (performance.now() < end)
+  }
   return Object.fromEntries(columns.map(({ row, times }) => [row.name, summary(times)]))
 }
 
 /** Returns how many make a batch. */
-async function warmUp(row: Row): Promise<number> {
+async function warmUp(row: Row, ms: number): Promise<number> {
   let [count, fastest, spent] = [1, Number.POSITIVE_INFINITY, 0]
-  for (let batches = 0; spent < WARM_UP_MS || batches < WARM_UP_BATCHES; batches++) {
+  for (let batches = 0; spent < ms || batches < WARM_UP_BATCHES; batches++) {
     const elapsed = await batch(row, count)
     spent += elapsed
     fastest = Math.min(fastest, elapsed / count)

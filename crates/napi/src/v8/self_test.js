@@ -7,7 +7,9 @@
   const problems = []
   let body, guest
 
-  const check = (holds, what) => { if (!holds) problems.push(what) }
+  const check = (holds, what) => {
+    if (!holds) problems.push(what)
+  }
   const go = ([index, generation]) => {
     mail[0] = index
     mail[1] = generation
@@ -23,7 +25,11 @@
   }
   const entry = () => {
     guest = [mail[3], mail[4]]
-    try { body() } catch (error) { check(false, `an error left a greenlet: ${error}`) }
+    try {
+      body()
+    } catch (error) {
+      check(false, `an error left a greenlet: ${error}`)
+    }
     mail[0] = home[0]
     mail[1] = home[1]
   }
@@ -31,23 +37,41 @@
     const young = { name: 'young' }
     body = () => {
       const own = [{ n: 42 }]
-      const held = [1].map(function inPark() { const local = { n: 7 }; go(home); return local })
+      const held = [1].map(function inPark() {
+        const local = { n: 7 }
+        go(home)
+        return local
+      })
       check(own[0].n === 42 && held[0].n === 7 && young.name === 'young', 'objects were lost while parked')
       collect()
       check(own[0].n === 42 && young.name === 'young', 'objects were lost while running')
       let caught
-      try { (function inThrow() { go(home); throw young })() } catch (error) { caught = error }
+      try {
+        ;(function inThrow() {
+          go(home)
+          throw young
+        })()
+      } catch (error) {
+        caught = error
+      }
       check(caught === young, 'an error thrown after a switch was not caught')
       let depth = 0
-      const deeper = () => { depth++; deeper() }
-      try { deeper() } catch (error) { caught = error }
+      const deeper = () => {
+        depth++
+        deeper()
+      }
+      try {
+        deeper()
+      } catch (error) {
+        caught = error
+      }
       check(caught instanceof RangeError && depth > 500, 'a stack overflow was not a RangeError')
     }
     go([START, 0])
     collect()
     const mine = { n: 1 }
     native.setCaptureRealm(check)
-    const captured = (mail[0] = guest[0], mail[1] = guest[1], native.capture())
+    const captured = ((mail[0] = guest[0]), (mail[1] = guest[1]), native.capture())
     check(Array.isArray(captured) && captured[0] instanceof Error, 'a suspended stack could not be captured')
     check(captured && captured[1].length > 1, 'a captured stack is empty')
     go(guest)
