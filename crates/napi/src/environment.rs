@@ -61,11 +61,14 @@ unsafe extern "C" fn clean_up(data: *mut c_void) {
         let index = all.iter().position(|e| e.env == env)?;
         Some(all.swap_remove(index))
     });
-    if let Some(environment) = environment {
-        // On a greenlet's stack the process is ending from inside of it: nothing is freed, and nothing runs any more.
-        if environment.thread().is_ok_and(|thread| !thread.on_main()) {
-            std::mem::forget(environment);
-        }
+    let Some(environment) = environment else { return };
+    let Ok(thread) = environment.thread() else { return };
+    if thread.on_main() {
+        // SAFETY: main runs, and no JavaScript will run on the other stacks any more.
+        unsafe { thread.abandon_all() };
+    } else {
+        // The process is ending from inside of a greenlet: nothing is freed, and nothing runs any more.
+        std::mem::forget(environment);
     }
 }
 

@@ -14,11 +14,12 @@ import { RequestGreenlets, withStatus503 } from '../request.ts'
 /** Takes an error, `'route'`, `'router'` or nothing. */
 export type Next = (error?: unknown) => void
 
-const chains = new WeakMap<object, Chain>()
+/** The key of a request's chain. Not a WeakMap: requests are many and short-lived, and that makes it slow. */
+const CHAIN = Symbol('greenlets')
 
 /** The chain of a request that `greenlets()` has seen. */
-export function chainOf(req: object): Chain | undefined {
-  return chains.get(req)
+export function chainOf(req: { [CHAIN]?: Chain }): Chain | undefined {
+  return req[CHAIN]
 }
 
 export class Chain {
@@ -26,12 +27,12 @@ export class Chain {
   /** Whether there was no greenlet to be had: from then on the request's handlers, error handlers mostly, run on main. */
   #onMain = false
 
-  constructor(req: IncomingMessage & { originalUrl?: string }, res: ServerResponse) {
+  constructor(req: IncomingMessage & { originalUrl?: string; [CHAIN]?: Chain }, res: ServerResponse) {
     // Without the query: names are printed and logged.
     const path = (req.originalUrl ?? req.url ?? '').split('?', 1)[0]
     const greenlets = new RequestGreenlets(`${req.method} ${path}`, res)
     this.#greenlets = greenlets
-    chains.set(req, this)
+    req[CHAIN] = this
     Object.defineProperty(req, 'greenlet', { get: () => greenlets.current, configurable: true })
   }
 
