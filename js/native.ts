@@ -37,7 +37,9 @@ export interface Native {
   /** Runs the stack in `TARGET_*`. Returns when somebody switches back, or at once with a `STATUS`. The one hot call. */
   switch(): void
   /** A borrowed capture of the suspended stack in `TARGET_*`, innermost frame first; undefined where it is not suspended. */
-  capture(): [error: Error, scriptIds: Int32Array] | undefined
+  capture(): Error | undefined
+  /** Ids of the scripts of those of its frames that have one, innermost first. Another walk, so only when asked for. */
+  scriptIds(): Int32Array | undefined
   /** Changes whenever the stack in `TARGET_*` is resumed; -1 once it has ended. */
   epoch(): number
   /** Gives a function of the realm in which `capture` makes its errors. */

@@ -16,7 +16,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Greenlet } from '../greenlet.ts'
-import { Chain, chainOf } from './express/chain.ts'
+import { Chain, chainOf, type Request } from './express/chain.ts'
 import { adopt } from './express/router.ts'
 
 declare global {
@@ -45,8 +45,8 @@ export type Middleware = (req: IncomingMessage, res: ServerResponse, next: (erro
  * - When there is no stack slot left, the request fails with the `GreenletError`, which has the status 503.
  */
 export function greenlets(): Middleware {
-  return function greenlets(req, res, next) {
-    adopt((req as { app?: unknown }).app)
+  return function greenlets(req: Request, res, next) {
+    adopt(req.app)
     if (chainOf(req) !== undefined) next()
     else new Chain(req, res).follow(next)()
   }

@@ -59,6 +59,8 @@ export interface Owner {
   readonly frames: readonly Frame[]
   /** Copies of all of them. Throws a StaleFrameError unless it is valid. */
   detach(): readonly DetachedFrame[]
+  /** V8's number for the script of a frame; null where it has none. Throws a StaleFrameError unless it is valid. */
+  scriptIdOf(site: CallSite): number | null
   /** Throws a StaleFrameError unless it is valid. */
   check(): void
 }
@@ -72,13 +74,11 @@ export class Frame implements FrameData {
   /** From the innermost. */
   readonly #level: number
   readonly #callSite: CallSite
-  readonly #scriptId: number | null
 
-  constructor(owner: Owner, level: number, site: CallSite, scriptId: number | null) {
+  constructor(owner: Owner, level: number, site: CallSite) {
     this.#owner = owner
     this.#level = level
     this.#callSite = site
-    this.#scriptId = scriptId
   }
 
   /** The one way to the data. */
@@ -112,8 +112,7 @@ export class Frame implements FrameData {
   }
 
   get scriptId(): number | null {
-    this.#owner.check()
-    return this.#scriptId
+    return this.#owner.scriptIdOf(this.#callSite)
   }
 
   get position(): number {

@@ -29,9 +29,9 @@ export function snapshotOf(inner: Inner): Snapshot | undefined {
     realmIsMade = true
   }
   address(inner.index, inner.generation)
-  const capture = native.capture()
-  if (capture === undefined) return undefined
-  const snapshot = new Snapshot(native, inner, ...capture)
+  const error = native.capture()
+  if (error === undefined) return undefined
+  const snapshot = new Snapshot(native, inner, error)
   if (recent.size === 0) void Promise.resolve().then(() => recent.clear())
   recent.set(inner, snapshot)
   return snapshot
@@ -46,17 +46,20 @@ class Snapshot implements StackOwner {
   readonly #name: string
 
   /** What native gave, until the frames are made of it. */
-  #capture: { readonly error: Error; readonly scriptIds: Int32Array } | undefined
+  #capture: Error | undefined
+  /** All that V8 captured, with our own frames. */
+  #sites: readonly CallSite[] = []
   #frames: readonly Frame[] = []
+  #scriptIds: ReadonlyMap<CallSite, number> | undefined
   #detached: readonly DetachedFrame[] | undefined
   #stack: FrameStack | undefined
 
-  constructor(native: Native, inner: Inner, error: Error, scriptIds: Int32Array) {
+  constructor(native: Native, inner: Inner, error: Error) {
     this.#native = native
     this.#index = inner.index
     this.#generation = inner.generation
     this.#name = inner.name
-    this.#capture = { error, scriptIds }
+    this.#capture = error
     this.#epoch = this.#now()
   }
 
@@ -86,7 +89,7 @@ class Snapshot implements StackOwner {
   get frames(): readonly Frame[] {
     this.check()
     if (this.#capture !== undefined) {
-      this.#frames = this.#makeFrames(this.#capture.error, this.#capture.scriptIds)
+      this.#makeFrames(this.#capture)
       this.#capture = undefined
     }
     return this.#frames
@@ -113,21 +116,34 @@ class Snapshot implements StackOwner {
     return this.#native.epoch()
   }
 
-  #makeFrames(error: Error, scriptIds: Int32Array): Frame[] {
+  scriptIdOf(site: CallSite): number | null {
+    this.check()
+    this.#scriptIds ??= this.#readScriptIds()
+    return this.#scriptIds.get(site) ?? null
+  }
+
+  #makeFrames(error: Error): void {
     // The private realm's `prepareStackTrace` hands the sites through; see realm.ts.
     const sites = [...(error.stack as unknown as CallSite[])]
     // The innermost of them are the stack; where a promise job runs, its async callers may follow, which are not parked.
     while (sites.at(-1)?.isAsync()) sites.pop()
 
-    const scripted = sites.filter((site) => !isBuiltIn(site) && !isWasm(site))
-    const idOf = new Map<CallSite, number>()
-    // They come from another of V8's stack walks: should it see other frames than this one, no id is better than a wrong one.
-    if (scripted.length === scriptIds.length) for (const [i, site] of scripted.entries()) idOf.set(site, scriptIds[i]!)
-
     let [inner, outer] = [0, sites.length]
     while (inner < outer && isInternal(sites[outer - 1]!)) outer--
     while (inner < outer && isInternal(sites[inner]!)) inner++
-    return sites.slice(inner, outer).map((site, level) => new Frame(this, level, site, idOf.get(site) ?? null))
+    this.#sites = sites
+    this.#frames = sites.slice(inner, outer).map((site, level) => new Frame(this, level, site))
+  }
+
+  /** Asks for them now: as long as the snapshot is valid, the stack is what it was. */
+  #readScriptIds(): ReadonlyMap<CallSite, number> {
+    address(this.#index, this.#generation)
+    const ids = this.#native.scriptIds()
+    const scripted = this.#sites.filter((site) => !isBuiltIn(site) && !isWasm(site))
+    const idOf = new Map<CallSite, number>()
+    // They come from another of V8's stack walks: should it see other frames than this one, no id is better than a wrong one.
+    if (scripted.length === ids?.length) for (const [i, site] of scripted.entries()) idOf.set(site, ids[i]!)
+    return idOf
   }
 }
 

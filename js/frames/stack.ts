@@ -148,5 +148,6 @@ export const EMPTY_STACK = makeStack({
   staleness: undefined,
   frames: [],
   detach: () => [],
+  scriptIdOf: () => null,
   check() {},
 })

@@ -3,11 +3,12 @@
 use std::ffi::c_void;
 use std::ptr::{null, null_mut};
 
-use greenlets_core::{SnapshotError, SwitchError, Thread};
+use greenlets_core::{SwitchError, Thread};
 use napi::sys;
 
 use crate::mail::Status;
 use crate::v8::call;
+use crate::v8::capture::{Captured, Wanted};
 use crate::v8::host::V8Host;
 
 /// Makes the object with the native functions of one thread.
@@ -19,9 +20,10 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
     // SAFETY: `env` is live; names are C strings.
     unsafe {
         sys::napi_create_object(env, &mut object);
-        let all: [(_, unsafe extern "C" fn(_, _) -> _); 4] = [
+        let all: [(_, unsafe extern "C" fn(_, _) -> _); 5] = [
             (c"switch", switch),
             (c"capture", capture),
+            (c"scriptIds", script_ids),
             (c"epoch", epoch),
             (c"setCaptureRealm", set_capture_realm),
         ];
@@ -74,29 +76,36 @@ fn status_of(error: &SwitchError<()>) -> Status {
     }
 }
 
-/// `capture()`: `[error, scriptIds]` of the mail's target, or undefined where it is not suspended.
+/// `capture()`: an `Error` with the stack of the mail's target, or undefined where it is not suspended.
 unsafe extern "C" fn capture(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: see `thread_of`.
     let thread = unsafe { thread_of(env, info) };
-    let captured = match thread.snapshot(thread.host().mail.target_id()) {
-        Ok(snapshot) => snapshot.detach(),
-        Err(SnapshotError::Running | SnapshotError::Gone) | Err(_) => None,
-    };
-    let Some(captured) = captured else { return null_mut() };
-    let (mut pair, mut buffer, mut data, mut ids) = (null_mut(), null_mut(), null_mut(), null_mut());
-    let count = captured.script_ids.len();
-    // SAFETY: `env` is live; the buffer has room for `count` numbers.
-    unsafe {
-        sys::napi_create_arraybuffer(env, count * 4, &mut data, &mut buffer);
-        if count != 0 && !data.is_null() {
-            std::ptr::copy_nonoverlapping(captured.script_ids.as_ptr(), data.cast(), count);
-        }
-        sys::napi_create_typedarray(env, sys::TypedarrayType::int32_array, count, buffer, 0, &mut ids);
-        sys::napi_create_array_with_length(env, 2, &mut pair);
-        sys::napi_set_element(env, pair, 0, captured.error);
-        sys::napi_set_element(env, pair, 1, ids);
+    match read_target(thread, Wanted::Frames) {
+        Some(Captured::Frames(error)) => error,
+        _ => null_mut(),
     }
-    pair
+}
+
+/// `scriptIds()`: an Int32Array for the same stack, or undefined.
+unsafe extern "C" fn script_ids(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: see `thread_of`.
+    let thread = unsafe { thread_of(env, info) };
+    let Some(Captured::ScriptIds(ids)) = read_target(thread, Wanted::ScriptIds) else { return null_mut() };
+    let (mut buffer, mut data, mut array) = (null_mut(), null_mut(), null_mut());
+    // SAFETY: `env` is live; the buffer has room for all ids.
+    unsafe {
+        sys::napi_create_arraybuffer(env, ids.len() * 4, &mut data, &mut buffer);
+        if !ids.is_empty() && !data.is_null() {
+            std::ptr::copy_nonoverlapping(ids.as_ptr(), data.cast(), ids.len());
+        }
+        sys::napi_create_typedarray(env, sys::TypedarrayType::int32_array, ids.len(), buffer, 0, &mut array);
+    }
+    array
+}
+
+fn read_target(thread: &Thread<V8Host>, wanted: Wanted) -> Option<Captured> {
+    thread.host().wanted.set(wanted);
+    thread.snapshot(thread.host().mail.target_id()).ok()?.detach()
 }
 
 /// `epoch()`: how often the mail's target was resumed; -1 where it has ended.

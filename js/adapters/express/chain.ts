@@ -9,17 +9,35 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { GreenletExit, isExit } from '../../errors.ts'
+import type { Greenlet } from '../../greenlet.ts'
 import { RequestGreenlets, withStatus503 } from '../request.ts'
 
 /** Takes an error, `'route'`, `'router'` or nothing. */
 export type Next = (error?: unknown) => void
 
-/** The key of a request's chain. Not a WeakMap: requests are many and short-lived, and that makes it slow. */
+/** A request as Express made it. */
+export interface Request extends IncomingMessage {
+  readonly app?: unknown
+  readonly originalUrl?: string
+  /** That of the innermost router. */
+  next?: Next
+  [CHAIN]?: Chain
+}
+
+/** The key of a request's chain. */
 const CHAIN = Symbol('greenlets')
 
 /** The chain of a request that `greenlets()` has seen. */
-export function chainOf(req: { [CHAIN]?: Chain }): Chain | undefined {
+export function chainOf(req: Request): Chain | undefined {
   return req[CHAIN]
+}
+
+/** One for all: V8 would keep a getter for each request, and the request with it, until a full collection. */
+const greenletProperty: PropertyDescriptor & ThisType<Request> = {
+  configurable: true,
+  get() {
+    return chainOf(this)!.greenlet
+  },
 }
 
 export class Chain {
@@ -27,13 +45,17 @@ export class Chain {
   /** Whether there was no greenlet to be had: from then on the request's handlers, error handlers mostly, run on main. */
   #onMain = false
 
-  constructor(req: IncomingMessage & { originalUrl?: string; [CHAIN]?: Chain }, res: ServerResponse) {
+  constructor(req: Request, res: ServerResponse) {
     // Without the query: names are printed and logged.
     const path = (req.originalUrl ?? req.url ?? '').split('?', 1)[0]
-    const greenlets = new RequestGreenlets(`${req.method} ${path}`, res)
-    this.#greenlets = greenlets
+    this.#greenlets = new RequestGreenlets(`${req.method} ${path}`, res)
     req[CHAIN] = this
-    Object.defineProperty(req, 'greenlet', { get: () => greenlets.current, configurable: true })
+    Object.defineProperty(req, 'greenlet', greenletProperty)
+  }
+
+  /** The greenlet that runs for the request, or did last. */
+  get greenlet(): Greenlet {
+    return this.#greenlets.current
   }
 
   /** Whether a handler may be called right here: in a greenlet of this request, or there is none for it. */

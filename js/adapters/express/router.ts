@@ -7,14 +7,9 @@
  */
 
 import { typeError } from '../../check.ts'
-import { type Chain, chainOf, type Next } from './chain.ts'
+import { type Chain, chainOf, type Next, type Request } from './chain.ts'
 
 type Param = (this: unknown, req: Request, res: object, next: Next, value: unknown, name: string) => unknown
-
-/** Express keeps the `next` of the innermost router with the request. */
-interface Request {
-  next?: Next
-}
 
 /** The parts of https://www.npmjs.com/package/router, version 2, that matter here. */
 interface Layer {

@@ -24,12 +24,19 @@ use super::state::VmState;
 /// `kScriptId | kExposeFramesAcrossSecurityOrigins` (v8-debug.h, StackTrace::StackTraceOptions).
 const WITH_SCRIPT_IDS: i32 = 1 << 7 | 1 << 8;
 
+/// What a capture is to read. Two captures, because the second is asked for rarely and costs another walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Frames,
+    ScriptIds,
+}
+
 /// What V8 captured.
-pub(crate) struct Captured {
+pub(crate) enum Captured {
     /// An `Error` whose structured stack is the greenlet's.
-    pub(crate) error: sys::napi_value,
+    Frames(sys::napi_value),
     /// Script ids of the frames that have a script, innermost first.
-    pub(crate) script_ids: Vec<i32>,
+    ScriptIds(Vec<i32>),
 }
 
 /// Captures the stack of `vm`. `None` where no capture realm was set or V8 made no error.
@@ -77,23 +84,29 @@ pub(crate) unsafe fn capture(host: &V8Host, vm: NonNull<VmState>) -> Option<Capt
     }
 }
 
+/// Makes an Error or a StackTrace, neither of which runs JavaScript.
 unsafe fn read(host: &V8Host, message: sys::napi_value) -> Option<Captured> {
     let isolate = host.layout.isolate;
-    let mut error = null_mut();
-    // SAFETY: makes an Error and a StackTrace, neither of which runs JavaScript; handles go to the running stack's scope.
-    unsafe {
-        if sys::napi_create_error(host.env, null_mut(), message, &mut error) != sys::Status::napi_ok {
-            return None;
-        }
-        let trace = (host.symbols.stack_trace)(isolate, i32::MAX, WITH_SCRIPT_IDS);
-        let frames = if trace.is_null() { 0 } else { (host.symbols.frame_count)(trace) };
-        let script_id = |i| {
-            let mut scope = null_mut();
+    if host.wanted.get() == Wanted::Frames {
+        let mut error = null_mut();
+        // SAFETY: the handle goes to the running callback's scope.
+        let status = unsafe { sys::napi_create_error(host.env, null_mut(), message, &mut error) };
+        return (status == sys::Status::napi_ok).then_some(Captured::Frames(error));
+    }
+    let script_id = |trace, i| {
+        let mut scope = null_mut();
+        // SAFETY: the frame's handles end with the scope; `i` is below the trace's count.
+        unsafe {
             sys::napi_open_handle_scope(host.env, &mut scope);
             let id = (host.symbols.script_id)((host.symbols.frame)(trace, isolate, i as u32));
             sys::napi_close_handle_scope(host.env, scope);
             id
-        };
-        Some(Captured { error, script_ids: (0..frames).map(script_id).collect() })
+        }
+    };
+    // SAFETY: as above; an empty trace is null.
+    unsafe {
+        let trace = (host.symbols.stack_trace)(isolate, i32::MAX, WITH_SCRIPT_IDS);
+        let frames = if trace.is_null() { 0 } else { (host.symbols.frame_count)(trace) };
+        Some(Captured::ScriptIds((0..frames).map(|i| script_id(trace, i)).collect()))
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct V8Host {
     pub(crate) entry: Cell<sys::napi_ref>,
     /// A function of the realm whose `Error` captures stacks; null until it is set.
     pub(crate) capture_realm: Cell<sys::napi_ref>,
+    /// What the next capture reads.
+    pub(crate) wanted: Cell<capture::Wanted>,
     /// The state of the stack that runs.
     pub(crate) running: Cell<NonNull<VmState>>,
     /// Data and capacity of the handle block list that all running greenlets of the thread use in turn.
@@ -61,6 +63,7 @@ impl V8Host {
             mail,
             entry: Cell::new(null_mut()),
             capture_realm: Cell::new(null_mut()),
+            wanted: Cell::new(capture::Wanted::Frames),
             running: Cell::new(NonNull::dangling()),
             block_list: Cell::new((0, 0)),
             terminating: Cell::new(false),
