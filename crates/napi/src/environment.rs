@@ -79,15 +79,16 @@ static LEARNING: Mutex<()> = Mutex::new(());
 fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     let _one_at_a_time = LEARNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let symbols = Symbols::resolve()?;
+    set_flags(&symbols)?;
     let layout = learn_from_a_callback(env, &symbols)?;
     if !state::sizes_agree(&layout) {
         return Err(Unsupported::Because("the copy sizes do not agree with the table of facts".into()));
     }
-    set_flags(&symbols)?;
     let main = layout.main;
     let mut numbers = [0; MAIL_LENGTH];
     // SAFETY: the self-test exchanges it before `numbers` goes out of scope, and nothing runs without.
     let mail = unsafe { Mail::new(numbers.as_mut_ptr()) };
+    settle_wasm_code_gc(&symbols, &layout);
     let thread = Thread::new(V8Host::new(symbols, layout, env, mail), main, SLOTS)
         .map_err(|error| Unsupported::Because(format!("{SLOTS} stack slots cannot be reserved: {error}")))?;
     self_test::run(&thread, env)?;
@@ -115,6 +116,20 @@ fn set_flags(symbols: &Symbols) -> Result<(), Unsupported> {
         }
     });
     Ok(())
+}
+
+/// A collection of wasm code that was under way when its flag went off has left a task for this thread, and that task aborts
+/// where it finds an archived stack (WasmGCForegroundTask, wasm-engine.cc). So the tasks that wait run now, before there is
+/// one; Node runs them inside of JavaScript too, when a debugger pauses.
+fn settle_wasm_code_gc(symbols: &Symbols, layout: &Layout) {
+    // SAFETY: exported functions, on the isolate's thread and in a native callback, which has a current context; Node has
+    // one platform, of the class that exports the third.
+    unsafe {
+        let environment = (symbols.current_environment)((symbols.current_context)(layout.isolate));
+        if !environment.is_null() {
+            (symbols.flush_foreground_tasks)((symbols.platform)(environment), layout.isolate);
+        }
+    }
 }
 
 /// Node takes the flag on its command line only.

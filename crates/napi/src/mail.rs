@@ -19,6 +19,8 @@ enum Slot {
     OwnGeneration = 4,
     /// Out: garbage collections seen while greenlets had stacks; wraps.
     Collections = 5,
+    /// Out: 1 after V8 has ended a greenlet that could not say who runs next; JavaScript clears it.
+    Ended = 6,
 }
 
 /// Length of the array.
@@ -74,6 +76,11 @@ impl Mail {
     pub(crate) fn set_status(&self, status: Status) {
         // SAFETY: see `new`.
         unsafe { *self.at(Slot::Status) = status as i32 };
+    }
+
+    pub(crate) fn set_ended(&self) {
+        // SAFETY: see `new`.
+        unsafe { *self.at(Slot::Ended) = 1 };
     }
 
     pub(crate) fn count_collection(&self) {

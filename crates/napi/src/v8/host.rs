@@ -269,6 +269,8 @@ unsafe impl Host for V8Host {
         // what is not a return is a termination, or an environment that is being torn down.
         if !matches!(unsafe { call::call(host, host.entry.get()) }, Outcome::Returned(_)) {
             host.terminating.set(true);
+            host.mail.set_own(thread.main());
+            host.mail.set_ended();
             return Next::Resume(thread.main());
         }
         host.mail.target()

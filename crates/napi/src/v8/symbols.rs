@@ -1,6 +1,6 @@
-//! The public V8 functions the bridge calls, resolved by name in the running process.
+//! The public functions of V8, and three of Node, that the bridge calls, resolved by name in the running process.
 //!
-//! Only symbols of V8's public API (`V8_EXPORT`) are used: they are in `.dynsym` of every Node from 20 to 26, stripped or
+//! Only exported symbols (`V8_EXPORT`, `NODE_EXTERN`) are used: they are in `.dynsym` of every Node from 20 to 26, stripped or
 //! not; `v8::internal` is hidden from Node 24 on. A missing one is a named reason to refuse, never a crash.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -44,6 +44,14 @@ macro_rules! symbols {
 }
 
 symbols! {
+    /// `node::GetCurrentEnvironment(context)` (node.h)
+    current_environment: unsafe extern "C" fn(Local) -> *mut c_void
+        = c"_ZN4node21GetCurrentEnvironmentEN2v85LocalINS0_7ContextEEE";
+    /// `node::GetMultiIsolatePlatform(environment)` (node.h)
+    platform: unsafe extern "C" fn(*mut c_void) -> *mut c_void = c"_ZN4node23GetMultiIsolatePlatformEPNS_11EnvironmentE";
+    /// `node::NodePlatform::FlushForegroundTasks(isolate)` (node_platform.h)
+    flush_foreground_tasks: unsafe extern "C" fn(*mut c_void, Isolate) -> bool
+        = c"_ZN4node12NodePlatform20FlushForegroundTasksEPN2v87IsolateE";
     /// `V8::GetVersion()`
     version: unsafe extern "C" fn() -> *const c_char = c"_ZN2v82V810GetVersionEv";
     /// `V8::SetFlagsFromString(str)`
