@@ -67,3 +67,26 @@ test('the copy that was first goes on', async (t) => {
   `)
   t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'first\ntrue\nfalse\n', stderr: '' })
 })
+
+test('a collection of wasm code that is under way at the first greenlet does not meet its stack', async (t) => {
+  const { code, stdout } = await runProgram(
+    `
+    const g = new Greenlet(() => main.switch())
+    g.switch()
+    setTimeout(() => console.log('alive'), 50)
+  `,
+    {
+      flags: ['--stress-wasm-code-gc'],
+      // (func (export "g") (result i32) i32.const 42), hot enough to be compiled again, which leaves dead code
+      before: `
+      const wasm = new Uint8Array([
+        0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 127, 3, 2, 1, 0, 7, 5, 1, 1, 103, 0, 0, 10, 6, 1, 4, 0, 65, 42, 11,
+      ])
+      for (let i = 0; i < 20; i++) {
+        const { exports } = new WebAssembly.Instance(new WebAssembly.Module(wasm))
+        for (let n = 0; n < 20_000; n++) exports.g()
+      }`,
+    },
+  )
+  t.deepEqual({ code, stdout }, { code: 0, stdout: 'alive\n' })
+})

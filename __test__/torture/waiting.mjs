@@ -1,7 +1,6 @@
 // The event loop under greenlets: waits, timers, async context where V8 keeps it, wasm and fetch's parser.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { createServer } from 'node:http'
 import { check, collect, greenlets, litter, SLOW } from './lib/load.mjs'
 
 const { Greenlet, sleep, spawn, wait } = greenlets
@@ -26,29 +25,35 @@ const ticking = setInterval(() => collect(false), 2)
 for (const [i, greenlet] of spawned.entries()) check((await greenlet) === 6 + i, 'a spawned greenlet')
 clearInterval(ticking)
 
-// A server and fetch, whose parser is wasm, with greenlets parked meanwhile.
-const server = createServer((request, response) => {
-  new Greenlet(() => {
-    sleep(2)
-    response.end(request.url)
-  }).switch()
-}).listen(0, '127.0.0.1')
-await new Promise((resolve) => server.once('listening', resolve))
-const origin = `http://127.0.0.1:${server.address().port}`
-const texts =
-  typeof WebAssembly !== 'object'
-    ? []
-    : Array.from({ length: SLOW ? 5 : 30 }, (_, i) => spawn(() => wait(wait(fetch(`${origin}/${i}`)).text())))
-for (const [i, greenlet] of texts.entries()) check((await greenlet) === `/${i}`, 'an answer')
-server.closeAllConnections()
-server.close()
-
-// Parked under a wasm frame: (import "m" "f" (func)) (func (export "g") (result i32) call 0 i32.const 42)
-const code = new Uint8Array([
-  0, 97, 115, 109, 1, 0, 0, 0, 1, 8, 2, 96, 0, 0, 96, 0, 1, 127, 2, 7, 1, 1, 109, 1, 102, 0, 0, 3, 2, 1, 1, 7, 5, 1, 1,
-  103, 0, 1, 10, 8, 1, 6, 0, 16, 0, 65, 42, 11,
-])
+// Without wasm (--jitless) there is no fetch either, nor can Node 22 import its http module.
 if (typeof WebAssembly === 'object') {
+  await serve()
+  parkUnderWasm()
+}
+
+/** A server and fetch, whose parser is wasm, with greenlets parked meanwhile. */
+async function serve() {
+  const { createServer } = await import('node:http')
+  const server = createServer((request, response) => {
+    new Greenlet(() => {
+      sleep(2)
+      response.end(request.url)
+    }).switch()
+  }).listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  const origin = `http://127.0.0.1:${server.address().port}`
+  const texts = Array.from({ length: SLOW ? 5 : 30 }, (_, i) => spawn(() => wait(wait(fetch(`${origin}/${i}`)).text())))
+  for (const [i, greenlet] of texts.entries()) check((await greenlet) === `/${i}`, 'an answer')
+  server.closeAllConnections()
+  server.close()
+}
+
+/** (import "m" "f" (func)) (func (export "g") (result i32) call 0 i32.const 42) */
+function parkUnderWasm() {
+  const code = new Uint8Array([
+    0, 97, 115, 109, 1, 0, 0, 0, 1, 8, 2, 96, 0, 0, 96, 0, 1, 127, 2, 7, 1, 1, 109, 1, 102, 0, 0, 3, 2, 1, 1, 7, 5, 1,
+    1, 103, 0, 1, 10, 8, 1, 6, 0, 16, 0, 65, 42, 11,
+  ])
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(code), { m: { f: () => Greenlet.main.switch() } })
   const under = Array.from({ length: 20 }, () => new Greenlet(() => exports.g()))
   for (const greenlet of under) greenlet.switch()
@@ -56,5 +61,4 @@ if (typeof WebAssembly === 'object') {
   collect()
   for (const greenlet of under) check(greenlet.switch() === 42, 'a wasm frame')
 }
-
 console.log('ok')
