@@ -86,17 +86,24 @@ fn arrive(local: &Local) -> Parcel {
 /// The core did not switch. Puts everything back.
 #[cold]
 fn refuse(local: &Local, error: SwitchError<Body>) -> Parcel {
-    let me = local.origin.take().expect("set before the switch");
-    let to = local.current.replace(me);
+    let origin = local.origin.take().expect("set before the switch");
+    // Where a greenlet has ended and who it named could not run, main runs.
+    let ended = matches!(origin.inner().stage.get(), Stage::Dead);
+    let to = local.current.replace(if ended { local.main.clone() } else { origin });
     let value = local.parcel.take().and_then(Result::ok);
     let greenlet = to.name().into_owned();
+    let unstart = |body| to.inner().body.set(Some(body));
     Err(match error {
         SwitchError::NoSlot(body) => {
-            to.inner().body.set(Some(body));
+            unstart(body);
             Error::NoSlot { greenlet, slots: local.slots(), value }
         }
+        SwitchError::Limit(body, limit) => {
+            unstart(body);
+            Error::Limit { greenlet, limit, value }
+        }
         SwitchError::NoMemory(body, source) => {
-            to.inner().body.set(Some(body));
+            body.map(unstart);
             Error::NoMemory { greenlet, source, value }
         }
         SwitchError::Gone(id) => {

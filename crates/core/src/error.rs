@@ -3,6 +3,8 @@
 use std::any::{Any, type_name};
 use std::io;
 
+use crate::thread::Limit;
+
 /// Anything that crosses a switch.
 pub type Value = Box<dyn Any>;
 
@@ -10,9 +12,9 @@ pub type Value = Box<dyn Any>;
 /// ([`Error::into_value`]).
 ///
 /// ```
-/// use greenlets_core::{Error, Greenlet, set_slots};
+/// use greenlets_core::{Error, Greenlet, Options, configure};
 ///
-/// set_slots(1)?;
+/// configure(Options::slots(1))?;
 /// let first = Greenlet::new(|_| Greenlet::main().switch(Box::new(())));
 /// let second = Greenlet::new(|value| Ok(value));
 /// first.switch(Box::new(())).unwrap();
@@ -28,7 +30,7 @@ pub enum Error {
     /// A greenlet has to start and every stack slot is in use.
     #[error(
         "greenlet '{greenlet}' cannot start: all {slots} stack slots of this thread are in use; let some greenlets \
-         finish, kill() those that are not needed, or call set_slots() before the first one starts"
+         finish, kill() those that are not needed, or call configure() before the first one starts"
     )]
     NoSlot {
         /// Who was to start.
@@ -38,9 +40,22 @@ pub enum Error {
         /// What it was to start with.
         value: Option<Value>,
     },
-    /// A greenlet has to start and the system gives no memory for its stack.
+    /// A greenlet has to start, and a limit of [`Options`](crate::Options) does not allow for one more.
     #[error(
-        "greenlet '{greenlet}' cannot start: no memory for a stack ({source}); let some greenlets finish, or set_slots() to fewer"
+        "greenlet '{greenlet}' cannot start: {limit}; let some greenlets finish, or kill() those that are not needed"
+    )]
+    Limit {
+        /// Who was to start.
+        greenlet: String,
+        /// Which limit.
+        limit: Limit,
+        /// What it was to start with.
+        value: Option<Value>,
+    },
+    /// The system gives no memory for a stack: that of a greenlet that has to start, or the copy of one whose place another
+    /// needs.
+    #[error(
+        "greenlet '{greenlet}' cannot run: no memory for a stack ({source}); let some greenlets finish, or configure() fewer slots"
     )]
     NoMemory {
         /// Who was to start.
@@ -96,7 +111,7 @@ pub enum Error {
     },
     /// The slots of this thread are already reserved.
     #[error(
-        "this thread has {slots} stack slots since its first greenlet started; call set_slots() before that"
+        "this thread has {slots} stack slots since its first greenlet started; call configure() before that"
     )]
     SlotsInUse {
         /// How many there are.
@@ -122,6 +137,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Error::NoSlot { .. } => "ERR_GREENLET_NO_SLOT",
+            Error::Limit { .. } => "ERR_GREENLET_LIMIT",
             Error::NoMemory { .. } => "ERR_GREENLET_NO_MEMORY",
             Error::WrongThread { .. } => "ERR_GREENLET_WRONG_THREAD",
             Error::ParentCycle { .. } => "ERR_GREENLET_PARENT_CYCLE",
@@ -137,6 +153,7 @@ impl Error {
     pub fn into_value(self) -> Option<Value> {
         match self {
             Error::NoSlot { value, .. }
+            | Error::Limit { value, .. }
             | Error::NoMemory { value, .. }
             | Error::WrongThread { value, .. } => value,
             Error::WrongType { value, .. } => Some(value),

@@ -4,24 +4,28 @@
 //! resumed from one place, the trampoline on the thread's own stack ([`crate::Thread`]), and `suspend` carries out who is
 //! to run next; so any fiber can switch to any other.
 
+use std::cell::Cell;
+use std::hint::black_box;
+use std::rc::Rc;
+
 use corosensei::stack::{Stack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-use crate::slots::{GUARD_SIZE, StackBounds};
+use crate::slots::{SLOT_SIZE, StackBounds};
 
-/// A stack slot as corosensei wants to see it.
-struct SlotStack(StackBounds);
+/// A stack slot as corosensei wants to see it: its base says it all.
+struct SlotStack(usize);
 
-// SAFETY: `Slots` hands out disjoint ranges of one live read-write mapping. `base` is 16-byte aligned, the page below
-// `limit` faults (so corosensei's limit, which includes the guard, lies there), and `Thread` keeps the mapping until every
-// fiber in it was finished or abandoned.
+// SAFETY: `Slots` hands out disjoint ranges of one live read-write mapping. `base` is 16-byte aligned, the slot's first page
+// faults (corosensei's limit includes the guard), and `Thread` keeps the mapping until every fiber in it was finished or
+// abandoned.
 unsafe impl Stack for SlotStack {
     fn base(&self) -> StackPointer {
-        StackPointer::new(self.0.base).expect("a slot never lies at address 0")
+        StackPointer::new(self.0).expect("a slot never lies at address 0")
     }
 
     fn limit(&self) -> StackPointer {
-        StackPointer::new(self.0.limit - GUARD_SIZE).expect("a slot never lies at address 0")
+        StackPointer::new(self.0 & !(SLOT_SIZE - 1)).expect("a slot never lies at address 0")
     }
 }
 
@@ -45,7 +49,7 @@ impl<T: 'static, R: 'static> Fiber<T, R> {
     /// # Safety
     /// `bounds` is a slot that belongs to this fiber alone until it finished or was abandoned.
     pub(crate) unsafe fn new(bounds: StackBounds, function: impl FnOnce(&Exit<T>) -> R + 'static) -> Self {
-        Fiber(Coroutine::with_stack(SlotStack(bounds), move |exit, ()| function(exit)))
+        Fiber(Coroutine::with_stack(SlotStack(bounds.base), move |exit, ()| function(exit)))
     }
 
     /// Runs the fiber until it suspends itself or finishes.
@@ -64,6 +68,59 @@ impl<T: 'static, R: 'static> Fiber<T, R> {
     pub(crate) unsafe fn abandon(&mut self) {
         // SAFETY: passed on to the caller.
         unsafe { self.0.force_reset() }
+    }
+}
+
+/// Which word of a suspended [`Fiber`] is its stack pointer: the lowest address of what is suspended. corosensei keeps it to
+/// itself, so it is found out by watching one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StackPointerWord(usize);
+
+impl<T: 'static, R: 'static> Fiber<T, R> {
+    /// Learns it from a fiber in the free slot at `bounds` that runs to `out` and to its `end`. `None` where no word behaves as
+    /// one must: then this is a corosensei that nobody has looked at.
+    ///
+    /// # Safety
+    /// As for [`Fiber::new`].
+    pub(crate) unsafe fn learn(bounds: StackBounds, out: T, end: R) -> Option<StackPointerWord> {
+        let here = Rc::new(Cell::new(0));
+        let tell = here.clone();
+        // SAFETY: passed on from the caller. The function does not panic.
+        let mut fiber = unsafe {
+            Self::new(bounds, move |exit| {
+                let local = 0_u8;
+                tell.set(black_box(&raw const local) as usize);
+                suspend(exit, out);
+                end
+            })
+        };
+        let fresh = fiber.words();
+        let suspended = matches!(fiber.resume(), Left::Suspended(_));
+        let waiting = fiber.words();
+        let finished = matches!(fiber.resume(), Left::Finished(_));
+        let ended = fiber.words();
+        let is_it = |&i: &usize| {
+            bounds.contains(fresh[i])
+                && waiting[i] != fresh[i]
+                && waiting[i] >= bounds.limit
+                && (1..4096).contains(&here.get().wrapping_sub(waiting[i]))
+                && ended[i] == 0
+        };
+        let mut found = (0..fresh.len()).filter(is_it);
+        let word = StackPointerWord(found.next()?);
+        (suspended && finished && found.next().is_none()).then_some(word)
+    }
+
+    /// The lowest address of what is suspended.
+    pub(crate) fn stack_pointer(&self, word: StackPointerWord) -> usize {
+        self.words()[word.0]
+    }
+
+    /// The object as it is: the stack's base, two stack pointers and a function, in some order.
+    fn words(&self) -> [usize; 4] {
+        const { assert!(size_of::<Self>() == size_of::<[usize; 4]>(), "corosensei's Coroutine has another shape") };
+        // SAFETY: it has four fields of one word each (coroutine.rs in corosensei), so there is no padding in it.
+        unsafe { std::ptr::from_ref(self).cast::<[usize; 4]>().read() }
     }
 }
 

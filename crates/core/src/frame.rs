@@ -26,6 +26,8 @@ use std::marker::PhantomPinned;
 use std::ptr::null;
 use std::{fmt, process};
 
+use crate::host::Relocation;
+
 thread_local! {
     /// The innermost record of the stack that runs. Without a destructor, so it can be used at any time in a thread's life.
     static TOP: Cell<*const Record> = const { Cell::new(null()) };
@@ -119,22 +121,31 @@ fn out_of_order(frame: &Frame) -> ! {
 
 /// The chain of one stack while it is suspended.
 #[derive(Debug)]
-pub(crate) struct Chain(*const Record);
+pub(crate) struct Chain(Cell<*const Record>);
 
 impl Chain {
     /// The chain of a stack that nothing runs on.
-    pub(crate) const EMPTY: Chain = Chain(null());
+    pub(crate) fn empty() -> Chain {
+        Chain(Cell::new(null()))
+    }
 
     /// Takes the running stack's chain away; what runs next starts with none.
     #[inline(always)]
     pub(crate) fn detach() -> Chain {
-        Chain(TOP.replace(null()))
+        Chain(Cell::new(TOP.replace(null())))
     }
 
     /// Makes this the running stack's chain.
     #[inline(always)]
     pub(crate) fn attach(&self) {
-        TOP.set(self.0);
+        TOP.set(self.0.get());
+    }
+
+    /// The stack's bytes have moved, and the links between the records in them.
+    pub(crate) fn relocate(&self, moved: &Relocation) {
+        if let Some(top) = moved.new_address(self.0.get() as usize) {
+            self.0.set(top as *const Record);
+        }
     }
 
     /// Copies the frames, innermost first.
@@ -143,7 +154,7 @@ impl Chain {
     /// The stack that the chain was detached from is suspended, or never ran.
     pub(crate) unsafe fn read(&self) -> Vec<Frame> {
         let mut frames = Vec::new();
-        let mut next = self.0;
+        let mut next = self.0.get();
         // SAFETY: a record is on the chain only as long as its guard lives. The stack is suspended, so no guard has gone since,
         // and each link leads to a record that was on the chain before this one and leaves it later, or is null.
         while let Some(record) = unsafe { next.as_ref() } {
@@ -197,7 +208,7 @@ mod tests {
     use super::*;
 
     fn names_now() -> Vec<&'static str> {
-        let chain = Chain(TOP.get());
+        let chain = Chain(Cell::new(TOP.get()));
         // SAFETY: nothing leaves the chain while this function reads it.
         unsafe { chain.read() }.iter().map(|frame| frame.name).collect()
     }
@@ -246,7 +257,7 @@ mod tests {
         let line = line!() + 1;
         frame!(concat!("na", "me"));
         // SAFETY: nothing leaves the chain while it is read.
-        let frames = unsafe { Chain(TOP.get()).read() };
+        let frames = unsafe { Chain(Cell::new(TOP.get())).read() };
         assert_eq!(frames, [Frame { name: "name", file: file!(), line }]);
         assert_eq!(frames[0].to_string(), format!("name ({}:{line})", file!()));
     }

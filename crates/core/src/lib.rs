@@ -67,8 +67,9 @@
 //! * **Handles keep a greenlet alive**, and what runs is kept alive by the thread. Handles stay on their thread. When the last one
 //!   of a suspended greenlet is dropped, the greenlet is killed; see [`Greenlet`].
 //! * **A stack belongs to its greenlet alone** from the first switch to the end, always at the same place: one *slot* of 1 MiB
-//!   address space, of which what was touched takes memory, with a guard page that a stack overflow runs into. [`set_slots`] says
-//!   how many there are; with none left, a greenlet cannot start, and the error tells so and gives the value back.
+//!   address space, of which what was touched takes memory, with a guard page that a stack overflow runs into. [`configure`] says
+//!   how many there are; with none left, a greenlet cannot start, and the error tells so and gives the value back. Or stacks
+//!   share slots, and whoever is in the way is copied to the heap meanwhile: [`Options::spilling`].
 //! * **Values do not touch the core.** The switch itself, [`Thread`], knows stacks and who runs next. What crosses a switch waits
 //!   beside it in the thread. That is why a host with values of its own, such as a JavaScript engine, can do without [`Greenlet`]
 //!   and put its own rules on [`Thread`], through one trait: [`Host`].
@@ -93,14 +94,17 @@
 //!
 //! Linux, for now on x86-64 and AArch64.
 
+mod copy;
 mod deliver;
 mod error;
 mod fiber;
 mod frame;
 mod greenlet;
+mod homes;
 mod host;
 mod local;
 mod null_host;
+mod options;
 mod registry;
 mod slots;
 mod snapshot;
@@ -111,13 +115,14 @@ mod view;
 pub use error::{Error, Value, unpack};
 pub use frame::Frame;
 pub use greenlet::{Builder, Greenlet};
-pub use host::Host;
-pub use local::{DEFAULT_SLOTS, set_slots, set_unraisable_hook};
+pub use host::{Host, Relocation};
+pub use local::{configure, set_unraisable_hook};
 pub use null_host::{Body, NullHost, Parked};
+pub use options::{DEFAULT_SLOTS, Options, Spilling};
 pub use registry::{Id, State};
-pub use slots::{GUARD_SIZE, GuardKind, SLOT_SIZE, StackBounds};
+pub use slots::{GUARD_SIZE, GuardKind, SLOT_SIZE, StackBounds, Vacated};
 pub use snapshot::{Snapshot, SnapshotError};
-pub use thread::{Next, SwitchError, Thread};
+pub use thread::{Limit, Next, SwitchError, Thread};
 pub use thrown::{GreenletExit, Thrown, Unraisable};
 pub use view::View;
 

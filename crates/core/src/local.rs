@@ -14,12 +14,10 @@ use crate::deliver;
 use crate::error::{Error, Value};
 use crate::greenlet::{Greenlet, Inner, Stage};
 use crate::null_host::NullHost;
+use crate::options::Options;
 use crate::slots::StackBounds;
 use crate::thread::Thread;
 use crate::thrown::{Thrown, Unraisable};
-
-/// Slots of a thread that asked for no number. A slot costs 1 MiB of address space, and memory only where it was used.
-pub const DEFAULT_SLOTS: u32 = 1024;
 
 /// At a thread's end, ending greenlets may start others. How often those are killed in turn before they are left alone.
 const LAST_ROUNDS: usize = 4;
@@ -35,7 +33,7 @@ pub(crate) struct Local {
     pub(crate) token: u64,
     /// The stacks; made when the first greenlet starts.
     core: OnceCell<Box<Thread<NullHost>>>,
-    slots: Cell<u32>,
+    options: Cell<Options>,
     pub(crate) main: Greenlet,
     /// Who runs. This handle is what keeps a running greenlet alive; a suspended stack holds none of its own.
     pub(crate) current: RefCell<Greenlet>,
@@ -95,7 +93,7 @@ impl Local {
         let local = Box::into_raw(Box::new(Local {
             token,
             core: OnceCell::new(),
-            slots: Cell::new(DEFAULT_SLOTS),
+            options: Cell::new(Options::default()),
             current: RefCell::new(main.clone()),
             main,
             origin: Cell::new(None),
@@ -143,7 +141,7 @@ impl Local {
         }
         // A snapshot of main does not need the bounds of its stack, and asking for them can fail: they are for show.
         let main = StackBounds::of_this_thread().unwrap_or(StackBounds { base: usize::MAX, limit: 0 });
-        let core = Thread::new(NullHost, main, self.slots.get())?;
+        let core = Thread::new(NullHost, main, self.options.get())?;
         Ok(self.core.get_or_init(|| core))
     }
 
@@ -153,7 +151,7 @@ impl Local {
     }
 
     pub(crate) fn slots(&self) -> u32 {
-        self.slots.get()
+        self.options.get().slots
     }
 
     pub(crate) fn is_current(&self, greenlet: &Greenlet) -> bool {
@@ -222,20 +220,20 @@ impl Local {
     }
 }
 
-/// Sets how many stack slots this thread has, that is, how many greenlets it can have under way (started and not finished) at
-/// once. [`DEFAULT_SLOTS`] if it is not called.
+/// Says how this thread's stacks are kept: how many greenlets it can have under way (started and not finished) at once, and
+/// where. [`Options::default`] if it is not called.
 ///
 /// # Errors
-/// [`Error::SlotsInUse`] once a greenlet has started on this thread, [`Error::NoSlots`] for 0.
-pub fn set_slots(count: u32) -> Result<(), Error> {
+/// [`Error::SlotsInUse`] once a greenlet has started on this thread, [`Error::NoSlots`] for no slots.
+pub fn configure(options: Options) -> Result<(), Error> {
     let local = Local::get();
     if local.core.get().is_some() {
-        return Err(Error::SlotsInUse { slots: local.slots.get() });
+        return Err(Error::SlotsInUse { slots: local.slots() });
     }
-    if count == 0 {
+    if options.slots == 0 {
         return Err(Error::NoSlots);
     }
-    local.slots.set(count);
+    local.options.set(options);
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ptr::NonNull;
 
 use crate::frame::{Chain, Frame};
-use crate::host::Host;
+use crate::host::{Host, Relocation};
 use crate::slots::StackBounds;
 use crate::thread::{Next, Thread};
 
@@ -44,14 +44,14 @@ unsafe impl Host for NullHost {
     type Capture = Vec<Frame>;
 
     fn main_state(&self) -> Parked {
-        Parked(Chain::EMPTY)
+        Parked(Chain::empty())
     }
 
     fn fresh_state(&self, _: StackBounds) -> Parked {
-        Parked(Chain::EMPTY)
+        Parked(Chain::empty())
     }
 
-    unsafe fn enlist(&self, _: NonNull<Parked>) {}
+    unsafe fn enlist(&self, _: NonNull<Parked>, _: StackBounds) {}
 
     #[inline(always)]
     unsafe fn park(&self, vm: NonNull<Parked>) {
@@ -63,6 +63,11 @@ unsafe impl Host for NullHost {
     unsafe fn unpark(&self, vm: NonNull<Parked>) {
         // SAFETY: as in `park`.
         unsafe { vm.as_ref() }.0.attach();
+    }
+
+    unsafe fn relocate(&self, vm: NonNull<Parked>, moved: &Relocation) {
+        // SAFETY: as in `park`.
+        unsafe { vm.as_ref() }.0.relocate(moved);
     }
 
     /// Main's frames go on after its [`Thread`] has gone, and a function that has returned has none: nothing to do.

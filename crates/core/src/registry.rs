@@ -5,13 +5,14 @@
 //! an hour of nothing but births and deaths) is given away no more: its counter would start again.
 
 use std::cell::{Cell, RefCell, UnsafeCell};
-use std::ptr::NonNull;
+use std::ptr::{NonNull, null};
 
 use slotmap::{Key, KeyData, SlotMap};
 
+use crate::copy::Copy;
 use crate::fiber::{Exit, Fiber};
 use crate::host::Host;
-use crate::slots::{SlotIndex, StackBounds};
+use crate::slots::SlotIndex;
 use crate::thread::Next;
 
 slotmap::new_key_type! {
@@ -53,20 +54,45 @@ pub(crate) type Target<H> = NonNull<Record<H>>;
 /// One stack and all that is kept for it. Boxed: its address is fixed for life.
 pub(crate) struct Record<H: Host> {
     pub(crate) vm: UnsafeCell<H::VmState>,
-    /// `None` for main, which runs on the thread's own stack.
-    pub(crate) fiber: UnsafeCell<Option<Fiber<Target<H>, Next<H>>>>,
+    pub(crate) machine: UnsafeCell<Machine<H>>,
     /// Way out of the stack, at its base; null until it first ran.
     pub(crate) exit: Cell<*const Exit<Target<H>>>,
+    /// Where its live bytes are while another stack lies in its slot.
+    pub(crate) copy: Cell<Option<Copy>>,
     /// Counts the resumes: what was read from the stack in one epoch is stale in the next.
     pub(crate) epoch: Cell<u64>,
     pub(crate) id: Id,
     /// The slot it lives in for life; `None` for main.
-    pub(crate) slot: Option<SlotIndex>,
-    pub(crate) bounds: StackBounds,
+    pub(crate) home: Option<SlotIndex>,
     pub(crate) state: Cell<State>,
+    /// Whether it lies in its slot, so that it can run.
+    pub(crate) resident: Cell<bool>,
+}
+
+/// The machine state of a stack.
+pub(crate) enum Machine<H: Host> {
+    /// Main runs on the thread's own stack.
+    Main,
+    /// Nothing was written to its slot yet.
+    Unborn(H::Body),
+    Fiber(Fiber<Target<H>, Next<H>>),
 }
 
 impl<H: Host> Record<H> {
+    pub(crate) fn new(id: Id, vm: H::VmState, machine: Machine<H>, home: Option<SlotIndex>) -> Box<Self> {
+        Box::new(Record {
+            vm: UnsafeCell::new(vm),
+            machine: UnsafeCell::new(machine),
+            exit: Cell::new(null()),
+            copy: Cell::new(None),
+            epoch: Cell::new(0),
+            id,
+            home,
+            state: Cell::new(State::Suspended),
+            resident: Cell::new(false),
+        })
+    }
+
     #[inline(always)]
     pub(crate) fn vm(&self) -> NonNull<H::VmState> {
         // SAFETY: the address of a field of a live object is not null.
@@ -130,8 +156,6 @@ impl<H: Host> Registry<H> {
 
 #[cfg(test)]
 mod tests {
-    use std::ptr::null;
-
     use super::*;
     use crate::null_host::NullHost;
 
@@ -153,18 +177,7 @@ mod tests {
     #[ignore = "takes minutes: 2^31 births; run it in release after a change here or in slotmap"]
     fn a_place_that_is_worn_out_is_left() {
         let registry = Registry::<NullHost>::new();
-        let make = |id| {
-            Box::new(Record {
-                vm: UnsafeCell::new(NullHost.main_state()),
-                fiber: UnsafeCell::new(None),
-                exit: Cell::new(null()),
-                epoch: Cell::new(0),
-                id,
-                slot: None,
-                bounds: StackBounds { base: 0, limit: 0 },
-                state: Cell::new(State::Suspended),
-            })
-        };
+        let make = |id| Record::new(id, NullHost.main_state(), Machine::Main, None);
         // SAFETY: the record stays in the registry while its id is read.
         let born = || unsafe { registry.insert(make).as_ref() }.id;
         let first = born();

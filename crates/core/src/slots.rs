@@ -82,9 +82,21 @@ impl StackBounds {
     }
 }
 
+/// What becomes of the memory that a stack has left. For debugging: whoever still uses it is found out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Vacated {
+    /// It stays as it is until the next one comes.
+    #[default]
+    Kept,
+    /// It is overwritten with 0xDB.
+    Filled,
+    /// It faults when touched (PROT_NONE).
+    Protected,
+}
+
 /// Which slot of its thread's mapping a stack occupies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SlotIndex(u32);
+pub(crate) struct SlotIndex(pub(crate) u32);
 
 /// How the guards were installed; for diagnostics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +118,7 @@ pub(crate) struct Slots {
     /// Slots `0..ready` have their guard; the others were never used.
     ready: Cell<u32>,
     guard: Cell<GuardKind>,
+    vacated: Vacated,
     /// Used before and free now; the last one released is the first one taken (its pages are warm).
     free: RefCell<Vec<SlotIndex>>,
     abandoned: RefCell<Vec<SlotIndex>>,
@@ -119,7 +132,7 @@ impl Slots {
     ///
     /// # Errors
     /// `InvalidInput` where `count` is 0 or beyond the address space, or what mmap(2) says.
-    pub(crate) fn reserve(count: u32, above_base: usize) -> io::Result<Slots> {
+    pub(crate) fn reserve(count: u32, above_base: usize, vacated: Vacated) -> io::Result<Slots> {
         let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
         let size =
             (count as usize).checked_add(1).and_then(|n| n.checked_mul(SLOT_SIZE)).ok_or_else(invalid)?;
@@ -146,6 +159,7 @@ impl Slots {
             count,
             ready: Cell::new(0),
             guard: Cell::new(GuardKind::Lightweight),
+            vacated,
             free: RefCell::default(),
             abandoned: RefCell::default(),
             _valgrind: ValgrindStackRegistration::new(mapping.cast(), size),
@@ -204,6 +218,77 @@ impl Slots {
         StackBounds { base, limit: start + GUARD_SIZE }
     }
 
+    /// How many slots were ever handed out: those below this number.
+    pub(crate) fn used(&self) -> u32 {
+        self.ready.get()
+    }
+
+    /// The slots that nobody has, the one to be taken next last.
+    pub(crate) fn free(&self) -> Vec<SlotIndex> {
+        self.free.borrow().clone()
+    }
+
+    /// A stack comes to lie in `slot`, which may be written from now on.
+    ///
+    /// # Errors
+    /// What mprotect(2) says.
+    pub(crate) fn enter(&self, slot: SlotIndex) -> io::Result<()> {
+        match self.vacated {
+            Vacated::Protected => self.protect(slot, MprotectFlags::READ | MprotectFlags::WRITE),
+            Vacated::Kept | Vacated::Filled => Ok(()),
+        }
+    }
+
+    /// No stack lies in `slot` any more; the last one used it down to `low`.
+    pub(crate) fn vacate(&self, slot: SlotIndex, low: usize) {
+        match self.vacated {
+            Vacated::Kept => {}
+            Vacated::Filled => {
+                let StackBounds { base, limit } = self.bounds(slot);
+                // What was used below the last stack pointer, too, as far as it is likely.
+                let from = low.saturating_sub(4 * GUARD_SIZE).max(limit);
+                let size = base + self.above_base - from;
+                // SAFETY: within the slot, above its guard, and nobody's.
+                unsafe { (from as *mut u8).write_bytes(0xDB, size) };
+            }
+            // A slot that cannot be protected is only one that finds out nothing.
+            Vacated::Protected => drop(self.protect(slot, MprotectFlags::empty())),
+        }
+    }
+
+    fn protect(&self, slot: SlotIndex, flags: MprotectFlags) -> io::Result<()> {
+        let memory = self.memory(slot);
+        // SAFETY: all of a slot but its guard, in which no stack lies.
+        Ok(unsafe { rustix::mm::mprotect(memory.start as *mut _, memory.len(), flags) }?)
+    }
+
+    /// All of a slot but its guard.
+    fn memory(&self, slot: SlotIndex) -> Range<usize> {
+        let start = self.first + slot.0 as usize * SLOT_SIZE;
+        start + GUARD_SIZE..start + SLOT_SIZE
+    }
+
+    /// Gives the pages of these slots, in which nothing lies, back to the system. Their next stacks find zeroes.
+    pub(crate) fn discard(&self, slots: &[SlotIndex]) {
+        for batch in slots.chunks(IOV_MAX) {
+            let ranges: Vec<_> = batch
+                .iter()
+                .map(|slot| {
+                    let memory = self.memory(*slot);
+                    libc::iovec { iov_base: memory.start as *mut _, iov_len: memory.len() }
+                })
+                .collect();
+            // SAFETY: nothing lies in these ranges, which are ours.
+            if unsafe { discard_at_once(&ranges) }.is_none() {
+                for range in &ranges {
+                    // SAFETY: as above. It cannot fail for memory like this; if it did, the pages would stay.
+                    let _ =
+                        unsafe { rustix::mm::madvise(range.iov_base, range.iov_len, Advice::LinuxDontNeed) };
+                }
+            }
+        }
+    }
+
     /// The mapping without the abandoned slots.
     fn disposable(&self) -> Vec<Range<usize>> {
         let mut abandoned = self.abandoned.borrow().clone();
@@ -239,6 +324,28 @@ impl Slots {
     }
 }
 
+/// Most ranges that one process_madvise(2) takes (uio(7)).
+const IOV_MAX: usize = 1024;
+
+/// madvise(2) for many ranges in one call, which the kernel takes for one's own process since 6.13. `None` where it does not.
+///
+/// # Safety
+/// The ranges hold nothing of value.
+unsafe fn discard_at_once(ranges: &[libc::iovec]) -> Option<()> {
+    // SAFETY: a new descriptor for this process; the kernel checks its arguments.
+    unsafe {
+        let own = libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0);
+        if own < 0 {
+            return None;
+        }
+        let advice = libc::MADV_DONTNEED;
+        let done = libc::syscall(libc::SYS_process_madvise, own, ranges.as_ptr(), ranges.len(), advice, 0);
+        libc::close(own as libc::c_int);
+        let wanted: usize = ranges.iter().map(|range| range.iov_len).sum();
+        (done == wanted as libc::c_long).then_some(())
+    }
+}
+
 impl Drop for Slots {
     fn drop(&mut self) {
         for range in self.disposable() {
@@ -270,14 +377,17 @@ mod tests {
 
     #[test]
     fn zero_slots_and_absurd_counts_are_refused() {
-        assert_eq!(Slots::reserve(0, 0).unwrap_err().kind(), io::ErrorKind::InvalidInput);
-        assert!(Slots::reserve(u32::MAX, 0).is_err(), "4 PiB cannot be reserved");
-        assert_eq!(Slots::reserve(1, SLOT_SIZE).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(Slots::reserve(0, 0, Vacated::Kept).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert!(Slots::reserve(u32::MAX, 0, Vacated::Kept).is_err(), "4 PiB cannot be reserved");
+        assert_eq!(
+            Slots::reserve(1, SLOT_SIZE, Vacated::Kept).unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
     }
 
     #[test]
     fn a_stack_lies_inside_its_slot_with_room_above_and_a_guard_below() {
-        let slots = Slots::reserve(40, 8192).unwrap();
+        let slots = Slots::reserve(40, 8192, Vacated::Kept).unwrap();
         for i in 0..40 {
             let slot = slots.acquire().unwrap().unwrap();
             let bounds = slots.bounds(slot);
@@ -294,7 +404,7 @@ mod tests {
     #[test]
     fn the_page_below_a_stack_cannot_be_touched_however_it_is_guarded() {
         for kind in [GuardKind::Lightweight, GuardKind::Protected] {
-            let slots = Slots::reserve(2, 0).unwrap();
+            let slots = Slots::reserve(2, 0, Vacated::Kept).unwrap();
             slots.guard.set(kind);
             for _ in 0..2 {
                 let slot = slots.acquire().unwrap().unwrap();
@@ -320,7 +430,7 @@ mod tests {
 
     #[test]
     fn the_slot_released_last_is_taken_first() {
-        let slots = Slots::reserve(3, 0).unwrap();
+        let slots = Slots::reserve(3, 0, Vacated::Kept).unwrap();
         let (a, b) = (slots.acquire().unwrap().unwrap(), slots.acquire().unwrap().unwrap());
         slots.release(a);
         slots.release(b);
@@ -330,7 +440,7 @@ mod tests {
 
     #[test]
     fn abandoned_slots_are_left_out_of_what_is_unmapped() {
-        let slots = Slots::reserve(4, 0).unwrap();
+        let slots = Slots::reserve(4, 0, Vacated::Kept).unwrap();
         let start = |slot: usize| slots.first + slot * SLOT_SIZE;
         let (low, high) = (slots.mapping, slots.mapping + slots.mapping_size);
         // The mapping may start, or end, with a slot.
@@ -350,7 +460,7 @@ mod tests {
 
     #[test]
     fn neighbouring_bases_differ_in_their_cache_set() {
-        let slots = Slots::reserve(2, 0).unwrap();
+        let slots = Slots::reserve(2, 0, Vacated::Kept).unwrap();
         let (a, b) = (slots.acquire().unwrap().unwrap(), slots.acquire().unwrap().unwrap());
         assert_ne!(slots.bounds(a).base % 4096, slots.bounds(b).base % 4096);
     }

@@ -16,15 +16,17 @@
 //! The trampoline is a loop inside main's own `switch`. Every stack is resumed from there, so no stack depends on the order
 //! in which others are resumed. What crosses a switch is up to the host; the core carries only "who runs next".
 
-use std::cell::{Cell, UnsafeCell};
-use std::mem::forget;
-use std::ptr::{NonNull, null};
+use std::cell::{Cell, RefCell};
+use std::mem::{forget, replace};
+use std::ptr::NonNull;
 use std::{fmt, io, process};
 
 use crate::fiber::{Fiber, Left, suspend};
+use crate::homes::Homes;
 use crate::host::Host;
-use crate::registry::{Id, Record, Registry, State, Target};
-use crate::slots::{GuardKind, SlotIndex, Slots, StackBounds};
+use crate::options::{Options, Spilling};
+use crate::registry::{Id, Machine, Record, Registry, State, Target};
+use crate::slots::{GuardKind, StackBounds};
 use crate::snapshot::{Snapshot, SnapshotError};
 
 /// Who is to run.
@@ -39,15 +41,31 @@ pub enum Next<H: Host> {
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SwitchError<B> {
-    /// Every stack slot is occupied.
+    /// Every stack slot is occupied, and they are not shared.
     #[error("all stack slots are occupied")]
     NoSlot(B),
-    /// The kernel refused the memory of a stack.
+    /// As many greenlets are under way, or as many bytes spilled, as the options allow.
+    #[error("{1}")]
+    Limit(B, Limit),
+    /// The system refused the memory of a stack: of a new one, which comes back, or of the copy of the one in whose place the
+    /// target was to run.
     #[error("no memory for a stack: {1}")]
-    NoMemory(B, io::Error),
+    NoMemory(Option<B>, io::Error),
     /// No suspended stack has this id: it has finished, or never was.
     #[error("no such greenlet: it has ended")]
     Gone(Id),
+}
+
+/// Which of the limits in the options was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Limit {
+    /// So many greenlets are under way.
+    #[error("{0} greenlets are under way, and there may be no more")]
+    Greenlets(usize),
+    /// So many bytes of stacks are spilled, the first number; the second is how many there may be.
+    #[error("{0} bytes of suspended stacks are in memory, and there may be no more than {1}")]
+    SpilledBytes(usize, usize),
 }
 
 // By hand, for bodies that are closures and have no `Debug`.
@@ -55,6 +73,7 @@ impl<B> fmt::Debug for SwitchError<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SwitchError::NoSlot(_) => f.write_str("NoSlot(..)"),
+            SwitchError::Limit(_, limit) => write!(f, "Limit(.., {limit:?})"),
             SwitchError::NoMemory(_, error) => write!(f, "NoMemory(.., {error:?})"),
             SwitchError::Gone(id) => f.debug_tuple("Gone").field(id).finish(),
         }
@@ -65,37 +84,76 @@ impl<B> fmt::Debug for SwitchError<B> {
 pub struct Thread<H: Host> {
     host: H,
     registry: Registry<H>,
-    slots: Slots,
+    /// Borrowed for moments, never across a switch.
+    homes: RefCell<Homes<H>>,
+    options: Cell<Options>,
     main: Target<H>,
+    main_bounds: StackBounds,
     current: Cell<Target<H>>,
-    /// What went wrong when a greenlet ended and who it named could not run; main is told.
+    /// Why who was to run could not; whoever asked for it is told, or main where that has ended.
     fault: Cell<Option<SwitchError<H::Body>>>,
+    /// Whether `fault` has one. This and the next are bytes to look at on the way of every switch.
+    faulted: Cell<bool>,
+    always_spills: Cell<bool>,
 }
 
 impl<H: Host> Thread<H> {
-    /// Takes the running stack as main and reserves `slots` stacks beside it.
+    /// Takes the running stack as main and reserves the stacks beside it.
     ///
     /// # Errors
     /// Where the slots cannot be reserved: none, or more than the address space or a limit allows.
-    pub fn new(host: H, main: StackBounds, slots: u32) -> io::Result<Box<Self>> {
-        let slots = Slots::reserve(slots, H::ABOVE_BASE)?;
+    pub fn new(host: H, main: StackBounds, options: Options) -> io::Result<Box<Self>> {
+        let homes = RefCell::new(Homes::new(&options)?);
         let registry = Registry::new();
         let state = host.main_state();
-        let main = registry.insert(|id| {
-            Box::new(Record {
-                vm: UnsafeCell::new(state),
-                fiber: UnsafeCell::new(None),
-                exit: Cell::new(null()),
-                epoch: Cell::new(0),
-                id,
-                slot: None,
-                bounds: main,
-                state: Cell::new(State::Running),
-            })
+        let target = registry.insert(|id| Record::new(id, state, Machine::Main, None));
+        let thread = Box::new(Thread {
+            host,
+            registry,
+            homes,
+            options: Cell::new(options),
+            main: target,
+            main_bounds: main,
+            current: Cell::new(target),
+            fault: Cell::new(None),
+            faulted: Cell::new(false),
+            always_spills: Cell::new(false),
         });
+        let record = thread.record(target);
+        record.state.set(State::Running);
+        record.resident.set(true);
         // SAFETY: the record was boxed just now and leaves the registry only when the thread is dropped.
-        unsafe { host.enlist(main.as_ref().vm()) };
-        Ok(Box::new(Thread { host, registry, slots, main, current: Cell::new(main), fault: Cell::new(None) }))
+        unsafe { thread.host.enlist(record.vm(), main) };
+        thread.begin(&options)?;
+        Ok(thread)
+    }
+
+    /// Keeps the stacks in another way from now on, while there are none: main runs, and nobody else has started and not ended.
+    ///
+    /// # Errors
+    /// As for `new`; nothing has changed then. `ResourceBusy` where there are stacks.
+    pub fn configure(&self, options: Options) -> io::Result<()> {
+        if self.live() > 0 {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
+        let homes = Homes::new(&options)?;
+        let before = self.homes.replace(homes);
+        if let Err(error) = self.begin(&options) {
+            self.homes.replace(before);
+            return Err(error);
+        }
+        self.options.set(options);
+        Ok(())
+    }
+
+    fn begin(&self, options: &Options) -> io::Result<()> {
+        if options.spilling != Spilling::Never {
+            let end = Next::<H>::Resume(self.main());
+            // SAFETY: the slot is free, and is given back with nothing on it.
+            self.homes.borrow().learn(|slot| unsafe { Fiber::learn(slot, self.main, end) })?;
+        }
+        self.always_spills.set(options.spilling == Spilling::Always);
+        Ok(())
     }
 
     /// The host.
@@ -122,7 +180,7 @@ impl<H: Host> Thread<H> {
 
     /// The bounds of the stack that runs.
     pub fn bounds(&self) -> StackBounds {
-        self.record(self.current.get()).bounds
+        self.record(self.current.get()).home.map_or(self.main_bounds, |home| self.homes.borrow().bounds(home))
     }
 
     /// The state of `id`; [`State::Dead`] where it has ended.
@@ -140,14 +198,30 @@ impl<H: Host> Thread<H> {
         self.registry.len() - 1
     }
 
-    /// How many stacks can be in use at once.
+    /// How many stacks can be in their slots at once. Without spilling there can be no more.
     pub fn slots(&self) -> u32 {
-        self.slots.count()
+        self.homes.borrow().count()
+    }
+
+    /// How many stacks are spilled: copied to the heap while others lie in their slots.
+    pub fn spilled(&self) -> usize {
+        self.homes.borrow().spilled()
+    }
+
+    /// Bytes that the copies of spilled stacks take.
+    pub fn spilled_bytes(&self) -> usize {
+        self.homes.borrow().spilled_bytes()
+    }
+
+    /// Gives memory that is not in use back to the system: pages of slots in which nobody lies. To be called when there is
+    /// nothing else to do; no switch ever does it. Returns how many slots it was.
+    pub fn trim(&self) -> usize {
+        self.homes.borrow().trim()
     }
 
     /// How the stacks are guarded against overflow.
     pub fn guard_kind(&self) -> GuardKind {
-        self.slots.guard_kind()
+        self.homes.borrow().guard_kind()
     }
 
     /// The ids of all stacks that have started and not finished, main's among them.
@@ -172,15 +246,23 @@ impl<H: Host> Thread<H> {
         record.state.set(State::Suspended);
         if me == self.main {
             self.trampoline(target);
-            match self.fault.take() {
-                None => Ok(()),
-                Some(fault) => Err(fault),
-            }
         } else {
             // SAFETY: `exit` was set when this stack first ran, which it has: it runs now. It points to the stack's base.
             suspend(unsafe { &*record.exit.get() }, target);
-            Ok(())
         }
+        if self.faulted.get() { Err(self.take_fault()) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn take_fault(&self) -> SwitchError<H::Body> {
+        self.faulted.set(false);
+        self.fault.take().expect("set with the flag")
+    }
+
+    #[cold]
+    fn set_fault(&self, fault: SwitchError<H::Body>) {
+        self.faulted.set(true);
+        self.fault.set(Some(fault));
     }
 
     /// Reads the frames of a suspended stack; nothing runs, nothing is resumed.
@@ -205,57 +287,114 @@ impl<H: Host> Thread<H> {
     pub unsafe fn abandon_all(&self) {
         debug_assert!(self.on_main());
         for id in self.registry.ids() {
-            if let Some(slot) = self.forget_stack(id) {
-                self.slots.release(slot);
-            }
+            self.forget_stack(id, false);
         }
     }
 
-    /// Forgets one suspended stack that cannot be brought to an end. Its frames are not unwound, so their memory is left as it
-    /// is for good and the slot is lost: others may rely on what lies there. False where `id` is not suspended, or is main.
+    /// Forgets one suspended stack that cannot be brought to an end. Its frames are not unwound. Where slots are not shared,
+    /// others may rely on what lies there: their memory is left as it is for good and the slot is lost. False where `id` is not
+    /// suspended, or is main.
     pub fn abandon(&self, id: Id) -> bool {
-        let slot = self.forget_stack(id);
-        if let Some(slot) = slot {
-            self.slots.abandon(slot);
-        }
-        slot.is_some()
+        self.forget_stack(id, true)
     }
 
-    /// Takes a suspended stack out of the registry without unwinding it. What becomes of its slot is up to the caller.
-    fn forget_stack(&self, id: Id) -> Option<SlotIndex> {
-        let record = self.record(self.registry.get(id)?);
-        let slot = record.slot?;
-        if record.state.get() != State::Suspended {
-            return None;
-        }
-        let record = self.registry.remove(id)?;
+    /// Takes a suspended stack out of the registry without unwinding it, whose frames others may rely on or not.
+    fn forget_stack(&self, id: Id, keep: bool) -> bool {
+        let suspended = |target: &Target<H>| {
+            let record = self.record(*target);
+            record.home.is_some() && record.state.get() == State::Suspended
+        };
+        let Some(record) = self.registry.get(id).filter(suspended).and_then(|_| self.registry.remove(id))
+        else {
+            return false;
+        };
         record.state.set(State::Dead);
-        // SAFETY: it is suspended, so its state is parked and its fiber is not being resumed: this is the only access to it.
-        // Callers see to it that its frames, should anybody rely on them, stay where they are.
+        // SAFETY: it is suspended, so its state is parked.
+        unsafe { self.host.abandon(record.vm()) };
+        self.homes.borrow().leave(&record, keep);
+        // SAFETY: its fiber is not being resumed: this is the only access to it. Callers see to it that its frames, should
+        // anybody rely on them, stay where they are.
         unsafe {
-            self.host.abandon(record.vm());
-            if let Some(fiber) = &mut *record.fiber.get() {
+            if let Machine::Fiber(fiber) = &mut *record.machine.get() {
                 fiber.abandon();
             }
         }
-        Some(slot)
+        true
     }
 
     /// Resumes `target`, then whoever it names, until main is named. Runs on main's stack.
     #[inline(always)]
     fn trampoline(&self, mut target: Target<H>) {
+        // Who asked for `target`, and goes on where it cannot run.
+        let mut origin = self.main;
         while target != self.main {
             let record = self.record(target);
+            if !record.resident.get()
+                && let Err(fault) = self.bring_home(target)
+            {
+                self.set_fault(fault);
+                target = origin;
+                continue;
+            }
             self.arrive(target);
             // SAFETY: only the trampoline resumes fibers, and there is one trampoline: main cannot start a second one
             // before this one returned. So nothing else refers to the fiber while it runs.
-            let fiber = unsafe { &mut *record.fiber.get() };
-            match fiber.as_mut().expect("only main has no fiber").resume() {
-                Left::Suspended(next) => target = next,
-                Left::Finished(next) => target = self.bury(target, next),
+            let Machine::Fiber(fiber) = (unsafe { &mut *record.machine.get() }) else {
+                unreachable!("who is at home was started, and main never comes here")
+            };
+            match fiber.resume() {
+                Left::Suspended(next) => {
+                    (origin, target) = (target, next);
+                    if self.always_spills.get() {
+                        self.spill(origin);
+                    }
+                }
+                Left::Finished(next) => (origin, target) = (self.main, self.bury(target, next)),
             }
         }
         self.arrive(self.main);
+    }
+
+    /// Puts `target`'s stack into its slot: back from the heap, or its first frame. Whoever lies there goes to the heap.
+    #[cold]
+    fn bring_home(&self, target: Target<H>) -> Result<(), SwitchError<H::Body>> {
+        let record = self.record(target);
+        let home = record.home.expect("main is always at home");
+        // SAFETY: nobody but main runs, so whoever lies there is parked.
+        let cleared = unsafe { self.homes.borrow().clear(&self.host, home) };
+        // SAFETY: the trampoline, which runs this, is the only one to use it.
+        let machine = unsafe { &mut *record.machine.get() };
+        match (cleared, machine) {
+            (Ok(()), Machine::Fiber(_)) => {
+                // SAFETY: it was started and is not at home.
+                unsafe { self.homes.borrow().unspill(&self.host, target) };
+            }
+            (Ok(()), machine) => {
+                if let Machine::Unborn(body) = replace(machine, Machine::Main) {
+                    *machine = Machine::Fiber(self.lay_out(target, body));
+                }
+                self.homes.borrow().occupy(target);
+                // SAFETY: the record is boxed, its state has its final address and is enlisted once, here.
+                unsafe { self.host.enlist(record.vm(), self.homes.borrow().bounds(home)) };
+            }
+            (Err(error), Machine::Unborn(_)) => {
+                let record = self.registry.remove(record.id).expect("it was inserted when it was to start");
+                self.homes.borrow().leave(&record, false);
+                let Machine::Unborn(body) = record.machine.into_inner() else {
+                    unreachable!("matched above")
+                };
+                return Err(SwitchError::NoMemory(Some(body), error));
+            }
+            (Err(error), _) => return Err(SwitchError::NoMemory(None, error)),
+        }
+        Ok(())
+    }
+
+    /// A stack was left that is to be spilled whether that is needed or not.
+    #[cold]
+    fn spill(&self, target: Target<H>) {
+        // SAFETY: it has just suspended itself, and was parked before. Without memory it stays, which is no harm.
+        let _ = unsafe { self.homes.borrow().spill(&self.host, self.record(target)) };
     }
 
     /// Makes `target` the current stack.
@@ -277,13 +416,12 @@ impl<H: Host> Thread<H> {
             record.state.set(State::Dead);
             // SAFETY: its function returned just now and nothing was unparked since, so its state is the live one.
             unsafe { self.host.retire(record.vm()) };
-            if let Some(slot) = record.slot {
-                drop(record);
-                self.slots.release(slot);
-            }
+            self.homes.borrow().leave(&record, false);
         }
+        // The trampoline's stack is what runs now.
+        self.current.set(self.main);
         self.resolve(next).unwrap_or_else(|fault| {
-            self.fault.set(Some(fault));
+            self.set_fault(fault);
             self.main
         })
     }
@@ -296,32 +434,39 @@ impl<H: Host> Thread<H> {
         }
     }
 
-    /// Lays out a new stack that will run `body` when it is first resumed.
+    /// Makes the record of a new stack that will run `body` when it is first resumed.
     #[cold]
     fn start(&self, body: H::Body) -> Result<Target<H>, SwitchError<H::Body>> {
-        let slot = match self.slots.acquire() {
-            Ok(Some(slot)) => slot,
+        if let Some(limit) = self.limit() {
+            return Err(SwitchError::Limit(body, limit));
+        }
+        let home = match self.homes.borrow().settle(self.record(self.current.get()).home) {
+            Ok(Some(home)) => home,
             Ok(None) => return Err(SwitchError::NoSlot(body)),
-            Err(error) => return Err(SwitchError::NoMemory(body, error)),
+            Err(error) => return Err(SwitchError::NoMemory(Some(body), error)),
         };
-        let bounds = self.slots.bounds(slot);
-        let target = self.registry.insert(|id| {
-            Box::new(Record {
-                vm: UnsafeCell::new(self.host.fresh_state(bounds)),
-                fiber: UnsafeCell::new(None),
-                exit: Cell::new(null()),
-                epoch: Cell::new(0),
-                id,
-                slot: Some(slot),
-                bounds,
-                state: Cell::new(State::Suspended),
-            })
-        });
+        let state = self.host.fresh_state(self.homes.borrow().bounds(home));
+        Ok(self.registry.insert(|id| Record::new(id, state, Machine::Unborn(body), Some(home))))
+    }
+
+    /// The limit that does not allow for one more greenlet.
+    fn limit(&self) -> Option<Limit> {
+        let Options { max_greenlets, max_spilled, .. } = self.options.get();
+        if self.live() >= max_greenlets {
+            return Some(Limit::Greenlets(max_greenlets));
+        }
+        let bytes = self.spilled_bytes();
+        (bytes >= max_spilled).then_some(Limit::SpilledBytes(bytes, max_spilled))
+    }
+
+    /// Writes the first frame of `target`'s stack, which will run `body`.
+    fn lay_out(&self, target: Target<H>, body: H::Body) -> Fiber<Target<H>, Next<H>> {
         let thread = NonNull::from(self);
-        // SAFETY: the slot was free and is this record's until `remove` releases it, which happens after the fiber finished
-        // or was abandoned.
-        let fiber = unsafe {
-            Fiber::new(bounds, move |exit| {
+        let home = self.record(target).home.expect("main is not laid out");
+        // SAFETY: the slot is empty and this record's until it is spilled or leaves, which happens while the fiber is suspended,
+        // finished or abandoned.
+        unsafe {
+            Fiber::new(self.homes.borrow().bounds(home), move |exit| {
                 // The thread is boxed and outlives its stacks: its drop abandons them first.
                 let thread: &Thread<H> = thread.as_ref();
                 thread.record(target).exit.set(exit);
@@ -330,13 +475,7 @@ impl<H: Host> Thread<H> {
                 forget(unwinding);
                 next
             })
-        };
-        let record = self.record(target);
-        // SAFETY: nobody else knows this record yet.
-        unsafe { *record.fiber.get() = Some(fiber) };
-        // SAFETY: the record is boxed, its state has its final address and is enlisted once, here.
-        unsafe { self.host.enlist(record.vm()) };
-        Ok(target)
+        }
     }
 
     #[inline(always)]
@@ -366,7 +505,7 @@ impl<H: Host> Drop for Thread<H> {
             // `exit()` runs the destructors of thread-locals on the stack that called it. That one still runs, and what ran
             // before it never returns: nothing may be touched.
             self.registry.forget();
-            self.slots.abandon_all();
+            self.homes.borrow().leave_all();
             return;
         }
         for id in self.registry.ids() {

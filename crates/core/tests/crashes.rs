@@ -5,7 +5,7 @@ mod common;
 use std::hint::black_box;
 
 use common::{Log, OnDrop, in_a_process, nothing, pause, signal, stderr, stdout};
-use greenlets_core::{Body, Greenlet, Next, NullHost, SLOT_SIZE, StackBounds, Thread, frame};
+use greenlets_core::{Body, Greenlet, Next, NullHost, Options, SLOT_SIZE, StackBounds, Thread, frame};
 
 /// For things whose end can be seen from outside.
 struct Shouts(&'static str);
@@ -86,7 +86,7 @@ fn exit_inside_a_greenlet_of_a_bare_thread_ends_the_process_with_that_code() {
     let output = in_a_process(test, || {
         thread_local! {
             static BARE: Box<Thread<NullHost>> =
-                Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), 4).unwrap();
+                Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(4)).unwrap();
         }
         // `exit` destroys the thread-local on the stack of the greenlet that it holds.
         BARE.with(|bare| bare.switch(Next::Start(Body::new(|_| std::process::exit(5))))).unwrap();
@@ -97,7 +97,7 @@ fn exit_inside_a_greenlet_of_a_bare_thread_ends_the_process_with_that_code() {
 #[test]
 fn a_panic_out_of_a_host_aborts_with_a_reason() {
     let output = in_a_process("a_panic_out_of_a_host_aborts_with_a_reason", || {
-        let bare = Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), 4).unwrap();
+        let bare = Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(4)).unwrap();
         let _ = bare.switch(Next::Start(Body::new(|_| panic!("not caught"))));
     });
     assert_eq!(signal(&output), Some(libc::SIGABRT), "{output:?}");

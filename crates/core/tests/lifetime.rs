@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::mpsc;
 
 use common::{Log, OnDrop, Oops, as_int, code, int, nothing, on_a_thread, pause};
-use greenlets_core::{Greenlet, State, Unraisable, frame, set_slots, set_unraisable_hook, unpack};
+use greenlets_core::{Greenlet, Options, State, Unraisable, configure, frame, set_unraisable_hook, unpack};
 
 /// Everything reported on this thread from now on, as text.
 fn reports() -> Log {
@@ -121,7 +121,7 @@ fn a_hook_that_panics_is_not_felt() {
 #[test]
 fn a_dropped_greenlet_that_refuses_to_die_is_abandoned_and_reported() {
     on_a_thread(|| {
-        set_slots(2).unwrap();
+        configure(Options::slots(2)).unwrap();
         let reports = reports();
         drop(mule("mule"));
         let told = reports.take();

@@ -5,7 +5,7 @@ mod common;
 use std::hint::black_box;
 
 use common::{as_int, code, int, nothing, on_a_thread, pause};
-use greenlets_core::{Error, Greenlet, State, set_slots, unpack};
+use greenlets_core::{Error, Greenlet, Options, State, configure, unpack};
 
 fn waiting() -> Greenlet {
     let greenlet = Greenlet::new(|_| pause());
@@ -17,7 +17,7 @@ fn waiting() -> Greenlet {
 fn running_out_of_slots_is_an_error_that_loses_nothing() {
     for slots in 1..=3 {
         on_a_thread(move || {
-            set_slots(slots).unwrap();
+            configure(Options::slots(slots)).unwrap();
             let mut full: Vec<_> = (0..slots).map(|_| waiting()).collect();
             let one_more = Greenlet::builder().name("one more").build(Ok).unwrap();
             for _ in 0..3 {
@@ -42,7 +42,7 @@ fn running_out_of_slots_is_an_error_that_loses_nothing() {
 #[test]
 fn running_out_of_slots_inside_a_greenlet_is_told_there() {
     on_a_thread(|| {
-        set_slots(1).unwrap();
+        configure(Options::slots(1)).unwrap();
         let greenlet = Greenlet::new(|_| {
             let child = Greenlet::new(Ok);
             assert_eq!(code(child.switch(nothing())), "ERR_GREENLET_NO_SLOT");
@@ -57,7 +57,7 @@ fn running_out_of_slots_inside_a_greenlet_is_told_there() {
 #[test]
 fn a_greenlet_that_ends_hands_its_slot_to_the_parent_it_starts() {
     on_a_thread(|| {
-        set_slots(1).unwrap();
+        configure(Options::slots(1)).unwrap();
         let parent = Greenlet::new(Ok);
         let child = Greenlet::builder().parent(&parent).build(Ok).unwrap();
         assert_eq!(as_int(child.switch(int(6))), 6);
@@ -67,7 +67,7 @@ fn a_greenlet_that_ends_hands_its_slot_to_the_parent_it_starts() {
 #[test]
 fn one_slot_is_enough_for_any_number_one_after_the_other() {
     on_a_thread(|| {
-        set_slots(1).unwrap();
+        configure(Options::slots(1)).unwrap();
         for i in 0..1000 {
             let greenlet = Greenlet::new(Ok);
             assert_eq!(as_int(greenlet.switch(int(i))), i);
@@ -78,7 +78,7 @@ fn one_slot_is_enough_for_any_number_one_after_the_other() {
 #[test]
 fn killing_makes_room() {
     on_a_thread(|| {
-        set_slots(1).unwrap();
+        configure(Options::slots(1)).unwrap();
         let first = waiting();
         let second = Greenlet::new(Ok);
         assert_eq!(code(second.switch(nothing())), "ERR_GREENLET_NO_SLOT");
@@ -90,12 +90,12 @@ fn killing_makes_room() {
 #[test]
 fn the_number_of_slots_is_fixed_once_a_greenlet_has_started() {
     on_a_thread(|| {
-        assert_eq!(code(set_slots(0)), "ERR_GREENLET_INVALID_ARG");
-        set_slots(5).unwrap();
+        assert_eq!(code(configure(Options::slots(0))), "ERR_GREENLET_INVALID_ARG");
+        configure(Options::slots(5)).unwrap();
         let greenlet = Greenlet::new(Ok);
-        set_slots(2).unwrap();
+        configure(Options::slots(2)).unwrap();
         greenlet.switch(nothing()).unwrap();
-        let error = set_slots(9).unwrap_err();
+        let error = configure(Options::slots(9)).unwrap_err();
         assert_eq!(error.code(), "ERR_GREENLET_SLOTS_IN_USE");
         assert!(error.to_string().contains("has 2 stack slots"), "{error}");
     });
@@ -104,13 +104,13 @@ fn the_number_of_slots_is_fixed_once_a_greenlet_has_started() {
 #[test]
 fn more_slots_than_there_is_address_space_are_refused_when_they_are_needed() {
     on_a_thread(|| {
-        set_slots(u32::MAX).unwrap();
+        configure(Options::slots(u32::MAX)).unwrap();
         let greenlet = Greenlet::builder().name("first").build(Ok).unwrap();
         let error = greenlet.switch(int(5)).unwrap_err().downcast::<Error>().unwrap();
         assert_eq!(error.code(), "ERR_GREENLET_NO_MEMORY");
         assert!(error.to_string().contains("'first'"), "{error}");
         assert_eq!(unpack::<i32>(error.into_value().unwrap()).unwrap(), 5);
-        set_slots(1).unwrap();
+        configure(Options::slots(1)).unwrap();
         assert_eq!(as_int(greenlet.switch(int(6))), 6, "it can still be started");
     });
 }

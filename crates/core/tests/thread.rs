@@ -8,12 +8,12 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use greenlets_core::{
-    Body, Frame, Host, Id, Next, NullHost, Snapshot, SnapshotError, StackBounds, State, SwitchError, Thread,
-    frame,
+    Body, Frame, Host, Id, Next, NullHost, Options, Relocation, Snapshot, SnapshotError, Spilling,
+    StackBounds, State, SwitchError, Thread, frame,
 };
 
 fn bare(slots: u32) -> Box<Thread<NullHost>> {
-    Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), slots).unwrap()
+    Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(slots)).unwrap()
 }
 
 /// Starts a stack that tells `id` to the caller and switches back to main whenever it runs, `times` times in all.
@@ -244,15 +244,17 @@ unsafe impl Host for Auditor {
         self.next()
     }
 
-    fn fresh_state(&self, stack: StackBounds) -> u32 {
-        let above = stack.base as *mut u8;
-        // SAFETY: the host owns `ABOVE_BASE` bytes from the base up.
-        unsafe { above.write_bytes(0xAB, Self::ABOVE_BASE) };
+    fn fresh_state(&self, _: StackBounds) -> u32 {
         self.next()
     }
 
-    unsafe fn enlist(&self, vm: NonNull<u32>) {
+    unsafe fn enlist(&self, vm: NonNull<u32>, stack: StackBounds) {
         let is_main = self.parked.borrow().is_empty();
+        if !is_main {
+            let above = stack.base as *mut u8;
+            // SAFETY: the host owns `ABOVE_BASE` bytes from the base up.
+            unsafe { above.write_bytes(0xAB, Self::ABOVE_BASE) };
+        }
         let state = if is_main { Parked::No } else { Parked::Yes };
         assert_eq!(self.parked.borrow_mut().insert(vm.as_ptr() as usize, state), None, "enlisted once");
     }
@@ -263,6 +265,11 @@ unsafe impl Host for Auditor {
 
     unsafe fn unpark(&self, vm: NonNull<u32>) {
         self.set(vm, Parked::Yes, Some(Parked::No), "unpark");
+    }
+
+    unsafe fn relocate(&self, vm: NonNull<u32>, moved: &Relocation) {
+        let way = if moved.home { "comes home" } else { "spills" };
+        self.set(vm, Parked::Yes, Some(Parked::Yes), way);
     }
 
     unsafe fn retire(&self, vm: NonNull<u32>) {
@@ -285,10 +292,37 @@ unsafe impl Host for Auditor {
 }
 
 #[test]
+fn a_host_is_told_when_a_stack_moves() {
+    let auditor = Auditor::default();
+    let log = auditor.log.clone();
+    // SAFETY: nobody uses what lies on another's stack.
+    let options = unsafe { Options::slots(1).spilling(Spilling::WhenNeeded) };
+    let thread = Thread::new(auditor, StackBounds::of_this_thread().unwrap(), options).unwrap();
+    assert!(log.take().is_empty(), "learning is the core's business");
+    let waits: fn() -> Task = || {
+        Box::new(|thread| {
+            thread.switch(Next::Resume(thread.main())).unwrap();
+            Next::Resume(thread.main())
+        })
+    };
+    thread.switch(Next::Start(waits())).unwrap();
+    let first = *thread.ids().iter().find(|id| **id != thread.main()).unwrap();
+    assert_eq!(log.take(), ["park 0", "unpark 1", "park 1", "unpark 0"]);
+    thread.switch(Next::Start(waits())).unwrap();
+    assert_eq!(log.take(), ["park 0", "spills 1", "unpark 2", "park 2", "unpark 0"]);
+    assert_eq!(thread.snapshot(first).unwrap().detach(), 1);
+    assert_eq!(log.take(), ["capture 1"], "nothing moves for a snapshot");
+    thread.switch(Next::Resume(first)).unwrap();
+    assert_eq!(log.take(), ["park 0", "spills 2", "comes home 1", "unpark 1", "retire 1", "unpark 0"]);
+    drop(thread);
+    assert_eq!(log.take(), ["abandon 2", "retire 0"]);
+}
+
+#[test]
 fn a_host_is_called_as_it_is_promised() {
     let auditor = Auditor::default();
     let log = auditor.log.clone();
-    let thread = Thread::new(auditor, StackBounds::of_this_thread().unwrap(), 3).unwrap();
+    let thread = Thread::new(auditor, StackBounds::of_this_thread().unwrap(), Options::slots(3)).unwrap();
     let waits: fn() -> Task = || {
         Box::new(|thread| {
             thread.switch(Next::Resume(thread.main())).unwrap();

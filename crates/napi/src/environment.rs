@@ -2,21 +2,20 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_void};
+use std::io;
 use std::ptr::null_mut;
 use std::rc::Rc;
 use std::sync::{Mutex, Once};
 
-use greenlets_core::Thread;
+use greenlets_core::{Options, Thread};
 use napi::sys;
 
 use crate::mail::{MAIL_LENGTH, Mail};
+use crate::settings::Settings;
 use crate::v8::host::V8Host;
 use crate::v8::layout::Layout;
 use crate::v8::symbols::Symbols;
 use crate::v8::{Unsupported, ensure, learn, self_test, state};
-
-/// How many stacks a thread can have at once.
-const SLOTS: u32 = 1024;
 
 /// What an environment has: its greenlets' thread, or the reason why it has none.
 pub(crate) struct Environment {
@@ -77,6 +76,7 @@ unsafe extern "C" fn clean_up(data: *mut c_void) {
 static LEARNING: Mutex<()> = Mutex::new(());
 
 fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
+    let settings = Settings::from_environment()?;
     let _one_at_a_time = LEARNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let symbols = Symbols::resolve()?;
     set_flags(&symbols)?;
@@ -89,8 +89,10 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     // SAFETY: the self-test exchanges it before `numbers` goes out of scope, and nothing runs without.
     let mail = unsafe { Mail::new(numbers.as_mut_ptr()) };
     settle_wasm_code_gc(&symbols, &layout);
-    let thread = Thread::new(V8Host::new(symbols, layout, env, mail), main, SLOTS)
-        .map_err(|error| Unsupported::Because(format!("{SLOTS} stack slots cannot be reserved: {error}")))?;
+    // The smallest thread first: how the stacks are kept can be said again while there are none, the host is made once.
+    let thread = Thread::new(V8Host::new(symbols, layout, env, mail), main, Options::slots(1));
+    let thread = thread.map_err(|error| no_stacks(&error))?;
+    settings.apply(|options| thread.configure(options)).map_err(|error| no_stacks(&error))?;
     self_test::run(&thread, env)?;
     Ok(thread)
 }
@@ -135,6 +137,10 @@ fn settle_wasm_code_gc(symbols: &Symbols, layout: &Layout) {
 /// Node takes the flag on its command line only.
 fn told_to_freeze() -> bool {
     std::env::args_os().any(|word| word.to_string_lossy().replace('_', "-") == "--freeze-flags-after-init")
+}
+
+fn no_stacks(error: &io::Error) -> Unsupported {
+    Unsupported::Because(format!("no stacks can be reserved: {error}"))
 }
 
 struct Lesson<'a> {

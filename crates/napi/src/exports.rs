@@ -1,6 +1,8 @@
 //! What `require('greenlets.node')` gives.
 #![allow(unreachable_pub, reason = "Node-API calls them; napi-derive wants them public")]
 
+use std::io::ErrorKind;
+
 use napi::bindgen_prelude::*;
 use napi::sys;
 use napi_derive::napi;
@@ -8,6 +10,7 @@ use napi_derive::napi;
 use crate::environment::Environment;
 use crate::mail::MAIL_LENGTH;
 use crate::native;
+use crate::settings::Settings;
 use crate::v8::learn;
 use crate::v8::symbols::Symbols;
 
@@ -22,8 +25,12 @@ pub struct RuntimeInfo {
     pub reason: Option<String>,
     /// V8's version; absent where it cannot be asked.
     pub v8: Option<String>,
-    /// How many greenlets can have a stack at once on this thread.
+    /// How many stacks of this thread can lie at their place at once. More than that share places.
     pub slots: Option<u32>,
+    /// How many stacks of this thread are copied to the heap while others lie at their place.
+    pub spilled: Option<f64>,
+    /// Bytes that those copies take.
+    pub spilled_bytes: Option<f64>,
     /// How stacks are guarded: 'lightweight' (MADV_GUARD_INSTALL) or 'protected' (mprotect).
     pub guard: Option<String>,
 }
@@ -39,7 +46,32 @@ pub fn runtime_info(env: Env) -> RuntimeInfo {
         reason: thread.err().map(ToString::to_string),
         v8: Symbols::resolve().ok().map(|symbols| learn::version(&symbols)),
         slots: thread.ok().map(|thread| thread.slots()),
+        spilled: thread.ok().map(|thread| thread.spilled() as f64),
+        spilled_bytes: thread.ok().map(|thread| thread.spilled_bytes() as f64),
         guard: thread.ok().map(|thread| format!("{:?}", thread.guard_kind()).to_lowercase()),
+    }
+}
+
+/// Says how this thread's stacks are kept, as long as there are none. Numbers that are not given stay as they are by default.
+/// Returns false where there are some.
+#[napi]
+pub fn configure(
+    env: Env,
+    slots: Option<u32>,
+    max_greenlets: Option<f64>,
+    memory: Option<f64>,
+) -> Result<bool> {
+    let environment = Environment::of(env.raw());
+    let reason = |text: String| Error::from_reason(text);
+    let thread = environment.thread().map_err(|unsupported| reason(unsupported.to_string()))?;
+    let mut settings = Settings::from_environment().map_err(|unsupported| reason(unsupported.to_string()))?;
+    settings.slots = slots.or(settings.slots);
+    settings.max_greenlets = max_greenlets.map_or(usize::MAX, |count| count as usize);
+    settings.memory = memory.map_or(usize::MAX, |bytes| bytes as usize);
+    match settings.apply(|options| thread.configure(options)) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::ResourceBusy => Ok(false),
+        Err(error) => Err(reason(error.to_string())),
     }
 }
 

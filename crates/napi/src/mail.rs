@@ -35,6 +35,7 @@ pub(crate) enum Status {
     Gone = 2,
     NoMemory = 3,
     Forbidden = 4,
+    Limit = 5,
 }
 
 /// The shared array. It can be exchanged: the self-test has one of its own.

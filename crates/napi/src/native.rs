@@ -70,6 +70,7 @@ unsafe extern "C" fn switch(env: sys::napi_env, info: sys::napi_callback_info) -
 fn status_of(error: &SwitchError<()>) -> Status {
     match error {
         SwitchError::NoSlot(()) => Status::NoSlot,
+        SwitchError::Limit(..) => Status::Limit,
         SwitchError::NoMemory(..) => Status::NoMemory,
         SwitchError::Gone(_) => Status::Gone,
         _ => Status::Forbidden,

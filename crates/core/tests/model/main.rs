@@ -7,7 +7,7 @@ mod common;
 mod pure;
 mod real;
 
-use greenlets_core::State;
+use greenlets_core::{Options, Spilling, State, Vacated};
 use proptest::prelude::*;
 
 /// The number of greenlets a program may make, main included.
@@ -100,7 +100,16 @@ proptest! {
 
     #[test]
     fn real_greenlets_do_what_the_model_says(program in prop::collection::vec(op(), 0..200)) {
-        prop_assert_eq!(real::run(program.clone()), pure::run(program));
+        prop_assert_eq!(real::run(program.clone(), Options::default()), pure::run(program));
+    }
+
+    #[test]
+    fn they_do_so_on_few_slots_too(program in prop::collection::vec(op(), 0..200), slots in 1_u32..4) {
+        let spilling = if slots == 3 { Spilling::Always } else { Spilling::WhenNeeded };
+        let options = Options::slots(slots).vacated(Vacated::Protected);
+        // SAFETY: nothing on a stack of theirs is used by others while it is suspended.
+        let options = unsafe { options.spilling(spilling) };
+        prop_assert_eq!(real::run(program.clone(), options), pure::run(program));
     }
 }
 

@@ -6,7 +6,9 @@ use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
-use greenlets_core::{Frame, Greenlet, GreenletExit, Thrown, Value, View, frame, set_unraisable_hook};
+use greenlets_core::{
+    Frame, Greenlet, GreenletExit, Options, Thrown, Value, View, configure, frame, set_unraisable_hook,
+};
 
 use crate::common::{Outcome, int, on_a_thread};
 use crate::{Event, MOST, Op, Parcel};
@@ -30,11 +32,12 @@ enum Flow {
     End(Outcome),
 }
 
-pub(crate) fn run(program: Vec<Op>) -> Vec<Event> {
+pub(crate) fn run(program: Vec<Op>, options: Options) -> Vec<Event> {
     let reports = Arc::new(Mutex::new(Vec::new()));
     let reporter = reports.clone();
     // On a thread of its own: who waits in a kill() and whom he kills may keep each other alive until it ends.
     let story = on_a_thread(move || {
+        configure(options).unwrap();
         set_unraisable_hook(move |unraisable| reporter.lock().unwrap().push(unraisable.to_string()));
         let world = Rc::new(World {
             program: RefCell::new(program.into()),

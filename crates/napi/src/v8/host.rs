@@ -4,14 +4,14 @@ use std::cell::{Cell, UnsafeCell};
 use std::pin::Pin;
 use std::ptr::{NonNull, null_mut};
 
-use greenlets_core::{GUARD_SIZE, Host, Id, Next, StackBounds, Thread};
+use greenlets_core::{GUARD_SIZE, Host, Id, Next, Relocation, StackBounds, Thread};
 use napi::sys;
 
 use super::call::Outcome;
 use super::facts::{BLOCKS, BLOCKS_CAPACITY, BLOCKS_SIZE, MAX_ARCHIVE_WORDS};
 use super::gc::Roots;
 use super::layout::Layout;
-use super::state::{VmState, park, unpark, write_fresh};
+use super::state::{VmState, live_end, park, relocate, unpark, write_fresh};
 use super::symbols::Symbols;
 use super::{call, capture, gc, list};
 use crate::mail::Mail;
@@ -195,14 +195,12 @@ unsafe impl Host for V8Host {
         // V8 believes every stack to be as large as main (`Isolate::stack_size_`, 13.6): not more than that.
         let limit = (slot.limit + RED_ZONE).max(slot.base.saturating_sub(self.layout.main.size()));
         debug_assert!(limit > slot.limit - GUARD_SIZE);
-        let mut vm = VmState::new(&self.layout, StackBounds { base: slot.base, limit }, false);
-        // SAFETY: the slot is the new greenlet's, with ABOVE_BASE bytes above its base.
-        unsafe { write_fresh(self, &mut vm) };
-        vm
+        VmState::new(&self.layout, StackBounds { base: slot.base, limit }, false)
     }
 
-    unsafe fn enlist(&self, vm: NonNull<VmState>) {
-        // SAFETY: `vm` is at its final address and live (the trait's contract).
+    unsafe fn enlist(&self, vm: NonNull<VmState>, _stack: StackBounds) {
+        // SAFETY: `vm` is at its final address and live, and its slot, with ABOVE_BASE bytes above the base, is its own (the
+        // trait's contract).
         unsafe {
             let state = &mut *vm.as_ptr();
             if state.is_main {
@@ -210,7 +208,7 @@ unsafe impl Host for V8Host {
                 self.running.set(vm);
                 return;
             }
-            state.image[BLOCKS] = &raw mut state.first_block as u64;
+            write_fresh(self, state);
             state.node.data = state.image.as_mut_ptr();
             list::link(self.layout.in_use, NonNull::from(&mut state.node));
         }
@@ -227,6 +225,16 @@ unsafe impl Host for V8Host {
     unsafe fn unpark(&self, vm: NonNull<VmState>) {
         // SAFETY: passed on.
         unsafe { unpark(self, vm) }
+    }
+
+    unsafe fn live_end(&self, vm: NonNull<VmState>, _stack: StackBounds) -> usize {
+        // SAFETY: passed on; main is never spilled.
+        unsafe { live_end(self, vm) }
+    }
+
+    unsafe fn relocate(&self, vm: NonNull<VmState>, moved: &Relocation) {
+        // SAFETY: passed on.
+        unsafe { relocate(self, vm, moved) }
     }
 
     unsafe fn retire(&self, vm: NonNull<VmState>) {

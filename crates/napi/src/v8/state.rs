@@ -15,13 +15,16 @@
 //!                           |<------- live: one range ----------->|
 //! ```
 //!
+//! While another stack lies in the slot, that range is a copy on the heap, in which V8 finds its way as before: its own links
+//! were moved along by the core, and the image's here (`relocate`).
+//!
 //! Two of V8's things belong to the thread, not to a stack, though V8 archives them with it: the vector that lists the
 //! handle blocks (V8 may reallocate it; a parked greenlet with one block lists it in its own `first_block` instead), and
 //! the spare block.
 
 use std::ptr::NonNull;
 
-use greenlets_core::StackBounds;
+use greenlets_core::{Relocation, StackBounds};
 
 use super::doomed;
 use super::facts::{
@@ -46,6 +49,8 @@ pub(crate) struct VmState {
     doomed: Vec<u64>,
     /// The list of handle blocks while there is one only.
     pub(crate) first_block: usize,
+    /// Which words of the image were moved along with the stack, while it is spilled.
+    moved: u64,
     /// Whether the image took the thread's list of handle blocks with it: it has more than one.
     pub(crate) owns_list: bool,
     pub(crate) is_main: bool,
@@ -61,6 +66,7 @@ impl VmState {
             interrupt_scopes: 0,
             doomed: Vec::new(),
             first_block: stack.base,
+            moved: 0,
             owns_list: false,
             is_main,
         }
@@ -217,6 +223,44 @@ pub(crate) unsafe fn unpark(host: &V8Host, vm: NonNull<VmState>) {
     }
 }
 
+/// Where the handles of a parked stack end. A block that is followed by another one is full.
+///
+/// # Safety
+/// `vm` is parked, and not main's.
+pub(crate) unsafe fn live_end(host: &V8Host, vm: NonNull<VmState>) -> usize {
+    // SAFETY: `vm` is live and nobody else holds a reference to it.
+    let vm = unsafe { &*vm.as_ptr() };
+    match vm.image[BLOCKS_SIZE] {
+        1 => vm.image[host.layout.facts.implementer_words] as usize,
+        _ => vm.first_block + HANDLE_BLOCK_WORDS * 8,
+    }
+}
+
+/// Moves what the image holds along with the stack. Home again, exactly the words move back that were moved away: others may
+/// look like addresses in the copy.
+///
+/// # Safety
+/// As for `live_end`; the bytes are where `moved` says.
+pub(crate) unsafe fn relocate(host: &V8Host, vm: NonNull<VmState>, moved: &Relocation) {
+    let facts = host.layout.facts;
+    let words = facts.implementer_words + facts.scope_data_words + facts.thread_local_top_words + 1;
+    let distance = moved.to.wrapping_sub(*moved.from.start()) as u64;
+    // SAFETY: as above.
+    let vm = unsafe { &mut *vm.as_ptr() };
+    if !moved.home {
+        let inside = |i: &usize| moved.new_address(vm.image[*i] as usize).is_some();
+        vm.moved = (0..words).filter(inside).fold(0, |all, i| all | 1 << i);
+    }
+    for i in (0..words).filter(|i| vm.moved & 1 << i != 0) {
+        vm.image[i] = vm.image[i].wrapping_add(distance);
+    }
+    vm.first_block = vm.first_block.wrapping_add(distance as usize);
+    if vm.owns_list {
+        // SAFETY: the list, which names this block first, is the greenlet's own.
+        unsafe { *(vm.image[BLOCKS] as *mut usize) = vm.first_block };
+    }
+}
+
 /// Sets V8's stack limit without losing an interrupt: a requested one (from any thread) stands in `jslimit_` in place of
 /// the limit and follows the thread. The order is V8's own (StackGuard::SetStackLimitForStackSwitching, 14.6).
 ///
@@ -240,16 +284,16 @@ unsafe fn set_limit(v8: &Layout, limit: u64) {
 }
 
 /// Writes the image of a stack on which nothing has run: blank, in the current context, with one empty handle block above
-/// its base whose first word holds the async context.
+/// its base whose first word holds the async context. Context and async context are those of the stack that ran last.
 ///
 /// # Safety
-/// The slot behind `vm.stack` is the greenlet's, with room for a handle block above the base.
+/// `vm` is at its final address. The slot behind `vm.stack` is the greenlet's, with room for a handle block above the base.
 pub(crate) unsafe fn write_fresh(host: &V8Host, vm: &mut VmState) {
     let v8 = &host.layout;
     let facts = v8.facts;
     let base = vm.stack.base as u64;
     vm.image[0] = v8.isolate as u64;
-    vm.image[BLOCKS] = 0; // points into `vm` itself: set when it has its address
+    vm.image[BLOCKS] = &raw mut vm.first_block as u64;
     vm.image[BLOCKS_CAPACITY] = 8;
     vm.image[BLOCKS_SIZE] = 1;
     let data = &mut vm.image[facts.implementer_words..];

@@ -1,0 +1,82 @@
+//! How a thread's stacks are kept: the defaults, what the environment says (for tests, mostly), what `configure()` says.
+//!
+//! | variable | |
+//! |---|---|
+//! | `GREENLETS_SLOTS` | stacks that lie at their place at once, 1 to 65536; default 1024, or as many as the address space allows |
+//! | `GREENLETS_SPILL` | `auto` (default), `always`: at every switch, `never`: one greenlet for each slot |
+//! | `GREENLETS_POISON` | `1`: memory that a stack has left is overwritten with 0xDB; `protect`: it faults when touched |
+
+use std::io;
+
+use greenlets_core::{DEFAULT_SLOTS, Options, Spilling, Vacated};
+
+use crate::v8::Unsupported;
+
+/// Most slots of a thread: 64 GiB of address space.
+pub(crate) const MAX_SLOTS: u32 = 65_536;
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// `None` where nobody has asked for a number.
+    pub(crate) slots: Option<u32>,
+    pub(crate) max_greenlets: usize,
+    /// Bytes of spilled stacks.
+    pub(crate) memory: usize,
+    spilling: Spilling,
+    vacated: Vacated,
+}
+
+impl Settings {
+    pub(crate) fn from_environment() -> Result<Settings, Unsupported> {
+        let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        let wrong = |name: &str, wanted: &str, found: &str| {
+            Unsupported::Because(format!("{name} must be {wanted}, not '{found}'"))
+        };
+        let slots = match variable("GREENLETS_SLOTS") {
+            None => None,
+            Some(text) => match text.parse() {
+                Ok(slots @ 1..=MAX_SLOTS) => Some(slots),
+                _ => return Err(wrong("GREENLETS_SLOTS", "1 to 65536", &text)),
+            },
+        };
+        let spilling = match variable("GREENLETS_SPILL").as_deref() {
+            None | Some("auto") => Spilling::WhenNeeded,
+            Some("always") => Spilling::Always,
+            Some("never") => Spilling::Never,
+            Some(text) => return Err(wrong("GREENLETS_SPILL", "'auto', 'always' or 'never'", text)),
+        };
+        // V8 signs return addresses with the stack pointer on AArch64 (PointerAuthentication, 11.3 to 14.6), and would sign those
+        // that it replaces in a copy for the copy's address.
+        let spilling = if cfg!(target_arch = "aarch64") { Spilling::Never } else { spilling };
+        let vacated = match variable("GREENLETS_POISON").as_deref() {
+            None | Some("" | "0") => Vacated::Kept,
+            Some("1") => Vacated::Filled,
+            Some("protect") => Vacated::Protected,
+            Some(text) => return Err(wrong("GREENLETS_POISON", "'1' or 'protect'", text)),
+        };
+        Ok(Settings { slots, max_greenlets: usize::MAX, memory: usize::MAX, spilling, vacated })
+    }
+
+    /// Whether stacks share slots.
+    pub(crate) fn spills(&self) -> bool {
+        self.spilling != Spilling::Never
+    }
+
+    /// Calls `make` with the core's options; where it fails and nobody has asked for a number of slots, again with fewer.
+    pub(crate) fn apply<T>(&self, make: impl Fn(Options) -> io::Result<T>) -> io::Result<T> {
+        let mut slots = self.slots.unwrap_or(DEFAULT_SLOTS);
+        loop {
+            let options = Options::slots(slots)
+                .max_greenlets(self.max_greenlets)
+                .max_spilled(self.memory)
+                .vacated(self.vacated);
+            // SAFETY: what lies on a suspended JavaScript stack is V8's, which finds it in the copy (`v8/`), and Node's, which
+            // keeps no address of it. Native add-ons that do are told not to (docs/internals/spilling.md).
+            match make(unsafe { options.spilling(self.spilling) }) {
+                Err(_) if self.slots.is_none() && self.spills() && slots > 1 => slots /= 2,
+                result => return result,
+            }
+        }
+    }
+}
