@@ -11,6 +11,7 @@ use greenlets_core::{Options, Thread};
 use napi::sys;
 
 use crate::mail::{MAIL_LENGTH, Mail};
+use crate::native;
 use crate::settings::Settings;
 use crate::v8::host::V8Host;
 use crate::v8::layout::Layout;
@@ -63,8 +64,11 @@ unsafe extern "C" fn clean_up(data: *mut c_void) {
     let Some(environment) = environment else { return };
     let Ok(thread) = environment.thread() else { return };
     if thread.on_main() {
-        // SAFETY: main runs, and no JavaScript will run on the other stacks any more.
-        unsafe { thread.abandon_all() };
+        // SAFETY: main runs, and no JavaScript will run on the other stacks any more. `env` lives until after its hooks.
+        unsafe {
+            native::forget(env);
+            thread.abandon_all();
+        }
     } else {
         // The process is ending from inside of a greenlet: nothing is freed, and nothing runs any more.
         std::mem::forget(environment);

@@ -11,7 +11,8 @@ use crate::v8::call;
 use crate::v8::capture::{Captured, Wanted};
 use crate::v8::host::V8Host;
 
-/// Makes the object with the native functions of one thread.
+/// Makes the object with the native functions of one thread, which is the environment's instance data from now on: reading
+/// that costs a switch less than a callback's own data.
 ///
 /// # Safety
 /// `thread` outlives every call: it is dropped by the environment's cleanup hook, after which no JavaScript runs.
@@ -20,6 +21,8 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
     // SAFETY: `env` is live; names are C strings.
     unsafe {
         sys::napi_create_object(env, &mut object);
+        let data = std::ptr::from_ref(thread) as *mut c_void;
+        sys::napi_set_instance_data(env, data, None, null_mut());
         let all: [(_, unsafe extern "C" fn(_, _) -> _); 5] = [
             (c"switch", switch),
             (c"capture", capture),
@@ -29,29 +32,49 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
         ];
         for (name, callback) in all {
             let mut function = null_mut();
-            let data = std::ptr::from_ref(thread) as *mut c_void;
-            sys::napi_create_function(env, name.as_ptr(), -1, Some(callback), data, &mut function);
+            sys::napi_create_function(env, name.as_ptr(), -1, Some(callback), null_mut(), &mut function);
             sys::napi_set_named_property(env, object, name.as_ptr(), function);
         }
     }
     object
 }
 
-/// The thread behind a callback.
+/// The thread behind a callback. Null, with an error that JavaScript gets, once the environment was torn down ([`forget`]).
 #[inline(always)]
-unsafe fn thread_of<'a>(env: sys::napi_env, info: sys::napi_callback_info) -> &'a Thread<V8Host> {
+unsafe fn thread_of<'a>(env: sys::napi_env) -> Option<&'a Thread<V8Host>> {
     let mut data = null_mut();
-    // SAFETY: `functions` made the callback with this data.
-    unsafe {
-        sys::napi_get_cb_info(env, info, null_mut(), null_mut(), null_mut(), &mut data);
-        &*data.cast::<Thread<V8Host>>()
+    // SAFETY: `functions` set it, and `forget` takes it away before the thread is dropped.
+    let thread = unsafe {
+        sys::napi_get_instance_data(env, &mut data);
+        data.cast::<Thread<V8Host>>().as_ref()
+    };
+    if thread.is_none() {
+        // SAFETY: `env` is live: it calls us.
+        unsafe { throw_gone(env) };
     }
+    thread
+}
+
+#[cold]
+unsafe fn throw_gone(env: sys::napi_env) {
+    let message = c"greenlets cannot be used any more: their thread is being torn down";
+    // SAFETY: C strings, and a live environment (the caller's promise).
+    unsafe { sys::napi_throw_error(env, c"ERR_GREENLET_GONE".as_ptr(), message.as_ptr()) };
+}
+
+/// The thread of `env` is about to be dropped: calls from now on throw.
+///
+/// # Safety
+/// `env` is live.
+pub(crate) unsafe fn forget(env: sys::napi_env) {
+    // SAFETY: the caller's promise.
+    unsafe { sys::napi_set_instance_data(env, null_mut(), None, null_mut()) };
 }
 
 /// `switch()`: suspends the running stack and runs the mail's target; returns when somebody switches back.
-unsafe extern "C" fn switch(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+unsafe extern "C" fn switch(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: see `thread_of`.
-    let thread = unsafe { thread_of(env, info) };
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
     let host = thread.host();
     let status = match thread.switch(host.mail.target()) {
         Ok(()) => Status::Ok,
@@ -78,9 +101,9 @@ fn status_of(error: &SwitchError<()>) -> Status {
 }
 
 /// `capture()`: an `Error` with the stack of the mail's target, or undefined where it is not suspended.
-unsafe extern "C" fn capture(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+unsafe extern "C" fn capture(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: see `thread_of`.
-    let thread = unsafe { thread_of(env, info) };
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
     match read_target(thread, Wanted::Frames) {
         Some(Captured::Frames(error)) => error,
         _ => null_mut(),
@@ -88,9 +111,9 @@ unsafe extern "C" fn capture(env: sys::napi_env, info: sys::napi_callback_info) 
 }
 
 /// `scriptIds()`: an Int32Array for the same stack, or undefined.
-unsafe extern "C" fn script_ids(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+unsafe extern "C" fn script_ids(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: see `thread_of`.
-    let thread = unsafe { thread_of(env, info) };
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
     let Some(Captured::ScriptIds(ids)) = read_target(thread, Wanted::ScriptIds) else { return null_mut() };
     let (mut buffer, mut data, mut array) = (null_mut(), null_mut(), null_mut());
     // SAFETY: `env` is live; the buffer has room for all ids.
@@ -110,9 +133,9 @@ fn read_target(thread: &Thread<V8Host>, wanted: Wanted) -> Option<Captured> {
 }
 
 /// `epoch()`: how often the mail's target was resumed; -1 where it has ended.
-unsafe extern "C" fn epoch(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+unsafe extern "C" fn epoch(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: see `thread_of`.
-    let thread = unsafe { thread_of(env, info) };
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
     let epoch = thread.epoch(thread.host().mail.target_id()).map_or(-1.0, |epoch| epoch as f64);
     let mut number = null_mut();
     // SAFETY: `env` is live.
@@ -122,13 +145,14 @@ unsafe extern "C" fn epoch(env: sys::napi_env, info: sys::napi_callback_info) ->
 
 /// `setCaptureRealm(fn)`: captures make their `Error` in the realm of this function.
 unsafe extern "C" fn set_capture_realm(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let (mut count, mut argument, mut data) = (1, null_mut(), null_mut());
-    // SAFETY: see `thread_of`; there is room for one argument.
+    // SAFETY: see `thread_of`.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    let (mut count, mut argument) = (1, null_mut());
+    // SAFETY: `env` is live; there is room for one argument.
     unsafe {
-        sys::napi_get_cb_info(env, info, &mut count, &mut argument, null_mut(), &mut data);
-        let host = (*data.cast::<Thread<V8Host>>()).host();
+        sys::napi_get_cb_info(env, info, &mut count, &mut argument, null_mut(), null_mut());
         if let Some(reference) = function_reference(env, argument) {
-            host.capture_realm.set(reference);
+            thread.host().capture_realm.set(reference);
         }
     }
     null_mut()

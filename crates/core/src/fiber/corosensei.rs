@@ -1,8 +1,4 @@
-//! One native stack and the machine state suspended on it. The only module that calls corosensei.
-//!
-//! corosensei's switches are asymmetric: `resume` runs a fiber, `suspend` goes back to who resumed it. Here every fiber is
-//! resumed from one place, the trampoline on the thread's own stack ([`crate::Thread`]), and `suspend` carries out who is
-//! to run next; so any fiber can switch to any other.
+//! Fibers by corosensei, the default. The only module that switches by it.
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -11,6 +7,7 @@ use std::rc::Rc;
 use corosensei::stack::{Stack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
+use super::Left;
 use crate::slots::{SLOT_SIZE, StackBounds};
 
 /// A stack slot as corosensei wants to see it: its base says it all.
@@ -27,14 +24,6 @@ unsafe impl Stack for SlotStack {
     fn limit(&self) -> StackPointer {
         StackPointer::new(self.0 & !(SLOT_SIZE - 1)).expect("a slot never lies at address 0")
     }
-}
-
-/// What came back from running a fiber.
-pub(crate) enum Left<T, R> {
-    /// It suspended itself and names who runs next.
-    Suspended(T),
-    /// Its function returned. The stack holds nothing any more.
-    Finished(R),
 }
 
 /// A function on a stack of its own: `T` goes out with each suspension, `R` at the end.
