@@ -15,14 +15,16 @@ const OWN_CONTEXT = process.versions.node >= '24' && !process.execArgv.includes(
 
 if (process.env.GREENLETS_SLOTS === undefined) configure({ slots: 2 })
 
-const wasm = new WebAssembly.Module(
-  // (module (import "m" "f" (func)) (func (export "g") call 0))
-  new Uint8Array([
-    0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 2, 7, 1, 1, 109, 1, 102, 0, 0, 3, 2, 1, 0, 7, 5, 1, 1, 103, 0, 1,
-    10, 6, 1, 4, 0, 16, 0, 11,
-  ]),
-)
-const withWasm = typeof WebAssembly === 'object' && !process.execArgv.includes('--jitless')
+/** Without a compiler there is no wasm. */
+const wasm =
+  typeof WebAssembly === 'object' &&
+  new WebAssembly.Module(
+    // (module (import "m" "f" (func)) (func (export "g") call 0))
+    new Uint8Array([
+      0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 2, 7, 1, 1, 109, 1, 102, 0, 0, 3, 2, 1, 0, 7, 5, 1, 1, 103, 0, 1,
+      10, 6, 1, 4, 0, 16, 0, 11,
+    ]),
+  )
 
 /** Hot enough to be optimised, and deoptimised while it waits: `shape` changes under it. */
 function add(shape, own) {
@@ -60,7 +62,7 @@ function descend(depth, tag) {
         }
         break
       case 4:
-        if (withWasm)
+        if (wasm)
           new WebAssembly.Instance(wasm, { m: { f: () => void (own.seen = descend(depth - 1, tag)) } }).exports.g()
         else own.seen = descend(depth - 1, tag)
         break
