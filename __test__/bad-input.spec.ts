@@ -87,9 +87,10 @@ test('a greenlet cannot be cloned or posted to another thread', (t) => {
   port2.close()
 })
 
-test('out of stacks is an error that says what to do, and nothing is lost', async (t) => {
+test('one greenlet more than may be is an error that says what to do, and nothing is lost', async (t) => {
   const { code, stdout, stderr } = await runProgram(`
-    const { slots } = runtimeInfo()
+    const slots = 1024
+    configure({ maxGreenlets: slots })
     const all = Array.from({ length: slots }, () => new Greenlet(() => main.switch('up')))
     for (const g of all) if (g.switch() !== 'up') throw new Error('not parked')
     const late = new Greenlet((x) => 'late got ' + x, { name: 'late' })
@@ -108,8 +109,8 @@ test('out of stacks is an error that says what to do, and nothing is lost', asyn
     console.log(all.every((g) => g.switch() === 'up'))
   `)
   const refusal =
-    "true ERR_GREENLET_NO_SLOT greenlet 'late' cannot start: all 1024 stack slots of this thread are in use; " +
-    'let some greenlets finish, or kill() those that are not needed\n'
+    "true ERR_GREENLET_LIMIT greenlet 'late' cannot start: as many greenlets are under way, or as much of their stacks in " +
+    'memory (0 bytes), as configure() allows; let some finish, or kill() those that are not needed\n'
   t.deepEqual(
     { code, stdout, stderr },
     { code: 0, stdout: `${refusal.repeat(3)}unstarted true\nlate got it\ntrue\n`, stderr: '' },

@@ -140,6 +140,7 @@ test('the package exports its names and no more', (t) => {
     'GreenletExit',
     'StaleFrameError',
     'UnsupportedRuntimeError',
+    'configure',
     'gettrace',
     'runtimeInfo',
     'settrace',

@@ -46,6 +46,16 @@ export function checkMilliseconds(ms: unknown): void {
   throw rangeError(`sleep() takes 0 to ${LONGEST_SLEEP_MS} milliseconds, not ${ms}`)
 }
 
+/** One of the numbers of `configure()`. */
+export function checkCount(name: string, count: unknown, most: number): void {
+  if (count === undefined) return
+  if (typeof count !== 'number' || Number.isNaN(count)) {
+    throw typeError(`${name} must be a number, not ${describe(count)}`)
+  }
+  if (Number.isInteger(count) && count >= 1 && count <= most) return
+  throw rangeError(`${name} must be an integer from 1 to ${most}, not ${count}`)
+}
+
 export function checkSignal(
   options: { readonly signal?: AbortSignal | undefined } | undefined,
 ): AbortSignal | undefined {

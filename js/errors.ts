@@ -25,8 +25,12 @@ export type GreenletErrorCode =
   | 'ERR_GREENLET_WAIT_ON_SELF'
   /** `kill()` came back and the greenlet is still alive. */
   | 'ERR_GREENLET_KILL_REFUSED'
-  /** All stack slots are in use. */
+  /** All stack slots are in use, and stacks do not share them (`GREENLETS_SPILL=never`). */
   | 'ERR_GREENLET_NO_SLOT'
+  /** As many greenlets are under way, or as many bytes of suspended stacks in memory, as `configure()` allows. */
+  | 'ERR_GREENLET_LIMIT'
+  /** `configure()` was called while greenlets were under way. */
+  | 'ERR_GREENLET_SLOTS_IN_USE'
   /** The operating system gives no more memory. */
   | 'ERR_GREENLET_NO_MEMORY'
   /** The greenlet's stack is gone: its environment is being torn down. */

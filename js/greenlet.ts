@@ -127,7 +127,7 @@ export class Greenlet {
    * at once; what is sent to a dead greenlet goes to its parent.
    *
    * @throws whatever is thrown here by `throw()`, or leaves the `run` of a greenlet whose parent this one is
-   * @throws GreenletError `ERR_GREENLET_WAITING`, `_NO_SLOT`, `_NO_MEMORY`, `_FORBIDDEN`; nothing has happened then
+   * @throws GreenletError `ERR_GREENLET_WAITING`, `_LIMIT`, `_NO_SLOT`, `_NO_MEMORY`, `_FORBIDDEN`; nothing has happened then
    * @throws TypeError `ERR_GREENLET_NO_RUN`
    */
   switch<T = unknown>(...args: unknown[]): T

@@ -10,6 +10,7 @@ import { GreenletError } from './errors.ts'
 import { type Inner, main } from './inner.ts'
 import {
   FORBIDDEN,
+  LIMIT,
   mail,
   type Native,
   NO_MEMORY,
@@ -154,6 +155,12 @@ function refusal(name: string, status: number | undefined): GreenletError {
         'ERR_GREENLET_NO_SLOT',
         `greenlet '${name}' cannot start: all ${runtimeInfo().slots ?? ''} stack slots of this thread are in use; ` +
           'let some greenlets finish, or kill() those that are not needed',
+      )
+    case LIMIT:
+      return new GreenletError(
+        'ERR_GREENLET_LIMIT',
+        `greenlet '${name}' cannot start: as many greenlets are under way, or as much of their stacks in memory ` +
+          `(${runtimeInfo().spilledBytes ?? 0} bytes), as configure() allows; let some finish, or kill() those that are not needed`,
       )
     case NO_MEMORY:
       return new GreenletError(

@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import test from 'ava'
 import type { ErrorRequestHandler } from 'express'
 import { greenlets } from '../../js/adapters/express.ts'
-import { Greenlet, type GreenletError, GreenletExit, sleep, wait } from '../../js/index.ts'
+import { configure, Greenlet, type GreenletError, GreenletExit, sleep, wait } from '../../js/index.ts'
 import { Door, others, serve, until } from './server.ts'
 
 // The one warning that is expected is looked at, and need not be printed.
@@ -20,8 +20,8 @@ const tell: ErrorRequestHandler = (error: Error & { status?: number; code?: stri
     .json({ name: error.constructor.name, code: error.code, message: error.message, in: req.greenlet.name })
 }
 
-/** Parks greenlets until there is no slot left. Returns what ends them again. */
-function fillSlots(): () => void {
+/** Parks greenlets until there may be no more. Returns what ends them again. */
+function fillUp(): () => void {
   const fillers: Greenlet[] = []
   try {
     for (;;) {
@@ -30,7 +30,7 @@ function fillSlots(): () => void {
       filler.switch()
     }
   } catch (error) {
-    if ((error as GreenletError).code !== 'ERR_GREENLET_NO_SLOT') throw error
+    if ((error as GreenletError).code !== 'ERR_GREENLET_LIMIT') throw error
   }
   return () => {
     for (const filler of fillers) filler.kill()
@@ -151,8 +151,9 @@ test.serial('a greenlet that is killed while the client waits for the answer fai
   }
 })
 
-test.serial('out of stack slots: that request fails with a 503, others go on', async (t) => {
+test.serial('as many greenlets as may be: that request fails with a 503, others go on', async (t) => {
   const door = new Door()
+  configure({ maxGreenlets: 200 })
   const site = await serve(t, (app) => {
     app.use(greenlets())
     app.get('/park', (_req, res) => (wait(door.opened), void res.send('parked')))
@@ -163,14 +164,14 @@ test.serial('out of stack slots: that request fails with a 503, others go on', a
   })
   const parked = site.ask('/park')
   await until(() => others().length === 1)
-  const release = fillSlots()
+  const release = fillUp()
   t.teardown(release)
   const before = others().length
   const refused = await Promise.all(Array.from({ length: 10 }, () => site.ask('/')))
   t.is(others().length, before)
   for (const { status, text } of refused) {
     t.is(status, 503)
-    t.is(text, '[503,"ERR_GREENLET_NO_SLOT","main"]')
+    t.is(text, '[503,"ERR_GREENLET_LIMIT","main"]')
   }
   door.open()
   t.is((await parked).text, 'parked')
@@ -183,7 +184,7 @@ test.serial('out of stack slots, without error handlers: Express answers 503', a
     app.use(greenlets())
     app.get('/', (_req, res) => void res.send('not here'))
   })
-  const release = fillSlots()
+  const release = fillUp()
   t.teardown(release)
   t.is((await site.ask('/')).status, 503)
   release()

@@ -30,7 +30,7 @@ export async function runProgram(
 ): Promise<Ending> {
   const text = `${before}
 const greenlets = await import('./js/index.ts')
-const { Greenlet, GreenletExit, GreenletError, StaleFrameError, UnsupportedRuntimeError, spawn, wait, sleep, runtimeInfo } = greenlets
+const { Greenlet, GreenletExit, GreenletError, StaleFrameError, UnsupportedRuntimeError, spawn, wait, sleep, configure, runtimeInfo } = greenlets
 const main = Greenlet.main
 ${source}`
   await turn()

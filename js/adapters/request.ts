@@ -109,11 +109,11 @@ export class RequestGreenlets {
   }
 }
 
+const LACKING = ['ERR_GREENLET_LIMIT', 'ERR_GREENLET_NO_MEMORY', 'ERR_GREENLET_NO_SLOT']
+
 /** Marks a lack of stacks or memory as a 503 of the request that it fails. */
 function unavailable(error: unknown): unknown {
-  const lacking =
-    error instanceof GreenletError && (error.code === 'ERR_GREENLET_NO_SLOT' || error.code === 'ERR_GREENLET_NO_MEMORY')
-  return lacking ? withStatus503(error) : error
+  return error instanceof GreenletError && LACKING.includes(error.code) ? withStatus503(error) : error
 }
 
 /** Gives an error the properties by which web frameworks choose the status of the answer. */

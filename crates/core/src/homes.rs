@@ -20,6 +20,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::ops::Range;
 
 use crate::copy::{Copy, Pool};
 use crate::fiber::StackPointerWord;
@@ -40,7 +41,7 @@ pub(crate) struct Homes<H: Host> {
     slots: Slots,
     homes: RefCell<Vec<Home<H>>>,
     pool: Pool,
-    /// Of the suspended stacks; needed where they are spilled.
+    /// Of the suspended stacks.
     stack_pointer: Cell<Option<StackPointerWord>>,
     spilling: Spilling,
     /// The shared slot that was looked at last.
@@ -72,7 +73,7 @@ impl<H: Host> Homes<H> {
         })
     }
 
-    /// Makes spilling possible, once `learn` has found the stack pointer of a fiber in a slot it gets.
+    /// Finds out where fibers keep their stack pointer: `learn` does, in a slot it gets.
     pub(crate) fn learn(
         &self,
         learn: impl FnOnce(StackBounds) -> Option<StackPointerWord>,
@@ -171,6 +172,23 @@ impl<H: Host> Homes<H> {
         // SAFETY: a shared look at the machine; only the trampoline changes it, and it is not in between.
         let Machine::Fiber(fiber) = (unsafe { &*record.machine.get() }) else { return None };
         Some(fiber.stack_pointer(word)).filter(|&low| low != 0)
+    }
+
+    /// The live bytes of `record`, which is suspended.
+    ///
+    /// # Safety
+    /// Its state is parked.
+    pub(crate) unsafe fn live_bytes(&self, host: &H, record: &Record<H>) -> Option<Range<usize>> {
+        let copy = record.copy.take();
+        let range = copy.as_ref().map(|copy| copy.start()..copy.start() + copy.len());
+        record.copy.set(copy);
+        if range.is_some() || !record.resident.get() {
+            return range;
+        }
+        let low = self.stack_pointer(record)?;
+        // SAFETY: it is parked and in its slot.
+        let high = unsafe { host.live_end(record.vm(), self.slots.bounds(record.home?)) };
+        Some(low..high)
     }
 
     /// Empties the home of `record`, spilling whoever lies in it.

@@ -5,6 +5,7 @@
 //! an hour of nothing but births and deaths) is given away no more: its counter would start again.
 
 use std::cell::{Cell, RefCell, UnsafeCell};
+use std::mem::offset_of;
 use std::ptr::{NonNull, null};
 
 use slotmap::{Key, KeyData, SlotMap};
@@ -91,6 +92,15 @@ impl<H: Host> Record<H> {
             state: Cell::new(State::Suspended),
             resident: Cell::new(false),
         })
+    }
+
+    /// The record that a host's state is part of.
+    ///
+    /// # Safety
+    /// `vm` is the state in a record.
+    pub(crate) unsafe fn of<'a>(vm: NonNull<H::VmState>) -> &'a Record<H> {
+        // SAFETY: an UnsafeCell has the address of what is in it.
+        unsafe { vm.byte_sub(offset_of!(Record<H>, vm)).cast().as_ref() }
     }
 
     #[inline(always)]

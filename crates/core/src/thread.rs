@@ -18,6 +18,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::mem::{forget, replace};
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::{fmt, io, process};
 
@@ -147,11 +148,9 @@ impl<H: Host> Thread<H> {
     }
 
     fn begin(&self, options: &Options) -> io::Result<()> {
-        if options.spilling != Spilling::Never {
-            let end = Next::<H>::Resume(self.main());
-            // SAFETY: the slot is free, and is given back with nothing on it.
-            self.homes.borrow().learn(|slot| unsafe { Fiber::learn(slot, self.main, end) })?;
-        }
+        let end = Next::<H>::Resume(self.main());
+        // SAFETY: the slot is free, and is given back with nothing on it.
+        self.homes.borrow().learn(|slot| unsafe { Fiber::learn(slot, self.main, end) })?;
         self.always_spills.set(options.spilling == Spilling::Always);
         Ok(())
     }
@@ -211,6 +210,21 @@ impl<H: Host> Thread<H> {
     /// Bytes that the copies of spilled stacks take.
     pub fn spilled_bytes(&self) -> usize {
         self.homes.borrow().spilled_bytes()
+    }
+
+    /// The live bytes of a suspended stack, word-aligned, wherever they are: in its slot, or in their copy. `None` where there
+    /// are none, as for main.
+    ///
+    /// # Safety
+    /// `vm` is the state of a stack of this thread.
+    pub unsafe fn live_bytes(&self, vm: NonNull<H::VmState>) -> Option<Range<usize>> {
+        // SAFETY: passed on from the caller.
+        let record = unsafe { Record::<H>::of(vm) };
+        if record.state.get() != State::Suspended {
+            return None;
+        }
+        // SAFETY: it is suspended, so its state is parked.
+        unsafe { self.homes.borrow().live_bytes(&self.host, record) }
     }
 
     /// Gives memory that is not in use back to the system: pages of slots in which nobody lies. To be called when there is

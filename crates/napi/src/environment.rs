@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_void};
 use std::io;
-use std::ptr::null_mut;
+use std::ptr::{NonNull, null_mut};
 use std::rc::Rc;
 use std::sync::{Mutex, Once};
 
@@ -96,6 +96,8 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     // The smallest thread first: how the stacks are kept can be said again while there are none, the host is made once.
     let thread = Thread::new(V8Host::new(symbols, layout, env, mail), main, Options::slots(1));
     let thread = thread.map_err(|error| no_stacks(&error))?;
+    thread.host().thread.set(Some(NonNull::from(&*thread)));
+    thread.host().quiet.scan.set(settings.scan);
     settings.apply(|options| thread.configure(options)).map_err(|error| no_stacks(&error))?;
     self_test::run(&thread, env)?;
     Ok(thread)

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `GREENLETS_SLOTS` | stacks that lie at their place at once, 1 to 65536; default 1024, or as many as the address space allows |
 //! | `GREENLETS_SPILL` | `auto` (default), `always`: at every switch, `never`: one greenlet for each slot |
+//! | `GREENLETS_SCAN` | `young` (default): scavenges leave out stacks without young objects; `all`: they visit every stack |
+//! | `GREENLETS_VERIFY_GC` | `1`: they visit every stack, and a wrong guess about young objects ends the process |
 //! | `GREENLETS_POISON` | `1`: memory that a stack has left is overwritten with 0xDB; `protect`: it faults when touched |
 
 use std::io;
@@ -11,6 +13,21 @@ use std::io;
 use greenlets_core::{DEFAULT_SLOTS, Options, Spilling, Vacated};
 
 use crate::v8::Unsupported;
+use crate::v8::quiet::Scan;
+
+/// Flags, by a part of their names, that let a scavenge keep a young object where it is (flag-definitions.h, 13.6 and 14.6):
+/// objects are pinned, or stacks are read as if every word were a pointer. V8 has them for experiments.
+const PINNING: [&str; 3] = ["pinning", "conservative", "precise-object"];
+
+/// Whether V8 was told so on the command line or in `NODE_OPTIONS`.
+fn young_objects_may_stay() -> bool {
+    let options = std::env::var_os("NODE_OPTIONS").unwrap_or_default();
+    let mut words = std::env::args_os().chain([options]);
+    words.any(|word| {
+        let word = word.to_string_lossy().replace('_', "-");
+        word.contains("--") && PINNING.iter().any(|name| word.contains(name))
+    })
+}
 
 /// Most slots of a thread: 64 GiB of address space.
 pub(crate) const MAX_SLOTS: u32 = 65_536;
@@ -25,6 +42,7 @@ pub(crate) struct Settings {
     pub(crate) memory: usize,
     spilling: Spilling,
     vacated: Vacated,
+    pub(crate) scan: Scan,
 }
 
 impl Settings {
@@ -55,7 +73,19 @@ impl Settings {
             Some("protect") => Vacated::Protected,
             Some(text) => return Err(wrong("GREENLETS_POISON", "'1' or 'protect'", text)),
         };
-        Ok(Settings { slots, max_greenlets: usize::MAX, memory: usize::MAX, spilling, vacated })
+        let verify = match variable("GREENLETS_VERIFY_GC").as_deref() {
+            None | Some("" | "0") => false,
+            Some("1") => true,
+            Some(text) => return Err(wrong("GREENLETS_VERIFY_GC", "'1'", text)),
+        };
+        let scan = match variable("GREENLETS_SCAN").as_deref() {
+            None | Some("young") if young_objects_may_stay() => Scan::All,
+            None | Some("young") if verify => Scan::Verify,
+            None | Some("young") => Scan::Young,
+            Some("all") => Scan::All,
+            Some(text) => return Err(wrong("GREENLETS_SCAN", "'young' or 'all'", text)),
+        };
+        Ok(Settings { slots, max_greenlets: usize::MAX, memory: usize::MAX, spilling, vacated, scan })
     }
 
     /// Whether stacks share slots.

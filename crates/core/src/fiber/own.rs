@@ -20,6 +20,7 @@
 use std::arch::{asm, naked_asm};
 use std::cell::Cell;
 use std::mem::{ManuallyDrop, MaybeUninit};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::abort;
 
 use super::Left;
@@ -133,7 +134,8 @@ extern "C" fn entry<T: 'static, R: 'static, F: FnOnce(&Exit<T>) -> R>(
     let exit = unsafe {
         (*base).exit.resumer.set(resumer);
         let function = ManuallyDrop::take(&mut (*base).function);
-        let result = function(&(*base).exit);
+        // Nobody is below to catch a panic; without a catch here, not even destructors would run that say so.
+        let Ok(result) = catch_unwind(AssertUnwindSafe(|| function(&(*base).exit))) else { abort() };
         (*base).result.write(result);
         (*base).exit.resumer.get()
     };
@@ -142,9 +144,9 @@ extern "C" fn entry<T: 'static, R: 'static, F: FnOnce(&Exit<T>) -> R>(
     abort()
 }
 
-#[cfg(target_arch = "x86_64")]
+/// What `switch` finds on a new stack: `entry` in rbx (x19), rbp (x29) of an outermost frame, and where to go on. One more
+/// word keeps the alignment.
 fn first_frame(begin: usize, entry: usize) -> [usize; 4] {
-    // rbx, rbp (0: the outermost frame), the address to go on at; one word that aligns the next frame.
     [entry, 0, begin, 0]
 }
 
@@ -283,10 +285,10 @@ mod tests {
         };
         let mine: [f64; 24] = black_box(std::array::from_fn(|i| i as f64));
         let mut total = 0.0;
-        for i in 0..24 {
+        for (i, value) in mine.iter().enumerate() {
             let Left::Suspended(number) = fiber.resume() else { panic!("it ended early") };
             assert_eq!(number, i * 3);
-            total += mine[i];
+            total += value;
         }
         let Left::Finished(result) = fiber.resume() else { panic!("it did not end") };
         assert_eq!((result.as_str(), total), ("92.000", 276.0));

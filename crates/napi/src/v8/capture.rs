@@ -62,6 +62,8 @@ pub(crate) unsafe fn capture(host: &V8Host, vm: NonNull<VmState>) -> Option<Capt
     // SAFETY: both states are live, distinct (one runs, one is parked), and reached through these pointers only; V8 sees
     // the isolate between two consistent states, as the table above shows.
     unsafe {
+        host.quiet.wake(v8.in_use, vm);
+        host.quiet.borrowed.set(true);
         let (me, target) = (&mut *host.running.get().as_ptr(), &mut *vm.as_ptr());
         let (my_top, target_top) = (me.top(v8), target.top(v8));
         // The GC may move the target's context while it is not in a visited image: a handle holds it.
@@ -80,6 +82,7 @@ pub(crate) unsafe fn capture(host: &V8Host, vm: NonNull<VmState>) -> Option<Capt
         copy_nonoverlapping(v8.thread_local_top, target_top, words);
         *target_top.add(v8.context_word) = *context_of_target;
         copy_nonoverlapping(my_top, v8.thread_local_top, words);
+        host.quiet.borrowed.set(false);
         captured
     }
 }

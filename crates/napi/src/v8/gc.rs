@@ -17,8 +17,9 @@ use super::layout::Layout;
 use super::state::VmState;
 use super::{Isolate, list};
 
-/// `kGCTypeScavenge` and `kGCTypeAll` (v8-callbacks.h).
+/// `kGCTypeScavenge`, `kGCTypeMarkSweepCompact` and `kGCTypeAll` (v8-callbacks.h, the same since 10.2).
 const SCAVENGE: c_int = 1;
+const MARK_SWEEP_COMPACT: c_int = 4;
 const ALL: c_int = 0x1f;
 
 /// Words the GC visits as roots while at least one greenlet has a stack.
@@ -105,14 +106,30 @@ unsafe extern "C" fn prologue(_isolate: Isolate, _kind: c_int, _flags: c_int, da
             *word = 0;
         }
     }
+    if let Some(thread) = host.thread.get().filter(|_| host.has_stacks()) {
+        // SAFETY: the thread lives as long as its host is hooked.
+        unsafe { host.quiet.prologue(host, thread.as_ref()) };
+    }
 }
 
 unsafe extern "C" fn epilogue(_isolate: Isolate, kind: c_int, _flags: c_int, data: *mut c_void) {
     // SAFETY: as in `prologue`.
     let host = unsafe { &*data.cast::<V8Host>() };
     host.mail.count_collection();
+    // SAFETY: as in `prologue`.
+    let thread = host.thread.get().map(|thread| unsafe { thread.as_ref() });
     if kind != SCAVENGE {
+        if kind == MARK_SWEEP_COMPACT
+            && let Some(thread) = thread
+        {
+            // V8 has just given back what it could; the time is right for us, too.
+            thread.trim();
+        }
         return;
+    }
+    if let Some(thread) = thread.filter(|_| host.has_stacks()) {
+        // SAFETY: as in `prologue`.
+        unsafe { host.quiet.epilogue(host, thread) };
     }
     if let Some(word) = host.layout.embedder_data.filter(|_| host.has_stacks()) {
         // SAFETY: as in `prologue`; the collector has updated the root.

@@ -11,7 +11,8 @@ use super::call::Outcome;
 use super::facts::{BLOCKS, BLOCKS_CAPACITY, BLOCKS_SIZE, MAX_ARCHIVE_WORDS};
 use super::gc::Roots;
 use super::layout::Layout;
-use super::state::{VmState, live_end, park, relocate, unpark, write_fresh};
+use super::quiet::Quiet;
+use super::state::{OWNS_LIST, VmState, live_end, park, relocate, unpark, write_fresh};
 use super::symbols::Symbols;
 use super::{call, capture, gc, list};
 use crate::mail::Mail;
@@ -36,6 +37,10 @@ pub(crate) struct V8Host {
     pub(crate) running: Cell<NonNull<VmState>>,
     /// Data and capacity of the handle block list that all running greenlets of the thread use in turn.
     pub(crate) block_list: Cell<(u64, u64)>,
+    /// The stacks that a scavenge need not visit.
+    pub(crate) quiet: Quiet,
+    /// The thread this is the host of, once that is made.
+    pub(crate) thread: Cell<Option<NonNull<Thread<V8Host>>>>,
     /// V8 is ending JavaScript on this thread: a greenlet was unwound for it, and main must be too.
     pub(crate) terminating: Cell<bool>,
     blank: Box<UnsafeCell<[u64; MAX_ARCHIVE_WORDS]>>,
@@ -66,6 +71,8 @@ impl V8Host {
             wanted: Cell::new(capture::Wanted::Frames),
             running: Cell::new(NonNull::dangling()),
             block_list: Cell::new((0, 0)),
+            quiet: Quiet::new(),
+            thread: Cell::new(None),
             terminating: Cell::new(false),
             blank: Box::new(UnsafeCell::new(blank)),
             main: Cell::new(None),
@@ -93,6 +100,10 @@ impl V8Host {
     pub(crate) fn roots(&self) -> Pin<&mut Roots> {
         // SAFETY: callers use it for one access and call nothing meanwhile that could come here again.
         unsafe { (*self.roots.get()).as_mut() }
+    }
+
+    pub(crate) fn roots_node(&self) -> *mut list::Node {
+        self.roots().node().as_ptr()
     }
 
     /// A list of handle blocks for the running greenlet. From malloc: V8 frees it when it outgrows it.
@@ -257,9 +268,10 @@ unsafe impl Host for V8Host {
         unsafe {
             let state = &mut *vm.as_ptr();
             self.free_vectors(state.image.as_mut_ptr());
-            if state.owns_list {
+            if state.unusual & OWNS_LIST != 0 {
                 libc::free(state.image[BLOCKS] as *mut _);
             }
+            self.quiet.wake(self.layout.in_use, vm);
             list::unlink(NonNull::from(&mut state.node));
         }
         self.went();

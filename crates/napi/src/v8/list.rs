@@ -41,6 +41,15 @@ pub(crate) unsafe fn link(anchor: *mut Node, node: NonNull<Node>) {
     }
 }
 
+/// Puts `node` before the list's anchor, as the last one.
+///
+/// # Safety
+/// As for `link`.
+pub(crate) unsafe fn link_last(anchor: *mut Node, node: NonNull<Node>) {
+    // SAFETY: behind the node that was last.
+    unsafe { link((*anchor).previous, node) };
+}
+
 /// Takes `node` out of its list.
 ///
 /// # Safety

@@ -51,10 +51,15 @@ pub(crate) struct VmState {
     pub(crate) first_block: usize,
     /// Which words of the image were moved along with the stack, while it is spilled.
     moved: u64,
-    /// Whether the image took the thread's list of handle blocks with it: it has more than one.
-    pub(crate) owns_list: bool,
     pub(crate) is_main: bool,
+    /// What few stacks are: [`OWNS_LIST`], [`QUIET`].
+    pub(crate) unusual: u8,
 }
+
+/// The image took the thread's list of handle blocks with it: it has more than one.
+pub(crate) const OWNS_LIST: u8 = 1;
+/// No word of it is a young object; see `quiet.rs`.
+pub(crate) const QUIET: u8 = 2;
 
 impl VmState {
     pub(crate) fn new(layout: &Layout, stack: StackBounds, is_main: bool) -> Self {
@@ -67,8 +72,8 @@ impl VmState {
             doomed: Vec::new(),
             first_block: stack.base,
             moved: 0,
-            owns_list: false,
             is_main,
+            unusual: 0,
         }
     }
 
@@ -168,7 +173,7 @@ pub(crate) unsafe fn park(host: &V8Host, vm: NonNull<VmState>) {
                 host.block_list.set((*image.add(BLOCKS), *image.add(BLOCKS_CAPACITY)));
                 *image.add(BLOCKS) = &raw mut vm.first_block as u64;
             } else {
-                vm.owns_list = true;
+                vm.unusual = OWNS_LIST;
                 host.new_block_list();
             }
         }
@@ -193,15 +198,18 @@ pub(crate) unsafe fn unpark(host: &V8Host, vm: NonNull<VmState>) {
     // SAFETY: as in `park`.
     unsafe {
         host.running.set(vm);
+        if (*vm.as_ptr()).unusual & QUIET != 0 {
+            host.quiet.wake(v8.in_use, vm);
+        }
         let vm = &mut *vm.as_ptr();
         vm.node.data = host.blank_image();
         let spare = *v8.handle_scope_implementer.add(v8.facts.spare);
         transfer_for::<true>(v8, vm.image.as_mut_ptr());
         *v8.handle_scope_implementer.add(v8.facts.spare) = spare;
         if !vm.is_main {
-            if vm.owns_list {
+            if vm.unusual & OWNS_LIST != 0 {
                 host.drop_block_list();
-                vm.owns_list = false;
+                vm.unusual = 0;
             } else {
                 let (list, capacity) = host.block_list.get();
                 *(list as *mut usize) = vm.first_block;
@@ -255,7 +263,7 @@ pub(crate) unsafe fn relocate(host: &V8Host, vm: NonNull<VmState>, moved: &Reloc
         vm.image[i] = vm.image[i].wrapping_add(distance);
     }
     vm.first_block = vm.first_block.wrapping_add(distance as usize);
-    if vm.owns_list {
+    if vm.unusual & OWNS_LIST != 0 {
         // SAFETY: the list, which names this block first, is the greenlet's own.
         unsafe { *(vm.image[BLOCKS] as *mut usize) = vm.first_block };
     }

@@ -1,0 +1,120 @@
+// configure(): limits and slots, from the environment too.
+
+import test from 'ava'
+import { configure, Greenlet, GreenletError, runtimeInfo } from '../../js/index.ts'
+import { runProgram } from '../helpers/program.ts'
+
+const { main } = Greenlet
+
+function park(): Greenlet {
+  const greenlet = new Greenlet(() => main.switch('parked'))
+  greenlet.switch()
+  return greenlet
+}
+
+test.afterEach('as it was', () => configure({}))
+
+test.serial('slots and what is spilled can be seen', (t) => {
+  configure({ slots: 3 })
+  t.like(runtimeInfo(), { slots: 3, spilled: 0, spilledBytes: 0 })
+  const all = [park(), park(), park(), park()]
+  t.like(runtimeInfo(), { slots: 3, spilled: 1 })
+  for (const greenlet of all) greenlet.kill()
+  configure({})
+  t.is(runtimeInfo().slots, Number(process.env['GREENLETS_SLOTS'] ?? 1024))
+})
+
+test.serial('while greenlets are under way it is refused, and later it works again', (t) => {
+  const greenlet = park()
+  const before = runtimeInfo().slots
+  t.throws(() => configure({ slots: 2 }), { instanceOf: GreenletError, code: 'ERR_GREENLET_SLOTS_IN_USE' })
+  t.is(runtimeInfo().slots, before)
+  t.throws(() => new Greenlet(() => configure({})).switch(), { code: 'ERR_GREENLET_SLOTS_IN_USE' })
+  greenlet.kill()
+  configure({ slots: 2 })
+  t.is(runtimeInfo().slots, 2)
+})
+
+test.serial('more greenlets than maxGreenlets are refused, and nothing is lost', (t) => {
+  configure({ maxGreenlets: 2, slots: 1 })
+  const all = [park(), park()]
+  const late = new Greenlet((x) => `got ${x}`, { name: 'late' })
+  for (let i = 0; i < 2; i++) {
+    t.throws(() => late.switch('lost?'), {
+      instanceOf: GreenletError,
+      code: 'ERR_GREENLET_LIMIT',
+      message: /^greenlet 'late' cannot start: .* let some finish/,
+    })
+    t.is(late.state, 'unstarted')
+    t.is(Greenlet.current, main)
+  }
+  t.is(all[0]!.switch('end'), 'end')
+  t.is(late.switch('it'), 'got it')
+  t.is(all[1]!.switch('end'), 'end')
+})
+
+test.serial('a limit on memory stops those who start and nobody else', (t) => {
+  configure({ memory: 50_000, slots: 1 })
+  const all: Greenlet[] = []
+  const error = t.throws(
+    () => {
+      for (let i = 0; i < 1000; i++) all.push(park())
+    },
+    { instanceOf: GreenletError, code: 'ERR_GREENLET_LIMIT' },
+  )
+  t.regex(error.message, /\(\d+ bytes\)/)
+  t.true(all.length > 5 && all.length < 100)
+  for (const [i, greenlet] of all.entries()) t.is(greenlet.switch(i), i)
+  all.length = 0
+  t.notThrows(() => park().kill())
+})
+
+test.serial('wrong options are errors that say what is right', (t) => {
+  for (const slots of [0, -1, 1.5, 65_537, Infinity, 2 ** 40]) {
+    const message = `slots must be an integer from 1 to 65536, not ${slots}`
+    t.throws(() => configure({ slots }), { instanceOf: RangeError, code: 'ERR_GREENLET_INVALID_ARG', message })
+  }
+  for (const options of [{ slots: '5' }, { slots: NaN }, { maxGreenlets: null }, { memory: 5n }, 7, null, undefined]) {
+    t.throws(() => configure(options as never), { instanceOf: TypeError, code: 'ERR_GREENLET_INVALID_ARG' })
+  }
+  t.throws(() => configure({ maxGreenlets: 0 }), { instanceOf: RangeError })
+  t.throws(() => configure({ memory: 0.5 }), { instanceOf: RangeError })
+})
+
+async function withEnvironment(environment: string, source: string): Promise<string> {
+  const before = environment
+    .split(' ')
+    .map((pair) => `process.env.${pair.split('=')[0]} = '${pair.split('=')[1]}'`)
+    .join('\n')
+  const { stdout, stderr, code } = await runProgram(source, { before })
+  return `${stdout}${stderr}${code}`
+}
+
+test('the environment says how many slots there are, and what becomes of them', async (t) => {
+  const program = `
+    const all = Array.from({ length: 5 }, () => new Greenlet((x) => x + main.switch('parked')))
+    for (const g of all) g.switch(1)
+    const { slots, spilled } = runtimeInfo()
+    console.log(slots, spilled, ...all.map((g) => g.switch(2)))`
+  t.is(await withEnvironment('GREENLETS_SLOTS=2', program), '2 3 3 3 3 3 3\n0')
+  t.is(await withEnvironment('GREENLETS_SPILL=always GREENLETS_POISON=1', program), '1024 5 3 3 3 3 3\n0')
+  t.is(await withEnvironment('GREENLETS_SLOTS=1 GREENLETS_POISON=protect', program), '1 4 3 3 3 3 3\n0')
+})
+
+test('without spilling each slot has one greenlet', async (t) => {
+  const program = `
+    const all = Array.from({ length: 3 }, () => new Greenlet(() => main.switch('parked')))
+    try { for (const g of all) g.switch() } catch (error) { console.log(error.code) }
+    console.log(all[0].switch('on'), all[2].switch())`
+  t.is(await withEnvironment('GREENLETS_SLOTS=2 GREENLETS_SPILL=never', program), 'ERR_GREENLET_NO_SLOT\non parked\n0')
+})
+
+test('what the environment says wrongly is the reason why there are no greenlets', async (t) => {
+  const program = 'console.log(runtimeInfo().supported, runtimeInfo().reason)'
+  for (const slots of ['0', 'many', '65537', '-1']) {
+    const reason = `GREENLETS_SLOTS must be 1 to 65536, not '${slots}'`
+    t.is(await withEnvironment(`GREENLETS_SLOTS=${slots}`, program), `false ${reason}\n0`)
+  }
+  t.regex(await withEnvironment('GREENLETS_SPILL=sometimes', program), /^false GREENLETS_SPILL must be/)
+  t.regex(await withEnvironment('GREENLETS_POISON=arsenic', program), /^false GREENLETS_POISON must be/)
+})
