@@ -35,6 +35,7 @@ lint: $(NODE_MODULES)
 	cargo fmt --all --check
 	cargo clippy --package greenlets-napi -- -D warnings
 	cargo clippy --package greenlets-core --all-targets -- -D warnings
+	cargo clippy --package greenlets-core --all-targets --features own-switch -- -D warnings
 	oxlint --deny-warnings
 	prettier --check .
 	tsc

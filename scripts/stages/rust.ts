@@ -1,15 +1,23 @@
-// The Rust workspace: unit and integration tests, each in a process of its own, then the examples in its docs.
+// The core: unit and integration tests, each in a process of its own, with both switches, then the examples in its docs. The
+// addon has no Rust tests: Node-API is there only inside of Node.
 
 import { run } from '../run.ts'
 import { counted, sum, type Tally } from '../tally.ts'
 
 const SECONDS_WITH_BUILD = 1200
 
+/** corosensei's switch, which is the default, and our own, which the addon has. */
+const SWITCHES = [[], ['--features=own-switch']]
+
 export async function rust(): Promise<Tally> {
-  const options = ['--workspace', '--no-fail-fast', '--color=never']
-  const tests = await run('cargo', ['nextest', 'run', ...options], { limit: SECONDS_WITH_BUILD })
+  const options = ['--package=greenlets-core', '--no-fail-fast', '--color=never']
+  const tallies: Tally[] = []
+  for (const features of SWITCHES) {
+    const tests = await run('cargo', ['nextest', 'run', ...options, ...features], { limit: SECONDS_WITH_BUILD })
+    tallies.push(counted(['cargo nextest', ...features].join(' '), tests, nextest(tests.output)))
+  }
   const docs = await run('cargo', ['test', '--doc', ...options], { limit: SECONDS_WITH_BUILD })
-  return sum([counted('cargo nextest', tests, nextest(tests.output)), counted('doc tests', docs, libtest(docs.output))])
+  return sum([...tallies, counted('doc tests', docs, libtest(docs.output))])
 }
 
 /** From the closing line `Summary [ 0.1s] 12 tests run: 10 passed (1 slow), 1 failed, 1 timed out, 3 skipped`. */
