@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: build demo test lint bench pack clean
+.PHONY: build demo test lint bench soak pack clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 TS := node --import=@oxc-node/core/register
@@ -42,6 +42,10 @@ lint: $(NODE_MODULES)
 
 bench: $(ADDON)
 	for file in bench/*.bench.ts; do $(TS) "$$file"; done
+
+# What takes too long for every day.
+soak: $(ADDON) $(DIST)
+	node --expose-gc --max-old-space-size=8192 __test__/soak/million.mjs
 
 pack: $(PACKED)
 

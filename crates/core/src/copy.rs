@@ -187,9 +187,9 @@ struct Class {
 
 impl Pool {
     /// Sizes are multiples of this.
-    const STEP: usize = 64;
+    const STEP: usize = 32;
     /// Larger blocks go to malloc; there the copying counts for more.
-    const CLASSES: usize = 96;
+    const CLASSES: usize = 192;
     const MOST_PER_CLASS: usize = 8;
 
     pub(crate) fn new() -> Pool {

@@ -58,6 +58,14 @@ pub(crate) struct Facts {
     pub(crate) has_doomed_list: bool,
 }
 
+impl Facts {
+    /// Words of an archive that hold state: HandleScopeImplementer, HandleScopeData, ThreadLocalTop and the top of the
+    /// Relocatables.
+    pub(crate) const fn archive_words(&self) -> usize {
+        self.implementer_words + self.scope_data_words + self.thread_local_top_words + 1
+    }
+}
+
 /// Bytes from the isolate to its StackGuard (all versions).
 pub(crate) const STACK_GUARD: usize = 8;
 /// Word of `real_jslimit_` in the StackGuard: the limit itself.
@@ -79,9 +87,17 @@ pub(crate) const ARCHIVE_TAIL_WORDS: usize = 20;
 
 /// Largest sizes over all versions.
 pub(crate) const MAX_TOP_WORDS: usize = 30;
-pub(crate) const MAX_ARCHIVE_WORDS: usize = 15 + 4 + MAX_TOP_WORDS + 1 + ARCHIVE_TAIL_WORDS;
+pub(crate) const MAX_ARCHIVE_WORDS: usize = {
+    let (mut most, mut i) = (0, 0);
+    while i < TABLE.len() {
+        let words = TABLE[i].archive_words();
+        most = if words > most { words } else { most };
+        i += 1;
+    }
+    most + ARCHIVE_TAIL_WORDS
+};
 
-static TABLE: [Facts; 4] = [
+const TABLE: [Facts; 4] = [
     Facts {
         abi: Abi::V8_11_3,
         version: "11.3.",
@@ -150,5 +166,6 @@ static TABLE: [Facts; 4] = [
 
 /// The facts of the V8 that calls itself `version`, as in "13.6.233.17-node.53".
 pub(crate) fn of(version: &str) -> Option<&'static Facts> {
-    TABLE.iter().find(|facts| version.starts_with(facts.version))
+    static FACTS: [Facts; 4] = TABLE;
+    FACTS.iter().find(|facts| version.starts_with(facts.version))
 }

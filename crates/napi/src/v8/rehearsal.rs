@@ -130,7 +130,7 @@ fn observe(
         "V8 archives this thread's state in another way"
     );
     let top = facts.thread_local_top_words;
-    let archived = facts.implementer_words + facts.scope_data_words + top + 1;
+    let archived = facts.archive_words();
     let archive = peek.words(node[1] as usize, archived);
     let blank_top = peek.words(isolate as usize + facts.thread_local_top, top);
     let (Some(archive), Some(blank_top)) = (archive, blank_top) else {

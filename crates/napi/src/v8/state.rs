@@ -250,8 +250,7 @@ pub(crate) unsafe fn live_end(host: &V8Host, vm: NonNull<VmState>) -> usize {
 /// # Safety
 /// As for `live_end`; the bytes are where `moved` says.
 pub(crate) unsafe fn relocate(host: &V8Host, vm: NonNull<VmState>, moved: &Relocation) {
-    let facts = host.layout.facts;
-    let words = facts.implementer_words + facts.scope_data_words + facts.thread_local_top_words + 1;
+    let words = host.layout.facts.archive_words();
     let distance = moved.to.wrapping_sub(*moved.from.start()) as u64;
     // SAFETY: as above.
     let vm = unsafe { &mut *vm.as_ptr() };

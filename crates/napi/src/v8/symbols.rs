@@ -15,11 +15,11 @@ pub(crate) type GcCallback = unsafe extern "C" fn(Isolate, c_int, c_int, *mut c_
 
 /// Room for a `v8::TryCatch` (6 to 7 words in every version; v8-exception.h), aligned as one.
 #[repr(C, align(16))]
-pub(crate) struct TryCatch([u64; 16]);
+pub(crate) struct TryCatch([u64; 8]);
 
 impl TryCatch {
     pub(crate) const fn room() -> Self {
-        TryCatch([0; 16])
+        TryCatch([0; 8])
     }
 }
 

@@ -1,0 +1,25 @@
+// Many more greenlets than a thread has slots, or a process could have threads. `make soak` does it with a million.
+
+import test from 'ava'
+import { Greenlet, runtimeInfo } from '../../js/index.ts'
+
+const COUNT = 100_000
+const { main } = Greenlet
+
+const descend = (depth: number): number => (depth === 0 ? main.switch<number>('parked') : descend(depth - 1) + 1)
+
+test('a hundred thousand are suspended at once, are seen, and go on', (t) => {
+  const all = Array.from({ length: COUNT }, (_, i) => new Greenlet(() => descend(i % 4)))
+  t.true(all.every((greenlet) => greenlet.switch() === 'parked'))
+  const { slots, spilled } = runtimeInfo()
+  t.is(spilled, COUNT - slots!)
+  t.is(Greenlet.all().length, COUNT + 1)
+  for (let i = 0; i < COUNT; i += 1009) {
+    t.is(all[i]!.gr_stack.filter((frame) => frame.functionName === 'descend').length, (i % 4) + 1)
+  }
+  // Backwards, so that each comes to a slot that somebody else has used meanwhile.
+  for (let i = COUNT - 1; i >= 0; i--) if (all[i]!.switch(i) !== i + (i % 4)) t.fail(`greenlet ${i}`)
+  t.true(all.every((greenlet) => greenlet.dead))
+  t.like(runtimeInfo(), { spilled: 0, spilledBytes: 0 })
+  t.is(Greenlet.all().length, 1)
+})
