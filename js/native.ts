@@ -21,6 +21,8 @@ export interface RuntimeInfo {
   readonly v8: string
   /** How many greenlets of a thread can have a stack at once: those that have started and not ended. */
   readonly slots?: number
+  /** How many have one now. */
+  readonly live?: number
   /** How the ends of their stacks are guarded: by the page table alone, or by `mprotect`. */
   readonly guard?: 'lightweight' | 'protected'
 }

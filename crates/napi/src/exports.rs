@@ -24,6 +24,8 @@ pub struct RuntimeInfo {
     pub v8: Option<String>,
     /// How many greenlets can have a stack at once on this thread.
     pub slots: Option<u32>,
+    /// How many have one now.
+    pub live: Option<u32>,
     /// How stacks are guarded: 'lightweight' (MADV_GUARD_INSTALL) or 'protected' (mprotect).
     pub guard: Option<String>,
 }
@@ -39,6 +41,7 @@ pub fn runtime_info(env: Env) -> RuntimeInfo {
         reason: thread.err().map(ToString::to_string),
         v8: Symbols::resolve().ok().map(|symbols| learn::version(&symbols)),
         slots: thread.ok().map(|thread| thread.slots()),
+        live: thread.ok().map(|thread| thread.live() as u32),
         guard: thread.ok().map(|thread| format!("{:?}", thread.guard_kind()).to_lowercase()),
     }
 }
