@@ -16,3 +16,10 @@ export async function collect(): Promise<void> {
 export function scavenge(): void {
   gc({ type: 'minor' })
 }
+
+/** Collects until `condition` holds, as long as that may take. Whether it does then, is for the test to say. */
+export async function collectUntil(condition: () => boolean): Promise<void> {
+  for (let tries = 0; tries < 20 && !condition(); tries++) await collect()
+  // What a finalizer does may have left something for the next turn.
+  await new Promise((resolve) => setImmediate(resolve))
+}
