@@ -20,10 +20,7 @@ leakcheck('88 cannot_delete_parent_of_main: nor that of main, which has none', (
 
 leakcheck('89 main_greenlet_parent_is_none: main has no parent', (t) => {
   t.is(main.parent, null)
-  t.is(
-    new Greenlet(() => main.parent).switch(),
-    null,
-  )
+  t.is(new Greenlet(() => main.parent).switch(), null)
 })
 
 leakcheck('90 set_parent_wrong_types: a parent is a greenlet', (t) => {

@@ -99,17 +99,20 @@ leakcheck('72 abstract_subclasses: what may not be made is not made', (t) => {
   t.throws(() => new Forgetful().switch(), { instanceOf: TypeError, code: 'ERR_GREENLET_NO_RUN' })
 })
 
-leakcheck('76 falling_off_end_switches_to_unstarted_parent_raises_error: JavaScript ignores an argument too many', (t) => {
-  let runs = 0
-  const parent = new Greenlet(function noArguments() {
-    runs++
-    return 13
-  })
-  const child = new Greenlet(() => 42, { parent })
-  t.is(child.switch(), 13)
-  t.is(runs, 1)
-  t.true(parent.dead && child.dead)
-})
+leakcheck(
+  '76 falling_off_end_switches_to_unstarted_parent_raises_error: JavaScript ignores an argument too many',
+  (t) => {
+    let runs = 0
+    const parent = new Greenlet(function noArguments() {
+      runs++
+      return 13
+    })
+    const child = new Greenlet(() => 42, { parent })
+    t.is(child.switch(), 13)
+    t.is(runs, 1)
+    t.true(parent.dead && child.dead)
+  },
+)
 
 leakcheck('77 falling_off_end_switches_to_unstarted_parent_works: a result starts an unstarted parent', (t) => {
   const parent = new Greenlet((x: number) => [x, 24])

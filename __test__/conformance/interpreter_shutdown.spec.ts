@@ -68,7 +68,10 @@ test('116 threaded_greenlets_at_shutdown: Workers leave suspended greenlets behi
 // 'exit', so that is where a program can do the same; what it leaves is freed without running.
 
 test('117 greenlet_cleanup_during_thread_exit: a Worker can end its greenlets when it ends', async (t) => {
-  t.deepEqual(await ended(new Worker(WORKER, { workerData: 'tidy' })), { code: 0, messages: ['GreenletExit', 'finally'] })
+  t.deepEqual(await ended(new Worker(WORKER, { workerData: 'tidy' })), {
+    code: 0,
+    messages: ['GreenletExit', 'finally'],
+  })
 })
 
 test('118 finally_block_during_thread_exit: what it leaves ends without its finally blocks', async (t) => {

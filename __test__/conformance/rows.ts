@@ -6,7 +6,12 @@
  */
 
 export type Row =
-  | { readonly row: number | `J${number}`; readonly file: string; readonly name: string; readonly kind: 'A' | 'M' | 'J' }
+  | {
+      readonly row: number | `J${number}`
+      readonly file: string
+      readonly name: string
+      readonly kind: 'A' | 'M' | 'J'
+    }
   | { readonly row: number; readonly file: string; readonly name: string; readonly kind: 'N'; readonly reason: string }
 
 // prettier-ignore
