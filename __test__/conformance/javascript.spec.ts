@@ -397,7 +397,9 @@ leakcheck('J13 stack_traces: an error has the frames of its own greenlet, by the
   })
   const functions = [...stack.matchAll(/^ {4}at (?:Greenlet\.)?(\w+)/gm)].map(([, name]) => name)
   t.deepEqual(functions.slice(0, 2), ['innermost', 'outermost'])
-  t.false(/stackOf|leakcheck/.test(stack), 'nothing of main')
+  // What V8 adds is by which job the thread came here.
+  const own = stack.split('\n').filter((line) => !line.includes('at async '))
+  t.false(own.some((line) => /stackOf|leakcheck/.test(line)), 'nothing of main')
 
   const captured: { stack?: string } = {}
   const g = new Greenlet(function capturing() {

@@ -1,5 +1,6 @@
 // The Rust workspace: unit and integration tests, each in a process of its own, then the examples in its docs.
 
+import { recordRust } from '../conformance.ts'
 import { run } from '../run.ts'
 import { counted, sum, type Tally } from '../tally.ts'
 
@@ -8,6 +9,7 @@ const SECONDS_WITH_BUILD = 1200
 export async function rust(): Promise<Tally> {
   const options = ['--workspace', '--no-fail-fast', '--color=never']
   const tests = await run('cargo', ['nextest', 'run', ...options], { limit: SECONDS_WITH_BUILD })
+  recordRust(tests.output)
   const docs = await run('cargo', ['test', '--doc', ...options], { limit: SECONDS_WITH_BUILD })
   return sum([counted('cargo nextest', tests, nextest(tests.output)), counted('doc tests', docs, libtest(docs.output))])
 }
