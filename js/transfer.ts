@@ -1,9 +1,9 @@
 /**
- * One switch. Everything a switch does in JavaScript is in `transfer`; the rest of this file is what it refuses and the
- * few variables it works on. The value or the error under way stays here, in `parcel`, while native changes the stacks:
- * the side that arrives picks it up.
+ * One switch. Everything a switch does in JavaScript is in `transfer`; the rest of this file is what it refuses, what it
+ * does when somebody traces, and the few variables it works on. The value or the error under way stays here, in `parcel`,
+ * while native changes the stacks: the side that arrives picks it up.
  *
- * Nothing here may hold on to the greenlet that leaves: a suspended stack keeps alive what lies on it.
+ * Nothing here may hold on to the Greenlet that leaves (its Inner does not): a suspended stack keeps alive what lies on it.
  */
 
 import { GreenletError } from './errors.ts'
@@ -25,11 +25,19 @@ export let current: Inner = main
 
 /** What is under way between two stacks. */
 let parcel: unknown
-/** Whether the parcel is an error to throw where it arrives. */
-let failed = false
-/** Who left, until somebody has arrived: a refused switch has to put `current` back. */
-let departing: Inner | undefined
+/** What is special about it: nothing, or these two bits. One word, so that a switch looks at one. */
+let special = 0
+/** The parcel is an error to throw where it arrives. */
+const FAILED = 1
+/** Somebody traces: set as long as `tracer` is. */
+const TRACED = 2
+/** Where something special is, who left, until somebody has arrived. */
+let origin: Inner | undefined
 let native: Native
+
+/** Called on the stack where a switch has arrived, before anything else goes on there. */
+export type Tracer = (threw: boolean, origin: Inner, target: Inner) => void
+let tracer: Tracer | undefined
 
 /** Gives this file the thread's connection to native, once. */
 export function connect(attached: Native): void {
@@ -46,34 +54,30 @@ export function connection(): Native {
  * switch here brings, or throws it. `target` must not be current or dead.
  */
 export function transfer(target: Inner, value: unknown): unknown {
+  const me = current
   mail[TARGET_INDEX] = target.index
   mail[TARGET_GENERATION] = target.generation
   parcel = value
-  departing = current
+  if (special !== 0) origin = me
   current = target
   native.switch()
-  if (mail[STATUS] !== 0) refuse(target)
-  departing = undefined
+  if (mail[STATUS] !== 0) refuse(target, me)
+  if (special !== 0) return arriveSpecially()
   const arrived = parcel
   parcel = undefined
-  if (failed) {
-    failed = false
-    throw arrived
-  }
   return arrived
 }
 
 /** As `transfer`, but `error` is thrown in `target`. */
 export function transferError(target: Inner, error: unknown): unknown {
-  failed = true
+  special |= FAILED
   return transfer(target, error)
 }
 
-/** For a new stack: what `transfer` brought it. */
-export function pickUp(): unknown {
-  const arrived = parcel
-  parcel = undefined
-  departing = undefined
+/** For a new stack: what `transfer` brought it, and, where somebody traces, who did. */
+export function pickUp(): [parcel: unknown, origin: Inner | undefined] {
+  const arrived: [unknown, Inner | undefined] = [parcel, origin]
+  reset(current)
   return arrived
 }
 
@@ -82,24 +86,64 @@ export function handOver(target: Inner, threw: boolean, value: unknown): void {
   mail[TARGET_INDEX] = target.index
   mail[TARGET_GENERATION] = target.generation
   parcel = value
-  failed = threw
+  if (threw) special |= FAILED
+  if (special !== 0) origin = current
   current = target
 }
 
 /** Nobody switched and yet `inner` runs; see `here` in life.ts. Forgets what was under way. */
 export function reset(inner: Inner): void {
   current = inner
-  departing = undefined
+  origin = undefined
   parcel = undefined
-  failed = false
+  special &= TRACED
 }
 
-/** Native did not switch: undoes what `transfer` did and says why. */
-function refuse(target: Inner): never {
+/** Sets who is told of each switch from now on; undefined for nobody. */
+export function setTracer(next: Tracer | undefined): void {
+  tracer = next
+  special = next === undefined ? special & ~TRACED : special | TRACED
+}
+
+/** Whether somebody traces. */
+export function isTracing(): boolean {
+  return tracer !== undefined
+}
+
+/**
+ * Tells the tracer, if there is one, that control has come from `from` to the current greenlet. Throws what it throws, and
+ * does not call it again then.
+ */
+export function report(threw: boolean, from: Inner | undefined): void {
+  if (tracer === undefined || from === undefined) return
+  try {
+    tracer(threw, from, current)
+  } catch (error) {
+    setTracer(undefined)
+    throw error
+  }
+}
+
+/** The end of `transfer` where an error arrives or somebody traces. */
+function arriveSpecially(): unknown {
+  const threw = (special & FAILED) !== 0
+  const from = origin
+  const arrived = parcel
+  reset(current)
+  // It may do anything, switch away and come back among it: what arrived is ours by now.
+  report(threw, from)
+  if (threw) throw arrived
+  return arrived
+}
+
+/**
+ * Native did not switch: undoes what `transfer` did and says why. `me` is who runs: the one that called, or main where a
+ * stack ended and the one it named could not run.
+ */
+function refuse(target: Inner, me: Inner): never {
   const status = mail[STATUS]
   mail[STATUS] = 0
-  // Where a stack ended and native could not run the one it named, main runs.
-  reset(departing ?? main)
+  reset(me)
   throw refusal(target.name, status)
 }
 
