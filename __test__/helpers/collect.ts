@@ -17,9 +17,16 @@ export function scavenge(): void {
   gc({ type: 'minor' })
 }
 
-/** Collects until `condition` holds, as long as that may take. Whether it does then, is for the test to say. */
+/**
+ * Collects until `condition` holds, as long as that may take; whether it does then is for the test to say. A collection is
+ * dear and what it finds is told in later turns, so there are some turns for each.
+ */
 export async function collectUntil(condition: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 20 && !condition(); tries++) await collect()
-  // What a finalizer does may have left something for the next turn.
-  await new Promise((resolve) => setImmediate(resolve))
+  for (let tries = 0; tries < 10; tries++) {
+    await collect()
+    for (let turns = 0; turns < 4; turns++) {
+      await new Promise((resolve) => setImmediate(resolve))
+      if (condition()) return
+    }
+  }
 }
