@@ -90,3 +90,18 @@ test('a collection of wasm code that is under way at the first greenlet does not
   )
   t.deepEqual({ code, stdout }, { code: 0, stdout: 'alive\n' })
 })
+
+test('runtimeInfo() leaves nothing that a later garbage collection writes into', async (t) => {
+  const { code, stdout, stderr } = await runProgram(
+    `
+    runtimeInfo()
+    const turn = () => new Promise((resolve) => setImmediate(resolve))
+    for (let i = 0; i < 5; i++) await turn(gc())
+    const arrays = Array.from({ length: 20_000 }, () => new Int32Array(new ArrayBuffer(32)))
+    gc()
+    console.log(arrays.filter((array) => array.some((number) => number !== 0)).length)
+  `,
+    { flags: ['--expose-gc'] },
+  )
+  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: '0\n', stderr: '' })
+})

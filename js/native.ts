@@ -29,6 +29,8 @@ export interface RuntimeInfo {
   readonly spilled?: number
   /** Bytes that those copies take. */
   readonly spilledBytes?: number
+  /** How many greenlets of this thread have a stack now: those that have started and not ended. */
+  readonly live?: number
   /** How the ends of their stacks are guarded: by the page table alone, or by `mprotect`. */
   readonly guard?: 'lightweight' | 'protected'
 }

@@ -1,5 +1,7 @@
-// Runs all tests, or the stages named as arguments, counts every one and closes on the line `N passed, N failed`.
+// Runs all tests, or the stages named as arguments, counts every one, tells which rows of greenlet's own tests pass
+// (`conformance: N of N rows`) and closes on the line `N passed, N failed`.
 
+import { tellConformance } from './conformance.ts'
 import { ava } from './stages/ava.ts'
 import { flags } from './stages/flags.ts'
 import { consumers } from './stages/consumers.ts'
@@ -18,6 +20,7 @@ for (const name of names) {
 
 const { passed, failed } = sum(tallies)
 process.exitCode = failed > 0 ? 1 : 0
+tellConformance()
 console.log(`${passed} passed, ${failed} failed`)
 
 async function timed(name: string, stage: () => Promise<Tally>): Promise<Tally> {

@@ -1,6 +1,7 @@
 // The specs, on every Node and in both of Node's implementations of AsyncLocalStorage.
 
 import { resolve } from 'node:path'
+import { recordSpecs } from '../conformance.ts'
 import { type Node, testedNodes } from '../nodes.ts'
 import { run } from '../run.ts'
 import { counted, sum, type Tally } from '../tally.ts'
@@ -34,6 +35,7 @@ function withOurs(nodes: readonly Node[]): readonly Node[] {
 
 async function specs({ bin, version }: Node, flag?: string): Promise<Tally> {
   const outcome = await run(bin, [CLI, '--tap', ...(flag === undefined ? [] : [`--node-arguments=${flag}`])])
+  recordSpecs(outcome.output)
   const lines = outcome.output.split('\n')
   const skipped = lines.filter((line) => /^(?:not )?ok .* # (?:SKIP|TODO)\b/.test(line))
   const passed = lines.filter((line) => line.startsWith('ok ') && !skipped.includes(line))

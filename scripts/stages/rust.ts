@@ -1,6 +1,7 @@
 // The core: unit and integration tests, each in a process of its own, with both switches, then the examples in its docs. The
 // addon has no Rust tests: Node-API is there only inside of Node.
 
+import { recordRust } from '../conformance.ts'
 import { run } from '../run.ts'
 import { counted, sum, type Tally } from '../tally.ts'
 
@@ -14,6 +15,7 @@ export async function rust(): Promise<Tally> {
   const tallies: Tally[] = []
   for (const features of SWITCHES) {
     const tests = await run('cargo', ['nextest', 'run', ...options, ...features], { limit: SECONDS_WITH_BUILD })
+    recordRust(tests.output)
     tallies.push(counted(['cargo nextest', ...features].join(' '), tests, nextest(tests.output)))
   }
   const docs = await run('cargo', ['test', '--doc', ...options], { limit: SECONDS_WITH_BUILD })

@@ -31,6 +31,8 @@ pub struct RuntimeInfo {
     pub spilled: Option<f64>,
     /// Bytes that those copies take.
     pub spilled_bytes: Option<f64>,
+    /// How many greenlets of this thread have a stack now.
+    pub live: Option<u32>,
     /// How stacks are guarded: 'lightweight' (MADV_GUARD_INSTALL) or 'protected' (mprotect).
     pub guard: Option<String>,
 }
@@ -48,6 +50,7 @@ pub fn runtime_info(env: Env) -> RuntimeInfo {
         slots: thread.ok().map(|thread| thread.slots()),
         spilled: thread.ok().map(|thread| thread.spilled() as f64),
         spilled_bytes: thread.ok().map(|thread| thread.spilled_bytes() as f64),
+        live: thread.ok().map(|thread| thread.live() as u32),
         guard: thread.ok().map(|thread| format!("{:?}", thread.guard_kind()).to_lowercase()),
     }
 }

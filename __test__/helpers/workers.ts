@@ -1,0 +1,18 @@
+// Workers, to their end.
+
+import type { Worker } from 'node:worker_threads'
+
+/** How a Worker ended and what it said before. */
+export interface WorkerEnding {
+  readonly code: number
+  readonly messages: unknown[]
+}
+
+export function ended(worker: Worker): Promise<WorkerEnding> {
+  const messages: unknown[] = []
+  worker.on('message', (message) => messages.push(message))
+  return new Promise((resolve, reject) => {
+    worker.on('error', reject)
+    worker.on('exit', (code) => resolve({ code, messages }))
+  })
+}

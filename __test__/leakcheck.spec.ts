@@ -1,0 +1,62 @@
+import { MessageChannel } from 'node:worker_threads'
+import test from 'ava'
+import { Greenlet } from '../js/index.ts'
+import { leakcheck, leaks } from './helpers/leakcheck.ts'
+
+const { main } = Greenlet
+
+test.serial('what leaks nothing is not reported', async (t) => {
+  const ended = (): void => {
+    const g = new Greenlet((list: number[]) => list.map((x) => main.switch(x)))
+    g.switch(Array.from({ length: 100 }, (_, i) => i))
+    g.kill()
+  }
+  t.deepEqual(await leaks(ended), {})
+})
+
+test.serial('a leak of unstarted greenlets is found', async (t) => {
+  const kept: Greenlet[] = []
+  const leaked = await leaks(() => void kept.push(new Greenlet(() => {})))
+  t.is(leaked.greenlets, 1)
+  t.is(leaked.slots, undefined)
+})
+
+test.serial('a leak of slots is found: a suspended stack that holds its own greenlet', async (t) => {
+  const leaked = await leaks(() => {
+    const g: Greenlet = new Greenlet(() => main.switch(() => g))
+    g.switch()
+  })
+  t.deepEqual([leaked.greenlets, leaked.slots], [1, 1])
+  for (const g of Greenlet.all()) if (g !== main) g.kill()
+})
+
+test.serial('a leak of native references is found', async (t) => {
+  const ports: MessagePort[] = []
+  const leaked = await leaks(() => {
+    const { port1, port2 } = new MessageChannel()
+    ports.push(port1 as never, port2 as never)
+  })
+  t.true(leaked['native references']! > 0)
+  t.is(leaked.greenlets, undefined)
+  for (const port of ports) port.close()
+})
+
+test.serial('a leak of heap is found', async (t) => {
+  const kept: unknown[] = []
+  const leaked = await leaks(() => void kept.push(Array.from({ length: 200 }, Object)))
+  t.true(leaked['bytes of heap']! > 1600)
+  t.is(leaked.greenlets, undefined)
+})
+
+test.serial('what grows once only is no leak', async (t) => {
+  const cache = new Map<number, unknown>()
+  let runs = 0
+  t.deepEqual(await leaks(() => void cache.set(runs++ % 20, Array.from({ length: 100 }, Object))), {})
+})
+
+let runs = 0
+leakcheck('a leakcheck is a test', async (t) => {
+  await null
+  t.true(++runs > 0)
+})
+test('a leakcheck runs 50 times', (t) => t.true(runs >= 50))
