@@ -168,11 +168,12 @@ export class Greenlet {
       succumb(inner, exit)
       return
     }
-    inner.killer = me
+    const killers = (inner.killers ??= [])
+    killers.push(me)
     try {
       deliver(inner, true, exit)
     } finally {
-      if (inner.killer === me) inner.killer = undefined
+      killers.splice(killers.lastIndexOf(me), 1)
     }
     // Read through the class: TypeScript believes that the life did not change.
     if (!this.dead) {
@@ -217,7 +218,7 @@ export class Greenlet {
       )
     }
     inner.parent = next
-    inner.killer = undefined
+    inner.killers = undefined
   }
 
   /** For messages and stack dumps; need not be unique. */

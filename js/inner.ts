@@ -35,8 +35,8 @@ export class Inner {
 
   /** Null for main alone. Kept after death: a dead greenlet passes on what it gets. */
   parent: Inner | null
-  /** Who is in `kill()` of this greenlet, and so gets what comes of it instead of the parent. */
-  killer: Inner | undefined = undefined
+  /** Who are in `kill()` of this greenlet: one that is being killed may switch to another that kills it too. */
+  killers: Inner[] | undefined = undefined
   /** The call that it is blocked in, if it is waiting. */
   call: BlockingCall | undefined = undefined
 
@@ -57,6 +57,11 @@ export class Inner {
     this.parent = parent
     this.run = run
     this.label = run?.name || undefined
+  }
+
+  /** Gets what comes of it, instead of the parent. */
+  get killer(): Inner | undefined {
+    return this.killers?.at(-1)
   }
 
   get name(): string {
