@@ -140,9 +140,12 @@ test('the package exports its names and no more', (t) => {
     'GreenletExit',
     'StaleFrameError',
     'UnsupportedRuntimeError',
+    'gettrace',
     'runtimeInfo',
+    'settrace',
     'sleep',
     'spawn',
+    'version',
     'wait',
   ])
 })

@@ -116,3 +116,22 @@ test('a thousand spawned greenlets wait for each other', async (t) => {
   }
   t.is(await last, 900)
 })
+
+test('join() blocks the greenlet that calls it until the other has ended', async (t) => {
+  const worker = spawn((x: number) => {
+    sleep(5)
+    if (x < 0) throw new Error('negative')
+    return x * 2
+  }, 21)
+  const failing = spawn(() => {
+    throw new Error('negative')
+  })
+  const result = await spawn(() => {
+    t.throws(() => failing.join(), { message: 'negative' })
+    return [worker.dead, worker.join(), worker.dead, worker.join()]
+  })
+  t.deepEqual(result, [false, 42, true, 42])
+  t.throws(() => worker.join(), { code: 'ERR_GREENLET_WAIT_ON_MAIN' })
+  const own = spawn((): unknown => own.join())
+  await t.throwsAsync(async () => own, { code: 'ERR_GREENLET_WAIT_ON_SELF' })
+})

@@ -10,18 +10,18 @@ import type { Frame } from './frames/frame.ts'
 import { snapshotOf } from './frames/snapshot.ts'
 import { EMPTY_STACK, type FrameStack } from './frames/stack.ts'
 import { DEAD, Inner, LIVE, main, UNSTARTED } from './inner.ts'
-import { deliver, describeLife, ensureAttached, here, succumb } from './life.ts'
+import { deliver, describeLife, ensureAttached, here, succumb, throwing } from './life.ts'
 import { ENDED, mail } from './native.ts'
-import { enroll, living } from './registry.ts'
-import { current, transfer } from './transfer.ts'
+import { enroll, hold, living } from './registry.ts'
+import { current, isTracing, transfer } from './transfer.ts'
 
 /** The record behind a greenlet. */
 export let innerOf: (greenlet: Greenlet) => Inner
 /** Whether `value` is a greenlet of this copy of the package. */
 export let isGreenlet: (value: unknown) => value is Greenlet
 
-/** In place of `run`: makes main. */
-const MAIN = Symbol('main')
+/** In place of `run`: makes an object for a greenlet that is there already. */
+const ADOPT = Symbol('adopt')
 /** Node 22.10 and newer. Before, a posted greenlet arrives as an empty object. */
 const { markAsUncloneable } = workerThreads as { markAsUncloneable?: (value: object) => void }
 
@@ -50,24 +50,27 @@ export interface GreenletOptions {
 export class Greenlet {
   /** The greenlet that runs: `Greenlet.main`, unless one was switched to. */
   static get current(): Greenlet {
-    return here().greenlet
+    return greenletOf(here())
   }
 
   /** The thread's own stack, which every thread has from the start. It has no parent, and does not end. */
   static get main(): Greenlet {
-    return main.greenlet
+    return greenletOf(main)
   }
 
   /**
    * The greenlets of this thread that are not dead, main first, then in the order they were made. They are held weakly:
-   * one that nobody can reach any more may be missing.
+   * an unstarted one that nobody can reach any more may be missing. One that is suspended and holds itself, by a variable
+   * of its own stack, is only found here.
    */
   static all(): Greenlet[] {
     here()
-    return living().map((inner) => inner.greenlet)
+    return living().map(greenletOf)
   }
 
   readonly #inner: Inner
+  /** The object of the Inner's parent, which this one keeps alive. */
+  #parent: Greenlet | null = null
 
   static {
     innerOf = (greenlet) => greenlet.#inner
@@ -100,8 +103,10 @@ export class Greenlet {
    */
   constructor(run?: ((...args: never[]) => unknown) | null, options?: GreenletOptions) {
     markAsUncloneable?.(this)
-    if ((run as unknown) === MAIN) {
-      this.#inner = main
+    if ((run as unknown) === ADOPT) {
+      const inner = options as unknown as Inner
+      this.#inner = inner
+      if (inner.parent !== null) this.#parent = greenletOf(inner.parent)
       return
     }
     ensureAttached()
@@ -112,6 +117,7 @@ export class Greenlet {
       if (name !== undefined) inner.label = checkName(name)
     }
     this.#inner = inner
+    this.#parent = greenletOf(inner.parent!)
     enroll(inner)
   }
 
@@ -164,14 +170,15 @@ export class Greenlet {
     }
     const exit = new GreenletExit()
     if (inner === me) throw exit
-    if (inner.life === UNSTARTED) {
+    if (inner.life === UNSTARTED && !isTracing()) {
       succumb(inner, exit)
       return
     }
     const killers = (inner.killers ??= [])
     killers.push(me)
     try {
-      deliver(inner, true, exit)
+      if (inner.life === UNSTARTED) transfer(inner, throwing(exit))
+      else deliver(inner, true, exit)
     } finally {
       killers.splice(killers.lastIndexOf(me), 1)
     }
@@ -197,8 +204,8 @@ export class Greenlet {
    * @throws GreenletError `ERR_GREENLET_PARENT_CYCLE`, `ERR_GREENLET_MAIN`
    */
   get parent(): Greenlet | null {
-    const { killer, parent } = this.#inner
-    return (killer ?? parent)?.greenlet ?? null
+    const { killer } = this.#inner
+    return killer === undefined ? this.#parent : greenletOf(killer)
   }
 
   set parent(parent: Greenlet) {
@@ -219,6 +226,7 @@ export class Greenlet {
     }
     inner.parent = next
     inner.killers = undefined
+    this.#parent = parent
   }
 
   /** For messages and stack dumps; need not be unique. */
@@ -285,7 +293,18 @@ export interface Greenlet {
   run?(...args: never[]): unknown
 }
 
-main.greenlet = new Greenlet(MAIN as never)
+/** The object of `inner`. Where there is none any more, as in the `finally` of one that nobody could reach, a new one. */
+export function greenletOf(inner: Inner): Greenlet {
+  return inner.strong ?? inner.weak?.deref() ?? adopt(inner)
+}
+
+function adopt(inner: Inner): Greenlet {
+  const greenlet = new Greenlet(ADOPT as never, inner as never)
+  hold(inner, greenlet)
+  return greenlet
+}
+
+main.strong = new Greenlet(ADOPT as never, main as never)
 
 function checkOptions(options: unknown): GreenletOptions {
   if (isGreenlet(options)) throw typeError('the options of a greenlet are an object; pass a parent as { parent }')

@@ -6,7 +6,7 @@
 import { isPromise } from 'node:util/types'
 import { checkMilliseconds, checkSignal } from './check.ts'
 import { GreenletError } from './errors.ts'
-import { innerOf, isGreenlet } from './greenlet.ts'
+import { type Greenlet, greenletOf, innerOf, isGreenlet } from './greenlet.ts'
 import { type BlockingCall, type Inner, LIVE, main, WAITING } from './inner.ts'
 import { here } from './life.ts'
 import { current, transfer } from './transfer.ts'
@@ -66,12 +66,13 @@ function block(call: BlockingCall): unknown {
 }
 
 /** A callback in the event loop: resumes a greenlet whose call is over, unless something else did before. */
-function wake(call: BlockingCall, waiter: Inner): void {
+function wake(call: BlockingCall, greenlet: Greenlet): void {
   const me = here()
+  const waiter = innerOf(greenlet)
   if (waiter.call !== call) return
   if (me !== main) {
     // A loop within the loop, as that of a vm context with microtasks of its own, in a greenlet. It must not be left.
-    setImmediate(wake, call, waiter)
+    setImmediate(wake, call, greenlet)
     return
   }
   try {
@@ -84,32 +85,35 @@ function wake(call: BlockingCall, waiter: Inner): void {
   }
 }
 
-// The next functions are apart because their callbacks hold the waiter, and a waiting stack must not hold its greenlet.
+// The next functions are apart because their callbacks hold the waiting greenlet, which is reachable as long as what it
+// waits for is; its own stack must not hold it.
 
 function follow(promise: PromiseLike<unknown>, waiter: Inner): BlockingCall {
   const call: BlockingCall = { outcome: undefined, value: undefined }
+  const greenlet = greenletOf(waiter)
   // A thenable that is not a plain promise may call back at once, twice, or from another greenlet. A promise does not.
   const plain = isPromise(promise) && promise.then === Promise.prototype.then
   const followed = plain ? promise : new Promise((resolve) => resolve(promise))
   const settle = (outcome: 'value' | 'error') => (value: unknown) => {
     call.outcome = outcome
     call.value = value
-    wake(call, waiter)
+    wake(call, greenlet)
   }
   followed.then(settle('value'), settle('error'))
   return call
 }
 
 function startNap(ms: number, signal: AbortSignal | undefined, waiter: Inner): BlockingCall & { stop(): void } {
+  const greenlet = greenletOf(waiter)
   const abort = (): void => {
     nap.outcome = 'error'
     nap.value = signal!.reason
     // Whoever aborts goes on first.
-    queueMicrotask(() => wake(nap, waiter))
+    queueMicrotask(() => wake(nap, greenlet))
   }
   const timer = setTimeout(() => {
     nap.outcome = 'value'
-    wake(nap, waiter)
+    wake(nap, greenlet)
   }, ms)
   signal?.addEventListener('abort', abort, { once: true })
   const nap: BlockingCall & { stop(): void } = {

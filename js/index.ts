@@ -15,3 +15,7 @@ export { Greenlet, type GreenletOptions, type GreenletState } from './greenlet.t
 export { sleep, wait } from './hub.ts'
 export { type RuntimeInfo, runtimeInfo } from './native.ts'
 export { spawn, type SpawnedGreenlet } from './spawn.ts'
+export { gettrace, settrace, type TraceEvent, type TraceFunction } from './tracing.ts'
+export { version } from './version.ts'
+
+import './unreachable.ts'

@@ -48,12 +48,15 @@ export class Inner {
   label: string | undefined
   /** In the order they are made, from 1; 0 is main. */
   readonly serial = made++
-  /** Where the registry keeps it. */
-  place: number | WeakRef<Inner> = -1
-  greenlet: Greenlet
+  /** Where the registry keeps it; undefined among those that outlived the job they started in. */
+  place: number | WeakRef<Inner> | undefined = -1
+  /** Its object, as long as that lives anyway; see registry.ts. `greenletOf` in greenlet.ts finds it. */
+  strong: Greenlet | undefined
+  /** Its object from then on. */
+  weak: WeakRef<Greenlet> | undefined = undefined
 
   constructor(greenlet: Greenlet, parent: Inner | null, run: Run | null | undefined) {
-    this.greenlet = greenlet
+    this.strong = greenlet
     this.parent = parent
     this.run = run
     this.label = run?.name || undefined
@@ -69,7 +72,7 @@ export class Inner {
   }
 }
 
-/** This thread's own stack. Its `greenlet` is set where the class is made. */
+/** This thread's own stack. Its object is set where the class is made. */
 export const main = new Inner(undefined as never, null, undefined)
 main.life = LIVE
 main.label = 'main'

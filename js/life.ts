@@ -12,8 +12,19 @@ import { typeError } from './check.ts'
 import { GreenletError, isExit } from './errors.ts'
 import { DEAD, type Inner, LIVE, main, type Run, UNSTARTED, WAITING } from './inner.ts'
 import { attach, ENDED, mail, SELF_GENERATION, SELF_INDEX, TARGET_GENERATION, TARGET_INDEX } from './native.ts'
-import { living, strike } from './registry.ts'
-import { connect, connection, current, handOver, pickUp, reset, transfer, transferError } from './transfer.ts'
+import { enrollStarted, living, strike } from './registry.ts'
+import {
+  connect,
+  connection,
+  current,
+  handOver,
+  isTracing,
+  pickUp,
+  report,
+  reset,
+  transfer,
+  transferError,
+} from './transfer.ts'
 
 /** What a new stack is started with. */
 interface Start {
@@ -21,6 +32,8 @@ interface Start {
   /** The greenlet for a method of its class. A function that was given gets none: its stack would keep the greenlet alive. */
   readonly receiver: unknown
   readonly args: unknown[]
+  /** Whether all it does is to throw what it was started with. */
+  readonly threw: boolean
 }
 
 let attached = false
@@ -45,8 +58,10 @@ export function here(): Inner {
  * arguments, or the error if `threw`. Returns or throws what the next switch to the calling greenlet brings.
  */
 export function deliver(target: Inner, threw: boolean, load: unknown): unknown {
+  let passedOn = false
   for (let to = target; ;) {
     if (to === current) {
+      report(threw, current)
       if (threw) throw load
       return pack(load as unknown[])
     }
@@ -56,11 +71,22 @@ export function deliver(target: Inner, threw: boolean, load: unknown): unknown {
       throw waiting(to, target)
     }
     if (to.life === UNSTARTED) {
-      const start = prepare(to, threw ? [] : (load as unknown[]))
+      let start: Start
+      try {
+        start = prepare(to, threw ? [] : (load as unknown[]))
+      } catch (error) {
+        if (!passedOn) throw error
+        // One that died of what we bring passed it on, and not we: what says so goes to the next one, as in `leave`.
+        ;[threw, load] = [true, error]
+        to = to.parent!
+        continue
+      }
       // Looking `run` up may have run a getter, and that may have started the greenlet: what we bring is for a switch now.
       if (to.life !== UNSTARTED) continue
       if (!threw) return transfer(to, start)
+      if (isTracing()) return transfer(to, throwing(load))
       if (succumb(to, load)) [threw, load] = [false, [undefined]]
+      passedOn = true
     }
     // It is dead: GreenletExit has done its work, and goes on as a value.
     if (threw && isExit(load)) [threw, load] = [false, [load]]
@@ -109,7 +135,18 @@ function arrive(): Start {
   current.generation = mail[SELF_GENERATION]!
   current.life = LIVE
   current.run = undefined
-  return pickUp() as Start
+  enrollStarted(current)
+  const [start, origin] = pickUp() as [Start, Inner]
+  report(start.threw, origin)
+  return start
+}
+
+/** For somebody who traces, an unstarted greenlet that gets an error starts, and dies of it on a stack of its own. */
+export function throwing(error: unknown): Start {
+  const run = (): never => {
+    throw error
+  }
+  return { run, receiver: undefined, args: [], threw: true }
 }
 
 /** Finds out who gets what `run` came to, and dies. */
@@ -128,8 +165,9 @@ function leave(threw: boolean, value: unknown): void {
       try {
         const start = prepare(to, threw ? [] : [value])
         if (to.life !== UNSTARTED) continue
-        if (!threw) {
-          value = start
+        if (!threw || isTracing()) {
+          value = threw ? throwing(value) : start
+          threw = false
           break
         }
         if (succumb(to, value)) [threw, value] = [false, undefined]
@@ -176,7 +214,7 @@ function recover(): void {
 
 /** Looks up the function that `inner` is to run. A getter may throw here, or switch. */
 function prepare(inner: Inner, args: unknown[]): Start {
-  const { greenlet } = inner
+  const greenlet = inner.strong! // until the start
   const run: unknown = greenlet.run
   if (typeof run !== 'function') {
     throw typeError(
@@ -185,7 +223,7 @@ function prepare(inner: Inner, args: unknown[]): Start {
     )
   }
   const given = run === inner.run || Object.hasOwn(greenlet, 'run')
-  return { run: run as Run, receiver: given ? undefined : greenlet, args }
+  return { run: run as Run, receiver: given ? undefined : greenlet, args, threw: false }
 }
 
 /** What a switch with these arguments arrives as. */

@@ -1,23 +1,38 @@
 /**
- * All greenlets of this thread that have not ended, held weakly.
+ * All greenlets of this thread that have not ended. None is kept alive by being listed here:
  *
- * A WeakRef costs as much as a short greenlet's whole life, and it keeps its target until the running job ends. So a new
- * greenlet goes into a plain array, from which its end takes it out again, and only those that outlive the job they were
- * made in get a WeakRef. Nothing is held longer than a WeakRef would hold it.
+ *     young       made in this job, or started in it         an array, held for no longer than a WeakRef would
+ *     unstarted   outlived the job they were made in         WeakRef<Inner>: gone once nobody can switch to them
+ *     started     outlived the job they were started in      the Inner stays, as its stack does; the Greenlet is held weakly,
+ *                                                            and a FinalizationRegistry tells when nobody can reach it
+ *
+ * A WeakRef costs as much as a short greenlet's whole life, and it keeps its target until the running job ends. So most
+ * greenlets never get one.
  */
 
-import { type Inner, main } from './inner.ts'
+import type { Greenlet } from './greenlet.ts'
+import { type Inner, main, UNSTARTED } from './inner.ts'
 
-/** Made in this job. */
 const young: Inner[] = []
-/** Made in earlier jobs. */
-const old = new Set<WeakRef<Inner>>()
+const unstarted = new Set<WeakRef<Inner>>()
+const started = new Set<Inner>()
 
 let promotionIsDue = false
-/** The number of refs at which it is worth while to look for those whose greenlet was collected. */
+/** The number of unstarted refs at which it is worth while to look for those whose greenlet was collected. */
 let sweepAt = 1024
 
-/** Takes in a new greenlet. */
+let onUnreachable: (inner: Inner) => void
+const finalization = new FinalizationRegistry<Inner>((inner) => {
+  // Somebody may have asked for its object, and got a new one, since.
+  if (inner.weak?.deref() === undefined) onUnreachable(inner)
+})
+
+/** Who is told of greenlets that have started, have not ended, and can be reached by nobody. Not during a collection. */
+export function whenUnreachable(listener: (inner: Inner) => void): void {
+  onUnreachable = listener
+}
+
+/** Takes in a new greenlet, or one that starts. */
 export function enroll(inner: Inner): void {
   inner.place = young.push(inner) - 1
   if (promotionIsDue) return
@@ -25,38 +40,62 @@ export function enroll(inner: Inner): void {
   void Promise.resolve().then(promote)
 }
 
+/** A greenlet starts: from now on its Inner is kept, for its stack is too. */
+export function enrollStarted(inner: Inner): void {
+  const { place } = inner
+  if (typeof place === 'number') return
+  inner.place = -1
+  if (place !== undefined) unstarted.delete(place)
+  enroll(inner)
+}
+
 /** Takes out one that has ended. */
 export function strike(inner: Inner): void {
   const { place } = inner
-  if (typeof place !== 'number') {
-    old.delete(place)
-    return
+  if (place === undefined) {
+    started.delete(inner)
+  } else if (typeof place !== 'number') {
+    unstarted.delete(place)
+  } else {
+    const last = young.pop()!
+    if (last === inner) return
+    young[place] = last
+    last.place = place
   }
-  const last = young.pop()!
-  if (last === inner) return
-  young[place] = last
-  last.place = place
 }
 
 /** Main first, then in the order in which they were made. */
 export function living(): Inner[] {
-  const found = [main, ...young]
-  for (const ref of old) {
+  const found = [main, ...young, ...started]
+  for (const ref of unstarted) {
     const inner = ref.deref()
     if (inner !== undefined) found.push(inner)
   }
   return found.toSorted((a, b) => a.serial - b.serial)
 }
 
+/** From now on `inner` does not keep `greenlet` alive, and whoever listens is told when nothing else does. */
+export function hold(inner: Inner, greenlet: Greenlet): void {
+  inner.weak = new WeakRef(greenlet)
+  inner.strong = undefined
+  finalization.register(greenlet, inner)
+}
+
 function promote(): void {
   promotionIsDue = false
   for (const inner of young) {
-    const ref = new WeakRef(inner)
-    inner.place = ref
-    old.add(ref)
+    if (inner.life === UNSTARTED) {
+      const ref = new WeakRef(inner)
+      inner.place = ref
+      unstarted.add(ref)
+    } else {
+      inner.place = undefined
+      started.add(inner)
+      if (inner.strong !== undefined) hold(inner, inner.strong)
+    }
   }
   young.length = 0
-  if (old.size < sweepAt) return
-  for (const ref of old) if (ref.deref() === undefined) old.delete(ref)
-  sweepAt = 2 * old.size + 1024
+  if (unstarted.size < sweepAt) return
+  for (const ref of unstarted) if (ref.deref() === undefined) unstarted.delete(ref)
+  sweepAt = 2 * unstarted.size + 1024
 }

@@ -4,7 +4,8 @@
 
 import { describe, typeError } from './check.ts'
 import { Greenlet, innerOf } from './greenlet.ts'
-import { UNSTARTED } from './inner.ts'
+import { wait } from './hub.ts'
+import { type Inner, UNSTARTED } from './inner.ts'
 import { succumb } from './life.ts'
 
 /** A greenlet that is also a thenable: `await` gives the result of its function, or throws what that threw. */
@@ -13,13 +14,9 @@ export class SpawnedGreenlet<T> extends Greenlet implements PromiseLike<T> {
 
   constructor(fn: (...args: never[]) => unknown, args: unknown[]) {
     super(runOf(fn, args), { parent: Greenlet.main })
-    innerOf(this).label = fn.name || undefined
-    this.#result = new Promise((resolve, reject) => {
-      innerOf(this).settle = (threw, value) => {
-        if (threw) reject(value)
-        else resolve(value as T)
-      }
-    })
+    const inner = innerOf(this)
+    inner.label = fn.name || undefined
+    this.#result = resultOf(inner)
   }
 
   // oxlint-disable-next-line no-thenable -- being one is what it is for
@@ -28,6 +25,11 @@ export class SpawnedGreenlet<T> extends Greenlet implements PromiseLike<T> {
     onError?: ((error: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
     return this.#result.then(onResult, onError)
+  }
+
+  /** Blocks the greenlet that calls it until this one has ended: `wait(greenlet)`, and throws what that throws. */
+  join(): Awaited<T> {
+    return wait(this) as Awaited<T>
   }
 }
 
@@ -42,6 +44,16 @@ export function spawn<Args extends unknown[], T>(fn: (...args: Args) => T, ...ar
   const greenlet = new SpawnedGreenlet<Awaited<T>>(fn, args)
   setImmediate(startSpawned, greenlet)
   return greenlet
+}
+
+/** A promise of what `inner` comes to. Apart, for the Inner outlives its object and must not hold it. */
+function resultOf<T>(inner: Inner): Promise<T> {
+  return new Promise((resolve, reject) => {
+    inner.settle = (threw, value) => {
+      if (threw) reject(value)
+      else resolve(value as T)
+    }
+  })
 }
 
 function runOf(fn: (...args: never[]) => unknown, args: unknown[]): () => unknown {

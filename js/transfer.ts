@@ -1,13 +1,13 @@
 /**
- * One switch. Everything a switch does in JavaScript is in `transfer`; the rest of this file is what it refuses and the
- * few variables it works on. The value or the error under way stays here, in `parcel`, while native changes the stacks:
- * the side that arrives picks it up.
+ * One switch. Everything a switch does in JavaScript is in `transfer`; the rest of this file is what it refuses, what it
+ * does when somebody traces, and the few variables it works on. The value or the error under way stays here, in `parcel`,
+ * while native changes the stacks: the side that arrives picks it up.
  *
  * Nothing here may hold on to the greenlet that leaves: a suspended stack keeps alive what lies on it.
  */
 
 import { GreenletError } from './errors.ts'
-import { type Inner, main } from './inner.ts'
+import { DEAD, type Inner, main } from './inner.ts'
 import {
   FORBIDDEN,
   mail,
@@ -25,11 +25,19 @@ export let current: Inner = main
 
 /** What is under way between two stacks. */
 let parcel: unknown
-/** Whether the parcel is an error to throw where it arrives. */
-let failed = false
+/** What is special about it: nothing, or these two bits. One word, so that a switch looks at one. */
+let special = 0
+/** The parcel is an error to throw where it arrives. */
+const FAILED = 1
+/** Somebody traces: set as long as `tracer` is. */
+const TRACED = 2
 /** Who left, until somebody has arrived: a refused switch has to put `current` back. */
 let departing: Inner | undefined
 let native: Native
+
+/** Called on the stack where a switch has arrived, before anything else goes on there. */
+export type Tracer = (threw: boolean, origin: Inner, target: Inner) => void
+let tracer: Tracer | undefined
 
 /** Gives this file the thread's connection to native, once. */
 export function connect(attached: Native): void {
@@ -53,27 +61,23 @@ export function transfer(target: Inner, value: unknown): unknown {
   current = target
   native.switch()
   if (mail[STATUS] !== 0) refuse(target)
+  if (special !== 0) return arriveSpecially()
   departing = undefined
   const arrived = parcel
   parcel = undefined
-  if (failed) {
-    failed = false
-    throw arrived
-  }
   return arrived
 }
 
 /** As `transfer`, but `error` is thrown in `target`. */
 export function transferError(target: Inner, error: unknown): unknown {
-  failed = true
+  special |= FAILED
   return transfer(target, error)
 }
 
-/** For a new stack: what `transfer` brought it. */
-export function pickUp(): unknown {
-  const arrived = parcel
-  parcel = undefined
-  departing = undefined
+/** For a new stack: what `transfer` brought it, and who did. */
+export function pickUp(): [parcel: unknown, origin: Inner] {
+  const arrived: [unknown, Inner] = [parcel, departing!]
+  reset(current)
   return arrived
 }
 
@@ -82,7 +86,8 @@ export function handOver(target: Inner, threw: boolean, value: unknown): void {
   mail[TARGET_INDEX] = target.index
   mail[TARGET_GENERATION] = target.generation
   parcel = value
-  failed = threw
+  if (threw) special |= FAILED
+  departing = current
   current = target
 }
 
@@ -91,7 +96,41 @@ export function reset(inner: Inner): void {
   current = inner
   departing = undefined
   parcel = undefined
-  failed = false
+  special &= TRACED
+}
+
+/** Sets who is told of each switch from now on; undefined for nobody. */
+export function setTracer(next: Tracer | undefined): void {
+  tracer = next
+  special = next === undefined ? special & ~TRACED : special | TRACED
+}
+
+/** Whether somebody traces. */
+export function isTracing(): boolean {
+  return tracer !== undefined
+}
+
+/** Tells the tracer, if there is one, that control has come from `origin` to the current greenlet. Throws what it throws, and does not call it again then. */
+export function report(threw: boolean, origin: Inner): void {
+  if (tracer === undefined) return
+  try {
+    tracer(threw, origin, current)
+  } catch (error) {
+    setTracer(undefined)
+    throw error
+  }
+}
+
+/** The end of `transfer` where an error arrives or somebody traces. */
+function arriveSpecially(): unknown {
+  const threw = (special & FAILED) !== 0
+  const origin = departing!
+  const arrived = parcel
+  reset(current)
+  // It may do anything, switch away and come back among it: what arrived is ours by now.
+  report(threw, origin)
+  if (threw) throw arrived
+  return arrived
 }
 
 /** Native did not switch: undoes what `transfer` did and says why. */
@@ -99,7 +138,8 @@ function refuse(target: Inner): never {
   const status = mail[STATUS]
   mail[STATUS] = 0
   // Where a stack ended and native could not run the one it named, main runs.
-  reset(departing ?? main)
+  const stayed = departing === undefined || departing.life === DEAD ? main : departing
+  reset(stayed)
   throw refusal(target.name, status)
 }
 

@@ -99,38 +99,35 @@ class Model {
     }
   }
 
-  /** It has ended, and passes this on. Whoever cannot start passes that on instead. */
+  /** It has ended, and passes this on. */
   #bury(row: Row, end: Parcel): Parcel {
     row.life = 'dead'
-    let parcel = pastExit(end)
-    for (let to = row.heir; ; to = to.parent!) {
-      try {
-        return this.#route(to, parcel, parcel.threw ? [] : [parcel.value], (at) => (to = at))
-      } catch (error) {
-        if (!(error instanceof Token)) throw error
-        parcel = { threw: true, value: error }
-      }
-    }
+    const parcel = pastExit(end)
+    return this.#route(row.heir, parcel, parcel.threw ? [] : [parcel.value], true)
   }
 
-  /** Finds out who can take it, and makes that one current. What it arrives as. */
-  #route(to: Row, parcel: Parcel, args: readonly unknown[], asks: (row: Row) => void = () => {}): Parcel {
+  /**
+   * Finds out who can take it, and makes that one current. What it arrives as. One that has to start and cannot is an error
+   * of whoever sends, and goes to the next one where that has died: `passedOn`.
+   */
+  #route(to: Row, parcel: Parcel, args: readonly unknown[], passedOn = false): Parcel {
     for (; ; to = to.parent!) {
-      asks(to)
-      if (to.life === 'unstarted') {
-        if (to.body === null) throw new Token('ERR_GREENLET_NO_RUN')
-        if (!parcel.threw) {
-          to.life = 'live'
-          to.running = this.#live(to, this.#block(to.body), args)
-          this.#switchTo(to)
-          return { threw: false, value: undefined }
-        }
-        to.life = 'dead'
+      if (to.life === 'unstarted' && to.body === null) {
+        parcel = { threw: true, value: new Token('ERR_GREENLET_NO_RUN') }
+        if (!passedOn) throw parcel.value
+        continue
+      }
+      if (to.life === 'unstarted' && !parcel.threw) {
+        to.life = 'live'
+        to.running = this.#live(to, this.#block(to.body!), args)
+        parcel = { threw: false, value: undefined }
       }
       if (to.life === 'live') {
         this.#switchTo(to)
         return parcel
       }
+      passedOn ||= to.life === 'unstarted'
+      to.life = 'dead'
       parcel = pastExit(parcel)
       // That is one value from here on.
       if (!parcel.threw && parcel.value instanceof Token) args = [parcel.value]

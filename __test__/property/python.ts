@@ -30,7 +30,10 @@ function translated(block: Block): Block {
 function told(line: string): string {
   return line
     .replace(/^(g\d+ now .*) [01]*$/, '$1')
-    .replace(/ sees (\S+) \S+ \[(.*)\] of .*$/, (_, dead: string, names: string) => ` sees ${dead} [${names.replaceAll(/in\w+/g, 'call')}]`)
+    .replace(
+      / sees (\S+) \S+ \[(.*)\] of .*$/,
+      (_, dead: string, names: string) => ` sees ${dead} [${names.replaceAll(/in\w+/g, 'call')}]`,
+    )
 }
 
 const all = fc.sample(programs, { seed, numRuns: runs }).map(inPython)
@@ -40,7 +43,10 @@ const { stdout, stderr, status } = spawnSync('python3', [join(import.meta.dirnam
   encoding: 'utf8',
 })
 if (status !== 0) throw new Error(stderr)
-const stories = stdout.trimEnd().split('\n').map((line) => JSON.parse(line) as string[])
+const stories = stdout
+  .trimEnd()
+  .split('\n')
+  .map((line) => JSON.parse(line) as string[])
 
 /**
  * A GreenletExit that goes on as a value starts whoever is unstarted with that as its argument. Python means that too, but
@@ -59,6 +65,8 @@ for (const [i, program] of all.entries()) {
   const at = python.findIndex((line, j) => line !== model[j])
   if (at === -1 && python.length === model.length) continue
   if (different++ > 2) continue
-  console.log(`${printed(program)}\n${python.slice(Math.max(0, at - 5), at).join('\n')}\npython ${python[at]}\nmodel  ${model[at]}`)
+  console.log(
+    `${printed(program)}\n${python.slice(Math.max(0, at - 5), at).join('\n')}\npython ${python[at]}\nmodel  ${model[at]}`,
+  )
 }
 console.log(`seed ${seed}: ${different} of ${runs} programs differ, ${lines} lines compared; ${misread} left out`)

@@ -1,0 +1,244 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import test from 'ava'
+import { Greenlet, GreenletExit, spawn, wait } from '../js/index.ts'
+import { collect } from './helpers/collect.ts'
+
+const main = Greenlet.main
+
+/** Collections and turns of the event loop until `done`, or enough of them. */
+async function until(done: () => boolean): Promise<void> {
+  for (let i = 0; i < 20 && !done(); i++) {
+    await collect()
+    await turn()
+  }
+}
+
+/** Suspends a greenlet that writes down how it ends, and forgets it. */
+function forget(log: unknown[], body: () => unknown = () => main.switch()): void {
+  new Greenlet(() => {
+    try {
+      body()
+    } catch (error) {
+      log.push(error)
+      throw error
+    } finally {
+      log.push('finally')
+    }
+  }).switch()
+}
+
+/** The warnings that `body` leads to. */
+async function warnings(body: () => Promise<void>): Promise<Error[]> {
+  const found: Error[] = []
+  const listener = (warning: Error) => found.push(warning)
+  process.on('warning', listener)
+  await body()
+  await turn()
+  process.off('warning', listener)
+  return found
+}
+
+test.serial('a suspended greenlet that nobody can reach any more gets a GreenletExit', async (t) => {
+  const before = Greenlet.all().length
+  const log: unknown[] = []
+  forget(log)
+  t.deepEqual(log, [])
+  t.is(Greenlet.all().length, before + 1)
+  await until(() => log.length > 0)
+  t.true(log[0] instanceof GreenletExit)
+  t.is(log[1], 'finally')
+  t.is(Greenlet.all().length, before)
+})
+
+test.serial('its stack is given back: ten times as many as there are slots', async (t) => {
+  let ended = 0
+  for (let i = 0; i < 20; i++) {
+    for (let j = 0; j < 500; j++) {
+      new Greenlet(() => {
+        try {
+          main.switch()
+        } finally {
+          ended++
+        }
+      }).switch()
+    }
+    await until(() => ended === (i + 1) * 500)
+  }
+  t.is(ended, 10_000)
+})
+
+test.serial('one that is held stays, whatever is collected', async (t) => {
+  const log: unknown[] = []
+  const held: Greenlet = new Greenlet(() => {
+    forget(log, () => held.switch())
+    return main.switch()
+  })
+  held.switch()
+  await until(() => log.length > 0)
+  t.is(log.length, 2)
+  t.is(held.state, 'suspended')
+  t.is(held.switch('end'), 'end')
+})
+
+test.serial('a parent is held by its child', async (t) => {
+  const log: unknown[] = []
+  const child = (() => {
+    const parent = new Greenlet(() => {
+      main.switch()
+      log.push('back in the parent')
+    })
+    parent.switch()
+    return new Greenlet(() => main.switch(), { parent })
+  })()
+  child.switch()
+  await collect()
+  await turn()
+  await collect()
+  await turn()
+  child.switch()
+  t.deepEqual(log, ['back in the parent'])
+})
+
+test.serial('one that waits is reachable as long as its promise is', async (t) => {
+  const log: unknown[] = []
+  let resolve!: (value: unknown) => void
+  const promise = new Promise((r) => (resolve = r))
+  forget(log, () => log.push(wait(promise)))
+  for (let i = 0; i < 5; i++) {
+    await collect()
+    await turn()
+  }
+  t.deepEqual(log, [])
+  resolve('the value')
+  await turn()
+  t.deepEqual(log, ['the value', 'finally'])
+})
+
+test.serial(
+  'one that waits for a promise that nobody can settle is held by its own stack; all() finds it',
+  async (t) => {
+    const log: unknown[] = []
+    const before = new Set(Greenlet.all())
+    forget(log, () => wait(new Promise(() => {})))
+    for (let i = 0; i < 3; i++) {
+      await collect()
+      await turn()
+    }
+    t.deepEqual(log, [])
+    for (const g of Greenlet.all()) if (!before.has(g)) g.kill()
+    t.is(log[1], 'finally')
+  },
+)
+
+test.serial('a spawned one that nobody can reach settles its promise', async (t) => {
+  let result: unknown
+  void spawn(() => main.switch()).then((value) => (result = value))
+  await until(() => result !== undefined)
+  t.true(result instanceof GreenletExit)
+})
+
+test.serial('it may wait while it ends', async (t) => {
+  const log: unknown[] = []
+  const found = await warnings(async () => {
+    forget(log, () => {
+      try {
+        main.switch()
+      } finally {
+        log.push(wait(Promise.resolve('cleaned up')))
+      }
+    })
+    await until(() => log.length > 2)
+  })
+  t.is(log[0], 'cleaned up')
+  t.true(log[1] instanceof GreenletExit)
+  t.deepEqual(found, [])
+})
+
+test.serial('inside, it is current, under another object', async (t) => {
+  const seen: unknown[] = []
+  const parent = new Greenlet(() => main.switch())
+  new Greenlet(
+    () => {
+      try {
+        main.switch()
+      } finally {
+        const { current } = Greenlet
+        seen.push(current.name, current.state, current === Greenlet.current, current.parent)
+      }
+    },
+    { name: 'forgotten', parent },
+  ).switch()
+  await until(() => seen.length > 0)
+  t.deepEqual(seen, ['forgotten', 'running', true, main])
+})
+
+test.serial('an error that it ends with is a warning', async (t) => {
+  const found = await warnings(async () => {
+    const log: unknown[] = []
+    forget(log, () => {
+      try {
+        main.switch()
+      } catch {
+        throw new Error('not today')
+      }
+    })
+    await until(() => log.length > 0)
+  })
+  t.is(found.length, 1)
+  t.is(found[0]!.name, 'GreenletWarning')
+  t.regex(found[0]!.message, /^greenlet 'greenlet-\d+', which nobody could reach any more, ended with an error$/)
+})
+
+test.serial('one that refuses to end is warned of, once, and all() finds it', async (t) => {
+  const before = new Set(Greenlet.all())
+  const found = await warnings(async () => {
+    let refused = false
+    new Greenlet(
+      () => {
+        try {
+          main.switch()
+        } catch {
+          refused = true
+        }
+        return main.switch()
+      },
+      { name: 'stubborn' },
+    ).switch()
+    await until(() => refused)
+    for (let i = 0; i < 3; i++) {
+      await collect()
+      await turn()
+    }
+  })
+  t.is(found.length, 1)
+  t.regex(found[0]!.message, /^greenlet 'stubborn'.*Greenlet\.all\(\) finds it$/)
+  const [stubborn] = Greenlet.all().filter((g) => !before.has(g) && g.name === 'stubborn')
+  t.is(stubborn!.state, 'suspended')
+  t.is(stubborn!.switch('gone'), 'gone')
+})
+
+test.serial('one whose stack holds its own greenlet is reachable; all() finds it', async (t) => {
+  const log: unknown[] = []
+  ;(() => {
+    const self: Greenlet = new Greenlet(
+      () => {
+        try {
+          main.switch(self)
+        } finally {
+          log.push('finally')
+        }
+      },
+      { name: 'selfish' },
+    )
+    self.switch()
+  })()
+  for (let i = 0; i < 3; i++) {
+    await collect()
+    await turn()
+  }
+  t.deepEqual(log, [])
+  Greenlet.all()
+    .find((g) => g.name === 'selfish')!
+    .kill()
+  t.deepEqual(log, ['finally'])
+})
