@@ -1,6 +1,6 @@
 /** Runs a program on real greenlets, under real frames of V8. */
 
-import { Greenlet, GreenletExit, type FrameStack } from '../../js/index.ts'
+import { Greenlet, GreenletExit, type FrameStack, settrace } from '../../js/index.ts'
 import {
   type Block,
   type Body,
@@ -14,6 +14,22 @@ import { type Completion, Story } from './story.ts'
 
 export function runReal(program: Program): string[] {
   return new World(program).run()
+}
+
+/** The same with a trace function, which must change nothing, and must see every change of the current greenlet. */
+export function runTraced(program: Program): string[] {
+  const breaks: string[] = []
+  let last = Greenlet.main
+  settrace((event, { origin, target }) => {
+    if (origin !== last || target !== Greenlet.current)
+      breaks.push(`${event} from ${origin} to ${target} after ${last}`)
+    last = target
+  })
+  try {
+    return [...runReal(program), ...breaks]
+  } finally {
+    settrace(null)
+  }
 }
 
 class World {
