@@ -136,7 +136,7 @@ function arrive(): Start {
   current.life = LIVE
   current.run = undefined
   enrollStarted(current)
-  const [start, origin] = pickUp() as [Start, Inner]
+  const [start, origin] = pickUp() as [Start, Inner | undefined]
   report(start.threw, origin)
   return start
 }

@@ -29,7 +29,7 @@ export class SpawnedGreenlet<T> extends Greenlet implements PromiseLike<T> {
 
   /** Blocks the greenlet that calls it until this one has ended: `wait(greenlet)`, and throws what that throws. */
   join(): Awaited<T> {
-    return wait(this) as Awaited<T>
+    return wait<PromiseLike<T>>(this)
   }
 }
 

@@ -3,11 +3,11 @@
  * does when somebody traces, and the few variables it works on. The value or the error under way stays here, in `parcel`,
  * while native changes the stacks: the side that arrives picks it up.
  *
- * Nothing here may hold on to the greenlet that leaves: a suspended stack keeps alive what lies on it.
+ * Nothing here may hold on to the Greenlet that leaves (its Inner does not): a suspended stack keeps alive what lies on it.
  */
 
 import { GreenletError } from './errors.ts'
-import { DEAD, type Inner, main } from './inner.ts'
+import { type Inner, main } from './inner.ts'
 import {
   FORBIDDEN,
   mail,
@@ -31,8 +31,8 @@ let special = 0
 const FAILED = 1
 /** Somebody traces: set as long as `tracer` is. */
 const TRACED = 2
-/** Who left, until somebody has arrived: a refused switch has to put `current` back. */
-let departing: Inner | undefined
+/** Where something special is, who left, until somebody has arrived. */
+let origin: Inner | undefined
 let native: Native
 
 /** Called on the stack where a switch has arrived, before anything else goes on there. */
@@ -54,15 +54,15 @@ export function connection(): Native {
  * switch here brings, or throws it. `target` must not be current or dead.
  */
 export function transfer(target: Inner, value: unknown): unknown {
+  const me = current
   mail[TARGET_INDEX] = target.index
   mail[TARGET_GENERATION] = target.generation
   parcel = value
-  departing = current
+  if (special !== 0) origin = me
   current = target
   native.switch()
-  if (mail[STATUS] !== 0) refuse(target)
+  if (mail[STATUS] !== 0) refuse(target, me)
   if (special !== 0) return arriveSpecially()
-  departing = undefined
   const arrived = parcel
   parcel = undefined
   return arrived
@@ -74,9 +74,9 @@ export function transferError(target: Inner, error: unknown): unknown {
   return transfer(target, error)
 }
 
-/** For a new stack: what `transfer` brought it, and who did. */
-export function pickUp(): [parcel: unknown, origin: Inner] {
-  const arrived: [unknown, Inner] = [parcel, departing!]
+/** For a new stack: what `transfer` brought it, and, where somebody traces, who did. */
+export function pickUp(): [parcel: unknown, origin: Inner | undefined] {
+  const arrived: [unknown, Inner | undefined] = [parcel, origin]
   reset(current)
   return arrived
 }
@@ -87,14 +87,14 @@ export function handOver(target: Inner, threw: boolean, value: unknown): void {
   mail[TARGET_GENERATION] = target.generation
   parcel = value
   if (threw) special |= FAILED
-  departing = current
+  if (special !== 0) origin = current
   current = target
 }
 
 /** Nobody switched and yet `inner` runs; see `here` in life.ts. Forgets what was under way. */
 export function reset(inner: Inner): void {
   current = inner
-  departing = undefined
+  origin = undefined
   parcel = undefined
   special &= TRACED
 }
@@ -110,11 +110,14 @@ export function isTracing(): boolean {
   return tracer !== undefined
 }
 
-/** Tells the tracer, if there is one, that control has come from `origin` to the current greenlet. Throws what it throws, and does not call it again then. */
-export function report(threw: boolean, origin: Inner): void {
-  if (tracer === undefined) return
+/**
+ * Tells the tracer, if there is one, that control has come from `from` to the current greenlet. Throws what it throws, and
+ * does not call it again then.
+ */
+export function report(threw: boolean, from: Inner | undefined): void {
+  if (tracer === undefined || from === undefined) return
   try {
-    tracer(threw, origin, current)
+    tracer(threw, from, current)
   } catch (error) {
     setTracer(undefined)
     throw error
@@ -124,22 +127,23 @@ export function report(threw: boolean, origin: Inner): void {
 /** The end of `transfer` where an error arrives or somebody traces. */
 function arriveSpecially(): unknown {
   const threw = (special & FAILED) !== 0
-  const origin = departing!
+  const from = origin
   const arrived = parcel
   reset(current)
   // It may do anything, switch away and come back among it: what arrived is ours by now.
-  report(threw, origin)
+  report(threw, from)
   if (threw) throw arrived
   return arrived
 }
 
-/** Native did not switch: undoes what `transfer` did and says why. */
-function refuse(target: Inner): never {
+/**
+ * Native did not switch: undoes what `transfer` did and says why. `me` is who runs: the one that called, or main where a
+ * stack ended and the one it named could not run.
+ */
+function refuse(target: Inner, me: Inner): never {
   const status = mail[STATUS]
   mail[STATUS] = 0
-  // Where a stack ended and native could not run the one it named, main runs.
-  const stayed = departing === undefined || departing.life === DEAD ? main : departing
-  reset(stayed)
+  reset(me)
   throw refusal(target.name, status)
 }
 
