@@ -6,7 +6,7 @@ import { describe, typeError } from './check.ts'
 import { Greenlet, innerOf } from './greenlet.ts'
 import { wait } from './hub.ts'
 import { type Inner, UNSTARTED } from './inner.ts'
-import { succumb } from './life.ts'
+import { here, succumb } from './life.ts'
 
 /** A greenlet that is also a thenable: `await` gives the result of its function, or throws what that threw. */
 export class SpawnedGreenlet<T> extends Greenlet implements PromiseLike<T> {
@@ -24,6 +24,8 @@ export class SpawnedGreenlet<T> extends Greenlet implements PromiseLike<T> {
     onResult?: ((result: T) => A | PromiseLike<A>) | null,
     onError?: ((error: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
+    // Finds out about greenlets that V8 has ended.
+    here()
     return this.#result.then(onResult, onError)
   }
 
