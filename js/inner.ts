@@ -3,6 +3,7 @@
  * which keeps a switch fast, and they can be passed between the modules without being shown to users.
  */
 
+import { nameOf } from './check.ts'
 import type { Greenlet } from './greenlet.ts'
 
 /** Has not been switched to: no stack yet. */
@@ -59,7 +60,7 @@ export class Inner {
     this.strong = greenlet
     this.parent = parent
     this.run = run
-    this.label = run?.name || undefined
+    this.label = nameOf(run)
   }
 
   /** Gets what comes of it, instead of the parent. */

@@ -216,7 +216,8 @@ function recover(): void {
 function prepare(inner: Inner, args: unknown[]): Start {
   const greenlet = inner.strong! // until the start
   const run: unknown = greenlet.run
-  if (typeof run !== 'function') {
+  // Where a getter has started or ended it, the caller does not use this.
+  if (typeof run !== 'function' && inner.life === UNSTARTED) {
     throw typeError(
       `greenlet '${inner.name}' has no run function: pass one to new Greenlet(run) or give its class a run() method`,
       'ERR_GREENLET_NO_RUN',

@@ -2,7 +2,7 @@
  * Greenlets that the event loop starts, and that can be awaited: the way in from code that is not in a greenlet.
  */
 
-import { describe, typeError } from './check.ts'
+import { describe, nameOf, typeError } from './check.ts'
 import { Greenlet, innerOf } from './greenlet.ts'
 import { wait } from './hub.ts'
 import { type Inner, UNSTARTED } from './inner.ts'
@@ -15,7 +15,7 @@ export class SpawnedGreenlet<T> extends Greenlet implements PromiseLike<T> {
   constructor(fn: (...args: never[]) => unknown, args: unknown[]) {
     super(runOf(fn, args), { parent: Greenlet.main })
     const inner = innerOf(this)
-    inner.label = fn.name || undefined
+    inner.label = nameOf(fn)
     this.#result = resultOf(inner)
   }
 
