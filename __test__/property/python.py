@@ -3,9 +3,10 @@
 import json
 import sys
 
-from greenlet import GreenletExit, getcurrent, greenlet
+from greenlet import GreenletExit, getcurrent, greenlet, settrace
 
 MOST_GREENLETS = 30
+TRACING = "--trace" in sys.argv
 
 
 class Named(Exception):
@@ -29,16 +30,23 @@ class World:
         self.errors |= {name: GreenletExit(name) for name in ("x0", "x1")}
 
     def run(self):
+        if TRACING:
+            settrace(self.trace)
         try:
             self.live(self.bodies[0])
         except (Named, GreenletExit, AttributeError, ValueError):
             pass
+        settrace(None)
         self.over = True
         for it in self.greenlets[1:]:
             while not it.dead and it:
                 it.parent = self.greenlets[0]
                 it.throw()
         return self.lines
+
+    def trace(self, event, switched):
+        origin, target = switched
+        self.tell(self.number(target), f"is traced: {event} from g{self.number(origin)}")
 
     def tell(self, me, what):
         if not self.over:

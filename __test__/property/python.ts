@@ -1,15 +1,22 @@
 /**
  * Compares the model with Python's greenlet itself, by hand: `node --import=@oxc-node/core/register __test__/property/python.ts
- * [programs] [seed]`, on a machine whose python3 has greenlet. `kill()` is ours, and snapshots; the rest must be equal.
+ * [--trace] [programs] [seed]`, on a machine whose python3 has greenlet. `kill()` is ours, and snapshots; the rest must be
+ * equal. With --trace it compares real greenlets, and what their trace functions are told.
  */
 
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { runModel } from './model.ts'
+import { runTracing } from './real.ts'
 import { type Block, type Instruction, type Program, printed, programs } from './program.ts'
 
-const [runs = 500, seed = Math.trunc(Math.random() * 2 ** 31)] = process.argv.slice(2).map(Number)
+const TRACE = '--trace'
+const tracing = process.argv.includes(TRACE)
+const [runs = 500, seed = Math.trunc(Math.random() * 2 ** 31)] = process.argv
+  .slice(2)
+  .filter((arg) => arg !== TRACE)
+  .map(Number)
 
 /** A kill becomes a throw, and all frames of V8 are one of Python's. */
 function inPython({ bodies }: Program): Program {
@@ -37,11 +44,15 @@ function told(line: string): string {
 }
 
 const all = fc.sample(programs, { seed, numRuns: runs }).map(inPython)
-const { stdout, stderr, status } = spawnSync('python3', [join(import.meta.dirname, 'python.py')], {
-  input: all.map((program) => JSON.stringify(program)).join('\n'),
-  maxBuffer: 2 ** 30,
-  encoding: 'utf8',
-})
+const { stdout, stderr, status } = spawnSync(
+  'python3',
+  [join(import.meta.dirname, 'python.py'), ...(tracing ? [TRACE] : [])],
+  {
+    input: all.map((program) => JSON.stringify(program)).join('\n'),
+    maxBuffer: 2 ** 30,
+    encoding: 'utf8',
+  },
+)
 if (status !== 0) throw new Error(stderr)
 const stories = stdout
   .trimEnd()
@@ -56,7 +67,7 @@ const MISREAD = /starts with \((?:x|ERR_GREENLET_EXIT)/
 
 let [lines, different, misread] = [0, 0, 0]
 for (const [i, program] of all.entries()) {
-  const [python, model] = [stories[i]!, runModel(program).map(told)]
+  const [python, model] = [stories[i]!, (tracing ? runTracing : runModel)(program).map(told)]
   if (model.some((line) => MISREAD.test(line))) {
     misread++
     continue

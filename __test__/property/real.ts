@@ -1,6 +1,6 @@
 /** Runs a program on real greenlets, under real frames of V8. */
 
-import { Greenlet, GreenletExit, type FrameStack, settrace } from '../../js/index.ts'
+import { Greenlet, GreenletExit, type FrameStack, settrace, type TraceFunction } from '../../js/index.ts'
 import {
   type Block,
   type Body,
@@ -20,13 +20,25 @@ export function runReal(program: Program): string[] {
 export function runTraced(program: Program): string[] {
   const breaks: string[] = []
   let last = Greenlet.main
-  settrace((event, { origin, target }) => {
-    if (origin !== last || target !== Greenlet.current)
-      breaks.push(`${event} from ${origin} to ${target} after ${last}`)
-    last = target
-  })
+  return traced(
+    (event, { origin, target }) => {
+      if (origin !== last || target !== Greenlet.current) breaks.push(`${event} from ${origin} to ${target}`)
+      last = target
+    },
+    () => [...runReal(program), ...breaks],
+  )
+}
+
+/** The same with a line for every call of a trace function. */
+export function runTracing(program: Program): string[] {
+  const world = new World(program)
+  return traced(world.trace, () => world.run())
+}
+
+function traced<T>(fn: TraceFunction, run: () => T): T {
+  settrace(fn)
   try {
-    return [...runReal(program), ...breaks]
+    return run()
   } finally {
     settrace(null)
   }
@@ -56,6 +68,10 @@ class World {
     this.#over = true
     for (const greenlet of this.#greenlets.slice(1)) greenlet.kill()
     return this.#story.lines
+  }
+
+  readonly trace: TraceFunction = (event, { origin, target }) => {
+    this.#tell(this.#number(target), `is traced: ${event} from g${this.#number(origin)}`)
   }
 
   /** What errors are told by; empty for one that is not the program's. */
