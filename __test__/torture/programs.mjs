@@ -4,6 +4,7 @@
 // FUZZ_SEED=n runs a failure again, FUZZ_SECONDS=n is for how long. With FUZZ_APART=1 every case is a process of its own,
 // under the same flags, so that one which crashes is made smaller, too.
 
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
@@ -15,6 +16,7 @@ const { main } = Greenlet
 const { FUZZ_SEED, FUZZ_SECONDS = 5, FUZZ_APART, FUZZ_CASE } = process.env
 /** Switch points of a program that may park; loops within loops have many more. */
 const MOST_PARKS = 200
+const store = new AsyncLocalStorage()
 const MOST_TURNS = 10_000
 /** Cases that one seed stands for. */
 const BATCH = 10
@@ -36,7 +38,7 @@ function start({ program, x }, S, T) {
   const promises = []
   let result
   try {
-    result = program(x, S, T, throughWasm, (promise) => promises.push(promise))
+    result = program(x, S, T, throughWasm, (promise) => promises.push(promise), store)
   } catch (error) {
     result = String(error)
   }
@@ -110,7 +112,7 @@ async function interleaved(jobs, pick) {
 
 function compiled(node) {
   // oxlint-disable-next-line no-new-func no-implied-eval -- that is what this is about
-  return new Function('x', 'S', 'T', 'W', 'P', `return ${textOf(node)}`)
+  return new Function('x', 'S', 'T', 'W', 'P', 'L', `return ${textOf(node)}`)
 }
 
 async function runCase({ trees, count, order }) {

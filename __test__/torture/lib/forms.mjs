@@ -87,6 +87,7 @@ const FORMS = {
   // Another engine's frames, and the part of an async function before its first await. The rest runs on main.
   wasm: (a) => `W(() => ${a})`,
   async: (a, b) => `P((async (x) => { x += ${a}; await null; try { T(x) } catch (x) { return x + ${b} } })(x)), x`,
+  store: (a, b) => `L.run(${a}, () => ${b} + L.getStore())`,
   promise: (a) => `P(new Promise((resolve) => resolve(${a}))), 1`,
 }
 
