@@ -9,7 +9,7 @@ import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { check, collect, greenlets, litter, random } from './lib/load.mjs'
-import { textOf, tree } from './lib/forms.mjs'
+import { smaller, textOf, tree } from './lib/forms.mjs'
 
 const { Greenlet, wait } = greenlets
 const { main } = Greenlet
@@ -133,6 +133,28 @@ function runApart(it) {
   check(status === 0, `it ended with ${status ?? signal}\n${stderr}`)
 }
 
+/** The smallest case that still fails and is made of parts of this one, and how it fails. fast-check does not look for those. */
+async function reduced(it, run) {
+  const failure = (candidate) =>
+    run(candidate).then(
+      () => undefined,
+      (error) => error,
+    )
+  let error = await failure(it)
+  search: for (;;) {
+    for (const [i, node] of it.trees.entries()) {
+      for (const other of smaller(node)) {
+        const candidate = { ...it, trees: it.trees.with(i, other) }
+        const found = await failure(candidate)
+        if (found === undefined) continue
+        ;[it, error] = [candidate, found]
+        continue search
+      }
+    }
+    return [it, error]
+  }
+}
+
 const cases = fc.record({
   trees: fc.array(tree, { minLength: 1, maxLength: 6, size: 'max' }),
   count: fc.integer({ min: 5, max: 20 }),
@@ -143,15 +165,16 @@ if (FUZZ_CASE !== undefined) {
   await runCase(JSON.parse(FUZZ_CASE))
 } else {
   let seed = Number(FUZZ_SEED ?? Math.trunc(Math.random() * 2 ** 31))
-  const property = fc.asyncProperty(cases, FUZZ_APART ? async (it) => runApart(it) : runCase)
+  const run = FUZZ_APART ? async (it) => runApart(it) : runCase
+  const property = fc.asyncProperty(cases, run)
   for (const end = performance.now() + FUZZ_SECONDS * 1000; performance.now() < end; seed++) {
     // Before, as it may crash.
     console.log(`FUZZ_SEED=${seed}`)
-    const { failed, counterexample, errorInstance } = await fc.check(property, { seed, numRuns: BATCH })
+    const { failed, counterexample } = await fc.check(property, { seed, numRuns: BATCH })
     if (!failed) continue
-    const [it] = counterexample
+    const [it, error] = await reduced(counterexample[0], run)
     console.log(`${it.count} greenlets, order ${it.order}:\n${it.trees.map(textOf).join('\n')}`)
-    throw errorInstance
+    throw error
   }
   console.log('ok')
 }

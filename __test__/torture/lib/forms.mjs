@@ -93,7 +93,8 @@ const FORMS = {
 
 const { tree } = fc.letrec((tie) => ({
   tree: fc.oneof(
-    { maxDepth: 6, depthSize: 'large' },
+    // The first is what others are made smaller to.
+    { maxDepth: 6, depthSize: 'large', withCrossShrink: true },
     { weight: 3, arbitrary: fc.integer({ min: -9, max: 99 }) },
     { weight: 3, arbitrary: fc.constant('x') },
     { weight: 12, arbitrary: fc.tuple(fc.constant('S'), tie('tree')) },
@@ -111,4 +112,14 @@ export function textOf(node) {
   const [name, ...children] = node
   const texts = children.map(textOf)
   return name === 'S' ? `S(${texts[0]})` : `((${FORMS[name](...texts)}) | 0)`
+}
+
+/** Smaller expressions: the parts of this one, and this one with one of them made smaller. */
+export function* smaller(node) {
+  if (!Array.isArray(node)) return
+  const [name, ...children] = node
+  yield* children
+  for (const [i, child] of children.entries()) {
+    for (const other of smaller(child)) yield [name, ...children.with(i, other)]
+  }
 }
