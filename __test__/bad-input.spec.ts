@@ -1,7 +1,7 @@
 import { MessageChannel } from 'node:worker_threads'
 import * as workerThreads from 'node:worker_threads'
 import test from 'ava'
-import { Greenlet, GreenletError, sleep, spawn } from '../js/index.ts'
+import { Greenlet, GreenletError, settrace, sleep, spawn } from '../js/index.ts'
 import { runProgram } from './helpers/program.ts'
 
 const { main } = Greenlet
@@ -39,6 +39,78 @@ test('options are an object with a parent and a name', (t) => {
   t.throws(() => new Greenlet(run, { name: 7 as never }), invalid(/name .* not the number 7/))
   t.throws(() => (new Greenlet(run).name = undefined as never), invalid(/name .* not undefined/))
 })
+
+function revoked(target: object): never {
+  const { proxy, revoke } = Proxy.revocable(target, {})
+  revoke()
+  return proxy as never
+}
+
+const own = new Greenlet()
+const { signal } = new AbortController()
+
+const VALUES: readonly unknown[] = [
+  [undefined, null, true, 0, -1, 0.5, NaN, Infinity, 2 ** 31, 10n, '', 'text', 'x'.repeat(100), Symbol('s'), Symbol()],
+  [{}, [], Object.create(null), new Date(), new Map(), /r/, Promise.resolve(), new Error('e'), new Proxy({}, {})],
+  [() => {}, class {}, async () => {}, function* () {}, Math.max, revoked({}), revoked(() => {})],
+  [main, own, new Proxy(own, {}), Greenlet, AbortSignal, signal],
+].flat()
+
+const isNothing = (value: unknown): boolean => value === undefined || value === null
+const isRun = (value: unknown): boolean => typeof value === 'function'
+const isGreenlet = (value: unknown): boolean => value === main || value === own
+
+/** Everything that takes an argument, and what it takes. */
+const TAKERS: readonly [what: string, call: (value: never) => unknown, takes: (value: unknown) => boolean][] = [
+  ['new Greenlet(run)', (run) => new Greenlet(run), (value) => isNothing(value) || isRun(value)],
+  ['greenlet.run', (run) => (new Greenlet().run = run), (value) => isNothing(value) || isRun(value)],
+  ['new Greenlet(, options)', (options) => new Greenlet(run, options), isOptions],
+  ['options.parent', (parent) => new Greenlet(run, { parent }), (value) => isNothing(value) || isGreenlet(value)],
+  ['options.name', (name) => new Greenlet(run, { name }), (value) => value === undefined || typeof value === 'string'],
+  ['greenlet.parent', (parent) => (new Greenlet(run).parent = parent), isGreenlet],
+  ['greenlet.name', (name) => (new Greenlet(run).name = name), (value) => typeof value === 'string'],
+  ['spawn(fn)', (fn) => spawn(fn).kill(), isRun],
+  ['settrace(fn)', (fn) => settrace(fn) ?? settrace(null), (value) => value === null || isRun(value)],
+  ['sleep(ms)', (ms) => sleep(ms, { signal: AbortSignal.abort(main) }), (value) => value === 0 || value === 0.5],
+  ['sleep(, options)', (options) => sleep(0, options), (value) => isOptions(value) || value === main || value === own],
+  ['options.signal', (signal) => sleep(0, { signal }), (value) => value === undefined || value === signal],
+]
+
+/** Any object; what it throws where it is read is its own affair. */
+function isOptions(value: unknown): boolean {
+  return value === undefined || (typeof value === 'object' && value !== null && value !== main && value !== own)
+}
+
+for (const [what, call, takes] of TAKERS) {
+  test(`${what} takes what it should, refuses the rest with a code, and nothing is lost`, async (t) => {
+    await spawn(() => {
+      const me = Greenlet.current
+      const parked = new Greenlet(() => me.switch('up'))
+      t.is(parked.switch(), 'up')
+      for (const [i, value] of VALUES.entries()) {
+        const which = `${what} of value ${i}`
+        let error: unknown
+        try {
+          call(value as never)
+        } catch (caught) {
+          error = caught
+        }
+        if (takes(value)) {
+          // What an aborted sleep() throws, or an object that was read: not ours.
+          t.is((error as { code?: string } | undefined)?.code, undefined, which)
+        } else {
+          t.true(error instanceof TypeError || error instanceof RangeError, `${which}: ${error as Error}`)
+          t.is((error as { code?: string }).code, 'ERR_GREENLET_INVALID_ARG', which)
+          t.regex((error as Error).message, /(?:, not .|pass a parent as \{ parent \})/, which)
+        }
+        t.is(Greenlet.current, me, which)
+        t.is(new Greenlet((x) => x).switch(i), i, which)
+      }
+      t.is(parked.state, 'suspended')
+      parked.kill()
+    })
+  })
+}
 
 test('a greenlet that failed to be made is not one', (t) => {
   const before = Greenlet.all().length

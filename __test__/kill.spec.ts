@@ -163,6 +163,32 @@ test('the killed may be given another parent while it dies', (t) => {
   other.kill()
 })
 
+// Found by property/programs.spec.ts.
+test('of two that kill the same one, the last gets what comes of it, and the first if the last was refused', (t) => {
+  const exits: GreenletExit[] = []
+  const victim: Greenlet = new Greenlet(() => {
+    for (const next of [main, second, main]) {
+      try {
+        next.switch('not yet')
+      } catch (error) {
+        exits.push(error as GreenletExit)
+      }
+    }
+    throw new RangeError('of the victim')
+  })
+  const first = new Greenlet(() => t.throws(() => victim.kill()))
+  const second = new Greenlet(() => t.throws(() => victim.kill()))
+  victim.switch()
+  // The first kills, the victim lets the second kill, and refuses that by switching to main, inside of first.switch().
+  t.is(first.switch(), 'not yet')
+  t.is(victim.parent, second)
+  t.like(second.switch('enough'), { code: 'ERR_GREENLET_KILL_REFUSED' })
+  t.is(victim.parent, first)
+  t.like(victim.switch(), { message: 'of the victim' })
+  t.is(exits.length, 2)
+  t.true(first.dead && second.dead && victim.dead)
+})
+
 test('using kills at the end of the block', (t) => {
   const g = new Greenlet(() => main.switch())
   g.switch()

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { Greenlet, GreenletExit } from '../js/index.ts'
+import { Greenlet, GreenletExit, settrace } from '../js/index.ts'
 
 const { main } = Greenlet
 
@@ -252,4 +252,17 @@ test('finally blocks run on the way out', (t) => {
   t.false(g.dead)
   t.true(g.switch() instanceof GreenletExit)
   t.deepEqual(log, ['inner', 'outer'])
+})
+
+// Found by property/programs.spec.ts, against Python's greenlet.
+test('where the parent of an unstarted greenlet cannot start, that is an error for the next one, and not for who threw', (t) => {
+  for (const trace of [null, () => {}]) {
+    settrace(trace)
+    const parent = new Greenlet(null, { name: 'idle' })
+    const child = new Greenlet(() => {}, { parent })
+    const thrower = new Greenlet(() => child.throw(new Error('lost')))
+    t.throws(() => thrower.switch(), { code: 'ERR_GREENLET_NO_RUN', message: /'idle'/ })
+    t.deepEqual([child.state, parent.state, thrower.state], ['dead', 'unstarted', 'suspended'])
+    settrace(null)
+  }
 })

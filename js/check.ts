@@ -18,16 +18,40 @@ export function rangeError(message: string): RangeError {
   return Object.assign(new RangeError(message), { code: 'ERR_GREENLET_INVALID_ARG' })
 }
 
-/** What a wrong argument is, in a word or two, for "..., not ...". */
+/** What a wrong argument is, in a word or two, for "..., not ...". Never throws, also where `value` is a Proxy that does. */
 export function describe(value: unknown): string {
   if (value === null || value === undefined) return String(value)
   if (typeof value === 'string') return value.length > 30 ? 'a string' : `'${value}'`
-  if (typeof value === 'function') return value.name ? `the function ${value.name}` : 'a function'
-  if (typeof value === 'object') {
+  if (typeof value === 'function') {
+    const name = nameOf(value)
+    return name === undefined ? 'a function' : `the function ${name}`
+  }
+  if (typeof value !== 'object') return `the ${typeof value} ${String(value)}`
+  try {
     const kind: unknown = Object.getPrototypeOf(value)?.constructor?.name
     return typeof kind === 'string' && kind !== '' ? `an instance of ${kind}` : 'an object'
+  } catch {
+    return 'an object'
   }
-  return `the ${typeof value} ${String(value)}`
+}
+
+/** The name of a function, if it has one: the property can be anything, and throw. */
+export function nameOf(fn: unknown): string | undefined {
+  try {
+    const { name } = fn as { name?: unknown }
+    return typeof name === 'string' && name !== '' ? name : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** `instanceof` that never throws, also where `value` is a Proxy that does. */
+export function isInstance<T>(value: unknown, kind: abstract new (...args: never[]) => T): value is T {
+  try {
+    return value instanceof kind
+  } catch {
+    return false
+  }
 }
 
 export function checkRun(run: unknown): Run | null | undefined {
@@ -64,6 +88,6 @@ export function checkSignal(
     throw typeError(`the options of sleep() are an object, not ${describe(options)}`)
   }
   const { signal } = options
-  if (signal === undefined || signal instanceof AbortSignal) return signal
+  if (signal === undefined || isInstance(signal, AbortSignal)) return signal
   throw typeError(`the signal of sleep() must be an AbortSignal, not ${describe(signal)}`)
 }

@@ -3,6 +3,8 @@
  * and RangeErrors that carry a `code` too, so that `catch (e) { if (e.code === ...) }` works for all of them.
  */
 
+import { isInstance } from './check.ts'
+
 /** The codes of everything this package throws. They are part of the API. */
 export type GreenletErrorCode =
   /** A {@link GreenletExit}. */
@@ -90,11 +92,7 @@ for (const kind of [GreenletError, StaleFrameError, UnsupportedRuntimeError, Gre
   Object.defineProperty(kind.prototype, 'name', { value: kind.name, writable: true, configurable: true })
 }
 
-/** Whether `value` ends a greenlet quietly. Never throws, also where `value` is a Proxy that does. */
+/** Whether `value` ends a greenlet quietly. Never throws. */
 export function isExit(value: unknown): value is GreenletExit {
-  try {
-    return value instanceof GreenletExit
-  } catch {
-    return false
-  }
+  return isInstance(value, GreenletExit)
 }

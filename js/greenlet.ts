@@ -9,7 +9,7 @@ import { GreenletError, GreenletExit } from './errors.ts'
 import type { Frame } from './frames/frame.ts'
 import { snapshotOf } from './frames/snapshot.ts'
 import { EMPTY_STACK, type FrameStack } from './frames/stack.ts'
-import { DEAD, Inner, LIVE, main, UNSTARTED } from './inner.ts'
+import { DEAD, Inner, type Life, LIVE, main, UNSTARTED } from './inner.ts'
 import { deliver, describeLife, ensureAttached, here, succumb, throwing } from './life.ts'
 import { ENDED, mail } from './native.ts'
 import { enroll, hold, living } from './registry.ts'
@@ -85,7 +85,7 @@ export class Greenlet {
         if (this.#inner.life !== UNSTARTED) {
           throw new GreenletError(
             'ERR_GREENLET_STARTED',
-            `greenlet '${this.name}' has started, and its run cannot be set any more; make a new greenlet`,
+            `greenlet '${this.#inner.name}' has started, and its run cannot be set any more; make a new greenlet`,
           )
         }
         this.#inner.run = checkRun(run)
@@ -174,18 +174,19 @@ export class Greenlet {
       succumb(inner, exit)
       return
     }
-    inner.killer = me
+    const killers = (inner.killers ??= [])
+    killers.push(me)
     try {
       if (inner.life === UNSTARTED) transfer(inner, throwing(exit))
       else deliver(inner, true, exit)
     } finally {
-      if (inner.killer === me) inner.killer = undefined
+      killers.splice(killers.lastIndexOf(me), 1)
     }
-    // Read through the class: TypeScript believes that the life did not change.
-    if (!this.dead) {
+    // TypeScript believes that the life did not change.
+    if ((inner.life as Life) !== DEAD) {
       throw new GreenletError(
         'ERR_GREENLET_KILL_REFUSED',
-        `greenlet '${this.name}' is still alive: it caught GreenletExit and switched away; let it end after a GreenletExit`,
+        `greenlet '${inner.name}' is still alive: it caught GreenletExit and switched away; let it end after a GreenletExit`,
       )
     }
   }
@@ -224,7 +225,7 @@ export class Greenlet {
       )
     }
     inner.parent = next
-    inner.killer = undefined
+    inner.killers = undefined
     this.#parent = parent
   }
 

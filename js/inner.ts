@@ -3,6 +3,7 @@
  * which keeps a switch fast, and they can be passed between the modules without being shown to users.
  */
 
+import { nameOf } from './check.ts'
 import type { Greenlet } from './greenlet.ts'
 
 /** Has not been switched to: no stack yet. */
@@ -35,8 +36,8 @@ export class Inner {
 
   /** Null for main alone. Kept after death: a dead greenlet passes on what it gets. */
   parent: Inner | null
-  /** Who is in `kill()` of this greenlet, and so gets what comes of it instead of the parent. */
-  killer: Inner | undefined = undefined
+  /** Who are in `kill()` of this greenlet: one that is being killed may switch to another that kills it too. */
+  killers: Inner[] | undefined = undefined
   /** The call that it is blocked in, if it is waiting. */
   call: BlockingCall | undefined = undefined
 
@@ -59,7 +60,12 @@ export class Inner {
     this.strong = greenlet
     this.parent = parent
     this.run = run
-    this.label = run?.name || undefined
+    this.label = nameOf(run)
+  }
+
+  /** Gets what comes of it, instead of the parent. */
+  get killer(): Inner | undefined {
+    return this.killers?.at(-1)
   }
 
   get name(): string {

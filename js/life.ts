@@ -58,6 +58,7 @@ export function here(): Inner {
  * arguments, or the error if `threw`. Returns or throws what the next switch to the calling greenlet brings.
  */
 export function deliver(target: Inner, threw: boolean, load: unknown): unknown {
+  let passedOn = false
   for (let to = target; ;) {
     if (to === current) {
       report(threw, current)
@@ -70,12 +71,22 @@ export function deliver(target: Inner, threw: boolean, load: unknown): unknown {
       throw waiting(to, target)
     }
     if (to.life === UNSTARTED) {
-      const start = prepare(to, threw ? [] : (load as unknown[]))
+      let start: Start
+      try {
+        start = prepare(to, threw ? [] : (load as unknown[]))
+      } catch (error) {
+        if (!passedOn) throw error
+        // One that died of what we bring passed it on, and not we: what says so goes to the next one, as in `leave`.
+        ;[threw, load] = [true, error]
+        to = to.parent!
+        continue
+      }
       // Looking `run` up may have run a getter, and that may have started the greenlet: what we bring is for a switch now.
       if (to.life !== UNSTARTED) continue
       if (!threw) return transfer(to, start)
       if (isTracing()) return transfer(to, throwing(load))
       if (succumb(to, load)) [threw, load] = [false, [undefined]]
+      passedOn = true
     }
     // It is dead: GreenletExit has done its work, and goes on as a value.
     if (threw && isExit(load)) [threw, load] = [false, [load]]
@@ -205,7 +216,8 @@ function recover(): void {
 function prepare(inner: Inner, args: unknown[]): Start {
   const greenlet = inner.strong! // until the start
   const run: unknown = greenlet.run
-  if (typeof run !== 'function') {
+  // Where a getter has started or ended it, the caller does not use this.
+  if (typeof run !== 'function' && inner.life === UNSTARTED) {
     throw typeError(
       `greenlet '${inner.name}' has no run function: pass one to new Greenlet(run) or give its class a run() method`,
       'ERR_GREENLET_NO_RUN',

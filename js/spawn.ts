@@ -2,11 +2,11 @@
  * Greenlets that the event loop starts, and that can be awaited: the way in from code that is not in a greenlet.
  */
 
-import { describe, typeError } from './check.ts'
+import { describe, nameOf, typeError } from './check.ts'
 import { Greenlet, innerOf } from './greenlet.ts'
 import { wait } from './hub.ts'
 import { type Inner, UNSTARTED } from './inner.ts'
-import { succumb } from './life.ts'
+import { here, succumb } from './life.ts'
 
 /** A greenlet that is also a thenable: `await` gives the result of its function, or throws what that threw. */
 export class SpawnedGreenlet<T> extends Greenlet implements PromiseLike<T> {
@@ -15,7 +15,7 @@ export class SpawnedGreenlet<T> extends Greenlet implements PromiseLike<T> {
   constructor(fn: (...args: never[]) => unknown, args: unknown[]) {
     super(runOf(fn, args), { parent: Greenlet.main })
     const inner = innerOf(this)
-    inner.label = fn.name || undefined
+    inner.label = nameOf(fn)
     this.#result = resultOf(inner)
   }
 
@@ -24,6 +24,8 @@ export class SpawnedGreenlet<T> extends Greenlet implements PromiseLike<T> {
     onResult?: ((result: T) => A | PromiseLike<A>) | null,
     onError?: ((error: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
+    // Finds out about greenlets that V8 has ended.
+    here()
     return this.#result.then(onResult, onError)
   }
 

@@ -34,7 +34,7 @@ function endAll(): void {
 function end(inner: Inner): void {
   const { settle } = inner
   // Whatever it comes to goes nowhere, also if it waits in a `finally` and ends later.
-  inner.killer = main
+  inner.killers = [main]
   inner.settle ??= (threw, error) => {
     if (threw) warn(inner, 'ended with an error', error)
   }
@@ -44,7 +44,7 @@ function end(inner: Inner): void {
     warn(inner, 'could not be ended', error)
   }
   if ((inner.life as number) === LIVE) {
-    inner.killer = undefined
+    inner.killers = undefined
     inner.settle = settle
     warn(inner, 'caught GreenletExit and switched away; it stays suspended, and Greenlet.all() finds it')
   }

@@ -33,9 +33,18 @@ const greenlets = await import('./js/index.ts')
 const { Greenlet, GreenletExit, GreenletError, StaleFrameError, UnsupportedRuntimeError, spawn, wait, sleep, configure, runtimeInfo } = greenlets
 const main = Greenlet.main
 ${source}`
+  return runNode([...flags, '--no-warnings', ...LOADER, '--input-type=module', '--eval', text])
+}
+
+/** Runs a module of the tests. */
+export function runFile(file: string): Promise<Ending> {
+  return runNode(['--no-warnings', ...LOADER, join(ROOT, '__test__', file)])
+}
+
+async function runNode(args: readonly string[]): Promise<Ending> {
   await turn()
   try {
-    return await start([...flags, '--no-warnings', ...LOADER, '--input-type=module', '--eval', text])
+    return await start(args)
   } finally {
     free++
     queue.shift()?.()

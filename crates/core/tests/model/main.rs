@@ -7,11 +7,14 @@ mod common;
 mod pure;
 mod real;
 
+use std::hash::{BuildHasher, RandomState};
+
 use greenlets_core::{Options, Spilling, State, Vacated};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 /// The number of greenlets a program may make, main included.
-const MOST: usize = 12;
+const MOST: usize = 30;
 
 /// One step. Greenlets are numbered in the order of their making, 0 is main; a number too high is taken modulo how many there
 /// are.
@@ -78,7 +81,7 @@ enum Event {
 fn op() -> impl Strategy<Value = Op> {
     let who = 0..MOST;
     prop_oneof![
-        4 => (prop::option::of(who.clone()), prop::bool::weighted(0.4))
+        6 => (prop::option::of(who.clone()), prop::bool::weighted(0.4))
             .prop_map(|(parent, stubborn)| Op::Create { parent, stubborn }),
         8 => (who.clone(), 0..100).prop_map(|(to, value)| Op::Switch(to, value)),
         2 => (who.clone(), 0..100).prop_map(|(to, error)| Op::Throw(to, error)),
@@ -94,17 +97,34 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// A failure shows the smallest program that still fails, and the seed; PROPTEST_RNG_SEED=that runs it again, PROPTEST_CASES is
+/// how many programs.
+fn config() -> ProptestConfig {
+    let set = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
+    let seed = set("PROPTEST_RNG_SEED").unwrap_or_else(rand_seed);
+    println!("PROPTEST_RNG_SEED={seed}");
+    ProptestConfig {
+        cases: set("PROPTEST_CASES").map_or(2000, |cases| cases as u32),
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+fn rand_seed() -> u64 {
+    RandomState::new().hash_one(0)
+}
+
 proptest! {
-    // More with PROPTEST_CASES.
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
-    fn real_greenlets_do_what_the_model_says(program in prop::collection::vec(op(), 0..200)) {
+    fn real_greenlets_do_what_the_model_says(program in prop::collection::vec(op(), 0..300)) {
         prop_assert_eq!(real::run(program.clone(), Options::default()), pure::run(program));
     }
 
     #[test]
-    fn they_do_so_on_few_slots_too(program in prop::collection::vec(op(), 0..200), slots in 1_u32..4) {
+    fn they_do_so_on_few_slots_too(program in prop::collection::vec(op(), 0..300), slots in 1_u32..4) {
         let spilling = if slots == 3 { Spilling::Always } else { Spilling::WhenNeeded };
         let options = Options::slots(slots).vacated(Vacated::Protected);
         // SAFETY: nothing on a stack of theirs is used by others while it is suspended.
@@ -121,12 +141,12 @@ fn the_programs_reach_every_corner() {
 
     type Corner = (&'static str, fn(&Event) -> bool);
     let mut runner = TestRunner::deterministic();
-    let programs = prop::collection::vec(op(), 60..200);
+    let programs = prop::collection::vec(op(), 60..300);
     let mut story = Vec::new();
     for _ in 0..300 {
         story.extend(pure::run(programs.new_tree(&mut runner).unwrap().current()));
     }
-    let corners: [Corner; 9] = [
+    let corners: [Corner; 10] = [
         ("a start with an exit", |event| matches!(event, Event::Started(_, Parcel::ExitValue))),
         ("an error that arrives", |event| matches!(event, Event::Got(1.., Parcel::Error(_)))),
         ("a panic that arrives", |event| matches!(event, Event::Got(1.., Parcel::Panic(_)))),
@@ -134,6 +154,7 @@ fn the_programs_reach_every_corner() {
         ("a kill by a greenlet", |event| matches!(event, Event::Killed(1.., Ok(())))),
         ("a kill refused", |event| matches!(event, Event::Killed(_, Err("ERR_GREENLET_KILL_REFUSED")))),
         ("a cycle refused", |event| matches!(event, Event::Reparented(Err("ERR_GREENLET_PARENT_CYCLE")))),
+        ("thirty greenlets", |event| matches!(event, Event::Now { states, .. } if states.len() == MOST)),
         ("a deep stack seen", |event| matches!(event, Event::Saw(Some(3..)))),
         (
             "a snapshot valid, another stale",

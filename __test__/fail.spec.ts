@@ -1,0 +1,84 @@
+// What a user reads when a program dies of a mistake: the class, the code, which greenlet, and what to do. The programs are in
+// fail/; each must end with exit code 1 and say this.
+
+import { readdirSync } from 'node:fs'
+import test from 'ava'
+import type { GreenletErrorCode } from '../js/index.ts'
+import { runFile } from './helpers/program.ts'
+
+type Failure = readonly [program: string, className: string, message: RegExp]
+
+const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
+  ERR_GREENLET_EXIT: [['exit', 'GreenletExit', /the greenlet was told to end/]],
+  ERR_GREENLET_INVALID_ARG: [
+    ['invalid-arg', 'TypeError', /a greenlet runs a function, not 'main\.js'/],
+    ['invalid-range', 'RangeError', /sleep\(\) takes 0 to 2147483647 milliseconds, not Infinity/],
+  ],
+  ERR_GREENLET_NO_RUN: [
+    ['no-run', 'TypeError', /'worker' has no run function: pass one to new Greenlet\(run\) or give its class/],
+    ['no-run-parent', 'TypeError', /'heir' has no run function: pass one/],
+  ],
+  ERR_GREENLET_STARTED: [['started', 'GreenletError', /'worker' has started, and .*; make a new greenlet/]],
+  ERR_GREENLET_PARENT_CYCLE: [
+    ['parent-cycle', 'GreenletError', /'third' descends from 'first'; give 'third' another parent first/],
+  ],
+  ERR_GREENLET_MAIN: [
+    ['main-killed', 'GreenletError', /main cannot be killed: .*; end the process or the Worker instead/],
+    ['main-parent', 'GreenletError', /cannot set the parent of main: it has none/],
+  ],
+  ERR_GREENLET_WAITING: [
+    ['waiting', 'GreenletError', /'sleeper' cannot be switched to: it is in wait\(\).*; use throw\(\) or kill\(\)/],
+    ['waiting-heir', 'GreenletError', /'sleeper' cannot be switched to: 'gone', dead, passes on to it/],
+  ],
+  ERR_GREENLET_WAIT_ON_MAIN: [
+    ['wait-on-main', 'GreenletError', /main cannot wait\(\): .*; call it inside a greenlet/],
+    ['sleep-on-main', 'GreenletError', /main cannot sleep\(\): .*; call it inside a greenlet/],
+  ],
+  ERR_GREENLET_WAIT_ON_SELF: [['wait-on-self', 'GreenletError', /'ouroboros' cannot wait for its own end/]],
+  ERR_GREENLET_KILL_REFUSED: [
+    ['kill-refused', 'GreenletError', /'stubborn' is still alive: it caught GreenletExit.*; let it end after/],
+  ],
+  ERR_GREENLET_NO_SLOT: [
+    ['no-slot', 'GreenletError', /'leak' cannot start: all 1024 stack slots.*; let some .* finish/],
+  ],
+  ERR_GREENLET_ENDED: [['ended', 'GreenletError', /'endless' was ended by V8, as by a time limit/]],
+  ERR_GREENLET_FORBIDDEN: [['forbidden', 'GreenletError', /'main' cannot be switched to from here.*; switch after/]],
+  ERR_GREENLET_SECOND_COPY: [
+    ['second-copy', 'GreenletError', /two copies of greenlets .* was first, .* is second; make the dependencies agree/],
+  ],
+  ERR_GREENLET_STALE_FRAME: [
+    ['stale-frame', 'StaleFrameError', /'walker' was resumed; .*; use detach\(\) to keep one/],
+    ['stale-stack', 'StaleFrameError', /'walker' has ended; .*; use detach\(\) to keep one/],
+  ],
+  ERR_GREENLET_UNSUPPORTED_RUNTIME: [
+    ['unsupported', 'UnsupportedRuntimeError', /could not load its native addon .*\/nowhere\/.*Supported: /],
+  ],
+  // No program brings these about: the system is out of memory for a guard, or the environment is gone. crates/core tests them.
+  ERR_GREENLET_NO_MEMORY: [],
+  ERR_GREENLET_GONE: [],
+}
+
+for (const [code, failures] of Object.entries(FAILURES)) {
+  for (const [program, className, message] of failures) {
+    test(`${code}: ${program}`, async (t) => {
+      const ending = await runFile(`fail/${program}.mjs`)
+      t.like(ending, { code: 1, signal: null, stdout: '' })
+      t.regex(ending.stderr, new RegExp(`^${className}: .*${message.source}`, 'm'))
+      t.regex(ending.stderr, new RegExp(`^ +code: '${code}'`, 'm'))
+    })
+  }
+}
+
+test('an error of the program is shown as it is, also through dead parents', async (t) => {
+  const { code, stdout, stderr } = await runFile('fail/user-error.mjs')
+  t.deepEqual({ code, stdout }, { code: 1, stdout: '' })
+  t.regex(
+    stderr,
+    /user-error\.mjs:6\n {2}throw new RangeError\('of the program'\)\n[^]*\nRangeError: of the program\n +at careless/,
+  )
+})
+
+test('every program is run', (t) => {
+  const programs = Object.values(FAILURES).flatMap((failures) => failures.map(([program]) => `${program}.mjs`))
+  t.deepEqual(readdirSync(new URL('fail', import.meta.url)).toSorted(), [...programs, 'user-error.mjs'].toSorted())
+})

@@ -1,0 +1,5 @@
+// Main gets a parent.
+
+import { Greenlet } from '../../js/index.ts'
+
+Greenlet.main.parent = new Greenlet(() => {})

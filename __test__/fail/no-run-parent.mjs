@@ -1,0 +1,6 @@
+// The result of a greenlet goes to a parent that cannot start: the error goes on to main.
+
+import { Greenlet } from '../../js/index.ts'
+
+const parent = new Greenlet(null, { name: 'heir' })
+new Greenlet(() => 'result', { parent }).switch()

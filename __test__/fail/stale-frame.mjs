@@ -1,0 +1,11 @@
+// A frame is read after its greenlet went on.
+
+import { Greenlet } from '../../js/index.ts'
+
+const walker = new Greenlet(function walker() {
+  for (;;) Greenlet.main.switch()
+})
+walker.switch()
+const { gr_frame: frame } = walker
+walker.switch()
+console.log(frame.lineNumber)

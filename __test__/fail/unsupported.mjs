@@ -1,0 +1,5 @@
+// The addon is not there.
+
+process.env.NAPI_RS_NATIVE_LIBRARY_PATH = '/nowhere/greenlets.node'
+const { Greenlet } = await import('../../js/index.ts')
+new Greenlet(() => {})

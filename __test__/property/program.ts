@@ -1,0 +1,165 @@
+/**
+ * Programs to be run twice: by real greenlets (real.ts) and by a model that knows Python greenlet's rules and no stacks
+ * (model.ts). Both tell what they see, line by line, and must tell the same.
+ *
+ * A program is a list of bodies, each a block of instructions. Main runs body 0; a greenlet runs the one it was made with,
+ * once, so every program ends. Greenlets are numbered in the order they are made, main is 0, and a number that is too high
+ * is taken modulo how many there are.
+ */
+
+import fc from 'fast-check'
+
+/** The greenlets of a program, main included. */
+export const MOST_GREENLETS = 30
+
+export type Who = number
+/** Index of a body, modulo how many there are but main's; null for a greenlet that has nothing to run. */
+export type Body = number | null
+export type Block = readonly Instruction[]
+
+export type Instruction =
+  /** A parent of null is whoever runs. */
+  | { op: 'create'; body: Body; parent: Who | null }
+  | { op: 'switch'; to: Who; values: readonly number[] }
+  | { op: 'throw'; to: Who; what: Thrown }
+  | { op: 'kill'; to: Who }
+  | { op: 'reparent'; who: Who; parent: Who }
+  | { op: 'setRun'; who: Who; body: Body }
+  /** Tells the names of its frames, and keeps the snapshot to ask whether it is still valid. */
+  | { op: 'look'; who: Who }
+  | { op: 'call'; via: Via; block: Block }
+  | { op: 'try'; block: Block; catch: Block | null; finally: Block | null }
+  | { op: 'return'; value: number }
+  | { op: 'raise'; what: Thrown }
+
+/** `e0` to `e3` are errors, `x0` and `x1` are instances of GreenletExit; null is a new GreenletExit, throw()'s default. */
+export type Thrown = 'e0' | 'e1' | 'e2' | 'e3' | 'x0' | 'x1' | null
+
+/** Frames of V8 to switch under. */
+export const VIAS = [
+  'inFunction',
+  'inMap',
+  'inGetter',
+  'inReviver',
+  'inToJson',
+  'inSort',
+  'inReplacer',
+  'inProxy',
+  'inGenerator',
+  'inConstructor',
+  'inIterator',
+  'inPrimitive',
+] as const
+export type Via = (typeof VIAS)[number]
+
+export interface Program {
+  /** Main's is the first. */
+  readonly bodies: readonly Block[]
+}
+
+const who = fc.nat({ max: MOST_GREENLETS - 1 })
+const body = fc.option(fc.nat({ max: 7 }), { freq: 40 })
+const thrown = fc.constantFrom<Thrown[]>('e0', 'e1', 'e2', 'e3', 'x0', 'x1', null)
+const value = fc.nat({ max: 99 })
+
+const create = fc.record({ op: fc.constant('create' as const), body, parent: fc.option(who) })
+
+const { block } = fc.letrec<{ block: Block; instruction: Instruction }>((tie) => ({
+  block: fc.array(tie('instruction'), { maxLength: 8, size: 'max', depthIdentifier: 'block' }),
+  instruction: fc.oneof(
+    { maxDepth: 4, depthIdentifier: 'block', depthSize: 'large' },
+    // The first one is taken where it gets too deep.
+    {
+      weight: 12,
+      arbitrary: fc.record({
+        op: fc.constant('switch'),
+        to: who,
+        values: fc.array(value, { maxLength: 3, depthIdentifier: 'values' }),
+      }),
+    },
+    { weight: 4, arbitrary: create },
+    { weight: 4, arbitrary: fc.record({ op: fc.constant('throw'), to: who, what: thrown }) },
+    { weight: 4, arbitrary: fc.record({ op: fc.constant('kill'), to: who }) },
+    { weight: 2, arbitrary: fc.record({ op: fc.constant('reparent'), who, parent: who }) },
+    { weight: 1, arbitrary: fc.record({ op: fc.constant('setRun'), who, body }) },
+    { weight: 4, arbitrary: fc.record({ op: fc.constant('look'), who }) },
+    { weight: 1, arbitrary: fc.record({ op: fc.constant('return'), value }) },
+    { weight: 1, arbitrary: fc.record({ op: fc.constant('raise'), what: thrown }) },
+    {
+      weight: 8,
+      arbitrary: fc.record({ op: fc.constant('call'), via: fc.constantFrom(...VIAS), block: tie('block') }),
+    },
+    {
+      weight: 8,
+      arbitrary: fc.record({
+        op: fc.constant('try'),
+        block: tie('block'),
+        catch: fc.option(tie('block'), { freq: 4 }),
+        finally: fc.option(tie('block'), { freq: 1 }),
+      }),
+    },
+  ) as fc.Arbitrary<Instruction>,
+}))
+
+/** Main makes some greenlets first, and then does what it does whatever is thrown into it: it gets the others going. */
+const main = fc
+  .tuple(
+    fc.array(create, { minLength: 1, maxLength: MOST_GREENLETS - 5, size: 'max' }),
+    fc.array(block, { minLength: 1, maxLength: 25, size: 'max' }),
+  )
+  .map(([creates, blocks]): Block => [
+    ...creates,
+    ...blocks.map((block): Instruction => ({ op: 'try', block, catch: [], finally: null })),
+  ])
+
+export const programs: fc.Arbitrary<Program> = fc
+  .tuple(main, fc.array(block, { minLength: 1, maxLength: 8, size: 'max' }))
+  .map(([main, others]) => ({ bodies: [main, ...others] }))
+
+/** The program as something to read. */
+export function printed({ bodies }: Program): string {
+  return bodies.map((block, i) => `${i === 0 ? 'main' : `body${i - 1}`}:\n${lines(block, '  ')}`).join('\n')
+}
+
+function lines(block: Block, indent: string): string {
+  if (block.length === 0) return `${indent}pass`
+  return block.map((instruction) => indent + line(instruction, indent)).join('\n')
+}
+
+function line(it: Instruction, indent: string): string {
+  const nested = (block: Block): string => `{\n${lines(block, `${indent}  `)}\n${indent}}`
+  switch (it.op) {
+    case 'create':
+      return `create(${bodyName(it.body)}${it.parent === null ? '' : `, parent: g[${it.parent}]`})`
+    case 'switch':
+      return `g[${it.to}].switch(${it.values.join(', ')})`
+    case 'throw':
+      return `g[${it.to}].throw(${it.what ?? ''})`
+    case 'kill':
+      return `g[${it.to}].kill()`
+    case 'reparent':
+      return `g[${it.who}].parent = g[${it.parent}]`
+    case 'setRun':
+      return `g[${it.who}].run = ${bodyName(it.body)}`
+    case 'look':
+      return `look at g[${it.who}].gr_stack`
+    case 'call':
+      return `${it.via} ${nested(it.block)}`
+    case 'try':
+      return [
+        `try ${nested(it.block)}`,
+        it.catch && `catch ${nested(it.catch)}`,
+        it.finally && `finally ${nested(it.finally)}`,
+      ]
+        .filter(Boolean)
+        .join(' ')
+    case 'return':
+      return `return ${it.value}`
+    case 'raise':
+      return `throw ${it.what ?? 'new GreenletExit()'}`
+  }
+}
+
+function bodyName(body: Body): string {
+  return body === null ? 'nothing' : `body${body}`
+}
