@@ -5,6 +5,8 @@
 //! (RootScavengeVisitor, scavenger.cc). So for the length of a scavenge the value lies in a root of our own, which is
 //! visited once, and the slot holds a Smi.
 //!
+//! The stacks of wasm calls are visited as often; what is done about it is in `wasm.rs`.
+//!
 //! The root table is a node like a greenlet's, without frames: one handle block of our own.
 
 use std::ffi::{c_int, c_void};
@@ -98,6 +100,11 @@ pub(crate) unsafe fn unhook(host: &V8Host) {
 unsafe extern "C" fn prologue(_isolate: Isolate, _kind: c_int, _flags: c_int, data: *mut c_void) {
     // SAFETY: `data` is the hooked host (see `hook`), and V8 runs this on the isolate's thread.
     let host = unsafe { &*data.cast::<V8Host>() };
+    if host.has_stacks() && host.layout.wasm_stacks.is_some_and(|stacks| stacks.exist()) {
+        // SAFETY: public API, and V8 allows a collection inside of this callback.
+        unsafe { (host.symbols.collect_all)(host.layout.isolate) };
+        host.full_gc.want(&host.symbols, true);
+    }
     if let Some(word) = host.layout.embedder_data.filter(|_| host.has_stacks()) {
         // SAFETY: both are live words; V8 has not begun to visit roots.
         unsafe {
@@ -112,6 +119,9 @@ unsafe extern "C" fn epilogue(_isolate: Isolate, kind: c_int, _flags: c_int, dat
     let host = unsafe { &*data.cast::<V8Host>() };
     host.mail.count_collection();
     if kind != SCAVENGE {
+        if host.full_gc.wanted() && !host.layout.wasm_stacks.is_some_and(|stacks| stacks.exist()) {
+            host.full_gc.want(&host.symbols, false);
+        }
         return;
     }
     if let Some(word) = host.layout.embedder_data.filter(|_| host.has_stacks()) {

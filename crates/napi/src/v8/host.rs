@@ -13,6 +13,7 @@ use super::gc::Roots;
 use super::layout::Layout;
 use super::state::{VmState, park, unpark, write_fresh};
 use super::symbols::Symbols;
+use super::wasm::FullGc;
 use super::{call, capture, gc, list};
 use crate::mail::Mail;
 
@@ -38,6 +39,8 @@ pub(crate) struct V8Host {
     pub(crate) block_list: Cell<(u64, u64)>,
     /// V8 is ending JavaScript on this thread: a greenlet was unwound for it, and main must be too.
     pub(crate) terminating: Cell<bool>,
+    /// Whether scavenges are to be full collections; see `wasm.rs`.
+    pub(crate) full_gc: FullGc,
     blank: Box<UnsafeCell<[u64; MAX_ARCHIVE_WORDS]>>,
     roots: UnsafeCell<Pin<Box<Roots>>>,
     main: Cell<Option<NonNull<VmState>>>,
@@ -67,6 +70,7 @@ impl V8Host {
             running: Cell::new(NonNull::dangling()),
             block_list: Cell::new((0, 0)),
             terminating: Cell::new(false),
+            full_gc: FullGc::new(),
             blank: Box::new(UnsafeCell::new(blank)),
             main: Cell::new(None),
             stacks: Cell::new(0),
@@ -131,6 +135,7 @@ impl V8Host {
         let stacks = self.stacks.get() - 1;
         self.stacks.set(stacks);
         if stacks == 0 {
+            self.full_gc.want(&self.symbols, false);
             // SAFETY: `came` linked both.
             unsafe {
                 list::unlink(self.main_node());

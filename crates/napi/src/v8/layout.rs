@@ -7,6 +7,7 @@ use super::doomed::Doomed;
 use super::facts::{Facts, MAX_TOP_WORDS};
 use super::list::Node;
 use super::tls::ThreadWords;
+use super::wasm::WasmStacks;
 
 /// Addresses inside one isolate and its thread. Every one was verified by an act whose effect is known; they are valid as
 /// long as the isolate, on its thread.
@@ -27,6 +28,11 @@ pub(crate) struct Layout {
     pub(crate) embedder_data: Option<*mut u64>,
     /// The isolate's list of C++ objects that must end in the order of one stack; V8 12.4 has it.
     pub(crate) doomed: Option<Doomed>,
+    /// The list of stacks that belong to wasm calls (JSPI); none where this V8 has no JSPI.
+    pub(crate) wasm_stacks: Option<WasmStacks>,
+    /// `ThreadLocalTop::central_stack_sp_`, which is set while a wasm call is active on a stack of its own; a word that is
+    /// always 0 where V8 has no JSPI.
+    pub(crate) central_stack_sp: *const u64,
     /// The anchor of ThreadManager's list of archived threads.
     pub(crate) in_use: *mut Node,
     pub(crate) thread_manager: *mut u64,

@@ -15,12 +15,15 @@ use super::peek::{Peek, is_plausible};
 use super::rehearsal::{self, Seen};
 use super::symbols::{Symbols, set_embedder_data};
 use super::tls::{self, ThreadWords};
-use super::{Isolate, Unsupported, doomed, ensure, facts};
+use super::{Isolate, Unsupported, doomed, ensure, facts, wasm};
 
 /// The isolate's words, and what follows it in memory: its size is not known, but all learnt members lie within.
 pub(super) fn scan(isolate: Isolate, peek: &Peek) -> Vec<u64> {
     peek.prefix(isolate as usize, 20_480, 512)
 }
+
+/// What a word says that this V8 does not have.
+static ZERO: u64 = 0;
 
 /// The V8 version string of this process.
 pub(crate) fn version(symbols: &Symbols) -> String {
@@ -95,6 +98,8 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layo
         // SAFETY: passed on from the caller.
         true => Some(unsafe { doomed::learn(env, isolate, main.base, &peek)? }),
     };
+    // SAFETY: passed on from the caller.
+    let wasm_stacks = unsafe { wasm::learn(facts, env, isolate, &peek)? };
     let mut blank_top = [0; MAX_TOP_WORDS];
     blank_top[..seen.blank_top.len()].copy_from_slice(&seen.blank_top);
     Ok(Layout {
@@ -109,6 +114,12 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layo
         stack_guard: guard,
         embedder_data,
         doomed,
+        central_stack_sp: match wasm_stacks {
+            // The last four words are central_stack_sp_, central_stack_limit_ and two of the other stack.
+            Some(_) => (top + (facts.thread_local_top_words - 4) * 8) as *const u64,
+            None => &raw const ZERO,
+        },
+        wasm_stacks,
         in_use: seen.anchor,
         thread_manager: seen.thread_manager,
         // SAFETY: this thread's own live TLS word.

@@ -21,6 +21,7 @@
 //! | `rehearsal`, `learn`, `layout` | one round of the official mechanism, watched; what was learnt from it |
 //! | `state`, `list`, `blocks` | park and unpark; the in-use list; handle blocks and their lists |
 //! | `doomed` | a list of V8 12.4 that must not mix the stacks |
+//! | `wasm` | wasm calls that have stacks of their own |
 //! | `gc` | the root table and what must happen around a GC |
 //! | `call`, `capture` | running JavaScript at a stack's base; reading a suspended stack |
 //! | `host` | all of it as the core's `Host` |
@@ -41,6 +42,7 @@ pub(crate) mod self_test;
 pub(crate) mod state;
 pub(crate) mod symbols;
 pub(crate) mod tls;
+pub(crate) mod wasm;
 
 /// A `v8::Isolate*`.
 pub(crate) type Isolate = *mut std::ffi::c_void;

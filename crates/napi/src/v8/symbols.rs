@@ -68,6 +68,8 @@ symbols! {
     discard_thread: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate29DiscardThreadSpecificMetadataEv";
     /// `Isolate::TerminateExecution()`
     terminate: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate18TerminateExecutionEv";
+    /// `Isolate::LowMemoryNotification()`: collects all garbage now
+    collect_all: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate21LowMemoryNotificationEv";
     /// `Isolate::RequestInterrupt(callback, data)`
     request_interrupt: unsafe extern "C" fn(Isolate, unsafe extern "C" fn(Isolate, *mut c_void), *mut c_void)
         = c"_ZN2v87Isolate16RequestInterruptEPFvPS0_PvES2_";
