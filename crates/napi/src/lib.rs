@@ -9,4 +9,5 @@ mod environment;
 mod exports;
 mod mail;
 mod native;
+mod scopes;
 mod v8;

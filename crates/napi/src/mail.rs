@@ -21,6 +21,8 @@ enum Slot {
     Collections = 5,
     /// Out: 1 after V8 has ended a greenlet that could not say who runs next; JavaScript clears it.
     Ended = 6,
+    /// In: how many calls with a time limit are under way on the running greenlet.
+    Held = 7,
 }
 
 /// Length of the array.
@@ -34,7 +36,13 @@ pub(crate) enum Status {
     NoSlot = 1,
     Gone = 2,
     NoMemory = 3,
+    /// These and the following: the running stack must not be left.
     Forbidden = 4,
+    InWasm = 5,
+    InMicrotasks = 6,
+    Paused = 7,
+    Collecting = 8,
+    Limited = 9,
 }
 
 /// The shared array. It can be exchanged: the self-test has one of its own.
@@ -76,6 +84,18 @@ impl Mail {
     pub(crate) fn set_status(&self, status: Status) {
         // SAFETY: see `new`.
         unsafe { *self.at(Slot::Status) = status as i32 };
+    }
+
+    #[inline(always)]
+    pub(crate) fn held(&self) -> u64 {
+        // SAFETY: see `new`.
+        unsafe { *self.at(Slot::Held) as u32 as u64 }
+    }
+
+    /// V8 has ended the calls that hold the running stack.
+    pub(crate) fn let_go(&self) {
+        // SAFETY: see `new`.
+        unsafe { *self.at(Slot::Held) = 0 };
     }
 
     pub(crate) fn set_ended(&self) {

@@ -8,6 +8,7 @@ use napi::sys;
 
 use crate::mail::Status;
 use crate::v8::call;
+use crate::v8::leave::{self, Luggage};
 use crate::v8::capture::{Captured, Wanted};
 use crate::v8::host::V8Host;
 
@@ -20,12 +21,13 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
     // SAFETY: `env` is live; names are C strings.
     unsafe {
         sys::napi_create_object(env, &mut object);
-        let all: [(_, unsafe extern "C" fn(_, _) -> _); 5] = [
+        let all: [(_, unsafe extern "C" fn(_, _) -> _); 6] = [
             (c"switch", switch),
             (c"capture", capture),
             (c"scriptIds", script_ids),
             (c"epoch", epoch),
             (c"setCaptureRealm", set_capture_realm),
+            (c"findAddons", find_addons),
         ];
         for (name, callback) in all {
             let mut function = null_mut();
@@ -53,9 +55,11 @@ unsafe extern "C" fn switch(env: sys::napi_env, info: sys::napi_callback_info) -
     // SAFETY: see `thread_of`.
     let thread = unsafe { thread_of(env, info) };
     let host = thread.host();
-    let status = match thread.switch(host.mail.target()) {
-        Ok(()) => Status::Ok,
-        Err(error) => status_of(&error),
+    let on_main = thread.on_main();
+    let status = match leave::is_plain(host, on_main) {
+        true => leave(thread, on_main),
+        // SAFETY: in a native callback.
+        false => unsafe { leave_carefully(thread, on_main) },
     };
     host.mail.set_status(status);
     if host.terminating.get() && thread.on_main() {
@@ -64,6 +68,39 @@ unsafe extern "C" fn switch(env: sys::napi_env, info: sys::napi_callback_info) -
         unsafe { call::terminate(host) };
     }
     null_mut()
+}
+
+#[inline(always)]
+fn leave(thread: &Thread<V8Host>, on_main: bool) -> Status {
+    let host = thread.host();
+    if on_main {
+        host.running_on_main.set(host.layout.microtasks.is_default_running());
+    }
+    match thread.switch(host.mail.target()) {
+        Ok(()) => Status::Ok,
+        Err(error) => status_of(&error),
+    }
+}
+
+/// Something is out of the ordinary: refuses to leave the stack, or takes along what belongs to it.
+#[cold]
+#[inline(never)]
+unsafe fn leave_carefully(thread: &Thread<V8Host>, on_main: bool) -> Status {
+    let host = thread.host();
+    // SAFETY: passed on.
+    if let Some(refusal) = unsafe { leave::refusal(host, on_main) } {
+        return refusal;
+    }
+    let luggage = Luggage::take(host);
+    if on_main {
+        host.running_on_main.set(host.layout.microtasks.running());
+    }
+    let status = match thread.switch(host.mail.target()) {
+        Ok(()) => Status::Ok,
+        Err(error) => status_of(&error),
+    };
+    luggage.give_back(host);
+    status
 }
 
 #[cold]
@@ -130,6 +167,13 @@ unsafe extern "C" fn set_capture_realm(env: sys::napi_env, info: sys::napi_callb
             host.capture_realm.set(reference);
         }
     }
+    null_mut()
+}
+
+/// `findAddons()`: an add-on was loaded.
+unsafe extern "C" fn find_addons(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: see `thread_of`.
+    unsafe { thread_of(env, info) }.host().scopes.find_addons();
     null_mut()
 }
 

@@ -79,7 +79,7 @@ pub(crate) unsafe fn hook(host: &V8Host) {
     let data = std::ptr::from_ref(host) as *mut c_void;
     // SAFETY: public API, on the isolate's thread; the callbacks get the host they expect.
     unsafe {
-        (host.symbols.add_gc_prologue)(host.layout.isolate, prologue, data, SCAVENGE);
+        (host.symbols.add_gc_prologue)(host.layout.isolate, prologue, data, ALL);
         (host.symbols.add_gc_epilogue)(host.layout.isolate, epilogue, data, ALL);
     }
 }
@@ -97,9 +97,13 @@ pub(crate) unsafe fn unhook(host: &V8Host) {
     }
 }
 
-unsafe extern "C" fn prologue(_isolate: Isolate, _kind: c_int, _flags: c_int, data: *mut c_void) {
+unsafe extern "C" fn prologue(_isolate: Isolate, kind: c_int, _flags: c_int, data: *mut c_void) {
     // SAFETY: `data` is the hooked host (see `hook`), and V8 runs this on the isolate's thread.
     let host = unsafe { &*data.cast::<V8Host>() };
+    host.collecting.set(1);
+    if kind != SCAVENGE {
+        return;
+    }
     if host.has_stacks() && host.layout.wasm_stacks.is_some_and(|stacks| stacks.exist()) {
         // SAFETY: public API, and V8 allows a collection inside of this callback.
         unsafe { (host.symbols.collect_all)(host.layout.isolate) };
@@ -117,6 +121,7 @@ unsafe extern "C" fn prologue(_isolate: Isolate, _kind: c_int, _flags: c_int, da
 unsafe extern "C" fn epilogue(_isolate: Isolate, kind: c_int, _flags: c_int, data: *mut c_void) {
     // SAFETY: as in `prologue`.
     let host = unsafe { &*data.cast::<V8Host>() };
+    host.collecting.set(0);
     host.mail.count_collection();
     if kind != SCAVENGE {
         if host.full_gc.wanted() && !host.layout.wasm_stacks.is_some_and(|stacks| stacks.exist()) {

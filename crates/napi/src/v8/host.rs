@@ -16,6 +16,7 @@ use super::symbols::Symbols;
 use super::wasm::FullGc;
 use super::{call, capture, gc, list};
 use crate::mail::Mail;
+use crate::scopes::Scopes;
 
 /// Bytes of a slot that JavaScript may not use: native code called at JavaScript's limit (the parser, ICU, OpenSSL, the
 /// collector) runs there.
@@ -39,6 +40,11 @@ pub(crate) struct V8Host {
     pub(crate) block_list: Cell<(u64, u64)>,
     /// V8 is ending JavaScript on this thread: a greenlet was unwound for it, and main must be too.
     pub(crate) terminating: Cell<bool>,
+    /// Microtask queues whose jobs run on main's stack, while another runs.
+    pub(crate) running_on_main: Cell<u64>,
+    /// 1 while a collection's callbacks run.
+    pub(crate) collecting: Cell<u64>,
+    pub(crate) scopes: Scopes,
     /// Whether scavenges are to be full collections; see `wasm.rs`.
     pub(crate) full_gc: FullGc,
     blank: Box<UnsafeCell<[u64; MAX_ARCHIVE_WORDS]>>,
@@ -52,7 +58,7 @@ pub(crate) struct V8Host {
 const BLOCK_LIST_CAPACITY: usize = 8;
 
 impl V8Host {
-    pub(crate) fn new(symbols: Symbols, layout: Layout, env: sys::napi_env, mail: Mail) -> Self {
+    pub(crate) fn new(symbols: Symbols, layout: Layout, scopes: Scopes, env: sys::napi_env, mail: Mail) -> Self {
         let mut blank = [0; MAX_ARCHIVE_WORDS];
         let (facts, top) = (layout.facts, layout.facts.thread_local_top_words);
         blank[0] = layout.isolate as u64;
@@ -70,6 +76,9 @@ impl V8Host {
             running: Cell::new(NonNull::dangling()),
             block_list: Cell::new((0, 0)),
             terminating: Cell::new(false),
+            running_on_main: Cell::new(0),
+            collecting: Cell::new(0),
+            scopes,
             full_gc: FullGc::new(),
             blank: Box::new(UnsafeCell::new(blank)),
             main: Cell::new(None),
@@ -88,6 +97,15 @@ impl V8Host {
     /// The image of every running stack: nothing to visit.
     pub(crate) fn blank_image(&self) -> *mut u64 {
         self.blank.get().cast()
+    }
+
+    /// Debug's part of the running stack's image, which the GC visits while the stack is parked.
+    pub(crate) fn debug_image(&self) -> *mut u64 {
+        // SAFETY: the running stack's state is live, and its image as long as an archive.
+        unsafe {
+            let image = (&raw mut (*self.running.get().as_ptr()).image).cast::<u64>();
+            image.add(self.layout.facts.debug_in_archive())
+        }
     }
 
     #[allow(
@@ -276,6 +294,7 @@ unsafe impl Host for V8Host {
             host.terminating.set(true);
             host.mail.set_own(thread.main());
             host.mail.set_ended();
+            host.mail.let_go();
             return Next::Resume(thread.main());
         }
         host.mail.target()

@@ -3,9 +3,11 @@
 use greenlets_core::StackBounds;
 
 use super::Isolate;
+use super::debug::Debug;
 use super::doomed::Doomed;
 use super::facts::{Facts, MAX_TOP_WORDS};
 use super::list::Node;
+use super::microtasks::Microtasks;
 use super::tls::ThreadWords;
 use super::wasm::WasmStacks;
 
@@ -33,6 +35,9 @@ pub(crate) struct Layout {
     /// `ThreadLocalTop::central_stack_sp_`, which is set while a wasm call is active on a stack of its own; a word that is
     /// always 0 where V8 has no JSPI.
     pub(crate) central_stack_sp: *const u64,
+    /// What the debugger keeps of the running stack.
+    pub(crate) debug: Debug,
+    pub(crate) microtasks: Microtasks,
     /// The anchor of ThreadManager's list of archived threads.
     pub(crate) in_use: *mut Node,
     pub(crate) thread_manager: *mut u64,
