@@ -9,7 +9,7 @@ use std::sync::{Mutex, Once};
 use greenlets_core::Thread;
 use napi::sys;
 
-use crate::mail::{MAIL_LENGTH, Mail, Status};
+use crate::mail::Status;
 use crate::scopes::Scopes;
 use crate::v8::host::V8Host;
 use crate::v8::layout::Layout;
@@ -86,11 +86,8 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
         return Err(Unsupported::Because("the copy sizes do not agree with the table of facts".into()));
     }
     let main = layout.main;
-    let mut numbers = [0; MAIL_LENGTH];
-    // SAFETY: the self-test exchanges it before `numbers` goes out of scope, and nothing runs without.
-    let mail = unsafe { Mail::new(numbers.as_mut_ptr()) };
     settle_wasm_code_gc(&symbols, &layout);
-    let thread = Thread::new(V8Host::new(symbols, layout, scopes, env, mail), main, SLOTS)
+    let thread = Thread::new(V8Host::new(symbols, layout, scopes, env), main, SLOTS)
         .map_err(|error| Unsupported::Because(format!("{SLOTS} stack slots cannot be reserved: {error}")))?;
     // SAFETY: the first greenlet is made in a native callback.
     match unsafe { leave::refusal(thread.host(), true) } {

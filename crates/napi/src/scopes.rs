@@ -199,7 +199,7 @@ unsafe fn counters(env: sys::napi_env, peek: &Peek) -> Result<usize, Unsupported
     };
     let after = ints();
     let places: Vec<usize> = (0..before.len().saturating_sub(2))
-        .filter(|&i| one[i] == before[i] + 1 && two[i] == before[i] + 2 && after[i] == before[i])
+        .filter(|&i| one[i] == before[i].wrapping_add(1) && two[i] == before[i].wrapping_add(2) && after[i] == before[i])
         .filter(|&i| before[i + 1] == 0 && (1..1 << 16).contains(&before[i + 2]))
         .collect();
     ensure!(places.len() == 1, "{} numbers behave like Node's count of open scopes", places.len());

@@ -58,7 +58,7 @@ pub(crate) struct V8Host {
 const BLOCK_LIST_CAPACITY: usize = 8;
 
 impl V8Host {
-    pub(crate) fn new(symbols: Symbols, layout: Layout, scopes: Scopes, env: sys::napi_env, mail: Mail) -> Self {
+    pub(crate) fn new(symbols: Symbols, layout: Layout, scopes: Scopes, env: sys::napi_env) -> Self {
         let mut blank = [0; MAX_ARCHIVE_WORDS];
         let (facts, top) = (layout.facts, layout.facts.thread_local_top_words);
         blank[0] = layout.isolate as u64;
@@ -69,7 +69,7 @@ impl V8Host {
             symbols,
             layout,
             env,
-            mail,
+            mail: Mail::new(),
             entry: Cell::new(null_mut()),
             capture_realm: Cell::new(null_mut()),
             wanted: Cell::new(capture::Wanted::Frames),
