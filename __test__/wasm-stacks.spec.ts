@@ -77,14 +77,14 @@ if (jspi === undefined) {
   })
 
   const both = `
-    const greenlets = Array.from({ length: 20 }, parked)
+    const all = Array.from({ length: 20 }, parked)
     const calls = Array.from({ length: 20 }, (_, i) => suspendedFor(20 + i))
     litter(1e6)
     calls.push(...Array.from({ length: 20 }, (_, i) => suspendedFor(i)))
     litter(1e6)
-    greenlets.push(...Array.from({ length: 20 }, parked))
+    all.push(...Array.from({ length: 20 }, parked))
     const results = await Promise.all(calls)
-    console.log(results.reduce((a, b) => a + b), greenlets.map((g) => g.switch()).every((n) => n === 42))`
+    console.log(results.reduce((a, b) => a + b), all.map((g) => g.switch()).every((n) => n === 42))`
   for (const flags of [
     [],
     ['--stress-compaction'],

@@ -68,7 +68,8 @@ unsafe extern "C" fn clean_up(data: *mut c_void) {
         // SAFETY: main runs, and no JavaScript will run on the other stacks any more.
         unsafe { thread.abandon_all() };
     } else {
-        // The process is ending from inside of a greenlet: nothing is freed, and nothing runs any more.
+        // The environment is ending from inside of a greenlet: nothing is freed, and nothing runs any more.
+        thread.host().full_gc.want(&thread.host().symbols, false);
         std::mem::forget(environment);
     }
 }

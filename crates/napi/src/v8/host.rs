@@ -189,7 +189,10 @@ impl V8Host {
 
 impl Drop for V8Host {
     fn drop(&mut self) {
-        debug_assert!(!self.has_stacks());
+        if self.has_stacks() {
+            // The process is ending inside of a greenlet (thread.rs): nothing is touched any more.
+            return;
+        }
         if self.hooked.get() {
             // SAFETY: hooked once, by `came`.
             unsafe { gc::unhook(self) };
