@@ -89,9 +89,9 @@ test(
   prints,
   `
   const { Worker } = await import('node:worker_threads')
-  const workers = [1, 2].map(() => new Worker('./__test__/helpers/addon-worker.mjs', { workerData: process.cwd() + '/target/addon/addon.node' }))
-  for (const worker of workers) console.log(await new Promise((resolve) => worker.once('exit', resolve)))`,
-  '0\n0\n',
+  const workers = [1, 2].map(() => new Worker('./__test__/helpers/addon-worker.mjs', { execArgv: [], workerData: process.cwd() + '/target/addon/addon.node' }))
+  console.log(...(await Promise.all(workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve))))))`,
+  '0 0\n',
 )
 
 test(
