@@ -8,6 +8,7 @@
  *              parent's switch() returns or throws <- leave
  */
 
+import { wrapCalls } from './calls.ts'
 import { typeError } from './check.ts'
 import { GreenletError, isExit } from './errors.ts'
 import { DEAD, type Inner, LIVE, main, type Run, UNSTARTED, WAITING } from './inner.ts'
@@ -42,6 +43,7 @@ let attached = false
 export function ensureAttached(): void {
   if (attached) return
   connect(attach(entry))
+  wrapCalls()
   main.index = mail[SELF_INDEX]!
   main.generation = mail[SELF_GENERATION]!
   attached = true

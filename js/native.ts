@@ -56,6 +56,8 @@ export interface Native {
   epoch(): number
   /** Gives a function of the realm in which `capture` makes its errors. */
   setCaptureRealm(fn: () => void): void
+  /** Is to be called after an add-on was loaded. */
+  findAddons(): void
 }
 
 /** In `mail`: the id of the stack that a call is about. A `TARGET_INDEX` of -1 makes `switch` start a new stack. */
@@ -72,12 +74,26 @@ export const SELF_GENERATION = 4
  */
 export const ENDED = 6
 
+/** In `mail`, counted by JavaScript: calls with a time limit on the running greenlet's stack, which must not be left meanwhile. */
+export const HELD = 7
+
 /** Values of `STATUS`. */
 export const NO_SLOT = 1
 export const GONE = 2
 export const NO_MEMORY = 3
-export const FORBIDDEN = 4
-export const LIMIT = 5
+export const LIMIT = 4
+/** This and all above: the running stack must not be left; {@link WHY_FORBIDDEN} says why. */
+export const FORBIDDEN = 5
+
+/** Where the running stack is, for each status from `FORBIDDEN` on. */
+export const WHY_FORBIDDEN = [
+  'in a call that must end on the stack it began on',
+  'inside of a promising wasm call (JSPI)',
+  'inside of promise jobs that a vm context or an add-on runs on this greenlet',
+  'in a debugger that is paused',
+  'in a callback of the garbage collector',
+  'inside of a vm script with a time limit or breakOnSigint',
+] as const
 
 /** Shared with native: reading a typed array costs it nothing, reading an argument 15 ns. */
 export const mail = new Int32Array(8)

@@ -19,6 +19,7 @@ import {
   STATUS,
   TARGET_GENERATION,
   TARGET_INDEX,
+  WHY_FORBIDDEN,
 } from './native.ts'
 
 /** The greenlet that runs; outside of a switch, ask `here` in life.ts. */
@@ -142,13 +143,19 @@ function arriveSpecially(): unknown {
  * stack ended and the one it named could not run.
  */
 function refuse(target: Inner, me: Inner): never {
-  const status = mail[STATUS]
+  const status = mail[STATUS]!
   mail[STATUS] = 0
   reset(me)
   throw refusal(target.name, status)
 }
 
-function refusal(name: string, status: number | undefined): GreenletError {
+function refusal(name: string, status: number): GreenletError {
+  if (status >= FORBIDDEN) {
+    return new GreenletError(
+      'ERR_GREENLET_FORBIDDEN',
+      `greenlet '${name}' cannot be switched to from here, ${WHY_FORBIDDEN[status - FORBIDDEN]}; switch after that has returned`,
+    )
+  }
   switch (status) {
     case NO_SLOT:
       return new GreenletError(
@@ -166,12 +173,6 @@ function refusal(name: string, status: number | undefined): GreenletError {
       return new GreenletError(
         'ERR_GREENLET_NO_MEMORY',
         `greenlet '${name}' cannot be switched to: the system gives no more memory; let some greenlets finish first`,
-      )
-    case FORBIDDEN:
-      return new GreenletError(
-        'ERR_GREENLET_FORBIDDEN',
-        `greenlet '${name}' cannot be switched to from here: Node.js is in a call that must end on the stack it began on ` +
-          '(a snapshot, a hook, a paused debugger or a suspended wasm call); switch after it has returned',
       )
     default:
       return new GreenletError(

@@ -10,13 +10,14 @@ use std::sync::{Mutex, Once};
 use greenlets_core::{Options, Thread};
 use napi::sys;
 
-use crate::mail::{MAIL_LENGTH, Mail};
+use crate::mail::Status;
 use crate::native;
+use crate::scopes::Scopes;
 use crate::settings::Settings;
 use crate::v8::host::V8Host;
 use crate::v8::layout::Layout;
 use crate::v8::symbols::Symbols;
-use crate::v8::{Unsupported, ensure, learn, self_test, state};
+use crate::v8::{Unsupported, ensure, learn, leave, self_test, state};
 
 /// What an environment has: its greenlets' thread, or the reason why it has none.
 pub(crate) struct Environment {
@@ -38,7 +39,7 @@ impl Environment {
         known.unwrap_or_else(|| {
             let made = Rc::new(Environment { env, outcome: build(env), attached: Cell::new(false) });
             // Says nothing about this runtime: the next call, if there is one, tries again.
-            if matches!(made.outcome, Err(Unsupported::Interrupted)) {
+            if made.outcome.as_ref().is_err_and(|reason| !reason.is_final()) {
                 return made;
             }
             ENVIRONMENTS.with_borrow_mut(|all| all.push(made.clone()));
@@ -70,7 +71,8 @@ unsafe extern "C" fn clean_up(data: *mut c_void) {
             thread.abandon_all();
         }
     } else {
-        // The process is ending from inside of a greenlet: nothing is freed, and nothing runs any more.
+        // The environment is ending from inside of a greenlet: nothing is freed, and nothing runs any more.
+        thread.host().full_gc.want(&thread.host().symbols, false);
         std::mem::forget(environment);
     }
 }
@@ -84,22 +86,24 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     let _one_at_a_time = LEARNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let symbols = Symbols::resolve()?;
     set_flags(&symbols)?;
-    let layout = learn_from_a_callback(env, &symbols)?;
+    let (layout, scopes) = learn_from_a_callback(env, &symbols)?;
     if !state::sizes_agree(&layout) {
         return Err(Unsupported::Because("the copy sizes do not agree with the table of facts".into()));
     }
     let main = layout.main;
-    let mut numbers = [0; MAIL_LENGTH];
-    // SAFETY: the self-test exchanges it before `numbers` goes out of scope, and nothing runs without.
-    let mail = unsafe { Mail::new(numbers.as_mut_ptr()) };
     settle_wasm_code_gc(&symbols, &layout);
     // The smallest thread first: how the stacks are kept can be said again while there are none, the host is made once.
-    let thread = Thread::new(V8Host::new(symbols, layout, env, mail), main, Options::slots(1));
+    let thread = Thread::new(V8Host::new(symbols, layout, scopes, env), main, Options::slots(1));
     let thread = thread.map_err(|error| no_stacks(&error))?;
     thread.host().thread.set(Some(NonNull::from(&*thread)));
     thread.host().quiet.scan.set(settings.scan);
     settings.apply(|options| thread.configure(options)).map_err(|error| no_stacks(&error))?;
-    self_test::run(&thread, env)?;
+    // SAFETY: the first greenlet is made in a native callback.
+    match unsafe { leave::refusal(thread.host(), true) } {
+        None => self_test::run(&thread, env)?,
+        Some(Status::Paused) => return Err(Unsupported::NotNow("while the debugger is paused")),
+        Some(_) => return Err(Unsupported::NotNow("inside of a promising wasm call")),
+    }
     Ok(thread)
 }
 
@@ -151,13 +155,15 @@ fn no_stacks(error: &io::Error) -> Unsupported {
 
 struct Lesson<'a> {
     symbols: &'a Symbols,
-    layout: Option<Result<Layout, Unsupported>>,
+    learnt: Option<Result<Learnt, Unsupported>>,
 }
+
+type Learnt = (Layout, Scopes);
 
 /// Learns inside a native callback that C++ calls: V8 then has a Relocatable on this stack, which shows where their chain
 /// hangs (FunctionCallbackArguments is one, api-arguments.h).
-fn learn_from_a_callback(env: sys::napi_env, symbols: &Symbols) -> Result<Layout, Unsupported> {
-    let mut lesson = Lesson { symbols, layout: None };
+fn learn_from_a_callback(env: sys::napi_env, symbols: &Symbols) -> Result<Learnt, Unsupported> {
+    let mut lesson = Lesson { symbols, learnt: None };
     let (mut scope, mut function, mut receiver, mut result) =
         (null_mut(), null_mut(), null_mut(), null_mut());
     // SAFETY: `env` is live on this thread; `lesson` outlives the call, after which nobody calls the function again.
@@ -169,7 +175,7 @@ fn learn_from_a_callback(env: sys::napi_env, symbols: &Symbols) -> Result<Layout
         sys::napi_call_function(env, receiver, function, 0, std::ptr::null(), &mut result);
         sys::napi_close_handle_scope(env, scope);
     }
-    lesson.layout.unwrap_or_else(|| {
+    lesson.learnt.unwrap_or_else(|| {
         Err(Unsupported::Because("this environment does not run native callbacks any more".into()))
     })
 }
@@ -180,7 +186,7 @@ unsafe extern "C" fn take_lesson(env: sys::napi_env, info: sys::napi_callback_in
     unsafe {
         sys::napi_get_cb_info(env, info, null_mut(), null_mut(), null_mut(), &mut data);
         let lesson = &mut *data.cast::<Lesson>();
-        lesson.layout = Some(learn::learn(lesson.symbols, env));
+        lesson.learnt = Some(learn::learn(lesson.symbols, env));
     }
     null_mut()
 }

@@ -9,5 +9,6 @@ mod environment;
 mod exports;
 mod mail;
 mod native;
+mod scopes;
 mod settings;
 mod v8;

@@ -1,6 +1,6 @@
 //! The few numbers that JavaScript and Rust share: an Int32Array, so that a switch passes no arguments.
 
-use std::cell::Cell;
+use std::cell::{Cell, UnsafeCell};
 
 use greenlets_core::{Id, Next};
 
@@ -21,6 +21,8 @@ enum Slot {
     Collections = 5,
     /// Out: 1 after V8 has ended a greenlet that could not say who runs next; JavaScript clears it.
     Ended = 6,
+    /// In: how many calls with a time limit are under way on the running greenlet.
+    Held = 7,
 }
 
 /// Length of the array.
@@ -34,65 +36,92 @@ pub(crate) enum Status {
     NoSlot = 1,
     Gone = 2,
     NoMemory = 3,
-    Forbidden = 4,
-    Limit = 5,
+    /// A limit that the program has set itself.
+    Limit = 4,
+    /// This and the following: the running stack must not be left.
+    Forbidden = 5,
+    InWasm = 6,
+    InMicrotasks = 7,
+    Paused = 8,
+    Collecting = 9,
+    Limited = 10,
 }
 
-/// The shared array. It can be exchanged: the self-test has one of its own.
-pub(crate) struct Mail(Cell<*mut i32>);
+/// The shared array. It can be exchanged: the self-test has one of its own, and JavaScript brings another.
+pub(crate) struct Mail {
+    array: Cell<*mut i32>,
+    /// In use while there is no other: a collection counts whether or not anybody is attached.
+    own: Box<UnsafeCell<[i32; MAIL_LENGTH]>>,
+}
 
 impl Mail {
-    /// # Safety
-    /// `array` points to [`MAIL_LENGTH`] numbers that stay until another array takes their place.
-    pub(crate) unsafe fn new(array: *mut i32) -> Mail {
-        Mail(Cell::new(array))
+    pub(crate) fn new() -> Mail {
+        let own = Box::new(UnsafeCell::new([0; MAIL_LENGTH]));
+        Mail { array: Cell::new(own.get().cast()), own }
     }
 
     /// # Safety
-    /// As for `new`.
+    /// `array` points to [`MAIL_LENGTH`] numbers that stay until another array takes their place.
     pub(crate) unsafe fn exchange(&self, array: *mut i32) {
-        self.0.set(array);
+        self.array.set(array);
+    }
+
+    /// Uses no other array any more.
+    pub(crate) fn reset(&self) {
+        self.array.set(self.own.get().cast());
     }
 
     #[inline(always)]
     fn at(&self, slot: Slot) -> *mut i32 {
         // SAFETY: every slot is below MAIL_LENGTH.
-        unsafe { self.0.get().add(slot as usize) }
+        unsafe { self.array.get().add(slot as usize) }
     }
 
     /// Who is to run.
     #[inline(always)]
     pub(crate) fn target(&self) -> Next<V8Host> {
-        // SAFETY: see `new`.
+        // SAFETY: see `exchange`.
         unsafe { next_from(*self.at(Slot::TargetIndex), *self.at(Slot::TargetGeneration)) }
     }
 
     /// The id in the target's place.
     pub(crate) fn target_id(&self) -> Id {
-        // SAFETY: see `new`.
+        // SAFETY: see `exchange`.
         unsafe { Id::from_parts(*self.at(Slot::TargetIndex) as u32, *self.at(Slot::TargetGeneration) as u32) }
     }
 
     #[inline(always)]
     pub(crate) fn set_status(&self, status: Status) {
-        // SAFETY: see `new`.
+        // SAFETY: see `exchange`.
         unsafe { *self.at(Slot::Status) = status as i32 };
     }
 
+    #[inline(always)]
+    pub(crate) fn held(&self) -> u64 {
+        // SAFETY: see `exchange`.
+        unsafe { *self.at(Slot::Held) as u32 as u64 }
+    }
+
+    /// V8 has ended the calls that hold the running stack.
+    pub(crate) fn let_go(&self) {
+        // SAFETY: see `exchange`.
+        unsafe { *self.at(Slot::Held) = 0 };
+    }
+
     pub(crate) fn set_ended(&self) {
-        // SAFETY: see `new`.
+        // SAFETY: see `exchange`.
         unsafe { *self.at(Slot::Ended) = 1 };
     }
 
     pub(crate) fn count_collection(&self) {
         let count = self.at(Slot::Collections);
-        // SAFETY: see `new`.
+        // SAFETY: see `exchange`.
         unsafe { *count = (*count).wrapping_add(1) };
     }
 
     pub(crate) fn set_own(&self, id: Id) {
         let (index, generation) = id.parts();
-        // SAFETY: see `new`.
+        // SAFETY: see `exchange`.
         unsafe {
             *self.at(Slot::OwnIndex) = index as i32;
             *self.at(Slot::OwnGeneration) = generation as i32;

@@ -10,6 +10,7 @@ use crate::mail::Status;
 use crate::v8::call;
 use crate::v8::capture::{Captured, Wanted};
 use crate::v8::host::V8Host;
+use crate::v8::leave::{self, Luggage};
 
 /// Makes the object with the native functions of one thread, which is the environment's instance data from now on: reading
 /// that costs a switch less than a callback's own data.
@@ -23,12 +24,13 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
         sys::napi_create_object(env, &mut object);
         let data = std::ptr::from_ref(thread) as *mut c_void;
         sys::napi_set_instance_data(env, data, None, null_mut());
-        let all: [(_, unsafe extern "C" fn(_, _) -> _); 5] = [
+        let all: [(_, unsafe extern "C" fn(_, _) -> _); 6] = [
             (c"switch", switch),
             (c"capture", capture),
             (c"scriptIds", script_ids),
             (c"epoch", epoch),
             (c"setCaptureRealm", set_capture_realm),
+            (c"findAddons", find_addons),
         ];
         for (name, callback) in all {
             let mut function = null_mut();
@@ -76,9 +78,11 @@ unsafe extern "C" fn switch(env: sys::napi_env, _: sys::napi_callback_info) -> s
     // SAFETY: see `thread_of`.
     let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
     let host = thread.host();
-    let status = match thread.switch(host.mail.target()) {
-        Ok(()) => Status::Ok,
-        Err(error) => status_of(&error),
+    let on_main = thread.on_main();
+    let status = match leave::is_plain(host, on_main) {
+        true => leave(thread, on_main),
+        // SAFETY: in a native callback.
+        false => unsafe { leave_carefully(thread, on_main) },
     };
     host.mail.set_status(status);
     if host.terminating.get() && thread.on_main() {
@@ -87,6 +91,39 @@ unsafe extern "C" fn switch(env: sys::napi_env, _: sys::napi_callback_info) -> s
         unsafe { call::terminate(host) };
     }
     null_mut()
+}
+
+#[inline(always)]
+fn leave(thread: &Thread<V8Host>, on_main: bool) -> Status {
+    let host = thread.host();
+    if on_main {
+        host.running_on_main.set(host.layout.microtasks.is_default_running());
+    }
+    match thread.switch(host.mail.target()) {
+        Ok(()) => Status::Ok,
+        Err(error) => status_of(&error),
+    }
+}
+
+/// Something is out of the ordinary: refuses to leave the stack, or takes along what belongs to it.
+#[cold]
+#[inline(never)]
+unsafe fn leave_carefully(thread: &Thread<V8Host>, on_main: bool) -> Status {
+    let host = thread.host();
+    // SAFETY: passed on.
+    if let Some(refusal) = unsafe { leave::refusal(host, on_main) } {
+        return refusal;
+    }
+    let luggage = Luggage::take(host);
+    if on_main {
+        host.running_on_main.set(host.layout.microtasks.running());
+    }
+    let status = match thread.switch(host.mail.target()) {
+        Ok(()) => Status::Ok,
+        Err(error) => status_of(&error),
+    };
+    luggage.give_back(host);
+    status
 }
 
 #[cold]
@@ -154,6 +191,15 @@ unsafe extern "C" fn set_capture_realm(env: sys::napi_env, info: sys::napi_callb
         if let Some(reference) = function_reference(env, argument) {
             thread.host().capture_realm.set(reference);
         }
+    }
+    null_mut()
+}
+
+/// `findAddons()`: an add-on was loaded.
+unsafe extern "C" fn find_addons(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: see `thread_of`.
+    if let Some(thread) = unsafe { thread_of(env) } {
+        thread.host().scopes.find_addons();
     }
     null_mut()
 }

@@ -13,6 +13,8 @@
 //! | `stack_guard` | `kIsolateStackGuardOffset`, v8-internal.h | word 0 is the isolate, `real_jslimit_` lies below the stack start |
 //! | limits, scopes, flags | StackGuard::ThreadLocal, stack-guard.h | both limits equal where no interrupt is pending |
 //! | `vectors`, `spare` | HandleScopeImplementer's members, api.h | `Context::Enter` raises the size of `entered_contexts_` by one |
+//! | `debug_thread_local` | Debug's members, debug.h | a mark put into V8's archive arrives there (`debug.rs`) |
+//! | `wasm_own_stacks` | Isolate::wasm_stacks_ (isolate.h, 13.6 and 14.6) | the list grows by one during a promising call (`wasm.rs`) |
 //! | `has_doomed_list` | isolate.cc 12.4:4560 | the list grows by one during `JSON.stringify` (`doomed.rs`) |
 //! | `embedder_data` | `kContinuationPreservedEmbedderDataOffset`, v8-internal.h (12.4+) | setting it by the API changes exactly that word |
 
@@ -52,8 +54,12 @@ pub(crate) struct Facts {
     pub(crate) interrupt_scopes: usize,
     /// Word whose low half is `interrupt_flags_` in the StackGuard.
     pub(crate) interrupt_flags: usize,
+    /// Word of `thread_local_` in the Debug object.
+    pub(crate) debug_thread_local: usize,
     /// Bytes from the isolate to its continuation-preserved embedder data.
     pub(crate) embedder_data: Option<usize>,
+    /// Stacks that the isolate lists though no wasm call has one of its own; none where V8 has no JSPI.
+    pub(crate) wasm_own_stacks: Option<usize>,
     /// Whether the isolate lists C++ objects that must end in the order of one stack; see `doomed.rs`.
     pub(crate) has_doomed_list: bool,
 }
@@ -63,6 +69,11 @@ impl Facts {
     /// Relocatables.
     pub(crate) const fn archive_words(&self) -> usize {
         self.implementer_words + self.scope_data_words + self.thread_local_top_words + 1
+    }
+
+    /// Words of a V8 archive before Debug's: those of an image and StackGuard's.
+    pub(crate) fn debug_in_archive(&self) -> usize {
+        self.archive_words() + self.interrupt_flags
     }
 }
 
@@ -111,7 +122,9 @@ const TABLE: [Facts; 4] = [
         c_limits: Some((2, 4)),
         interrupt_scopes: 5,
         interrupt_flags: 6,
+        debug_thread_local: 7,
         embedder_data: None,
+        wasm_own_stacks: None,
         has_doomed_list: false,
     },
     Facts {
@@ -127,7 +140,9 @@ const TABLE: [Facts; 4] = [
         c_limits: Some((2, 4)),
         interrupt_scopes: 6,
         interrupt_flags: 7,
+        debug_thread_local: 15,
         embedder_data: Some(576),
+        wasm_own_stacks: None,
         has_doomed_list: true,
     },
     Facts {
@@ -143,7 +158,9 @@ const TABLE: [Facts; 4] = [
         c_limits: None,
         interrupt_scopes: 6,
         interrupt_flags: 7,
+        debug_thread_local: 15,
         embedder_data: Some(632),
+        wasm_own_stacks: Some(1),
         has_doomed_list: false,
     },
     Facts {
@@ -159,7 +176,9 @@ const TABLE: [Facts; 4] = [
         c_limits: None,
         interrupt_scopes: 6,
         interrupt_flags: 7,
+        debug_thread_local: 15,
         embedder_data: Some(680),
+        wasm_own_stacks: Some(1),
         has_doomed_list: false,
     },
 ];

@@ -5,6 +5,8 @@
 //! (RootScavengeVisitor, scavenger.cc). So for the length of a scavenge the value lies in a root of our own, which is
 //! visited once, and the slot holds a Smi.
 //!
+//! The stacks of wasm calls are visited as often; what is done about it is in `wasm.rs`.
+//!
 //! The root table is a node like a greenlet's, without frames: one handle block of our own.
 
 use std::ffi::{c_int, c_void};
@@ -78,7 +80,7 @@ pub(crate) unsafe fn hook(host: &V8Host) {
     let data = std::ptr::from_ref(host) as *mut c_void;
     // SAFETY: public API, on the isolate's thread; the callbacks get the host they expect.
     unsafe {
-        (host.symbols.add_gc_prologue)(host.layout.isolate, prologue, data, SCAVENGE);
+        (host.symbols.add_gc_prologue)(host.layout.isolate, prologue, data, ALL);
         (host.symbols.add_gc_epilogue)(host.layout.isolate, epilogue, data, ALL);
     }
 }
@@ -96,9 +98,18 @@ pub(crate) unsafe fn unhook(host: &V8Host) {
     }
 }
 
-unsafe extern "C" fn prologue(_isolate: Isolate, _kind: c_int, _flags: c_int, data: *mut c_void) {
+unsafe extern "C" fn prologue(_isolate: Isolate, kind: c_int, _flags: c_int, data: *mut c_void) {
     // SAFETY: `data` is the hooked host (see `hook`), and V8 runs this on the isolate's thread.
     let host = unsafe { &*data.cast::<V8Host>() };
+    host.collecting.set(1);
+    if kind != SCAVENGE {
+        return;
+    }
+    if host.has_stacks() && host.layout.wasm_stacks.is_some_and(|stacks| stacks.exist()) {
+        // SAFETY: public API, and V8 allows a collection inside of this callback.
+        unsafe { (host.symbols.collect_all)(host.layout.isolate) };
+        host.full_gc.want(&host.symbols, true);
+    }
     if let Some(word) = host.layout.embedder_data.filter(|_| host.has_stacks()) {
         // SAFETY: both are live words; V8 has not begun to visit roots.
         unsafe {
@@ -115,10 +126,14 @@ unsafe extern "C" fn prologue(_isolate: Isolate, _kind: c_int, _flags: c_int, da
 unsafe extern "C" fn epilogue(_isolate: Isolate, kind: c_int, _flags: c_int, data: *mut c_void) {
     // SAFETY: as in `prologue`.
     let host = unsafe { &*data.cast::<V8Host>() };
+    host.collecting.set(0);
     host.mail.count_collection();
     // SAFETY: as in `prologue`.
     let thread = host.thread.get().map(|thread| unsafe { thread.as_ref() });
     if kind != SCAVENGE {
+        if host.full_gc.wanted() && !host.layout.wasm_stacks.is_some_and(|stacks| stacks.exist()) {
+            host.full_gc.want(&host.symbols, false);
+        }
         if kind == MARK_SWEEP_COMPACT
             && let Some(thread) = thread
         {

@@ -14,8 +14,10 @@ use super::layout::Layout;
 use super::quiet::Quiet;
 use super::state::{OWNS_LIST, VmState, live_end, park, relocate, unpark, write_fresh};
 use super::symbols::Symbols;
+use super::wasm::FullGc;
 use super::{call, capture, gc, list};
 use crate::mail::Mail;
+use crate::scopes::Scopes;
 
 /// Bytes of a slot that JavaScript may not use: native code called at JavaScript's limit (the parser, ICU, OpenSSL, the
 /// collector) runs there.
@@ -43,6 +45,13 @@ pub(crate) struct V8Host {
     pub(crate) thread: Cell<Option<NonNull<Thread<V8Host>>>>,
     /// V8 is ending JavaScript on this thread: a greenlet was unwound for it, and main must be too.
     pub(crate) terminating: Cell<bool>,
+    /// Microtask queues whose jobs run on main's stack, while another runs.
+    pub(crate) running_on_main: Cell<u64>,
+    /// 1 while a collection's callbacks run.
+    pub(crate) collecting: Cell<u64>,
+    pub(crate) scopes: Scopes,
+    /// Whether scavenges are to be full collections; see `wasm.rs`.
+    pub(crate) full_gc: FullGc,
     blank: Box<UnsafeCell<[u64; MAX_ARCHIVE_WORDS]>>,
     roots: UnsafeCell<Pin<Box<Roots>>>,
     main: Cell<Option<NonNull<VmState>>>,
@@ -54,7 +63,7 @@ pub(crate) struct V8Host {
 const BLOCK_LIST_CAPACITY: usize = 8;
 
 impl V8Host {
-    pub(crate) fn new(symbols: Symbols, layout: Layout, env: sys::napi_env, mail: Mail) -> Self {
+    pub(crate) fn new(symbols: Symbols, layout: Layout, scopes: Scopes, env: sys::napi_env) -> Self {
         let mut blank = [0; MAX_ARCHIVE_WORDS];
         let (facts, top) = (layout.facts, layout.facts.thread_local_top_words);
         blank[0] = layout.isolate as u64;
@@ -65,7 +74,7 @@ impl V8Host {
             symbols,
             layout,
             env,
-            mail,
+            mail: Mail::new(),
             entry: Cell::new(null_mut()),
             capture_realm: Cell::new(null_mut()),
             wanted: Cell::new(capture::Wanted::Frames),
@@ -74,6 +83,10 @@ impl V8Host {
             quiet: Quiet::new(),
             thread: Cell::new(None),
             terminating: Cell::new(false),
+            running_on_main: Cell::new(0),
+            collecting: Cell::new(0),
+            scopes,
+            full_gc: FullGc::new(),
             blank: Box::new(UnsafeCell::new(blank)),
             main: Cell::new(None),
             stacks: Cell::new(0),
@@ -91,6 +104,15 @@ impl V8Host {
     /// The image of every running stack: nothing to visit.
     pub(crate) fn blank_image(&self) -> *mut u64 {
         self.blank.get().cast()
+    }
+
+    /// Debug's part of the running stack's image, which the GC visits while the stack is parked.
+    pub(crate) fn debug_image(&self) -> *mut u64 {
+        // SAFETY: the running stack's state is live, and its image as long as an archive.
+        unsafe {
+            let image = (&raw mut (*self.running.get().as_ptr()).image).cast::<u64>();
+            image.add(self.layout.facts.debug_in_archive())
+        }
     }
 
     #[allow(
@@ -142,6 +164,7 @@ impl V8Host {
         let stacks = self.stacks.get() - 1;
         self.stacks.set(stacks);
         if stacks == 0 {
+            self.full_gc.want(&self.symbols, false);
             // SAFETY: `came` linked both.
             unsafe {
                 list::unlink(self.main_node());
@@ -177,7 +200,10 @@ impl V8Host {
 
 impl Drop for V8Host {
     fn drop(&mut self) {
-        debug_assert!(!self.has_stacks());
+        if self.has_stacks() {
+            // The process is ending inside of a greenlet (thread.rs): nothing is touched any more.
+            return;
+        }
         if self.hooked.get() {
             // SAFETY: hooked once, by `came`.
             unsafe { gc::unhook(self) };
@@ -291,6 +317,7 @@ unsafe impl Host for V8Host {
             host.terminating.set(true);
             host.mail.set_own(thread.main());
             host.mail.set_ended();
+            host.mail.let_go();
             return Next::Resume(thread.main());
         }
         host.mail.target()

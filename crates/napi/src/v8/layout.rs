@@ -3,10 +3,13 @@
 use greenlets_core::StackBounds;
 
 use super::Isolate;
+use super::debug::Debug;
 use super::doomed::Doomed;
 use super::facts::{Facts, MAX_TOP_WORDS};
 use super::list::Node;
+use super::microtasks::Microtasks;
 use super::tls::ThreadWords;
+use super::wasm::WasmStacks;
 
 /// Addresses inside one isolate and its thread. Every one was verified by an act whose effect is known; they are valid as
 /// long as the isolate, on its thread.
@@ -27,6 +30,14 @@ pub(crate) struct Layout {
     pub(crate) embedder_data: Option<*mut u64>,
     /// The isolate's list of C++ objects that must end in the order of one stack; V8 12.4 has it.
     pub(crate) doomed: Option<Doomed>,
+    /// The list of stacks that belong to wasm calls (JSPI); none where this V8 has no JSPI.
+    pub(crate) wasm_stacks: Option<WasmStacks>,
+    /// `ThreadLocalTop::central_stack_sp_`, which is set while a wasm call is active on a stack of its own; a word that is
+    /// always 0 where V8 has no JSPI.
+    pub(crate) central_stack_sp: *const u64,
+    /// What the debugger keeps of the running stack.
+    pub(crate) debug: Debug,
+    pub(crate) microtasks: Microtasks,
     /// The anchor of ThreadManager's list of archived threads.
     pub(crate) in_use: *mut Node,
     pub(crate) thread_manager: *mut u64,

@@ -15,12 +15,17 @@ use super::peek::{Peek, is_plausible};
 use super::rehearsal::{self, Seen};
 use super::symbols::{Symbols, set_embedder_data};
 use super::tls::{self, ThreadWords};
-use super::{Isolate, Unsupported, doomed, ensure, facts};
+use crate::scopes::Scopes;
+
+use super::{Isolate, Unsupported, debug, doomed, ensure, facts, microtasks, wasm};
 
 /// The isolate's words, and what follows it in memory: its size is not known, but all learnt members lie within.
 pub(super) fn scan(isolate: Isolate, peek: &Peek) -> Vec<u64> {
     peek.prefix(isolate as usize, 20_480, 512)
 }
+
+/// What a word says that this V8 does not have.
+static ZERO: u64 = 0;
 
 /// The V8 version string of this process.
 pub(crate) fn version(symbols: &Symbols) -> String {
@@ -33,7 +38,7 @@ pub(crate) fn version(symbols: &Symbols) -> String {
 /// # Safety
 /// Runs inside a native callback of `env` that was called from C++ (so that V8's chain of Relocatables is not empty), on
 /// the thread's own stack.
-pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layout, Unsupported> {
+pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<(Layout, Scopes), Unsupported> {
     let version = version(symbols);
     let facts = facts::of(&version).ok_or_else(|| {
         Unsupported::Because(format!("V8 {version} is not one this version of greenlets knows"))
@@ -67,6 +72,8 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layo
     // SAFETY: no arguments; reading the thread's own word.
     ensure!(unsafe { (symbols.is_locked)(isolate) }, "the isolate's lock did not come back");
 
+    // SAFETY: the rehearsal is over.
+    let debug = unsafe { debug::find(&seen.debug, facts, &peek, &pointers)? };
     let top = isolate as usize + facts.thread_local_top;
     let live_top = peek.words(top, facts.thread_local_top_words).unwrap_or_default();
     let before_top = facts.implementer_words + facts.scope_data_words;
@@ -95,9 +102,15 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layo
         // SAFETY: passed on from the caller.
         true => Some(unsafe { doomed::learn(env, isolate, main.base, &peek)? }),
     };
+    // SAFETY: passed on from the caller.
+    let microtasks = unsafe { microtasks::learn(symbols, isolate, &peek)? };
+    // SAFETY: passed on from the caller.
+    let wasm_stacks = unsafe { wasm::learn(facts, env, isolate, &peek)? };
     let mut blank_top = [0; MAX_TOP_WORDS];
     blank_top[..seen.blank_top.len()].copy_from_slice(&seen.blank_top);
-    Ok(Layout {
+    // SAFETY: passed on from the caller.
+    let scopes = unsafe { Scopes::learn(symbols, isolate, env, &peek)? };
+    let layout = Layout {
         facts,
         isolate,
         thread,
@@ -109,6 +122,14 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layo
         stack_guard: guard,
         embedder_data,
         doomed,
+        central_stack_sp: match wasm_stacks {
+            // The last four words are central_stack_sp_, central_stack_limit_ and two of the other stack.
+            Some(_) => (top + (facts.thread_local_top_words - 4) * 8) as *const u64,
+            None => &raw const ZERO,
+        },
+        wasm_stacks,
+        debug,
+        microtasks,
         in_use: seen.anchor,
         thread_manager: seen.thread_manager,
         // SAFETY: this thread's own live TLS word.
@@ -116,7 +137,8 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layo
         main,
         blank_top,
         context_word,
-    })
+    };
+    Ok((layout, scopes))
 }
 
 /// The stack this runs on, as V8 sees it; verifies the StackGuard's words.

@@ -20,7 +20,10 @@
 //! | `symbols`, `peek`, `tls` | public functions by name; careful reads; V8's thread-local words |
 //! | `rehearsal`, `learn`, `layout` | one round of the official mechanism, watched; what was learnt from it |
 //! | `state`, `list`, `blocks` | park and unpark; the in-use list; handle blocks and their lists |
+//! | `leave` | whether the running stack may be left |
+//! | `debug`, `microtasks` | what a pause, a step and a promise job have to do with it |
 //! | `doomed` | a list of V8 12.4 that must not mix the stacks |
+//! | `wasm` | wasm calls that have stacks of their own |
 //! | `gc` | the root table and what must happen around a GC |
 //! | `quiet` | which stacks a scavenge need not visit |
 //! | `call`, `capture` | running JavaScript at a stack's base; reading a suspended stack |
@@ -29,13 +32,16 @@
 
 pub(crate) mod call;
 pub(crate) mod capture;
+pub(crate) mod debug;
 pub(crate) mod doomed;
 pub(crate) mod facts;
 pub(crate) mod gc;
 pub(crate) mod host;
 pub(crate) mod layout;
 pub(crate) mod learn;
+pub(crate) mod leave;
 pub(crate) mod list;
+pub(crate) mod microtasks;
 pub(crate) mod peek;
 pub(crate) mod quiet;
 pub(crate) mod rehearsal;
@@ -43,6 +49,7 @@ pub(crate) mod self_test;
 pub(crate) mod state;
 pub(crate) mod symbols;
 pub(crate) mod tls;
+pub(crate) mod wasm;
 
 /// A `v8::Isolate*`.
 pub(crate) type Isolate = *mut std::ffi::c_void;
@@ -56,6 +63,16 @@ pub(crate) enum Unsupported {
     /// V8 was ending JavaScript on this thread in the middle of it: that says nothing about the runtime.
     #[error("JavaScript is being terminated on this thread")]
     Interrupted,
+    /// This is not the moment to find out; what stands in the way goes by.
+    #[error("greenlets cannot be set up {0}; make the first one after that")]
+    NotNow(&'static str),
+}
+
+impl Unsupported {
+    /// Whether it says something about this runtime, so that nobody need try again.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Unsupported::Because(_))
+    }
 }
 
 /// Makes an [`Unsupported`] where a condition does not hold.

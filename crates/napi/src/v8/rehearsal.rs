@@ -15,13 +15,14 @@
 
 use std::ffi::c_void;
 
+use super::debug::Marked;
 use super::facts::{Facts, STACK_GUARD, TERMINATE_EXECUTION};
 use super::learn::scan;
 use super::list::Node;
 use super::peek::Peek;
 use super::symbols::Symbols;
 use super::tls::ThreadWords;
-use super::{Isolate, Unsupported, ensure};
+use super::{Isolate, Unsupported, debug, ensure};
 
 /// A thread id nobody has: V8 counts them up from 1.
 const STAND_IN: i32 = 0x1234_5601;
@@ -41,6 +42,8 @@ pub(crate) struct Seen {
     pub(crate) blank_top: Vec<u64>,
     /// The isolate's words meanwhile.
     pub(crate) isolate: Vec<u64>,
+    /// What was put into the archive of V8's debugger.
+    pub(crate) debug: Marked,
 }
 
 /// Plays it once.
@@ -136,7 +139,10 @@ fn observe(
     let (Some(archive), Some(blank_top)) = (archive, blank_top) else {
         return Err(Unsupported::Because("V8's archive of a thread cannot be read".into()));
     };
+    // SAFETY: the archive is this thread's, and holds what the facts say as far as it was looked at.
+    let debug = unsafe { debug::mark(node[1] as usize, facts, peek)? };
     Ok(Seen {
+        debug,
         anchor: anchor as *mut Node,
         thread_manager: thread_manager as *mut u64,
         archive,

@@ -27,6 +27,7 @@ pub(crate) fn run(thread: &Thread<V8Host>, env: sys::napi_env) -> Result<(), Uns
     // SAFETY: as above.
     let result = unsafe { program(thread, env) };
     let host = thread.host();
+    host.mail.reset();
     for reference in [host.entry.replace(null_mut()), host.capture_realm.replace(null_mut())] {
         if !reference.is_null() {
             // SAFETY: made for the test and taken out of the host.

@@ -5,6 +5,7 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 
+use super::microtasks::Returned;
 use super::{Isolate, Unsupported};
 
 /// A `v8::Local<T>`: the address of a handle, which holds a tagged word. Null where it is empty.
@@ -68,6 +69,8 @@ symbols! {
     discard_thread: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate29DiscardThreadSpecificMetadataEv";
     /// `Isolate::TerminateExecution()`
     terminate: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate18TerminateExecutionEv";
+    /// `Isolate::LowMemoryNotification()`: collects all garbage now
+    collect_all: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate21LowMemoryNotificationEv";
     /// `Isolate::RequestInterrupt(callback, data)`
     request_interrupt: unsafe extern "C" fn(Isolate, unsafe extern "C" fn(Isolate, *mut c_void), *mut c_void)
         = c"_ZN2v87Isolate16RequestInterruptEPFvPS0_PvES2_";
@@ -104,6 +107,11 @@ symbols! {
     /// `Function::Call(context, receiver, argc, argv)`
     call: unsafe extern "C" fn(Local, Local, Local, c_int, *const Local) -> Local
         = c"_ZN2v88Function4CallENS_5LocalINS_7ContextEEENS1_INS_5ValueEEEiPS5_";
+    /// `Context::GetMicrotaskQueue()`
+    microtask_queue: unsafe extern "C" fn(Local) -> *const u64 = c"_ZN2v87Context17GetMicrotaskQueueEv";
+    /// `MicrotaskQueue::New(isolate, policy)`
+    new_microtask_queue: unsafe extern "C" fn(Isolate, c_int) -> Returned
+        = c"_ZN2v814MicrotaskQueue3NewEPNS_7IsolateENS_16MicrotasksPolicyE";
     /// `TryCatch::TryCatch(isolate)`
     try_catch_new: unsafe extern "C" fn(*mut TryCatch, Isolate) = c"_ZN2v88TryCatchC1EPNS_7IsolateE";
     /// `TryCatch::~TryCatch()`

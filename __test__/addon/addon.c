@@ -1,0 +1,146 @@
+// An add-on that calls JavaScript back while it is in the middle of things: with scopes open, from a finalizer, from a callback
+// of the garbage collector. Built by the tests, with the headers of the npm package node-api-headers.
+
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <node_api.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+static napi_value call(napi_env env, napi_value fn) {
+  napi_value undefined, result = NULL;
+  napi_get_undefined(env, &undefined);
+  napi_call_function(env, undefined, fn, 0, NULL, &result);
+  return result;
+}
+
+static napi_value argument(napi_env env, napi_callback_info info, size_t index) {
+  size_t count = 4;
+  napi_value values[4];
+  napi_get_cb_info(env, info, &count, values, NULL, NULL);
+  return values[index];
+}
+
+static napi_value no_scope(napi_env env, napi_callback_info info) { return call(env, argument(env, info, 0)); }
+
+// Two nested handle scopes around the call.
+static napi_value handle_scopes(napi_env env, napi_callback_info info) {
+  napi_handle_scope outer, inner;
+  napi_value fn = argument(env, info, 0), before, after;
+  napi_open_handle_scope(env, &outer);
+  napi_create_string_utf8(env, "before", NAPI_AUTO_LENGTH, &before);
+  napi_open_handle_scope(env, &inner);
+  call(env, fn);
+  napi_create_string_utf8(env, "after", NAPI_AUTO_LENGTH, &after);
+  napi_close_handle_scope(env, inner);
+  bool same;
+  napi_strict_equals(env, before, before, &same);
+  napi_close_handle_scope(env, outer);
+  napi_value result;
+  napi_get_boolean(env, same, &result);
+  return result;
+}
+
+// What the call returns leaves the scope.
+static napi_value escapable(napi_env env, napi_callback_info info) {
+  napi_escapable_handle_scope scope;
+  napi_value fn = argument(env, info, 0), escaped = NULL;
+  napi_open_escapable_handle_scope(env, &scope);
+  napi_value result = call(env, fn);
+  if (result != NULL) napi_escape_handle(env, scope, result, &escaped);
+  napi_close_escapable_handle_scope(env, scope);
+  return escaped;
+}
+
+static napi_value callback_scope(napi_env env, napi_callback_info info) {
+  napi_value fn = argument(env, info, 0), name, resource;
+  napi_async_context context;
+  napi_callback_scope scope;
+  napi_create_object(env, &resource);
+  napi_create_string_utf8(env, "addon", NAPI_AUTO_LENGTH, &name);
+  napi_async_init(env, resource, name, &context);
+  napi_open_callback_scope(env, resource, context, &scope);
+  napi_value result = call(env, fn);
+  napi_close_callback_scope(env, scope);
+  napi_async_destroy(env, context);
+  return result;
+}
+
+static napi_value make_callback(napi_env env, napi_callback_info info) {
+  napi_value fn = argument(env, info, 0), name, resource, result = NULL;
+  napi_async_context context;
+  napi_create_object(env, &resource);
+  napi_create_string_utf8(env, "addon", NAPI_AUTO_LENGTH, &name);
+  napi_async_init(env, resource, name, &context);
+  napi_make_callback(env, context, resource, fn, 0, NULL, &result);
+  napi_async_destroy(env, context);
+  return result;
+}
+
+// finalized(object, fn): calls fn when the object was collected.
+static void finalize(napi_env env, void *data, void *hint) {
+  napi_ref reference = data;
+  napi_value fn;
+  napi_get_reference_value(env, reference, &fn);
+  call(env, fn);
+  napi_delete_reference(env, reference);
+}
+
+static napi_value finalized(napi_env env, napi_callback_info info) {
+  napi_ref reference;
+  napi_create_reference(env, argument(env, info, 1), 1, &reference);
+  napi_add_finalizer(env, argument(env, info, 0), reference, finalize, NULL, NULL);
+  return NULL;
+}
+
+// collecting(when, fn): calls fn in the next prologue (0) or epilogue (1) of a collection. V8's public functions, by name.
+typedef void (*GcCallback)(void *isolate, int type, int flags, void *data);
+typedef void (*Add)(void *isolate, GcCallback, void *data, int types);
+typedef void (*Remove)(void *isolate, GcCallback, void *data);
+
+struct once {
+  napi_env env;
+  napi_ref fn;
+};
+
+static void during_collection(void *isolate, int type, int flags, void *data) {
+  struct once *once = data;
+  if (once->fn == NULL) return;
+  napi_handle_scope scope;
+  napi_value fn;
+  napi_ref reference = once->fn;
+  once->fn = NULL;
+  napi_open_handle_scope(once->env, &scope);
+  napi_get_reference_value(once->env, reference, &fn);
+  call(once->env, fn);
+  napi_delete_reference(once->env, reference);
+  napi_close_handle_scope(once->env, scope);
+}
+
+static napi_value collecting(napi_env env, napi_callback_info info) {
+  int32_t when;
+  napi_get_value_int32(env, argument(env, info, 0), &when);
+  struct once *once = calloc(1, sizeof *once);
+  once->env = env;
+  napi_create_reference(env, argument(env, info, 1), 1, &once->fn);
+  void *(*current)(void) = (void *(*)(void))dlsym(RTLD_DEFAULT, "_ZN2v87Isolate10GetCurrentEv");
+  Add add = (Add)dlsym(RTLD_DEFAULT, when == 0
+    ? "_ZN2v87Isolate21AddGCPrologueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_S2_"
+    : "_ZN2v87Isolate21AddGCEpilogueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_S2_");
+  add(current(), during_collection, once, 0x1f);
+  return NULL;
+}
+
+NAPI_MODULE_INIT() {
+  const napi_property_descriptor all[] = {
+    {"noScope", NULL, no_scope, NULL, NULL, NULL, napi_enumerable, NULL},
+    {"handleScopes", NULL, handle_scopes, NULL, NULL, NULL, napi_enumerable, NULL},
+    {"escapable", NULL, escapable, NULL, NULL, NULL, napi_enumerable, NULL},
+    {"callbackScope", NULL, callback_scope, NULL, NULL, NULL, napi_enumerable, NULL},
+    {"makeCallback", NULL, make_callback, NULL, NULL, NULL, napi_enumerable, NULL},
+    {"finalized", NULL, finalized, NULL, NULL, NULL, napi_enumerable, NULL},
+    {"collecting", NULL, collecting, NULL, NULL, NULL, napi_enumerable, NULL},
+  };
+  napi_define_properties(env, exports, sizeof all / sizeof *all, all);
+  return exports;
+}

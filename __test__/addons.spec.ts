@@ -1,0 +1,144 @@
+// Native add-ons that call JavaScript back in the middle of things, from where greenlets switch.
+
+import test from 'ava'
+import { Greenlet } from '../js/index.ts'
+import { type Addon, loadAddon } from './helpers/addon.ts'
+import { runProgram } from './helpers/program.ts'
+
+const { main } = Greenlet
+const addon = loadAddon()
+
+/** A macro: the program ends well and prints this. */
+const prints = test.macro(async (t, source: string, stdout: string, flags: string[] = []) => {
+  const head = `const addon = (await import('./__test__/helpers/addon.ts')).loadAddon()\n`
+  const ending = await runProgram(head + source, { flags: ['--expose-gc', ...flags] })
+  t.deepEqual(ending, { code: 0, signal: null, stdout, stderr: '' })
+})
+
+/** Greenlets that wait for their turn inside of `call`. */
+function inside(call: (fn: () => unknown) => unknown, count: number): Greenlet[] {
+  return Array.from({ length: count }, () => {
+    const g = new Greenlet(() => call(() => main.switch('in')))
+    g.switch()
+    return g
+  })
+}
+
+for (const what of ['noScope', 'handleScopes', 'escapable'] as const satisfies (keyof Addon)[]) {
+  test(`greenlets leave each other inside of an add-on: ${what}, and end in any order`, (t) => {
+    const call = addon[what] as (fn: () => unknown) => unknown
+    const greenlets = inside(call, 6)
+    for (const i of [3, 0, 5, 1, 4, 2]) t.is(greenlets[i]!.switch(i), what === 'handleScopes' ? true : i)
+    t.true(greenlets.every((g) => g.dead))
+    t.is(call(() => 'still here'), what === 'handleScopes' ? true : ('still here' as never))
+  })
+
+  test(`nested, an add-on that calls an add-on: ${what}`, (t) => {
+    const call = addon[what] as (fn: () => unknown) => unknown
+    const nested = (depth: number): unknown => (depth === 0 ? main.switch('deep') : call(() => nested(depth - 1)))
+    const greenlets = [3, 1, 2].map((depth) => new Greenlet(() => nested(depth)))
+    for (const g of greenlets) t.is(g.switch(), 'deep')
+    for (const g of greenlets) g.switch('up')
+    t.true(greenlets.every((g) => g.dead))
+  })
+}
+
+test('main leaves an add-on that has scopes open, and so do greenlets', (t) => {
+  const g = new Greenlet(() => addon.handleScopes(() => main.switch('from the add-on')))
+  t.true(addon.handleScopes(() => t.is(g.switch(), 'from the add-on')))
+  t.true(addon.escapable(() => g.switch('back')))
+})
+
+test('an error crosses an add-on that has scopes open', (t) => {
+  const g = new Greenlet(() => addon.escapable(() => main.switch('in')))
+  g.switch()
+  t.throws(() => g.throw(new RangeError('thrown in')), { message: 'thrown in' })
+  const [killed] = inside(addon.handleScopes, 1)
+  killed!.kill()
+  t.true(killed!.dead)
+})
+
+for (const what of ['callbackScope', 'makeCallback'] as const) {
+  test(`greenlets leave each other inside of an add-on: ${what}, and end in the opposite order`, (t) => {
+    const greenlets = inside(addon[what], 3)
+    for (const [i, g] of greenlets.toReversed().entries()) t.is(g.switch(i), i)
+    t.true(greenlets.every((g) => g.dead))
+  })
+}
+
+test('an add-on that is loaded when there are greenlets already, twice', (t) => {
+  const copies = ['late', 'later'].map((name) => loadAddon(name))
+  const greenlets = copies.flatMap((copy) => inside(copy.handleScopes, 3))
+  const both = new Greenlet(() => copies[0]!.handleScopes(() => copies[1]!.handleScopes(() => main.switch())))
+  both.switch()
+  for (const g of greenlets) t.true(g.switch())
+  t.true(both.switch())
+})
+
+test(
+  'greenlets that are suspended inside of an add-on when the program ends',
+  prints,
+  `
+  for (let i = 0; i < 20; i++) new Greenlet(() => addon.handleScopes(() => main.switch())).switch()
+  new Greenlet(() => addon.handleScopes(() => process.exit())).switch()`,
+  '',
+)
+
+test(
+  'an add-on in a Worker that has greenlets of its own',
+  prints,
+  `
+  const { Worker } = await import('node:worker_threads')
+  const workers = [1, 2].map(() => new Worker('./__test__/helpers/addon-worker.mjs', { execArgv: [], workerData: process.cwd() + '/target/addon/addon.node' }))
+  console.log(...(await Promise.all(workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve))))))`,
+  '0 0\n',
+)
+
+test(
+  'a finalizer of an add-on may switch',
+  prints,
+  `
+  const g = new Greenlet(() => { for (;;) console.log(main.switch()) })
+  g.switch()
+  ;(() => addon.finalized({}, () => g.switch('finalized')))()
+  for (let i = 0; i < 10; i++) { gc(); await new Promise((resolve) => setImmediate(resolve)) }`,
+  'finalized\n',
+)
+
+test(
+  'a callback of FinalizationRegistry may switch',
+  prints,
+  `
+  const g = new Greenlet(() => { for (;;) console.log(main.switch()) })
+  g.switch()
+  const registry = new FinalizationRegistry((what) => g.switch(what))
+  ;(() => registry.register({}, 'finalized'))()
+  for (let i = 0; i < 10; i++) { gc(); await new Promise((resolve) => setImmediate(resolve)) }`,
+  'finalized\n',
+)
+
+const COLLECTED = `
+  const log = []
+  const g = new Greenlet(() => main.switch())
+  g.switch()
+  addon.collecting(0, () => { try { g.switch() } catch (error) { log.push(error.code, /garbage collector/.test(error.message)) } })
+  gc()
+  console.log(log.join(' '), g.dead)
+  g.switch()
+  console.log(g.dead)`
+
+if (process.versions.node.startsWith('20.')) {
+  test(
+    'a stack cannot be left in the prologue of a collection',
+    prints,
+    COLLECTED,
+    'ERR_GREENLET_FORBIDDEN true false\ntrue\n',
+  )
+} else {
+  test('V8 itself lets no JavaScript run during a collection', async (t) => {
+    const head = `const addon = (await import('./__test__/helpers/addon.ts')).loadAddon()\n`
+    const { code, stderr } = await runProgram(head + COLLECTED, { flags: ['--expose-gc'] })
+    t.not(code, 0)
+    t.regex(stderr, /Invoke in DisallowJavascriptExecutionScope/)
+  })
+}

@@ -1,0 +1,140 @@
+//! What V8's debugger remembers of a stack: `Debug::thread_local_` (debug.h, the same from 11.3 to 14.6).
+//!
+//! ```text
+//!   word 0  current_debug_scope_            not null while paused
+//!        1  break_frame_id_, last_step_action_ (byte 4)
+//!      2-7  where the step under way began and ends; three of them are tagged, and visited in an archive
+//!        8  last_breakpoint_id_ ...         counts on, whoever runs
+//! ```
+//!
+//! A step over or out of a function belongs to the greenlet it was asked in: while that is suspended, words 1 to 7 rest in its
+//! image and nobody is stepping. A step into follows the thread, into the greenlet that is switched to.
+//!
+//! Nothing in them changes while no debugger is attached. They are found by a mark that V8 itself carries: it is put into the
+//! archive during the rehearsal, and V8 restores it to the live words.
+
+use super::facts::Facts;
+use super::peek::Peek;
+use super::{Unsupported, ensure};
+
+/// `Debug::thread_local_` of the isolate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Debug(*mut u64);
+
+/// Words of a step, from `FIRST` on.
+const FIRST: usize = 1;
+const STEP_WORDS: usize = 7;
+/// Word of `last_breakpoint_id_`, which no restoring of a thread looks at.
+const MARKED: usize = 8;
+const MARK: u64 = 0x0100_0000;
+
+/// `StepAction` (debug-interface.h): None, Out, Over, Into are -1 to 2.
+const STEP_NONE: u8 = 0xff;
+const STEP_INTO: u8 = 2;
+/// Words 1 to 7 where nobody steps (Debug::ThreadInit).
+const AT_REST: [u64; STEP_WORDS] = [0xff << 32, 0, 0xffff_ffff << 32, u64::MAX, 0xffff_ffff, 0, 0];
+
+impl Debug {
+    /// 0 unless the debugger is paused or a step is under way.
+    #[inline(always)]
+    pub(crate) fn unrest(&self) -> u64 {
+        self.scope() | u64::from(self.action() ^ STEP_NONE)
+    }
+
+    /// Whether V8 is in a pause, or in what somebody evaluates during one.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.scope() != 0
+    }
+
+    /// Puts a step that belongs to the running stack aside, into its image. False where there is none.
+    ///
+    /// # Safety
+    /// `image` has room for Debug's part of an archive, which the GC visits.
+    pub(crate) unsafe fn put_aside(&self, image: *mut u64) -> bool {
+        if matches!(self.action(), STEP_NONE | STEP_INTO) {
+            return false;
+        }
+        // SAFETY: learnt words of the live Debug object, on its thread.
+        unsafe {
+            self.0.add(FIRST).copy_to_nonoverlapping(image.add(FIRST), STEP_WORDS);
+            self.0.add(FIRST).copy_from_nonoverlapping(AT_REST.as_ptr(), STEP_WORDS);
+        }
+        true
+    }
+
+    /// The step goes on, unless another is under way by now.
+    ///
+    /// # Safety
+    /// `image` is where `put_aside` put it, and its stack runs again.
+    pub(crate) unsafe fn put_back(&self, image: *mut u64) {
+        // SAFETY: as in `put_aside`.
+        unsafe {
+            if self.action() == STEP_NONE {
+                self.0.add(FIRST).copy_from_nonoverlapping(image.add(FIRST), STEP_WORDS);
+            }
+            image.add(FIRST).write_bytes(0, STEP_WORDS);
+        }
+    }
+
+    #[inline(always)]
+    fn scope(&self) -> u64 {
+        // SAFETY: a learnt word of the live Debug object.
+        unsafe { *self.0 }
+    }
+
+    #[inline(always)]
+    fn action(&self) -> u8 {
+        // SAFETY: as above.
+        unsafe { (*self.0.add(1) >> 32) as u8 }
+    }
+}
+
+/// Debug's part of an archive, found and marked.
+pub(crate) struct Marked([u64; MARKED + 1]);
+
+/// Marks Debug's part of the archive of a running stack; V8 is about to restore it.
+///
+/// # Safety
+/// `archive` is V8's live archive, and `facts` describe it: what lies before Debug's part was verified.
+pub(crate) unsafe fn mark(archive: usize, facts: &Facts, peek: &Peek) -> Result<Marked, Unsupported> {
+    let at = archive + facts.debug_in_archive() * 8;
+    let words = peek.words(at, MARKED + 1).unwrap_or_default();
+    let mut marked: [u64; MARKED + 1] = words
+        .try_into()
+        .map_err(|_| Unsupported::Because("V8's archive of its debugger cannot be read".into()))?;
+    let action = (marked[1] >> 32) as u8;
+    ensure!(
+        action == STEP_NONE || action <= STEP_INTO,
+        "V8's debugger keeps its state in another way: step {action}"
+    );
+    marked[MARKED] = marked[MARKED].wrapping_add(MARK);
+    // SAFETY: the word was read just now; nobody restores this archive but V8, which does so on this thread.
+    unsafe { *(at as *mut u64).add(MARKED) = marked[MARKED] };
+    Ok(Marked(marked))
+}
+
+/// Finds the live words, which have the mark now, and takes it away.
+///
+/// # Safety
+/// V8 has restored the marked archive.
+pub(crate) unsafe fn find(
+    marked: &Marked,
+    facts: &Facts,
+    peek: &Peek,
+    pointers: &[usize],
+) -> Result<Debug, Unsupported> {
+    let Marked(words) = marked;
+    let mut found = Vec::new();
+    let at = facts.debug_thread_local;
+    peek.each(pointers, at + words.len(), |object, seen| {
+        // V8 itself has changed word 0 and, where a step was under way, some of the others.
+        if seen[at + MARKED] == words[MARKED] && (seen[at + 1] >> 32) as u8 == (words[1] >> 32) as u8 {
+            found.push(object + at * 8);
+        }
+    });
+    ensure!(found.len() == 1, "{} objects behave like V8's debugger", found.len());
+    let debug = Debug(found[0] as *mut u64);
+    // SAFETY: the word is the live Debug object's: the mark went there.
+    unsafe { *debug.0.add(MARKED) -= MARK };
+    Ok(debug)
+}

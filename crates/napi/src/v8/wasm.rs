@@ -1,0 +1,200 @@
+//! wasm calls on stacks of their own: JavaScript promise integration (JSPI), V8 13.6 and later.
+//!
+//! A call by way of `WebAssembly.promising` runs on a stack that V8 makes for it, and is suspended with it while a promise is
+//! pending. Two things follow.
+//!
+//! - *While one is active*, the running stack is in pieces: wasm on V8's stack, what it calls on ours. Such a stack cannot
+//!   be left; see [`WasmStacks::is_active`].
+//! - *While one exists*, a scavenge must not happen. V8 visits the suspended ones once for every archived thread
+//!   (Isolate::Iterate, isolate.cc 13.6 and 14.6), and a scavenge that visits a slot twice copies the object again. A full
+//!   collection may visit a slot as often as it likes, and leaves no young object: one that runs in the scavenge's prologue
+//!   (Heap::CollectGarbage, heap.cc: "these callbacks may trigger another garbage collection") leaves the scavenge nothing to
+//!   move. From then on `--gc-global` makes every collection a full one, as long as both kinds of stack exist ([`FullGc`]).
+
+use std::cell::Cell;
+use std::ptr::null_mut;
+use std::sync::Mutex;
+
+use napi::sys;
+
+use super::facts::Facts;
+use super::layout::Layout;
+use super::learn::scan;
+use super::peek::{Peek, is_plausible};
+use super::symbols::Symbols;
+use super::{Isolate, Unsupported, ensure};
+
+/// `Isolate::wasm_stacks_`: begin and end of the `std::vector` with every stack that exists.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WasmStacks {
+    list: *const u64,
+    /// Bytes of the list while no wasm call has a stack: the thread's own stack is listed too.
+    at_rest: u64,
+}
+
+impl WasmStacks {
+    /// Whether any wasm call has a stack of its own, active or suspended.
+    #[inline(always)]
+    pub(crate) fn exist(&self) -> bool {
+        // SAFETY: two words of the live isolate (`learn`).
+        unsafe { (*self.list.add(1)).wrapping_sub(*self.list) > self.at_rest }
+    }
+
+    /// Whether the running stack is in pieces, one of them a wasm call's. `central_stack_sp_` is set while one is active;
+    /// V8 13.6 leaves it set after a suspension, so there the frames decide: the chain of frame pointers from the last exit
+    /// frame leaves this stack before it comes to the frame that JavaScript was entered by.
+    ///
+    /// # Safety
+    /// In a native callback on the isolate's thread.
+    pub(crate) unsafe fn is_active(&self, v8: &Layout) -> bool {
+        // SAFETY: words of the live ThreadLocalTop.
+        let (central, entry, exit) = unsafe {
+            let top = v8.thread_local_top;
+            (*v8.central_stack_sp as usize, *top.add(HANDLER) as usize, *top as usize)
+        };
+        let here = (&raw const central) as usize;
+        // SAFETY: this thread's own live TLS word.
+        let base = unsafe { *v8.thread.stack_start };
+        if !self.exist() || !(here..=base).contains(&central) {
+            return false;
+        }
+        if central > entry {
+            return true;
+        }
+        let mut fp = exit;
+        while (here..entry).contains(&fp) {
+            // SAFETY: an aligned word between this frame and the stack's start.
+            let next = unsafe { *(fp as *const usize) };
+            if next <= fp {
+                return true;
+            }
+            fp = next;
+        }
+        !(entry..=base).contains(&fp)
+    }
+}
+
+/// Word of `handler_` in ThreadLocalTop (thread-local-top.h, 12.4 to 14.6): the entry frame's.
+const HANDLER: usize = 17;
+
+/// One promising call of a wasm function that calls `probe`, which is not suspended. False where there is no JSPI.
+const PROGRAM: &std::ffi::CStr = c"(probe) => {
+  if (typeof WebAssembly !== 'object' || !WebAssembly.promising) return false
+  const bytes = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 2, 7, 1, 1, 101, 1, 102, 0, 0, 3, 2, 1, 0,
+    7, 5, 1, 1, 99, 0, 1, 10, 6, 1, 4, 0, 16, 0, 11])
+  const { c } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { e: { f: probe } }).exports
+  WebAssembly.promising(c)()
+  return true
+}";
+
+/// Before JSPI, V8 had experiments behind flags, which nothing here knows.
+const EXPERIMENT: &std::ffi::CStr = c"() => typeof WebAssembly === 'object' && 'Suspender' in WebAssembly";
+
+/// Finds the list: it has one entry more while such a call runs than before and after. `None` where V8 has no JSPI.
+///
+/// # Safety
+/// In a native callback of `env`, on the isolate's thread.
+pub(crate) unsafe fn learn(
+    facts: &Facts,
+    env: sys::napi_env,
+    isolate: Isolate,
+    peek: &Peek,
+) -> Result<Option<WasmStacks>, Unsupported> {
+    let mut probe = Probe { isolate, peek, during: Vec::new() };
+    let Some(own_stacks) = facts.wasm_own_stacks else {
+        // SAFETY: passed on.
+        let experiment = unsafe { run(env, EXPERIMENT, null_mut()) };
+        ensure!(!experiment, "V8's experimental wasm stack switching is on; this V8 cannot do both");
+        return Ok(None);
+    };
+    let before = scan(isolate, peek);
+    // SAFETY: passed on; the probe outlives the call.
+    if !unsafe { run(env, PROGRAM, &raw mut probe) } {
+        return Ok(None);
+    }
+    let (during, after) = (&probe.during, scan(isolate, peek));
+    let length = |words: &[u64], i: usize| words[i + 1].wrapping_sub(words[i]);
+    let places: Vec<usize> = (0..before.len().min(during.len()).min(after.len()).saturating_sub(2))
+        .filter(|&i| {
+            is_plausible(during[i])
+                && during[i + 2] >= during[i + 1]
+                && length(during, i) == length(&before, i).wrapping_add(8)
+                && length(during, i) <= 1 << 20
+                && length(&after, i) == length(&before, i)
+                && length(&before, i) >= own_stacks as u64 * 8
+        })
+        .collect();
+    ensure!(places.len() == 1, "{} words behave like V8's list of wasm stacks", places.len());
+    let list = (isolate as usize + places[0] * 8) as *const u64;
+    Ok(Some(WasmStacks { list, at_rest: own_stacks as u64 * 8 }))
+}
+
+struct Probe<'a> {
+    isolate: Isolate,
+    peek: &'a Peek,
+    during: Vec<u64>,
+}
+
+/// Runs a function without arguments, or with a callback that looks, and says whether it returned true.
+unsafe fn run(env: sys::napi_env, program: &std::ffi::CStr, probe: *mut Probe) -> bool {
+    let (mut source, mut function, mut look, mut receiver, mut result) =
+        (null_mut(), null_mut(), null_mut(), null_mut(), null_mut());
+    let mut truth = false;
+    // SAFETY: `env` is live; whoever has a probe keeps it alive until this returns.
+    unsafe {
+        sys::napi_create_string_utf8(env, program.as_ptr(), -1, &mut source);
+        sys::napi_run_script(env, source, &mut function);
+        sys::napi_create_function(env, c"probe".as_ptr(), -1, Some(see), probe.cast(), &mut look);
+        sys::napi_get_undefined(env, &mut receiver);
+        let status = sys::napi_call_function(env, receiver, function, 1, &look, &mut result);
+        if status != sys::Status::napi_ok {
+            let mut error = null_mut();
+            sys::napi_get_and_clear_last_exception(env, &mut error);
+            return false;
+        }
+        sys::napi_get_value_bool(env, result, &mut truth);
+    }
+    truth
+}
+
+unsafe extern "C" fn see(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let mut data = null_mut();
+    // SAFETY: the callback's own info; `data` is the probe of `learn`, which waits for this call.
+    let probe = unsafe {
+        sys::napi_get_cb_info(env, info, null_mut(), null_mut(), null_mut(), &mut data);
+        &mut *data.cast::<Probe>()
+    };
+    probe.during = scan(probe.isolate, probe.peek);
+    null_mut()
+}
+
+/// Whether this isolate wants every collection to be a full one. The flag is the process's: it is set while any wants it.
+pub(crate) struct FullGc(Cell<bool>);
+
+/// How many isolates want it.
+static WANTED: Mutex<usize> = Mutex::new(0);
+
+impl FullGc {
+    pub(crate) const fn new() -> FullGc {
+        FullGc(Cell::new(false))
+    }
+
+    pub(crate) fn wanted(&self) -> bool {
+        self.0.get()
+    }
+
+    pub(crate) fn want(&self, symbols: &Symbols, want: bool) {
+        if self.0.replace(want) == want {
+            return;
+        }
+        let mut wanted = WANTED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        *wanted = if want { *wanted + 1 } else { *wanted - 1 };
+        let flag = match (*wanted, want) {
+            (1, true) => c"--gc-global",
+            (0, false) => c"--no-gc-global",
+            _ => return,
+        };
+        // SAFETY: public API with a C string; V8's flags are not frozen (`environment.rs`).
+        unsafe { (symbols.set_flags)(flag.as_ptr()) };
+    }
+}
