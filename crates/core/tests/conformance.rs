@@ -68,8 +68,7 @@ fn row_19_getcurrent() {
         let me = Greenlet::current();
         Ok(Box::new((me.state(), me.parent() == Some(Greenlet::main()), me)))
     });
-    let (state, parent, me) =
-        unpack::<(State, bool, Greenlet)>(greenlet.switch(nothing()).unwrap()).unwrap();
+    let (state, parent, me) = unpack::<(State, bool, Greenlet)>(greenlet.switch(nothing()).unwrap()).unwrap();
     assert_eq!((state, parent, me), (State::Running, true, greenlet));
 }
 
