@@ -277,7 +277,7 @@ export class Greenlet {
   }
 
   toJSON(): { name: string; state: GreenletState; parent: string | null } {
-    return { name: this.name, state: this.state, parent: this.parent?.name ?? null }
+    return { name: this.#inner.name, state: this.state, parent: this.parent?.name ?? null }
   }
 
   [inspect.custom](): string {

@@ -8,7 +8,9 @@ const configurations: Record<'ava' | 'rust', Set<string>[]> = { ava: [], rust: [
 /** From a run of ava with --tap: `ok 7 - conformance › throw › 151 kill: ...`. */
 export function recordSpecs(output: string): void {
   const passed = output.matchAll(/^ok \d+ - (?:.+ › )?(\d+) \w+: .*$/gm)
-  configurations.ava.push(new Set([...passed].filter(([line]) => !/# (?:SKIP|TODO)\b/.test(line)).map(([, row]) => row!)))
+  configurations.ava.push(
+    new Set([...passed].filter(([line]) => !/# (?:SKIP|TODO)\b/.test(line)).map(([, row]) => row!)),
+  )
 }
 
 /** From a run of nextest: `PASS [   0.004s] greenlets-core::conformance row_16_switch`. */

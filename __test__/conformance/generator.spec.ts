@@ -3,9 +3,9 @@
 import { Greenlet } from '../../js/index.ts'
 import { leakcheck } from '../helpers/leakcheck.ts'
 
-class Genlet<T> extends Greenlet implements IterableIterator<T> {
-  [Symbol.iterator](): this {
-    return this
+class Genlet<T> extends Greenlet implements Iterable<T> {
+  [Symbol.iterator](): Iterator<T> {
+    return { next: () => this.next() }
   }
   next(): IteratorResult<T> {
     this.parent = Greenlet.current

@@ -3,11 +3,11 @@
 import { Greenlet } from '../../js/index.ts'
 import { leakcheck } from '../helpers/leakcheck.ts'
 
-class Genlet<T> extends Greenlet implements IterableIterator<T> {
+class Genlet<T> extends Greenlet implements Iterable<T> {
   child: Genlet<unknown> | null = null;
 
-  [Symbol.iterator](): this {
-    return this
+  [Symbol.iterator](): Iterator<T> {
+    return { next: () => this.next() }
   }
 
   next(): IteratorResult<T> {

@@ -12,10 +12,10 @@ type Run = (...args: never[]) => unknown
 /** A class of greenlets whose run is looked up by `look`, as by Python's `__getattribute__`. */
 function looking(look: (g: Greenlet, given: Run | undefined) => unknown): typeof Greenlet {
   class Looking extends Greenlet {}
-  const { get, set } = Object.getOwnPropertyDescriptor(Greenlet.prototype, 'run')!
+  const { get, set } = Object.getOwnPropertyDescriptor(Greenlet.prototype, 'run') as Required<PropertyDescriptor>
   Object.defineProperty(Looking.prototype, 'run', {
     get(this: Greenlet) {
-      return look(this, get!.call(this) as Run | undefined)
+      return look(this, get.call(this) as Run | undefined)
     },
     set,
   })
@@ -64,6 +64,7 @@ leakcheck('68 recursive_startup: a greenlet may be started while its run is look
 leakcheck('71 tuple_subclass: arguments may switch while they are spread', (t) => {
   const other = new Greenlet(() => main.switch())
   class Args {
+    // oxlint-disable-next-line require-yield -- it is about what it does before it ends
     *[Symbol.iterator](): Generator<never> {
       t.is(Greenlet.current.switch('to itself'), 'to itself')
       other.switch()

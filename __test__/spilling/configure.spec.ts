@@ -82,10 +82,10 @@ test.serial('wrong options are errors that say what is right', (t) => {
 })
 
 async function withEnvironment(environment: string, source: string): Promise<string> {
-  const before = environment
-    .split(' ')
-    .map((pair) => `process.env.${pair.split('=')[0]} = '${pair.split('=')[1]}'`)
-    .join('\n')
+  const variables = Object.fromEntries(environment.split(' ').map((pair) => pair.split('=')))
+  const before = `
+for (const name of Object.keys(process.env)) if (name.startsWith('GREENLETS_')) delete process.env[name]
+Object.assign(process.env, ${JSON.stringify(variables)})`
   const { stdout, stderr, code } = await runProgram(source, { before })
   return `${stdout}${stderr}${code}`
 }
