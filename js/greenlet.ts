@@ -4,14 +4,16 @@
 
 import { inspect } from 'node:util'
 import * as workerThreads from 'node:worker_threads'
-import { checkName, checkRun, describe, typeError } from './check.ts'
+import type { AsyncResource } from 'node:async_hooks'
+import { checkContext, checkName, checkRun, describe, typeError } from './check.ts'
+import { changeContext, inheritContext, showContext } from './context.ts'
 import { GreenletError, GreenletExit } from './errors.ts'
 import type { Frame } from './frames/frame.ts'
 import { snapshotOf } from './frames/snapshot.ts'
 import { EMPTY_STACK, type FrameStack } from './frames/stack.ts'
 import { DEAD, Inner, LIVE, main, UNSTARTED } from './inner.ts'
 import { deliver, describeLife, ensureAttached, here, succumb } from './life.ts'
-import { ENDED, mail } from './native.ts'
+import { FLAGS, mail } from './native.ts'
 import { enroll, living } from './registry.ts'
 import { current, transfer } from './transfer.ts'
 
@@ -33,6 +35,8 @@ export interface GreenletOptions {
   readonly parent?: Greenlet | null | undefined
   /** For messages and stack dumps. Default: the name of `run`, or `greenlet-N`. */
   readonly name?: string | undefined
+  /** What it runs in, as {@link Greenlet.gr_context}; null for no context. Default: inherited from here. */
+  readonly context?: AsyncResource | null | undefined
 }
 
 /**
@@ -107,10 +111,12 @@ export class Greenlet {
     ensureAttached()
     const inner = new Inner(this, here(), checkRun(run))
     if (options !== undefined) {
-      const { parent, name } = checkOptions(options)
+      const { parent, name, context } = checkOptions(options)
       if (parent !== undefined && parent !== null) inner.parent = checkParent(parent)
       if (name !== undefined) inner.label = checkName(name)
-    }
+      if (context === undefined) inheritContext(inner)
+      else changeContext(inner, checkContext(context))
+    } else inheritContext(inner)
     this.#inner = inner
     enroll(inner)
   }
@@ -128,7 +134,7 @@ export class Greenlet {
   // One parameter and `arguments`, not a rest array: nothing is allocated for up to one argument.
   switch(value?: unknown): unknown {
     const inner = this.#inner
-    if (inner.life !== LIVE || inner === current || arguments.length > 1 || mail[ENDED] !== 0) {
+    if (inner.life !== LIVE || inner === current || arguments.length > 1 || mail[FLAGS] !== 0) {
       // oxlint-disable-next-line prefer-rest-params -- see above
       return deliver(inner, false, Array.from(arguments))
     }
@@ -245,6 +251,35 @@ export class Greenlet {
     if (inner === here()) return 'running'
     if (inner.life === UNSTARTED) return 'unstarted'
     return inner.life === DEAD ? 'dead' : 'suspended'
+  }
+
+  /**
+   * The async context it runs in: what AsyncLocalStorage and async hooks see there. It begins as a resource of type
+   * `GREENLET` that inherits from where the greenlet was made. `gr.gr_context.runInAsyncScope(fn)` calls `fn` with the
+   * greenlet's stores as they are by then. Null for main: its context is another one in each callback of the event loop.
+   *
+   * May be set at any time; a suspended greenlet goes on in the new one, the current one at once. Greenlets that are given
+   * the same resource share it: one sees what `enterWith` changes in another. Null takes the stores away.
+   *
+   * @throws TypeError `ERR_GREENLET_INVALID_ARG`
+   * @throws GreenletError `ERR_GREENLET_MAIN` if set on main
+   */
+  get gr_context(): AsyncResource | null {
+    here()
+    return showContext(this.#inner)
+  }
+
+  set gr_context(context: AsyncResource | null) {
+    const inner = this.#inner
+    const next = checkContext(context)
+    here()
+    if (inner === main) {
+      throw new GreenletError(
+        'ERR_GREENLET_MAIN',
+        'cannot set the context of main: it changes with every callback of the event loop; use AsyncLocalStorage.run() there',
+      )
+    }
+    changeContext(inner, next)
   }
 
   /** The frame that switched away; null while it runs, before it has started and after it has ended. */

@@ -3,6 +3,8 @@
  * which keeps a switch fast, and they can be passed between the modules without being shown to users.
  */
 
+import type { AsyncResource } from 'node:async_hooks'
+import type { SharedContext } from './context.ts'
 import type { Greenlet } from './greenlet.ts'
 
 /** Has not been switched to: no stack yet. */
@@ -51,6 +53,10 @@ export class Inner {
   /** Where the registry keeps it. */
   place: number | WeakRef<Inner> = -1
   greenlet: Greenlet
+  /** The async context it runs in; null for none, and for main, whose context is that of each callback. */
+  context: AsyncResource | null = null
+  /** Set where others know the context too. */
+  shared: SharedContext | undefined = undefined
 
   constructor(greenlet: Greenlet, parent: Inner | null, run: Run | null | undefined) {
     this.greenlet = greenlet

@@ -6,6 +6,7 @@
  * Nothing here may hold on to the greenlet that leaves: a suspended stack keeps alive what lies on it.
  */
 
+import { frameFor, resourceFor } from './context.ts'
 import { GreenletError } from './errors.ts'
 import { type Inner, main } from './inner.ts'
 import {
@@ -42,8 +43,8 @@ export function connection(): Native {
 }
 
 /**
- * Leaves this stack for `target`'s, a new one where it has none yet, taking `value` along. Returns what the next one to
- * switch here brings, or throws it. `target` must not be current or dead.
+ * Leaves this stack for `target`'s, taking `value` along. Returns what the next one to switch here brings, or throws it.
+ * `target` must be suspended.
  */
 export function transfer(target: Inner, value: unknown): unknown {
   mail[TARGET_INDEX] = target.index
@@ -52,6 +53,22 @@ export function transfer(target: Inner, value: unknown): unknown {
   departing = current
   current = target
   native.switch()
+  return arrive(target)
+}
+
+/** As `transfer`, for a `target` that has no stack yet. */
+export function launch(target: Inner, value: unknown): unknown {
+  const frame = frameFor(target)
+  const resource = resourceFor(target)
+  parcel = value
+  departing = current
+  current = target
+  native.start(resource, frame)
+  return arrive(target)
+}
+
+/** Somebody switched here, or nobody switched to `target`. */
+function arrive(target: Inner): unknown {
   if (mail[STATUS] !== 0) refuse(target)
   departing = undefined
   const arrived = parcel

@@ -10,6 +10,8 @@ use greenlets_core::Thread;
 use napi::sys;
 
 use crate::mail::{MAIL_LENGTH, Mail};
+use crate::node;
+use crate::node::async_hooks::AsyncHooks;
 use crate::v8::host::V8Host;
 use crate::v8::layout::Layout;
 use crate::v8::symbols::Symbols;
@@ -80,7 +82,7 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     let _one_at_a_time = LEARNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let symbols = Symbols::resolve()?;
     set_flags(&symbols)?;
-    let layout = learn_from_a_callback(env, &symbols)?;
+    let (layout, async_hooks) = learn_from_a_callback(env, &symbols)?;
     if !state::sizes_agree(&layout) {
         return Err(Unsupported::Because("the copy sizes do not agree with the table of facts".into()));
     }
@@ -89,7 +91,7 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     // SAFETY: the self-test exchanges it before `numbers` goes out of scope, and nothing runs without.
     let mail = unsafe { Mail::new(numbers.as_mut_ptr()) };
     settle_wasm_code_gc(&symbols, &layout);
-    let thread = Thread::new(V8Host::new(symbols, layout, env, mail), main, SLOTS)
+    let thread = Thread::new(V8Host::new(symbols, layout, async_hooks, env, mail), main, SLOTS)
         .map_err(|error| Unsupported::Because(format!("{SLOTS} stack slots cannot be reserved: {error}")))?;
     self_test::run(&thread, env)?;
     Ok(thread)
@@ -139,13 +141,13 @@ fn told_to_freeze() -> bool {
 
 struct Lesson<'a> {
     symbols: &'a Symbols,
-    layout: Option<Result<Layout, Unsupported>>,
+    learnt: Option<Result<(Layout, AsyncHooks), Unsupported>>,
 }
 
 /// Learns inside a native callback that C++ calls: V8 then has a Relocatable on this stack, which shows where their chain
 /// hangs (FunctionCallbackArguments is one, api-arguments.h).
-fn learn_from_a_callback(env: sys::napi_env, symbols: &Symbols) -> Result<Layout, Unsupported> {
-    let mut lesson = Lesson { symbols, layout: None };
+fn learn_from_a_callback(env: sys::napi_env, symbols: &Symbols) -> Result<(Layout, AsyncHooks), Unsupported> {
+    let mut lesson = Lesson { symbols, learnt: None };
     let (mut scope, mut function, mut receiver, mut result) =
         (null_mut(), null_mut(), null_mut(), null_mut());
     // SAFETY: `env` is live on this thread; `lesson` outlives the call, after which nobody calls the function again.
@@ -157,7 +159,7 @@ fn learn_from_a_callback(env: sys::napi_env, symbols: &Symbols) -> Result<Layout
         sys::napi_call_function(env, receiver, function, 0, std::ptr::null(), &mut result);
         sys::napi_close_handle_scope(env, scope);
     }
-    lesson.layout.unwrap_or_else(|| {
+    lesson.learnt.unwrap_or_else(|| {
         Err(Unsupported::Because("this environment does not run native callbacks any more".into()))
     })
 }
@@ -168,7 +170,9 @@ unsafe extern "C" fn take_lesson(env: sys::napi_env, info: sys::napi_callback_in
     unsafe {
         sys::napi_get_cb_info(env, info, null_mut(), null_mut(), null_mut(), &mut data);
         let lesson = &mut *data.cast::<Lesson>();
-        lesson.layout = Some(learn::learn(lesson.symbols, env));
+        let learnt = learn::learn(lesson.symbols, env);
+        lesson.learnt =
+            Some(learnt.and_then(|layout| Ok((layout, node::learn::learn(lesson.symbols, env)?))));
     }
     null_mut()
 }

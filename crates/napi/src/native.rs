@@ -3,10 +3,12 @@
 use std::ffi::c_void;
 use std::ptr::{null, null_mut};
 
-use greenlets_core::{SwitchError, Thread};
+use greenlets_core::{Id, Next, SwitchError, Thread};
 use napi::sys;
 
+use crate::context::{self, NewContext};
 use crate::mail::Status;
+use crate::node::async_hooks::Tell;
 use crate::v8::call;
 use crate::v8::capture::{Captured, Wanted};
 use crate::v8::host::V8Host;
@@ -20,8 +22,12 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
     // SAFETY: `env` is live; names are C strings.
     unsafe {
         sys::napi_create_object(env, &mut object);
-        let all: [(_, unsafe extern "C" fn(_, _) -> _); 5] = [
+        let all: [(_, unsafe extern "C" fn(_, _) -> _); 9] = [
             (c"switch", switch),
+            (c"start", start),
+            (c"frame", frame),
+            (c"setContext", set_context),
+            (c"underFrame", under_frame),
             (c"capture", capture),
             (c"scriptIds", script_ids),
             (c"epoch", epoch),
@@ -48,14 +54,62 @@ unsafe fn thread_of<'a>(env: sys::napi_env, info: sys::napi_callback_info) -> &'
     }
 }
 
+/// The thread behind a callback, and the callback's first arguments; those that were not given are undefined.
+#[inline(always)]
+unsafe fn arguments_of<'a, const N: usize>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> (&'a Thread<V8Host>, [sys::napi_value; N]) {
+    let (mut count, mut arguments, mut data) = (N, [null_mut(); N], null_mut());
+    // SAFETY: as in `thread_of`; there is room for `N` arguments.
+    unsafe {
+        sys::napi_get_cb_info(env, info, &mut count, arguments.as_mut_ptr(), null_mut(), &mut data);
+        (&*data.cast::<Thread<V8Host>>(), arguments)
+    }
+}
+
 /// `switch()`: suspends the running stack and runs the mail's target; returns when somebody switches back.
 unsafe extern "C" fn switch(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: see `thread_of`.
     let thread = unsafe { thread_of(env, info) };
+    let id = thread.host().mail.target_id();
+    // SAFETY: nothing of ours lies between the callback and this.
+    unsafe { go(thread, || Next::Resume(id)) }
+}
+
+/// `start(resource, frame)`: as `switch`, to a new stack with this context; its ids are in the mail.
+unsafe extern "C" fn start(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: see `thread_of`.
+    let (thread, [resource, frame]) = unsafe { arguments_of(env, info) };
+    let ids = thread.host().mail.async_ids();
+    // SAFETY: as in `switch`; handles of the callback.
+    unsafe { go(thread, || Next::Start(NewContext::of(resource, frame, ids))) }
+}
+
+/// `next` is asked when the running stack has left Node's stack of ids: hooks may have run by then.
+#[inline(always)]
+unsafe fn go(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<V8Host>) -> sys::napi_value {
     let host = thread.host();
-    let status = match thread.switch(host.mail.target()) {
-        Ok(()) => Status::Ok,
-        Err(error) => status_of(&error),
+    if host.mail.in_hook() {
+        host.mail.set_status(Status::Forbidden);
+        return null_mut();
+    }
+    let me = host.running.get().as_ptr();
+    // SAFETY: the running stack's state, which stays where it is while the stack lives.
+    let status = unsafe {
+        if (*me).is_main {
+            host.async_hooks.leave_main();
+        } else {
+            host.async_hooks.leave(&mut (*me).scope, Tell::Hooks(&host.mail));
+        }
+        let result = thread.switch(next());
+        if !(*me).is_main {
+            host.async_hooks.enter(&mut (*me).scope, Tell::Hooks(&host.mail));
+        }
+        match result {
+            Ok(()) => Status::Ok,
+            Err(error) => status_of(&error),
+        }
     };
     host.mail.set_status(status);
     if host.terminating.get() && thread.on_main() {
@@ -67,9 +121,9 @@ unsafe extern "C" fn switch(env: sys::napi_env, info: sys::napi_callback_info) -
 }
 
 #[cold]
-fn status_of(error: &SwitchError<()>) -> Status {
+fn status_of(error: &SwitchError<NewContext>) -> Status {
     match error {
-        SwitchError::NoSlot(()) => Status::NoSlot,
+        SwitchError::NoSlot(_) => Status::NoSlot,
         SwitchError::NoMemory(..) => Status::NoMemory,
         SwitchError::Gone(_) => Status::Gone,
         _ => Status::Forbidden,
@@ -119,15 +173,47 @@ unsafe extern "C" fn epoch(env: sys::napi_env, info: sys::napi_callback_info) ->
     number
 }
 
+/// `frame()`: the frame of the mail's target as it is now; undefined where it has no stack.
+unsafe extern "C" fn frame(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: see `thread_of`.
+    unsafe {
+        let thread = thread_of(env, info);
+        context::frame_of(thread, thread.host().mail.target_id())
+    }
+}
+
+/// `setContext(resource, frame, index, generation)`: gives the mail's target another context, whose ids are in the mail; the
+/// one it shares with the greenlet of that id, where there is one.
+unsafe extern "C" fn set_context(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (mut index, mut generation) = (-1, 0);
+    // SAFETY: see `thread_of`; what is no number leaves the two as they are.
+    unsafe {
+        let (thread, [resource, frame, first, second]) = arguments_of(env, info);
+        sys::napi_get_value_int32(env, first, &mut index);
+        sys::napi_get_value_int32(env, second, &mut generation);
+        let fellow = (index >= 0).then(|| Id::from_parts(index as u32, generation as u32));
+        let mail = &thread.host().mail;
+        context::exchange(thread, mail.target_id(), (resource, frame), mail.async_ids(), fellow);
+    }
+    null_mut()
+}
+
+/// `underFrame(frame, fn)`: what `fn()` returns where the object `frame` is the async context.
+unsafe extern "C" fn under_frame(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: see `thread_of`.
+    unsafe {
+        let (thread, [frame, function]) = arguments_of(env, info);
+        context::under_frame(thread.host(), frame, function)
+    }
+}
+
 /// `setCaptureRealm(fn)`: captures make their `Error` in the realm of this function.
 unsafe extern "C" fn set_capture_realm(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let (mut count, mut argument, mut data) = (1, null_mut(), null_mut());
-    // SAFETY: see `thread_of`; there is room for one argument.
+    // SAFETY: see `thread_of`.
     unsafe {
-        sys::napi_get_cb_info(env, info, &mut count, &mut argument, null_mut(), &mut data);
-        let host = (*data.cast::<Thread<V8Host>>()).host();
-        if let Some(reference) = function_reference(env, argument) {
-            host.capture_realm.set(reference);
+        let (thread, [function]) = arguments_of(env, info);
+        if let Some(reference) = function_reference(env, function) {
+            thread.host().capture_realm.set(reference);
         }
     }
     null_mut()

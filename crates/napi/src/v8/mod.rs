@@ -21,7 +21,7 @@
 //! | `rehearsal`, `learn`, `layout` | one round of the official mechanism, watched; what was learnt from it |
 //! | `state`, `list`, `blocks` | park and unpark; the in-use list; handle blocks and their lists |
 //! | `doomed` | a list of V8 12.4 that must not mix the stacks |
-//! | `gc` | the root table and what must happen around a GC |
+//! | `roots`, `gc` | the root table; what must happen around a GC |
 //! | `call`, `capture` | running JavaScript at a stack's base; reading a suspended stack |
 //! | `host` | all of it as the core's `Host` |
 //! | `self_test` | the proof, before the first use |
@@ -37,6 +37,7 @@ pub(crate) mod learn;
 pub(crate) mod list;
 pub(crate) mod peek;
 pub(crate) mod rehearsal;
+pub(crate) mod roots;
 pub(crate) mod self_test;
 pub(crate) mod state;
 pub(crate) mod symbols;
