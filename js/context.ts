@@ -12,6 +12,8 @@ import type { Inner } from './inner.ts'
 import { asyncIds, mail, type Native, SELF_GENERATION, SELF_INDEX, TARGET_GENERATION, TARGET_INDEX } from './native.ts'
 
 const TYPE = 'GREENLET'
+/** Made once in each thread. */
+const PROBE = 'GREENLET_PROBE'
 
 let native: Native
 /** Where an AsyncResource remembers a frame; undefined where there are none. */
@@ -69,7 +71,7 @@ const sharedContexts = new WeakMap<AsyncResource, SharedContext>()
 export function connectContexts(attached: Native): void {
   native = attached
   const frame = new Map()
-  const resource = native.underFrame(frame, () => new AsyncResource(TYPE)) as AsyncResource
+  const resource = native.underFrame(frame, () => new AsyncResource(PROBE)) as AsyncResource
   frameKey = Object.getOwnPropertySymbols(resource).find((key) => Reflect.get(resource, key) === frame)
   if (frameKey !== undefined) return
 

@@ -72,6 +72,17 @@ pub(crate) unsafe fn raise_frame(host: &V8Host, vm: &VmState) {
     }
 }
 
+/// The opposite, before the greenlet gives its context up: others may share it.
+///
+/// # Safety
+/// See `raise_frame`.
+pub(crate) unsafe fn lower_frame(host: &V8Host, vm: &VmState) {
+    if let Some(word) = host.layout.embedder_data {
+        // SAFETY: both are live words.
+        unsafe { *vm.embedder_data = *word };
+    }
+}
+
 /// The frame of greenlet `id` as it is now, as a handle of the running callback; null where it has no stack.
 ///
 /// # Safety
@@ -113,6 +124,7 @@ pub(crate) unsafe fn exchange(
         let state = &mut *vm.as_ptr();
         if running {
             host.async_hooks.leave(&mut state.scope, Tell::Hooks(&host.mail));
+            lower_frame(host, state);
         }
         if let Some(context) = state.context.take() {
             host.roots().release(context);

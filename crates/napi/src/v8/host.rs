@@ -13,7 +13,7 @@ use super::roots::Roots;
 use super::state::{VmState, park, unpark, write_fresh};
 use super::symbols::Symbols;
 use super::{call, capture, gc, list};
-use crate::context::{NewContext, raise_frame};
+use crate::context::{NewContext, lower_frame, raise_frame};
 use crate::mail::Mail;
 use crate::node::async_hooks::{AsyncHooks, Tell};
 
@@ -296,7 +296,9 @@ unsafe impl Host for V8Host {
         };
         // SAFETY: the greenlet's JavaScript has ended, and its stack runs still.
         let leave = |tell| unsafe {
-            host.async_hooks.leave(&mut (*host.running.get().as_ptr()).scope, tell);
+            let vm = &mut *host.running.get().as_ptr();
+            host.async_hooks.leave(&mut vm.scope, tell);
+            lower_frame(host, vm);
         };
         // The entry function catches whatever can be caught: what is not a return is a termination, or an environment that
         // is being torn down.
