@@ -1,6 +1,6 @@
 //! The stack of async ids and how greenlets take their entries off it and put them back; see the module's drawing.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr::{addr_of, null_mut};
 
@@ -37,8 +37,10 @@ pub(super) struct Shape {
 /// The async-hooks stack of one environment.
 pub(crate) struct AsyncHooks {
     shape: Shape,
-    /// How many entries lie below the running greenlet's: main's.
+    /// How many entries lie below the running greenlet's: main's; `CLEARED` where it has no base.
     floor: Cell<usize>,
+    /// Main's entries while a greenlet runs on an empty stack, each with a reference to its resource, or null.
+    hidden: RefCell<Vec<(Entry, sys::napi_ref)>>,
     /// Main's default trigger id and scope depth, while it is parked.
     main_trigger: Cell<f64>,
     main_depth: Cell<u64>,
@@ -53,7 +55,17 @@ pub(crate) struct Scope {
     default_trigger: f64,
     /// Scope depth beyond main's.
     depth: u64,
-    above: Vec<Entry>,
+    parked: Parked,
+}
+
+/// What lay above a parked greenlet's base.
+enum Parked {
+    Nothing,
+    Above(Vec<Entry>),
+    /// Node has cleared the stack under the greenlet, as it does for an exception that nobody catches. Its base is gone, and
+    /// the scopes that it is in will not pop what they pushed, as long as the stack is empty. So from then on it runs on
+    /// an empty stack: main's entries are taken off too.
+    Cleared(Vec<Entry>),
 }
 
 struct Entry {
@@ -73,10 +85,13 @@ impl Scope {
             resource: null_mut(),
             default_trigger: -1.0,
             depth: 0,
-            above: Vec::new(),
+            parked: Parked::Nothing,
         }
     }
 }
+
+/// No length is one more than this.
+const CLEARED: usize = usize::MAX - 1;
 
 /// Who is told of entries that come and go.
 #[derive(Clone, Copy)]
@@ -89,7 +104,13 @@ pub(crate) enum Tell<'a> {
 
 impl AsyncHooks {
     pub(super) fn new(shape: Shape) -> AsyncHooks {
-        AsyncHooks { shape, floor: Cell::new(0), main_trigger: Cell::new(-1.0), main_depth: Cell::new(0) }
+        AsyncHooks {
+            shape,
+            floor: Cell::new(0),
+            hidden: RefCell::new(Vec::new()),
+            main_trigger: Cell::new(-1.0),
+            main_depth: Cell::new(0),
+        }
     }
 
     /// Main is about to be parked: its entries stay where they are.
@@ -116,9 +137,12 @@ impl AsyncHooks {
             *self.uid(DEFAULT_TRIGGER_ID) = scope.default_trigger;
             *self.shape.depth = (*self.shape.depth).wrapping_add(scope.depth);
             self.floor.set(self.length());
+            if !matches!(scope.parked, Parked::Nothing) {
+                return self.put_back(scope, tell);
+            }
             self.push(scope.id, scope.trigger, self.base_element(scope));
-            if !scope.above.is_empty() || *self.field(BEFORE) != 0 {
-                self.put_back(scope, tell);
+            if *self.field(BEFORE) != 0 {
+                self.emit(self.shape.before, scope.id, tell);
             }
         }
     }
@@ -149,35 +173,102 @@ impl AsyncHooks {
     unsafe fn put_back(&self, scope: &mut Scope, tell: Tell<'_>) {
         // SAFETY: passed on. The handles of the entries are those of a callback that has not returned.
         unsafe {
-            self.emit(self.shape.before, scope.id, tell);
-            for entry in std::mem::take(&mut scope.above) {
-                if !entry.resource.is_null() {
-                    let array = *self.member(RESOURCES) as sys::napi_value;
-                    sys::napi_set_element(self.shape.env, array, self.length() as u32, entry.resource);
+            let entries = match std::mem::replace(&mut scope.parked, Parked::Nothing) {
+                Parked::Nothing => Vec::new(),
+                Parked::Above(entries) => {
+                    self.push(scope.id, scope.trigger, self.base_element(scope));
+                    self.emit(self.shape.before, scope.id, tell);
+                    entries
                 }
-                self.push(entry.id, entry.trigger, entry.native);
+                Parked::Cleared(entries) => {
+                    self.floor.set(CLEARED);
+                    self.hide_main();
+                    entries
+                }
+            };
+            for entry in entries {
+                self.push_entry(&entry, entry.resource);
                 self.emit(self.shape.before, entry.id, tell);
             }
         }
     }
 
-    /// And one `after` for each, down to the base. Where Node has cleared the stack, as it does for an uncaught exception,
-    /// nothing of ours is left.
+    /// And one `after` for each, down to the base.
     #[cold]
     unsafe fn take_off(&self, scope: &mut Scope, tell: Tell<'_>) {
-        let (floor, length) = (self.floor.get(), self.length());
         // SAFETY: entries from the floor up are the running greenlet's.
         unsafe {
-            scope.above = (floor + 1..length).map(|i| self.read(i, length)).collect();
+            let length = self.length();
+            let (floor, base) = if self.floor.get() == CLEARED { (0, 0) } else { (self.floor.get(), 1) };
+            // Where Node has cleared the stack not even the base is left.
+            let cleared = base == 0 || length <= floor;
+            let entries: Vec<Entry> = (floor + base..length).map(|i| self.read(i, length)).collect();
             for i in (floor..length).rev() {
                 self.emit(self.shape.after, *self.uid(EXECUTION_ID), tell);
                 self.restore_ids(i);
             }
             self.cut(self.length());
+            if base == 0 {
+                self.show_main();
+            }
+            scope.parked = match (cleared, entries.is_empty()) {
+                (true, _) => Parked::Cleared(entries),
+                (false, false) => Parked::Above(entries),
+                (false, true) => Parked::Nothing,
+            };
         }
     }
 
-    /// The entry at `index`, which is above a base.
+    /// Takes main's entries off.
+    unsafe fn hide_main(&self) {
+        let (env, length) = (self.shape.env, self.length());
+        // SAFETY: passed on.
+        unsafe {
+            let hide = |i| {
+                let entry = self.read(i, length);
+                let mut reference = null_mut();
+                if !entry.resource.is_null() {
+                    sys::napi_create_reference(env, entry.resource, 1, &mut reference);
+                }
+                (entry, reference)
+            };
+            *self.hidden.borrow_mut() = (0..length).map(hide).collect();
+            if length > 0 {
+                self.restore_ids(0);
+            }
+            self.cut(0);
+        }
+    }
+
+    /// Puts them back, on an empty stack.
+    unsafe fn show_main(&self) {
+        let env = self.shape.env;
+        for (entry, reference) in self.hidden.take() {
+            let mut resource = null_mut();
+            // SAFETY: passed on; the reference was made for this.
+            unsafe {
+                if !reference.is_null() {
+                    sys::napi_get_reference_value(env, reference, &mut resource);
+                    sys::napi_delete_reference(env, reference);
+                }
+                self.push_entry(&entry, resource);
+            }
+        }
+    }
+
+    /// Pushes what `read` has read, with the handle of its JavaScript resource, or null.
+    unsafe fn push_entry(&self, entry: &Entry, resource: sys::napi_value) {
+        // SAFETY: passed on.
+        unsafe {
+            if !resource.is_null() {
+                let array = *self.member(RESOURCES) as sys::napi_value;
+                sys::napi_set_element(self.shape.env, array, self.length() as u32, resource);
+            }
+            self.push(entry.id, entry.trigger, entry.native);
+        }
+    }
+
+    /// The entry at `index`.
     unsafe fn read(&self, index: usize, length: usize) -> Entry {
         let env = self.shape.env;
         // SAFETY: passed on; the handle is made in the callback that runs.

@@ -118,11 +118,7 @@ unsafe fn watch(
         let fields = peek.words(shape.fields as usize, FIELDS.div_ceil(2)).unwrap_or_default();
         let fields: Vec<u32> =
             fields.iter().flat_map(|&two| [two as u32, (two >> 32) as u32]).take(FIELDS).collect();
-        Look {
-            fields,
-            uids: std::array::from_fn(uid),
-            words: peek.prefix(shape.object as usize, NEAR, 32),
-        }
+        Look { fields, uids: std::array::from_fn(uid), words: peek.prefix(shape.object as usize, NEAR, 32) }
     };
     let (mut scope, mut resource) = (null_mut(), null_mut());
     let (mut outer, mut inner) = (CallbackScope::room(), CallbackScope::room());
