@@ -15,6 +15,8 @@ const TYPE = 'GREENLET'
 /** Made once in each thread. */
 const PROBE = 'GREENLET_PROBE'
 
+type Framed = AsyncResource & { readonly [key: symbol]: unknown }
+
 let native: Native
 /** Where an AsyncResource remembers a frame; undefined where there are none. */
 let frameKey: symbol | undefined
@@ -40,7 +42,7 @@ export class SharedContext {
   #frame: unknown
 
   constructor(resource: AsyncResource) {
-    this.#frame = Reflect.get(resource, frameKey!)
+    this.#frame = (resource as Framed)[frameKey!]
     // Of a resource that cannot be extended, greenlets only take the frame it has.
     Reflect.defineProperty(resource, frameKey!, { configurable: true, get: () => this.frame })
   }
@@ -71,8 +73,8 @@ const sharedContexts = new WeakMap<AsyncResource, SharedContext>()
 export function connectContexts(attached: Native): void {
   native = attached
   const frame = new Map()
-  const resource = native.underFrame(frame, () => new AsyncResource(PROBE)) as AsyncResource
-  frameKey = Object.getOwnPropertySymbols(resource).find((key) => Reflect.get(resource, key) === frame)
+  const resource = native.underFrame(frame, () => new AsyncResource(PROBE)) as Framed
+  frameKey = Object.getOwnPropertySymbols(resource).find((key) => resource[key] === frame)
   if (frameKey !== undefined) return
 
   const inside = resource.runInAsyncScope(() => {
@@ -98,7 +100,7 @@ export function resourceFor({ context }: Inner): object {
 
 /** The frame to start or go on with. */
 export function frameFor({ context }: Inner): unknown {
-  return context === null || frameKey === undefined ? undefined : Reflect.get(context, frameKey)
+  return context === null || frameKey === undefined ? undefined : (context as Framed)[frameKey]
 }
 
 /** What `gr_context` gives: from now on the resource shows the stores as they are. */

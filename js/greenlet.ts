@@ -136,7 +136,7 @@ export class Greenlet {
     const inner = this.#inner
     if (inner.life !== LIVE || inner === current || arguments.length > 1 || mail[FLAGS] !== 0) {
       // oxlint-disable-next-line prefer-rest-params -- see above
-      return deliver(inner, false, Array.from(arguments))
+      return deliver(inner, false, Array.prototype.slice.call(arguments))
     }
     return transfer(inner, value)
   }
@@ -259,7 +259,8 @@ export class Greenlet {
    * greenlet's stores as they are by then. Null for main: its context is another one in each callback of the event loop.
    *
    * May be set at any time; a suspended greenlet goes on in the new one, the current one at once. Greenlets that are given
-   * the same resource share it: one sees what `enterWith` changes in another. Null takes the stores away.
+   * the same resource share it: one sees what `enterWith` changes in another. Null takes the stores away. Not to be set while
+   * the greenlet is inside `AsyncLocalStorage.run()` or `runInAsyncScope()`: these bring back what they found.
    *
    * @throws TypeError `ERR_GREENLET_INVALID_ARG`
    * @throws GreenletError `ERR_GREENLET_MAIN` if set on main
