@@ -82,7 +82,9 @@ export function connectContexts(attached: Native): void {
     return native.frame()
   })
   if (inside === frame) {
-    throw new UnsupportedRuntimeError('the AsyncResource of this Node.js does not show where it keeps the async context')
+    throw new UnsupportedRuntimeError(
+      'the AsyncResource of this Node.js does not show where it keeps the async context',
+    )
   }
 }
 

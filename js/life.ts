@@ -12,7 +12,17 @@ import { typeError } from './check.ts'
 import { connectContexts, endContext, frameFor, joinContext, resourceFor } from './context.ts'
 import { GreenletError, isExit } from './errors.ts'
 import { DEAD, type Inner, LIVE, main, type Run, UNSTARTED, WAITING } from './inner.ts'
-import { attach, ENDED, FLAGS, IN_HOOK, mail, SELF_GENERATION, SELF_INDEX, TARGET_GENERATION, TARGET_INDEX } from './native.ts'
+import {
+  attach,
+  ENDED,
+  FLAGS,
+  IN_HOOK,
+  mail,
+  SELF_GENERATION,
+  SELF_INDEX,
+  TARGET_GENERATION,
+  TARGET_INDEX,
+} from './native.ts'
 import { living, strike } from './registry.ts'
 import { connect, connection, current, handOver, launch, pickUp, reset, transfer, transferError } from './transfer.ts'
 
@@ -161,8 +171,7 @@ function leave(threw: boolean, value: unknown): [object, unknown] | undefined {
   }
 
   bury(me)
-  const context: [object, unknown] | undefined =
-    to.life === UNSTARTED ? [resourceFor(to), frameFor(to)] : undefined
+  const context: [object, unknown] | undefined = to.life === UNSTARTED ? [resourceFor(to), frameFor(to)] : undefined
   handOver(to, threw, value)
   return context
 }

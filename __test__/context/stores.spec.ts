@@ -244,7 +244,7 @@ test('what a greenlet leaves to the event loop carries its store', async (t) => 
           process.nextTick(note(`tick ${i}`))
           queueMicrotask(note(`microtask ${i}`))
           const job = (async () => {
-            await null
+            await Promise.resolve()
             note(`await ${i}`)()
             await later(0, 1)
             note(`await timer ${i}`)()
@@ -297,7 +297,7 @@ test('jobs, timers, ticks and immediates with stores of their own may resume it'
       setImmediate(step, name)
       process.nextTick(step, name)
       void (async () => {
-        await null
+        await Promise.resolve()
         step(name)
       })()
     })
