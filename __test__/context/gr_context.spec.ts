@@ -131,7 +131,7 @@ test('set before the start, suspended, running and dead', (t) => {
   t.is(store.getStore(), undefined)
 })
 
-test('set inside of scopes: they close, and then it counts', (t) => {
+test('set inside of scopes: its resource is there when they have closed', (t) => {
   const resource = made('given')
   const g = new Greenlet(() => {
     nested(3, () => {

@@ -12,6 +12,7 @@ import { Agent, request } from 'node:http'
 import { Duplex } from 'node:stream'
 import { Greenlet, wait } from '../../js/index.ts'
 import { later } from '../helpers/promises.ts'
+import { runProgram } from '../helpers/program.ts'
 import { away, nested, sameAs, surroundings } from '../helpers/surroundings.ts'
 
 const { main } = Greenlet
@@ -114,6 +115,22 @@ test('more scopes than Node.js has room for at first', (t) => {
     (go) => nested(depth++ % 2 === 0 ? 70 : depth, go),
   )
   t.true(depth > 10)
+})
+
+test('the first greenlet of a program may be made in many scopes', async (t) => {
+  const depths = [1, 29, 30, 61, 62, 63, 200]
+  const programs = depths.map((depth) =>
+    runProgram(`
+      const { nested, away } = await import('./__test__/helpers/surroundings.ts')
+      const g = nested(${depth}, () => new Greenlet(() => nested(3, () => away(1))))
+      console.log(nested(5, () => g.switch()), nested(${depth}, () => g.switch()), g.dead)
+    `),
+  )
+  for (const { code, stdout, stderr } of await Promise.all(programs)) {
+    t.is(stderr, '')
+    t.is(stdout, '1 undefined true\n')
+    t.is(code, 0)
+  }
 })
 
 test('an error thrown into nested scopes, and one that leaves them', (t) => {

@@ -149,31 +149,52 @@ impl Resources {
         }
     }
 
-    /// Whether the container has `length` elements in one piece and the last leads to `resource`, a tagged word.
+    /// Whether the container has `length` elements and the last leads to `resource`, a tagged word.
     pub(super) fn ends_with(&self, length: usize, resource: u64, peek: &Peek) -> bool {
-        let Some(words) = peek.words(self.at as usize, 10) else { return false };
-        let (begin, end) = match self.kind {
-            Kind::VectorOfLocals => (words[0], words[1]),
-            _ => (words[2], words[6]),
+        let bytes = self.kind.bytes();
+        let last = match self.kind {
+            Kind::VectorOfLocals => self.end_of_vector(length, peek),
+            _ => self.end_of_deque(length, peek),
         };
-        if self.kind == Kind::VectorOfLocals {
-            if words[2] < end {
-                return false;
-            }
-        } else if words[5] != words[9]
-            || words[3] != begin
-            || words[4].wrapping_sub(begin) != CHUNK_BYTES as u64
-        {
-            return false;
-        }
-        if end.wrapping_sub(begin) != (length * self.kind.bytes()) as u64 {
-            return false;
-        }
-        let element = (end as usize).wrapping_sub(self.kind.bytes());
-        let handle = match self.kind {
-            Kind::VectorOfLocals => peek.word(element),
-            _ => peek.word(element).and_then(|local| peek.word(local as usize)),
-        };
+        let handle = last.and_then(|end| peek.word(end - bytes)).and_then(|element| match self.kind {
+            Kind::VectorOfLocals => Some(element),
+            _ => peek.word(element as usize),
+        });
         handle.and_then(|handle| peek.word(handle as usize)) == Some(resource)
+    }
+
+    /// Where a vector of `length` elements ends.
+    fn end_of_vector(&self, length: usize, peek: &Peek) -> Option<usize> {
+        let words = peek.words(self.at as usize, 3)?;
+        let [begin, end, room] = [words[0], words[1], words[2]];
+        let fits = end.wrapping_sub(begin) == (length * self.kind.bytes()) as u64 && end <= room;
+        fits.then_some(end as usize)
+    }
+
+    /// Where the last element of a deque of `length` ends.
+    fn end_of_deque(&self, length: usize, peek: &Peek) -> Option<usize> {
+        let words = peek.words(self.at as usize, 10)?;
+        let &[map, size, current, first, last, node, end, end_first, end_last, end_node] = words.as_slice()
+        else {
+            return None;
+        };
+        let chunk = CHUNK_BYTES as u64;
+        let in_map = |node: u64| (map..map.wrapping_add(8 * size)).contains(&node);
+        let shaped = in_map(node)
+            && in_map(end_node)
+            && (last.wrapping_sub(first), end_last.wrapping_sub(end_first)) == (chunk, chunk)
+            && (peek.word(node as usize), peek.word(end_node as usize)) == (Some(first), Some(end_first));
+        let before_end = end_node.wrapping_sub(node) / 8 * chunk;
+        let live =
+            before_end.wrapping_sub(current.wrapping_sub(first)).wrapping_add(end.wrapping_sub(end_first));
+        if !shaped || live != (length * self.kind.bytes()) as u64 {
+            return None;
+        }
+        // An end at the beginning of a chunk: the last element ends the one before.
+        if end > end_first {
+            Some(end as usize)
+        } else {
+            peek.word(end_node as usize - 8).map(|at| at as usize + CHUNK_BYTES)
+        }
     }
 }
