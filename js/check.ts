@@ -2,6 +2,7 @@
  * What arguments must be. Wrong ones are TypeErrors and RangeErrors with the code `ERR_GREENLET_INVALID_ARG`.
  */
 
+import { AsyncResource } from 'node:async_hooks'
 import type { GreenletErrorCode } from './errors.ts'
 import type { Run } from './inner.ts'
 
@@ -57,6 +58,13 @@ export function isInstance<T>(value: unknown, kind: abstract new (...args: never
 export function checkRun(run: unknown): Run | null | undefined {
   if (run === null || run === undefined || typeof run === 'function') return run as Run | null | undefined
   throw typeError(`a greenlet runs a function, not ${describe(run)}`)
+}
+
+export function checkContext(context: unknown): AsyncResource | null {
+  if (context === null) return null
+  // An object that only has the prototype has no id.
+  if (context instanceof AsyncResource && Number.isSafeInteger(context.asyncId())) return context
+  throw typeError(`greenlet context must be an AsyncResource or null, not ${describe(context)}`)
 }
 
 export function checkName(name: unknown): string {

@@ -4,16 +4,18 @@
 
 import { inspect } from 'node:util'
 import * as workerThreads from 'node:worker_threads'
-import { checkName, checkRun, describe, typeError } from './check.ts'
+import type { AsyncResource } from 'node:async_hooks'
+import { checkContext, checkName, checkRun, describe, typeError } from './check.ts'
+import { changeContext, inheritContext, showContext } from './context.ts'
 import { GreenletError, GreenletExit } from './errors.ts'
 import type { Frame } from './frames/frame.ts'
 import { snapshotOf } from './frames/snapshot.ts'
 import { EMPTY_STACK, type FrameStack } from './frames/stack.ts'
 import { DEAD, Inner, type Life, LIVE, main, UNSTARTED } from './inner.ts'
 import { deliver, describeLife, ensureAttached, here, succumb, throwing } from './life.ts'
-import { ENDED, mail } from './native.ts'
+import { FLAGS, mail } from './native.ts'
 import { enroll, hold, living } from './registry.ts'
-import { current, isTracing, transfer } from './transfer.ts'
+import { current, isTracing, launch, transfer } from './transfer.ts'
 
 /** The record behind a greenlet. */
 export let innerOf: (greenlet: Greenlet) => Inner
@@ -33,6 +35,8 @@ export interface GreenletOptions {
   readonly parent?: Greenlet | null | undefined
   /** For messages and stack dumps. Default: the name of `run`, or `greenlet-N`. */
   readonly name?: string | undefined
+  /** What it runs in, as {@link Greenlet.gr_context}; null for no context. Default: inherited from here. */
+  readonly context?: AsyncResource | null | undefined
 }
 
 /**
@@ -112,10 +116,12 @@ export class Greenlet {
     ensureAttached()
     const inner = new Inner(this, here(), checkRun(run))
     if (options !== undefined) {
-      const { parent, name } = checkOptions(options)
+      const { parent, name, context } = checkOptions(options)
       if (parent !== undefined && parent !== null) inner.parent = checkParent(parent)
       if (name !== undefined) inner.label = checkName(name)
-    }
+      if (context === undefined) inheritContext(inner)
+      else changeContext(inner, checkContext(context))
+    } else inheritContext(inner)
     this.#inner = inner
     this.#parent = greenletOf(inner.parent!)
     enroll(inner)
@@ -134,9 +140,9 @@ export class Greenlet {
   // One parameter and `arguments`, not a rest array: nothing is allocated for up to one argument.
   switch(value?: unknown): unknown {
     const inner = this.#inner
-    if (inner.life !== LIVE || inner === current || arguments.length > 1 || mail[ENDED] !== 0) {
+    if (inner.life !== LIVE || inner === current || arguments.length > 1 || mail[FLAGS] !== 0) {
       // oxlint-disable-next-line prefer-rest-params -- see above
-      return deliver(inner, false, Array.from(arguments))
+      return deliver(inner, false, Array.prototype.slice.call(arguments))
     }
     return transfer(inner, value)
   }
@@ -177,7 +183,7 @@ export class Greenlet {
     const killers = (inner.killers ??= [])
     killers.push(me)
     try {
-      if (inner.life === UNSTARTED) transfer(inner, throwing(exit))
+      if (inner.life === UNSTARTED) launch(inner, throwing(exit))
       else deliver(inner, true, exit)
     } finally {
       killers.splice(killers.lastIndexOf(me), 1)
@@ -254,6 +260,36 @@ export class Greenlet {
     if (inner === here()) return 'running'
     if (inner.life === UNSTARTED) return 'unstarted'
     return inner.life === DEAD ? 'dead' : 'suspended'
+  }
+
+  /**
+   * The async context it runs in: what AsyncLocalStorage and async hooks see there. It begins as a resource of type
+   * `GREENLET` that inherits from where the greenlet was made. `gr.gr_context.runInAsyncScope(fn)` calls `fn` with the
+   * greenlet's stores as they are by then. Null for main: its context is another one in each callback of the event loop.
+   *
+   * May be set at any time; a suspended greenlet goes on in the new one, the current one at once. Greenlets that are given
+   * the same resource share it: one sees what `enterWith` changes in another. Null takes the stores away. Not to be set while
+   * the greenlet is inside `AsyncLocalStorage.run()` or `runInAsyncScope()`: these bring back what they found.
+   *
+   * @throws TypeError `ERR_GREENLET_INVALID_ARG`
+   * @throws GreenletError `ERR_GREENLET_MAIN` if set on main
+   */
+  get gr_context(): AsyncResource | null {
+    here()
+    return showContext(this.#inner)
+  }
+
+  set gr_context(context: AsyncResource | null) {
+    const inner = this.#inner
+    const next = checkContext(context)
+    here()
+    if (inner === main) {
+      throw new GreenletError(
+        'ERR_GREENLET_MAIN',
+        'cannot set the context of main: it changes with every callback of the event loop; use AsyncLocalStorage.run() there',
+      )
+    }
+    changeContext(inner, next)
   }
 
   /** The frame that switched away; null while it runs, before it has started and after it has ended. */

@@ -8,7 +8,7 @@ import { checkMilliseconds, checkSignal } from './check.ts'
 import { GreenletError } from './errors.ts'
 import { type Greenlet, greenletOf, innerOf, isGreenlet } from './greenlet.ts'
 import { type BlockingCall, type Inner, LIVE, main, WAITING } from './inner.ts'
-import { here } from './life.ts'
+import { here, refuseInHook } from './life.ts'
 import { current, transfer } from './transfer.ts'
 
 /**
@@ -52,6 +52,7 @@ export function sleep(ms: number, options?: { readonly signal?: AbortSignal | un
 
 /** Leaves the stack to main until `call` is over. */
 function block(call: BlockingCall): unknown {
+  refuseInHook()
   current.call = call
   current.life = WAITING
   try {

@@ -3,7 +3,9 @@
  * which keeps a switch fast, and they can be passed between the modules without being shown to users.
  */
 
+import type { AsyncResource } from 'node:async_hooks'
 import { nameOf } from './check.ts'
+import type { SharedContext } from './context.ts'
 import type { Greenlet } from './greenlet.ts'
 
 /** Has not been switched to: no stack yet. */
@@ -55,6 +57,10 @@ export class Inner {
   strong: Greenlet | undefined
   /** Its object from then on. */
   weak: WeakRef<Greenlet> | undefined = undefined
+  /** The async context it runs in; null for none, and for main, whose context is that of each callback. */
+  context: AsyncResource | null = null
+  /** Set where others know the context too. */
+  shared: SharedContext | undefined = undefined
 
   constructor(greenlet: Greenlet, parent: Inner | null, run: Run | null | undefined) {
     this.strong = greenlet

@@ -10,9 +10,20 @@
 
 import { wrapCalls } from './calls.ts'
 import { typeError } from './check.ts'
+import { connectContexts, endContext, frameFor, joinContext, resourceFor } from './context.ts'
 import { GreenletError, isExit } from './errors.ts'
 import { DEAD, type Inner, LIVE, main, type Run, UNSTARTED, WAITING } from './inner.ts'
-import { attach, ENDED, mail, SELF_GENERATION, SELF_INDEX, TARGET_GENERATION, TARGET_INDEX } from './native.ts'
+import {
+  attach,
+  ENDED,
+  FLAGS,
+  IN_HOOK,
+  mail,
+  SELF_GENERATION,
+  SELF_INDEX,
+  TARGET_GENERATION,
+  TARGET_INDEX,
+} from './native.ts'
 import { enrollStarted, living, strike } from './registry.ts'
 import {
   connect,
@@ -20,6 +31,7 @@ import {
   current,
   handOver,
   isTracing,
+  launch,
   pickUp,
   report,
   reset,
@@ -42,16 +54,18 @@ let attached = false
 /** Makes sure that this thread can run greenlets; see {@link attach} for what it throws. */
 export function ensureAttached(): void {
   if (attached) return
-  connect(attach(entry))
+  const native = attach(entry)
+  connect(native)
   wrapCalls()
   main.index = mail[SELF_INDEX]!
   main.generation = mail[SELF_GENERATION]!
+  connectContexts(native)
   attached = true
 }
 
 /** The greenlet that runs. To be asked before a greenlet's life is, too: it finds out about those that V8 has ended. */
 export function here(): Inner {
-  if (mail[ENDED] !== 0) recover()
+  if (mail[FLAGS]! & ENDED) recover()
   return current
 }
 
@@ -60,6 +74,7 @@ export function here(): Inner {
  * arguments, or the error if `threw`. Returns or throws what the next switch to the calling greenlet brings.
  */
 export function deliver(target: Inner, threw: boolean, load: unknown): unknown {
+  refuseInHook()
   let passedOn = false
   for (let to = target; ;) {
     if (to === current) {
@@ -85,8 +100,8 @@ export function deliver(target: Inner, threw: boolean, load: unknown): unknown {
       }
       // Looking `run` up may have run a getter, and that may have started the greenlet: what we bring is for a switch now.
       if (to.life !== UNSTARTED) continue
-      if (!threw) return transfer(to, start)
-      if (isTracing()) return transfer(to, throwing(load))
+      if (!threw) return launch(to, start)
+      if (isTracing()) return launch(to, throwing(load))
       if (succumb(to, load)) [threw, load] = [false, [undefined]]
       passedOn = true
     }
@@ -104,6 +119,15 @@ export function succumb(inner: Inner, error: unknown): boolean {
   return settle !== undefined
 }
 
+/** A hook that runs for a switch must not begin another: the value under way would be lost. */
+export function refuseInHook(): void {
+  if (!(mail[FLAGS]! & IN_HOOK)) return
+  throw new GreenletError(
+    'ERR_GREENLET_FORBIDDEN',
+    'an async hook cannot switch: it runs because of a switch that is under way; do it after the hook, as in setImmediate()',
+  )
+}
+
 /** The state of a greenlet in Python greenlet's words. */
 export function describeLife(inner: Inner): string {
   const me = here()
@@ -113,8 +137,11 @@ export function describeLife(inner: Inner): string {
   return ` ${state} active started${inner.life === WAITING ? ' waiting' : ''}${inner === main ? ' main' : ''}`
 }
 
-/** The first and last thing on each new stack. Must not throw: there is nobody below to catch it. */
-function entry(): void {
+/**
+ * The first and last thing on each new stack. Must not throw: there is nobody below to catch it. Returns what a new stack
+ * starts with, if one is to run next.
+ */
+function entry(): [object, unknown] | undefined {
   let threw = false
   let value: unknown
   try {
@@ -123,7 +150,7 @@ function entry(): void {
     threw = true
     value = error
   }
-  leave(threw, value)
+  return leave(threw, value)
 }
 
 function begin(): unknown {
@@ -138,6 +165,7 @@ function arrive(): Start {
   current.life = LIVE
   current.run = undefined
   enrollStarted(current)
+  if (current.shared !== undefined) joinContext(current)
   const [start, origin] = pickUp() as [Start, Inner | undefined]
   report(start.threw, origin)
   return start
@@ -152,7 +180,7 @@ export function throwing(error: unknown): Start {
 }
 
 /** Finds out who gets what `run` came to, and dies. */
-function leave(threw: boolean, value: unknown): void {
+function leave(threw: boolean, value: unknown): [object, unknown] | undefined {
   const me = current
   if (threw && isExit(value)) threw = false
   if (me.settle !== undefined) {
@@ -184,10 +212,13 @@ function leave(threw: boolean, value: unknown): void {
   }
 
   bury(me)
+  const context: [object, unknown] | undefined = to.life === UNSTARTED ? [resourceFor(to), frameFor(to)] : undefined
   handOver(to, threw, value)
+  return context
 }
 
 function bury(inner: Inner): void {
+  endContext(inner)
   inner.life = DEAD
   inner.index = -1
   inner.run = undefined
@@ -197,7 +228,7 @@ function bury(inner: Inner): void {
 
 /** Finds out who runs, and who died of it, after V8 has ended stacks on its own. */
 function recover(): void {
-  mail[ENDED] = 0
+  mail[FLAGS]! &= ~ENDED
   const [index, generation] = [mail[SELF_INDEX], mail[SELF_GENERATION]]
   for (const inner of living()) {
     if (inner.index === -1) continue

@@ -48,6 +48,14 @@ interface Binding {
 export interface Native {
   /** Runs the stack in `TARGET_*`. Returns when somebody switches back, or at once with a `STATUS`. The one hot call. */
   switch(): void
+  /** As `switch`, but runs a new stack, in an async context: its resource, its frame and, in {@link asyncIds}, its ids. */
+  start(resource: object, frame: unknown): void
+  /** The frame that the stack in `TARGET_*` runs in, as it is now. */
+  frame(): unknown
+  /** Gives the stack in `TARGET_*` another context; the one that it shares with that of `index`, where that is given. */
+  setContext(resource: object, frame: unknown, index?: number, generation?: number): void
+  /** Calls `fn` in the frame. */
+  underFrame(frame: object, fn: () => unknown): unknown
   /** A borrowed capture of the suspended stack in `TARGET_*`, innermost frame first; undefined where it is not suspended. */
   capture(): Error | undefined
   /** Ids of the scripts of those of its frames that have one, innermost first. Another walk, so only when asked for. */
@@ -60,7 +68,7 @@ export interface Native {
   findAddons(): void
 }
 
-/** In `mail`: the id of the stack that a call is about. A `TARGET_INDEX` of -1 makes `switch` start a new stack. */
+/** In `mail`: the id of the stack that a call is about. -1 as `TARGET_INDEX`, where a stack ends, starts a new one. */
 export const TARGET_INDEX = 0
 export const TARGET_GENERATION = 1
 /** In `mail`, written by `switch`: 0, or why it refused. */
@@ -68,11 +76,17 @@ export const STATUS = 2
 /** In `mail`, written before `entry` is called, and for main by `attach`: the id of the stack that now runs. */
 export const SELF_INDEX = 3
 export const SELF_GENERATION = 4
+/** In `mail`: what is to be looked at before a switch, as bits. */
+export const FLAGS = 6
+
+/** Values of `FLAGS`, set by native. */
 /**
- * In `mail`, set to 1 by native: V8 has ended JavaScript on stacks that never said who runs after them, as at the time limit
- * of a `vm` script. `SELF_*` is who runs.
+ * V8 has ended JavaScript on stacks that never said who runs after them, as at the time limit of a `vm` script. `SELF_*` is
+ * who runs.
  */
-export const ENDED = 6
+export const ENDED = 1
+/** An async hook runs because of a switch that is under way. */
+export const IN_HOOK = 2
 
 /** In `mail`, counted by JavaScript: calls with a time limit on the running greenlet's stack, which must not be left meanwhile. */
 export const HELD = 7
@@ -96,7 +110,9 @@ export const WHY_FORBIDDEN = [
 ] as const
 
 /** Shared with native: reading a typed array costs it nothing, reading an argument 15 ns. */
-export const mail = new Int32Array(8)
+export const mail = new Int32Array(12)
+/** In `mail`: the async id and the trigger id of a context. */
+export const asyncIds = new Float64Array(mail.buffer, 32)
 
 /** More slots would take more address space than some systems have. */
 const MAX_SLOTS = 65_536

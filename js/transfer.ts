@@ -6,6 +6,7 @@
  * Nothing here may hold on to the Greenlet that leaves (its Inner does not): a suspended stack keeps alive what lies on it.
  */
 
+import { frameFor, resourceFor } from './context.ts'
 import { GreenletError } from './errors.ts'
 import { type Inner, main } from './inner.ts'
 import {
@@ -52,8 +53,8 @@ export function connection(): Native {
 }
 
 /**
- * Leaves this stack for `target`'s, a new one where it has none yet, taking `value` along. Returns what the next one to
- * switch here brings, or throws it. `target` must not be current or dead.
+ * Leaves this stack for `target`'s, taking `value` along. Returns what the next one to switch here brings, or throws it.
+ * `target` must be suspended.
  */
 export function transfer(target: Inner, value: unknown): unknown {
   const me = current
@@ -63,6 +64,23 @@ export function transfer(target: Inner, value: unknown): unknown {
   if (special !== 0) origin = me
   current = target
   native.switch()
+  return arrive(target, me)
+}
+
+/** As `transfer`, for a `target` that has no stack yet. */
+export function launch(target: Inner, value: unknown): unknown {
+  const me = current
+  const frame = frameFor(target)
+  const resource = resourceFor(target)
+  parcel = value
+  if (special !== 0) origin = me
+  current = target
+  native.start(resource, frame)
+  return arrive(target, me)
+}
+
+/** Somebody switched here, to `me`, or nobody switched to `target`. */
+function arrive(target: Inner, me: Inner): unknown {
   if (mail[STATUS] !== 0) refuse(target, me)
   if (special !== 0) return arriveSpecially()
   const arrived = parcel

@@ -12,6 +12,7 @@ const ROOM = new URL('..', import.meta.url).href
 const NAMES: ReadonlySet<string | null> = new Set([
   'transfer',
   'transferError',
+  'launch',
   'deliver',
   'prepare',
   'leave',

@@ -192,6 +192,11 @@ impl<H: Host> Thread<H> {
         self.registry.get(id).map(|target| self.record(target).epoch.get())
     }
 
+    /// The host's state of `id`, which stays where it is as long as the stack lives; `None` where it has ended.
+    pub fn vm_state(&self, id: Id) -> Option<NonNull<H::VmState>> {
+        self.registry.get(id).map(|target| self.record(target).vm())
+    }
+
     /// How many stacks are in use beside main's.
     pub fn live(&self) -> usize {
         self.registry.len() - 1

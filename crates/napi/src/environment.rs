@@ -12,6 +12,8 @@ use napi::sys;
 
 use crate::mail::Status;
 use crate::native;
+use crate::node;
+use crate::node::async_hooks::AsyncHooks;
 use crate::scopes::Scopes;
 use crate::settings::Settings;
 use crate::v8::host::V8Host;
@@ -86,15 +88,15 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     let _one_at_a_time = LEARNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let symbols = Symbols::resolve()?;
     set_flags(&symbols)?;
-    let (layout, scopes) = learn_from_a_callback(env, &symbols)?;
+    let (layout, scopes, async_hooks) = learn_from_a_callback(env, &symbols)?;
     if !state::sizes_agree(&layout) {
         return Err(Unsupported::Because("the copy sizes do not agree with the table of facts".into()));
     }
     let main = layout.main;
     settle_wasm_code_gc(&symbols, &layout);
     // The smallest thread first: how the stacks are kept can be said again while there are none, the host is made once.
-    let thread = Thread::new(V8Host::new(symbols, layout, scopes, env), main, Options::slots(1));
-    let thread = thread.map_err(|error| no_stacks(&error))?;
+    let host = V8Host::new(symbols, layout, scopes, async_hooks, env);
+    let thread = Thread::new(host, main, Options::slots(1)).map_err(|error| no_stacks(&error))?;
     thread.host().thread.set(Some(NonNull::from(&*thread)));
     thread.host().quiet.scan.set(settings.scan);
     settings.apply(|options| thread.configure(options)).map_err(|error| no_stacks(&error))?;
@@ -158,7 +160,7 @@ struct Lesson<'a> {
     learnt: Option<Result<Learnt, Unsupported>>,
 }
 
-type Learnt = (Layout, Scopes);
+type Learnt = (Layout, Scopes, AsyncHooks);
 
 /// Learns inside a native callback that C++ calls: V8 then has a Relocatable on this stack, which shows where their chain
 /// hangs (FunctionCallbackArguments is one, api-arguments.h).
@@ -186,7 +188,10 @@ unsafe extern "C" fn take_lesson(env: sys::napi_env, info: sys::napi_callback_in
     unsafe {
         sys::napi_get_cb_info(env, info, null_mut(), null_mut(), null_mut(), &mut data);
         let lesson = &mut *data.cast::<Lesson>();
-        lesson.learnt = Some(learn::learn(lesson.symbols, env));
+        lesson.learnt = Some(
+            learn::learn(lesson.symbols, env)
+                .and_then(|(layout, scopes)| Ok((layout, scopes, node::learn::learn(lesson.symbols, env)?))),
+        );
     }
     null_mut()
 }

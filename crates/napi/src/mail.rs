@@ -2,14 +2,14 @@
 
 use std::cell::{Cell, UnsafeCell};
 
-use greenlets_core::{Id, Next};
+use greenlets_core::Id;
 
-use crate::v8::host::{V8Host, next_from};
+use crate::context::AsyncIds;
 
 /// What is where in the array; `js/mail.ts` has the same table.
 #[derive(Clone, Copy)]
 enum Slot {
-    /// In: who is to run; -1 for a new greenlet.
+    /// In: which greenlet a call is about; -1 where a stack ends and a new one is to begin.
     TargetIndex = 0,
     TargetGeneration = 1,
     /// Out: 0, or why the switch did not happen.
@@ -19,14 +19,26 @@ enum Slot {
     OwnGeneration = 4,
     /// Out: garbage collections seen while greenlets had stacks; wraps.
     Collections = 5,
-    /// Out: 1 after V8 has ended a greenlet that could not say who runs next; JavaScript clears it.
-    Ended = 6,
+    /// Out: see [`Flag`].
+    Flags = 6,
     /// In: how many calls with a time limit are under way on the running greenlet.
     Held = 7,
+    /// In: the async id and the trigger id of a context, two doubles.
+    AsyncIds = 8,
 }
 
 /// Length of the array.
-pub(crate) const MAIL_LENGTH: usize = 8;
+pub(crate) const MAIL_LENGTH: usize = 12;
+
+/// Bits of `Slot::Flags`: what JavaScript must heed before it switches.
+#[derive(Clone, Copy, Debug)]
+#[repr(i32)]
+enum Flag {
+    /// V8 has ended a greenlet that could not say who runs next; JavaScript clears it.
+    Ended = 1,
+    /// An async hook runs on behalf of a greenlet that is half on Node's stack of ids.
+    InHook = 2,
+}
 
 /// Why a switch did not happen, as JavaScript reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,14 +89,14 @@ impl Mail {
         unsafe { self.array.get().add(slot as usize) }
     }
 
-    /// Who is to run.
-    #[inline(always)]
-    pub(crate) fn target(&self) -> Next<V8Host> {
+    /// Who is to run; none for a new greenlet.
+    pub(crate) fn target(&self) -> Option<Id> {
         // SAFETY: see `exchange`.
-        unsafe { next_from(*self.at(Slot::TargetIndex), *self.at(Slot::TargetGeneration)) }
+        (unsafe { *self.at(Slot::TargetIndex) } >= 0).then(|| self.target_id())
     }
 
-    /// The id in the target's place.
+    /// The id in the target's place. -1 names nobody.
+    #[inline(always)]
     pub(crate) fn target_id(&self) -> Id {
         // SAFETY: see `exchange`.
         unsafe { Id::from_parts(*self.at(Slot::TargetIndex) as u32, *self.at(Slot::TargetGeneration) as u32) }
@@ -108,9 +120,29 @@ impl Mail {
         unsafe { *self.at(Slot::Held) = 0 };
     }
 
+    /// The ids of the context that a call is about.
+    #[inline(always)]
+    pub(crate) fn async_ids(&self) -> AsyncIds {
+        // SAFETY: see `exchange`; two doubles lie within MAIL_LENGTH.
+        unsafe { self.at(Slot::AsyncIds).cast::<AsyncIds>().read_unaligned() }
+    }
+
     pub(crate) fn set_ended(&self) {
         // SAFETY: see `exchange`.
-        unsafe { *self.at(Slot::Ended) = 1 };
+        unsafe { *self.at(Slot::Flags) |= Flag::Ended as i32 };
+    }
+
+    /// Not 0 while a hook runs in which nobody can switch.
+    #[inline(always)]
+    pub(crate) fn in_hook(&self) -> u64 {
+        // SAFETY: see `exchange`.
+        unsafe { (*self.at(Slot::Flags) & Flag::InHook as i32) as u64 }
+    }
+
+    pub(crate) fn set_in_hook(&self, running: bool) {
+        let flags = self.at(Slot::Flags);
+        // SAFETY: see `exchange`.
+        unsafe { *flags = *flags & !(Flag::InHook as i32) | if running { Flag::InHook as i32 } else { 0 } };
     }
 
     pub(crate) fn count_collection(&self) {

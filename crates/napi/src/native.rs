@@ -3,10 +3,12 @@
 use std::ffi::c_void;
 use std::ptr::{null, null_mut};
 
-use greenlets_core::{SwitchError, Thread};
+use greenlets_core::{Id, Next, SwitchError, Thread};
 use napi::sys;
 
+use crate::context::{self, NewContext};
 use crate::mail::Status;
+use crate::node::async_hooks::Tell;
 use crate::v8::call;
 use crate::v8::capture::{Captured, Wanted};
 use crate::v8::host::V8Host;
@@ -24,8 +26,12 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
         sys::napi_create_object(env, &mut object);
         let data = std::ptr::from_ref(thread) as *mut c_void;
         sys::napi_set_instance_data(env, data, None, null_mut());
-        let all: [(_, unsafe extern "C" fn(_, _) -> _); 6] = [
+        let all: [(_, unsafe extern "C" fn(_, _) -> _); 10] = [
             (c"switch", switch),
+            (c"start", start),
+            (c"frame", frame),
+            (c"setContext", set_context),
+            (c"underFrame", under_frame),
             (c"capture", capture),
             (c"scriptIds", script_ids),
             (c"epoch", epoch),
@@ -73,16 +79,55 @@ pub(crate) unsafe fn forget(env: sys::napi_env) {
     unsafe { sys::napi_set_instance_data(env, null_mut(), None, null_mut()) };
 }
 
+/// A callback's first arguments; those that were not given are undefined.
+#[inline(always)]
+unsafe fn arguments_of<const N: usize>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> [sys::napi_value; N] {
+    let (mut count, mut arguments) = (N, [null_mut(); N]);
+    // SAFETY: the callback's own info; there is room for `N` arguments.
+    unsafe {
+        sys::napi_get_cb_info(env, info, &mut count, arguments.as_mut_ptr(), null_mut(), null_mut());
+    }
+    arguments
+}
+
 /// `switch()`: suspends the running stack and runs the mail's target; returns when somebody switches back.
 unsafe extern "C" fn switch(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: see `thread_of`.
     let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    let id = thread.host().mail.target_id();
+    // SAFETY: nothing of ours lies between the callback and this.
+    unsafe { go(thread, || Next::Resume(id)) }
+}
+
+/// `start(resource, frame)`: as `switch`, to a new stack with this context; its ids are in the mail.
+unsafe extern "C" fn start(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: see `thread_of`.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    // SAFETY: the callback's own.
+    let [resource, frame] = unsafe { arguments_of(env, info) };
+    let ids = thread.host().mail.async_ids();
+    // SAFETY: as in `switch`; handles of the callback.
+    unsafe { go(thread, || Next::Start(NewContext::of(resource, frame, ids))) }
+}
+
+/// Leaves the running stack, or says why not. `next` is asked when it has left Node's stack of ids: hooks may have run by then.
+#[inline(always)]
+unsafe fn go(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<V8Host>) -> sys::napi_value {
     let host = thread.host();
     let on_main = thread.on_main();
-    let status = match leave::is_plain(host, on_main) {
-        true => leave(thread, on_main),
-        // SAFETY: in a native callback.
-        false => unsafe { leave_carefully(thread, on_main) },
+    // SAFETY: in a native callback.
+    let status = unsafe {
+        if leave::is_plain(host, on_main) {
+            if on_main {
+                host.running_on_main.set(host.layout.microtasks.is_default_running());
+            }
+            cross(thread, on_main, next)
+        } else {
+            cross_carefully(thread, on_main, next)
+        }
     };
     host.mail.set_status(status);
     if host.terminating.get() && thread.on_main() {
@@ -93,13 +138,25 @@ unsafe extern "C" fn switch(env: sys::napi_env, _: sys::napi_callback_info) -> s
     null_mut()
 }
 
+/// Takes the running greenlet's entries off Node's stack of ids, switches, and puts them back.
 #[inline(always)]
-fn leave(thread: &Thread<V8Host>, on_main: bool) -> Status {
+unsafe fn cross(thread: &Thread<V8Host>, on_main: bool, next: impl FnOnce() -> Next<V8Host>) -> Status {
     let host = thread.host();
-    if on_main {
-        host.running_on_main.set(host.layout.microtasks.is_default_running());
-    }
-    match thread.switch(host.mail.target()) {
+    let me = host.running.get().as_ptr();
+    // SAFETY: the running stack's state, which stays where it is while the stack lives.
+    let result = unsafe {
+        if on_main {
+            host.async_hooks.leave_main();
+        } else {
+            host.async_hooks.leave(&mut (*me).scope, Tell::Hooks(&host.mail));
+        }
+        let result = thread.switch(next());
+        if !on_main {
+            host.async_hooks.enter(&mut (*me).scope, Tell::Hooks(&host.mail));
+        }
+        result
+    };
+    match result {
         Ok(()) => Status::Ok,
         Err(error) => status_of(&error),
     }
@@ -108,7 +165,11 @@ fn leave(thread: &Thread<V8Host>, on_main: bool) -> Status {
 /// Something is out of the ordinary: refuses to leave the stack, or takes along what belongs to it.
 #[cold]
 #[inline(never)]
-unsafe fn leave_carefully(thread: &Thread<V8Host>, on_main: bool) -> Status {
+unsafe fn cross_carefully(
+    thread: &Thread<V8Host>,
+    on_main: bool,
+    next: impl FnOnce() -> Next<V8Host>,
+) -> Status {
     let host = thread.host();
     // SAFETY: passed on.
     if let Some(refusal) = unsafe { leave::refusal(host, on_main) } {
@@ -118,18 +179,16 @@ unsafe fn leave_carefully(thread: &Thread<V8Host>, on_main: bool) -> Status {
     if on_main {
         host.running_on_main.set(host.layout.microtasks.running());
     }
-    let status = match thread.switch(host.mail.target()) {
-        Ok(()) => Status::Ok,
-        Err(error) => status_of(&error),
-    };
+    // SAFETY: passed on.
+    let status = unsafe { cross(thread, on_main, next) };
     luggage.give_back(host);
     status
 }
 
 #[cold]
-fn status_of(error: &SwitchError<()>) -> Status {
+fn status_of(error: &SwitchError<NewContext>) -> Status {
     match error {
-        SwitchError::NoSlot(()) => Status::NoSlot,
+        SwitchError::NoSlot(_) => Status::NoSlot,
         SwitchError::Limit(..) => Status::Limit,
         SwitchError::NoMemory(..) => Status::NoMemory,
         SwitchError::Gone(_) => Status::Gone,
@@ -180,15 +239,51 @@ unsafe extern "C" fn epoch(env: sys::napi_env, _: sys::napi_callback_info) -> sy
     number
 }
 
+/// `frame()`: the frame of the mail's target as it is now; undefined where it has no stack.
+unsafe extern "C" fn frame(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: see `thread_of`.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    // SAFETY: in a native callback.
+    unsafe { context::frame_of(thread, thread.host().mail.target_id()) }
+}
+
+/// `setContext(resource, frame, index, generation)`: gives the mail's target another context, whose ids are in the mail; the
+/// one it shares with the greenlet of that id, where there is one.
+unsafe extern "C" fn set_context(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: see `thread_of`.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    let (mut index, mut generation) = (-1, 0);
+    // SAFETY: the callback's own; what is no number leaves the two as they are.
+    unsafe {
+        let [resource, frame, first, second] = arguments_of(env, info);
+        sys::napi_get_value_int32(env, first, &mut index);
+        sys::napi_get_value_int32(env, second, &mut generation);
+        let fellow = (index >= 0).then(|| Id::from_parts(index as u32, generation as u32));
+        let mail = &thread.host().mail;
+        context::exchange(thread, mail.target_id(), (resource, frame), mail.async_ids(), fellow);
+    }
+    null_mut()
+}
+
+/// `underFrame(frame, fn)`: what `fn()` returns where the object `frame` is the async context.
+unsafe extern "C" fn under_frame(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: see `thread_of`.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    // SAFETY: the callback's own.
+    unsafe {
+        let [frame, function] = arguments_of(env, info);
+        context::under_frame(thread.host(), frame, function)
+    }
+}
+
 /// `setCaptureRealm(fn)`: captures make their `Error` in the realm of this function.
 unsafe extern "C" fn set_capture_realm(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: see `thread_of`.
     let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
-    let (mut count, mut argument) = (1, null_mut());
-    // SAFETY: `env` is live; there is room for one argument.
+    // SAFETY: the callback's own.
     unsafe {
-        sys::napi_get_cb_info(env, info, &mut count, &mut argument, null_mut(), null_mut());
-        if let Some(reference) = function_reference(env, argument) {
+        let [function] = arguments_of(env, info);
+        if let Some(reference) = function_reference(env, function) {
             thread.host().capture_realm.set(reference);
         }
     }

@@ -3,74 +3,19 @@
 //! V8 visits the isolate's one slot of continuation-preserved embedder data once for *every* archived stack
 //! (Isolate::Iterate, isolate.cc, 12.4 to 14.6), and a scavenge that visits a slot twice copies the object again
 //! (RootScavengeVisitor, scavenger.cc). So for the length of a scavenge the value lies in a root of our own, which is
-//! visited once, and the slot holds a Smi.
+//! visited once (`roots.rs`), and the slot holds a Smi.
 //!
 //! The stacks of wasm calls are visited as often; what is done about it is in `wasm.rs`.
-//!
-//! The root table is a node like a greenlet's, without frames: one handle block of our own.
 
 use std::ffi::{c_int, c_void};
-use std::pin::Pin;
-use std::ptr::NonNull;
 
-use super::facts::{BLOCKS, BLOCKS_CAPACITY, BLOCKS_SIZE};
+use super::Isolate;
 use super::host::V8Host;
-use super::layout::Layout;
-use super::state::VmState;
-use super::{Isolate, list};
 
 /// `kGCTypeScavenge`, `kGCTypeMarkSweepCompact` and `kGCTypeAll` (v8-callbacks.h, the same since 10.2).
 const SCAVENGE: c_int = 1;
 const MARK_SWEEP_COMPACT: c_int = 4;
 const ALL: c_int = 0x1f;
-
-/// Words the GC visits as roots while at least one greenlet has a stack.
-pub(crate) struct Roots {
-    vm: VmState,
-    words: [u64; 2],
-}
-
-/// Where in the table: the embedder data during a scavenge; main's while main is parked.
-const DURING_SCAVENGE: usize = 0;
-const OF_MAIN: usize = 1;
-
-impl Roots {
-    pub(crate) fn new(layout: &Layout) -> Pin<Box<Roots>> {
-        let mut roots = Box::pin(Roots { vm: VmState::new(layout, layout.main, false), words: [0; 2] });
-        let words = roots.words.as_mut_ptr() as usize;
-        let facts = layout.facts;
-        let vm = &mut roots.vm;
-        vm.first_block = words;
-        vm.image[0] = layout.isolate as u64;
-        vm.image[BLOCKS] = &raw mut vm.first_block as u64;
-        vm.image[BLOCKS_CAPACITY] = 1;
-        vm.image[BLOCKS_SIZE] = 1;
-        let end = (words + size_of::<[u64; 2]>()) as u64;
-        vm.image[facts.implementer_words] = end; // next: both words are in use
-        vm.image[facts.implementer_words + 1] = end; // limit
-        let top =
-            &mut vm.image[facts.implementer_words + facts.scope_data_words..][..facts.thread_local_top_words];
-        top.copy_from_slice(&layout.blank_top[..facts.thread_local_top_words]);
-        vm.node.data = vm.image.as_mut_ptr();
-        roots
-    }
-
-    pub(crate) fn node(self: Pin<&mut Self>) -> NonNull<list::Node> {
-        // SAFETY: nothing is moved out of the pinned table.
-        NonNull::from(unsafe { &mut self.get_unchecked_mut().vm.node })
-    }
-
-    /// Where main's async context rests while main is parked.
-    pub(crate) fn of_main(self: Pin<&mut Self>) -> *mut u64 {
-        // SAFETY: as above.
-        unsafe { &raw mut self.get_unchecked_mut().words[OF_MAIN] }
-    }
-
-    fn during_scavenge(self: Pin<&mut Self>) -> *mut u64 {
-        // SAFETY: as above.
-        unsafe { &raw mut self.get_unchecked_mut().words[DURING_SCAVENGE] }
-    }
-}
 
 /// Hooks `host` into the collector of its isolate.
 ///

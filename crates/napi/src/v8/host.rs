@@ -1,22 +1,23 @@
 //! V8 as the core's host: the states, the lists around them, and a greenlet's first and last moments.
 
 use std::cell::{Cell, UnsafeCell};
-use std::pin::Pin;
 use std::ptr::{NonNull, null_mut};
 
-use greenlets_core::{GUARD_SIZE, Host, Id, Next, Relocation, StackBounds, Thread};
+use greenlets_core::{GUARD_SIZE, Host, Next, Relocation, StackBounds, Thread};
 use napi::sys;
 
 use super::call::Outcome;
 use super::facts::{BLOCKS, BLOCKS_CAPACITY, BLOCKS_SIZE, MAX_ARCHIVE_WORDS};
-use super::gc::Roots;
 use super::layout::Layout;
 use super::quiet::Quiet;
+use super::roots::Roots;
 use super::state::{OWNS_LIST, VmState, live_end, park, relocate, unpark, write_fresh};
 use super::symbols::Symbols;
 use super::wasm::FullGc;
 use super::{call, capture, gc, list};
+use crate::context::{NewContext, lower_frame, raise_frame};
 use crate::mail::Mail;
+use crate::node::async_hooks::{AsyncHooks, Tell};
 use crate::scopes::Scopes;
 
 /// Bytes of a slot that JavaScript may not use: native code called at JavaScript's limit (the parser, ICU, OpenSSL, the
@@ -29,6 +30,7 @@ pub(crate) struct V8Host {
     pub(crate) layout: Layout,
     pub(crate) env: sys::napi_env,
     pub(crate) mail: Mail,
+    pub(crate) async_hooks: AsyncHooks,
     /// The function each greenlet begins with.
     pub(crate) entry: Cell<sys::napi_ref>,
     /// A function of the realm whose `Error` captures stacks; null until it is set.
@@ -53,7 +55,7 @@ pub(crate) struct V8Host {
     /// Whether scavenges are to be full collections; see `wasm.rs`.
     pub(crate) full_gc: FullGc,
     blank: Box<UnsafeCell<[u64; MAX_ARCHIVE_WORDS]>>,
-    roots: UnsafeCell<Pin<Box<Roots>>>,
+    roots: UnsafeCell<Box<Roots>>,
     main: Cell<Option<NonNull<VmState>>>,
     stacks: Cell<usize>,
     hooked: Cell<bool>,
@@ -63,7 +65,13 @@ pub(crate) struct V8Host {
 const BLOCK_LIST_CAPACITY: usize = 8;
 
 impl V8Host {
-    pub(crate) fn new(symbols: Symbols, layout: Layout, scopes: Scopes, env: sys::napi_env) -> Self {
+    pub(crate) fn new(
+        symbols: Symbols,
+        layout: Layout,
+        scopes: Scopes,
+        async_hooks: AsyncHooks,
+        env: sys::napi_env,
+    ) -> Self {
         let mut blank = [0; MAX_ARCHIVE_WORDS];
         let (facts, top) = (layout.facts, layout.facts.thread_local_top_words);
         blank[0] = layout.isolate as u64;
@@ -75,6 +83,7 @@ impl V8Host {
             layout,
             env,
             mail: Mail::new(),
+            async_hooks,
             entry: Cell::new(null_mut()),
             capture_realm: Cell::new(null_mut()),
             wanted: Cell::new(capture::Wanted::Frames),
@@ -119,9 +128,9 @@ impl V8Host {
         clippy::mut_from_ref,
         reason = "the table is one word at a time, on one thread, from callbacks that do not nest"
     )]
-    pub(crate) fn roots(&self) -> Pin<&mut Roots> {
+    pub(crate) fn roots(&self) -> &mut Roots {
         // SAFETY: callers use it for one access and call nothing meanwhile that could come here again.
-        unsafe { (*self.roots.get()).as_mut() }
+        unsafe { &mut *self.roots.get() }
     }
 
     pub(crate) fn roots_node(&self) -> *mut list::Node {
@@ -173,6 +182,14 @@ impl V8Host {
         }
     }
 
+    /// `state` will never run again.
+    unsafe fn drop_context(&self, state: &mut VmState) {
+        if let Some(context) = state.context.take() {
+            // SAFETY: the greenlet had it.
+            unsafe { self.roots().release(context) };
+        }
+    }
+
     fn main_node(&self) -> NonNull<list::Node> {
         let main = self.main.get().expect("main is enlisted first");
         // SAFETY: main's state lives as long as the Thread.
@@ -218,7 +235,7 @@ unsafe impl Host for V8Host {
     /// The first handle block, with V8's own margin.
     const ABOVE_BASE: usize = 8192;
     type VmState = VmState;
-    type Body = ();
+    type Body = NewContext;
     type Capture = Option<capture::Captured>;
 
     fn main_state(&self) -> VmState {
@@ -232,7 +249,9 @@ unsafe impl Host for V8Host {
         // V8 believes every stack to be as large as main (`Isolate::stack_size_`, 13.6): not more than that.
         let limit = (slot.limit + RED_ZONE).max(slot.base.saturating_sub(self.layout.main.size()));
         debug_assert!(limit > slot.limit - GUARD_SIZE);
-        VmState::new(&self.layout, StackBounds { base: slot.base, limit }, false)
+        let mut vm = VmState::new(&self.layout, StackBounds { base: slot.base, limit }, false);
+        vm.set_context(self.roots().take());
+        vm
     }
 
     unsafe fn enlist(&self, vm: NonNull<VmState>, _stack: StackBounds) {
@@ -285,6 +304,7 @@ unsafe impl Host for V8Host {
             self.free_vectors(implementer);
             self.block_list.set((*implementer.add(BLOCKS), *implementer.add(BLOCKS_CAPACITY)));
             list::unlink(NonNull::from(&mut state.node));
+            self.drop_context(state);
         }
         self.went();
     }
@@ -299,6 +319,7 @@ unsafe impl Host for V8Host {
             }
             self.quiet.wake(self.layout.in_use, vm);
             list::unlink(NonNull::from(&mut state.node));
+            self.drop_context(state);
         }
         self.went();
     }
@@ -308,23 +329,41 @@ unsafe impl Host for V8Host {
         unsafe { capture::capture(self, vm) }
     }
 
-    fn run(thread: &Thread<Self>, _body: ()) -> Next<Self> {
+    fn run(thread: &Thread<Self>, context: NewContext) -> Next<Self> {
         let host = thread.host();
         host.mail.set_own(thread.current());
-        // SAFETY: this is the base of the new stack, whose state is live. The entry function catches whatever can be caught:
-        // what is not a return is a termination, or an environment that is being torn down.
-        if !matches!(unsafe { call::call(host, host.entry.get()) }, Outcome::Returned(_)) {
+        // SAFETY: this is the base of the new stack, whose state is live; the core has called nothing of V8 since the context
+        // was made.
+        let outcome = unsafe {
+            let vm = &mut *host.running.get().as_ptr();
+            context.give_to(vm);
+            raise_frame(host, vm);
+            host.async_hooks.enter(&mut vm.scope, Tell::Hooks(&host.mail));
+            call::call(host, host.entry.get())
+        };
+        // SAFETY: the greenlet's JavaScript has ended, and its stack runs still.
+        let leave = |tell| unsafe {
+            let vm = &mut *host.running.get().as_ptr();
+            host.async_hooks.leave(&mut vm.scope, tell);
+            lower_frame(host, vm);
+        };
+        // The entry function catches whatever can be caught: what is not a return is a termination, or an environment that
+        // is being torn down.
+        let Outcome::Returned(parts) = outcome else {
+            leave(Tell::Nobody);
             host.terminating.set(true);
             host.mail.set_own(thread.main());
             host.mail.set_ended();
             host.mail.let_go();
             return Next::Resume(thread.main());
+        };
+        // Hooks may write mail of their own.
+        let (target, ids) = (host.mail.target(), host.mail.async_ids());
+        leave(Tell::Hooks(&host.mail));
+        match target {
+            Some(id) => Next::Resume(id),
+            // SAFETY: a handle of this stack. From here on nothing of V8 is called until the new stack's `run`.
+            None => Next::Start(unsafe { NewContext::of_pair(host, parts, ids) }),
         }
-        host.mail.target()
     }
-}
-
-/// An id as the mail spells it: who is to run.
-pub(crate) fn next_from(index: i32, generation: i32) -> Next<V8Host> {
-    if index < 0 { Next::Start(()) } else { Next::Resume(Id::from_parts(index as u32, generation as u32)) }
 }

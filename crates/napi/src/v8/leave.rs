@@ -19,6 +19,7 @@ pub(crate) fn is_plain(host: &V8Host, on_main: bool) -> bool {
         | wasm
         | host.collecting.get()
         | host.mail.held()
+        | host.mail.in_hook()
         | host.scopes.open();
     unrest == 0
 }
@@ -31,6 +32,9 @@ pub(crate) unsafe fn refusal(host: &V8Host, on_main: bool) -> Option<Status> {
     let v8 = &host.layout;
     if host.collecting.get() != 0 {
         return Some(Status::Collecting);
+    }
+    if host.mail.in_hook() != 0 {
+        return Some(Status::Forbidden);
     }
     if v8.debug.is_paused() {
         return Some(Status::Paused);

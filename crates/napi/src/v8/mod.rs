@@ -24,7 +24,7 @@
 //! | `debug`, `microtasks` | what a pause, a step and a promise job have to do with it |
 //! | `doomed` | a list of V8 12.4 that must not mix the stacks |
 //! | `wasm` | wasm calls that have stacks of their own |
-//! | `gc` | the root table and what must happen around a GC |
+//! | `roots`, `gc` | the root table; what must happen around a GC |
 //! | `quiet` | which stacks a scavenge need not visit |
 //! | `call`, `capture` | running JavaScript at a stack's base; reading a suspended stack |
 //! | `host` | all of it as the core's `Host` |
@@ -45,6 +45,7 @@ pub(crate) mod microtasks;
 pub(crate) mod peek;
 pub(crate) mod quiet;
 pub(crate) mod rehearsal;
+pub(crate) mod roots;
 pub(crate) mod self_test;
 pub(crate) mod state;
 pub(crate) mod symbols;

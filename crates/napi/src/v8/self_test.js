@@ -13,7 +13,8 @@
   const go = ([index, generation]) => {
     mail[0] = index
     mail[1] = generation
-    native.switch()
+    if (index === START) native.start({}, undefined)
+    else native.switch()
     check(mail[2] === 0, `a switch was refused with status ${mail[2]}`)
   }
   // Allocates until the collector has moved young objects; mail[5] counts collections.

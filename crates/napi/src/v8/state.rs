@@ -11,7 +11,7 @@
 //!
 //! ```text
 //!   limit                  sp                base                next       base + 8176
-//!     |  free               | frames          | [context] handles |  free      |
+//!     |  free               | frames          | handles           |  free      |
 //!                           |<------- live: one range ----------->|
 //! ```
 //!
@@ -33,6 +33,8 @@ use super::facts::{
 use super::host::V8Host;
 use super::layout::Layout;
 use super::list::Node;
+use super::roots::Context;
+use crate::node::async_hooks::Scope;
 
 /// What V8 keeps for one stack.
 #[repr(C)]
@@ -41,8 +43,12 @@ pub(crate) struct VmState {
     pub(crate) image: [u64; MAX_ARCHIVE_WORDS],
     /// Where V8 may run: from the stack's start down to its JavaScript limit, which is above the slot's.
     pub(crate) stack: StackBounds,
-    /// Where the async context (continuation-preserved embedder data) rests while the stack is parked: a word the GC visits.
+    /// Where the continuation-preserved embedder data rests while the stack is parked: a word of the root table.
     pub(crate) embedder_data: *mut u64,
+    /// What a greenlet has in the root table; main has none.
+    pub(crate) context: Option<NonNull<Context>>,
+    /// Its part of Node's stack of async ids; main's stays there.
+    pub(crate) scope: Scope,
     /// `StackGuard::interrupt_scopes_`: C++ objects on this stack.
     interrupt_scopes: u64,
     /// What this stack has in the isolate's list of doomed objects; see `doomed.rs`.
@@ -68,12 +74,24 @@ impl VmState {
             image: [0; MAX_ARCHIVE_WORDS],
             stack,
             embedder_data: std::ptr::null_mut(),
+            context: None,
+            scope: Scope::new(),
             interrupt_scopes: 0,
             doomed: Vec::new(),
             first_block: stack.base,
             moved: 0,
             is_main,
             unusual: 0,
+        }
+    }
+
+    /// Gives the greenlet `context`, of which it counts as a user already.
+    pub(crate) fn set_context(&mut self, context: NonNull<Context>) {
+        self.context = Some(context);
+        // SAFETY: a context of the root table, whose words do not move.
+        unsafe {
+            self.embedder_data = &raw mut (*context.as_ptr()).frame;
+            self.scope.resource = &raw mut (*context.as_ptr()).resource;
         }
     }
 
@@ -291,7 +309,7 @@ unsafe fn set_limit(v8: &Layout, limit: u64) {
 }
 
 /// Writes the image of a stack on which nothing has run: blank, in the current context, with one empty handle block above
-/// its base whose first word holds the async context. Context and async context are those of the stack that ran last.
+/// its base. Its context is that of the stack that ran last.
 ///
 /// # Safety
 /// `vm` is at its final address. The slot behind `vm.stack` is the greenlet's, with room for a handle block above the base.
@@ -304,7 +322,7 @@ pub(crate) unsafe fn write_fresh(host: &V8Host, vm: &mut VmState) {
     vm.image[BLOCKS_CAPACITY] = 8;
     vm.image[BLOCKS_SIZE] = 1;
     let data = &mut vm.image[facts.implementer_words..];
-    data[0] = base + 8; // next, behind the async context
+    data[0] = base; // next
     data[1] = base + HANDLE_BLOCK_WORDS as u64 * 8; // limit
     data[2] = 1; // level 1, sealed_level 0
     let top =
@@ -312,7 +330,4 @@ pub(crate) unsafe fn write_fresh(host: &V8Host, vm: &mut VmState) {
     top.copy_from_slice(&v8.blank_top[..facts.thread_local_top_words]);
     // SAFETY: a word of the live ThreadLocalTop.
     top[v8.context_word] = unsafe { *v8.thread_local_top.add(v8.context_word) };
-    vm.embedder_data = base as *mut u64;
-    // SAFETY: the first word above the base is the handle block's (the caller's promise); no embedder data is Smi 0.
-    unsafe { *vm.embedder_data = v8.embedder_data.map_or(0, |word| *word) };
 }

@@ -1,4 +1,4 @@
-//! The public functions of V8, and three of Node, that the bridge calls, resolved by name in the running process.
+//! The public functions of V8, and some of Node, that the bridge calls, resolved by name in the running process.
 //!
 //! Only exported symbols (`V8_EXPORT`, `NODE_EXTERN`) are used: they are in `.dynsym` of every Node from 20 to 26, stripped or
 //! not; `v8::internal` is hidden from Node 24 on. A missing one is a named reason to refuse, never a crash.
@@ -44,6 +44,16 @@ macro_rules! symbols {
     };
 }
 
+/// Room for a `node::CallbackScope` (an InternalCallbackScope and a TryCatch; node.h), aligned as one.
+#[repr(C, align(16))]
+pub(crate) struct CallbackScope([u64; 32]);
+
+impl CallbackScope {
+    pub(crate) const fn room() -> Self {
+        CallbackScope([0; 32])
+    }
+}
+
 symbols! {
     /// `node::GetCurrentEnvironment(context)` (node.h)
     current_environment: unsafe extern "C" fn(Local) -> *mut c_void
@@ -53,6 +63,15 @@ symbols! {
     /// `node::NodePlatform::FlushForegroundTasks(isolate)` (node_platform.h)
     flush_foreground_tasks: unsafe extern "C" fn(*mut c_void, Isolate) -> bool
         = c"_ZN4node12NodePlatform20FlushForegroundTasksEPN2v87IsolateE";
+    /// `node::CallbackScope::CallbackScope(isolate, resource, async_context)`, the last two doubles (node.h)
+    callback_scope_new: unsafe extern "C" fn(*mut CallbackScope, Isolate, Local, f64, f64)
+        = c"_ZN4node13CallbackScopeC1EPN2v87IsolateENS1_5LocalINS1_6ObjectEEENS_13async_contextE";
+    /// `node::CallbackScope::~CallbackScope()` (node.h)
+    callback_scope_drop: unsafe extern "C" fn(*mut CallbackScope) = c"_ZN4node13CallbackScopeD1Ev";
+    /// `node::AsyncWrap::EmitBefore(environment, async_id)` (async_wrap.h)
+    emit_before: unsafe extern "C" fn(*mut c_void, f64) = c"_ZN4node9AsyncWrap10EmitBeforeEPNS_11EnvironmentEd";
+    /// `node::AsyncWrap::EmitAfter(environment, async_id)` (async_wrap.h)
+    emit_after: unsafe extern "C" fn(*mut c_void, f64) = c"_ZN4node9AsyncWrap9EmitAfterEPNS_11EnvironmentEd";
     /// `V8::GetVersion()`
     version: unsafe extern "C" fn() -> *const c_char = c"_ZN2v82V810GetVersionEv";
     /// `V8::SetFlagsFromString(str)`
@@ -136,7 +155,8 @@ pub(crate) fn set_embedder_data() -> Result<unsafe extern "C" fn(Isolate, Local)
     Ok(unsafe { std::mem::transmute::<*mut c_void, unsafe extern "C" fn(Isolate, Local)>(address) })
 }
 
-fn find(name: &CStr) -> Result<*mut c_void, Unsupported> {
+/// Looks an exported symbol up.
+pub(crate) fn find(name: &CStr) -> Result<*mut c_void, Unsupported> {
     // SAFETY: the name is a C string; looking a symbol up has no other effect.
     let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     if address.is_null() {
