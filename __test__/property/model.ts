@@ -24,7 +24,7 @@ interface Request {
   /** For a start: several arguments are several, not an array of them. */
   readonly args: readonly unknown[]
 }
-type Body_ = Generator<Request, unknown, unknown>
+type Running = Generator<Request, unknown, unknown>
 
 class Row {
   readonly number: number
@@ -33,7 +33,7 @@ class Row {
   parent: Row | null
   /** Who is in `kill()` of it. The last one gets what comes of it, instead of the parent. */
   readonly killers: Row[] = []
-  running: Body_ | undefined
+  running: Running | undefined
   /** Innermost first. */
   readonly frames: string[] = []
   resumed = 0
@@ -140,7 +140,7 @@ class Model {
     this.#current = row
   }
 
-  *#live(me: Row, block: Block, args?: readonly unknown[]): Body_ {
+  *#live(me: Row, block: Block, args?: readonly unknown[]): Running {
     if (args !== undefined) {
       me.frames.unshift('body')
       this.#story.tell(me.number, `starts with (${args.map((arg) => this.#story.name(arg)).join(', ')})`)
