@@ -24,11 +24,12 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
         sys::napi_create_object(env, &mut object);
         let data = std::ptr::from_ref(thread) as *mut c_void;
         sys::napi_set_instance_data(env, data, None, null_mut());
-        let all: [(_, unsafe extern "C" fn(_, _) -> _); 6] = [
+        let all: [(_, unsafe extern "C" fn(_, _) -> _); 7] = [
             (c"switch", switch),
             (c"capture", capture),
             (c"scriptIds", script_ids),
             (c"epoch", epoch),
+            (c"stackSize", stack_size),
             (c"setCaptureRealm", set_capture_realm),
             (c"findAddons", find_addons),
         ];
@@ -177,6 +178,17 @@ unsafe extern "C" fn epoch(env: sys::napi_env, _: sys::napi_callback_info) -> sy
     let mut number = null_mut();
     // SAFETY: `env` is live.
     unsafe { sys::napi_create_double(env, epoch, &mut number) };
+    number
+}
+
+/// `stackSize()`: bytes that the stack of the mail's target takes while it is suspended; else 0.
+unsafe extern "C" fn stack_size(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: see `thread_of`.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    let size = thread.stack_size(thread.host().mail.target_id());
+    let mut number = null_mut();
+    // SAFETY: `env` is live.
+    unsafe { sys::napi_create_double(env, size as f64, &mut number) };
     number
 }
 
