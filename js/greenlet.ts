@@ -13,9 +13,9 @@ import { snapshotOf } from './frames/snapshot.ts'
 import { EMPTY_STACK, type FrameStack } from './frames/stack.ts'
 import { DEAD, Inner, type Life, LIVE, main, UNSTARTED } from './inner.ts'
 import { deliver, describeLife, ensureAttached, here, succumb, throwing } from './life.ts'
-import { FLAGS, mail } from './native.ts'
+import { FLAGS, mail, TARGET_GENERATION, TARGET_INDEX } from './native.ts'
 import { enroll, hold, living } from './registry.ts'
-import { current, isTracing, launch, transfer } from './transfer.ts'
+import { connection, current, isTracing, launch, transfer } from './transfer.ts'
 
 /** The record behind a greenlet. */
 export let innerOf: (greenlet: Greenlet) => Inner
@@ -303,6 +303,15 @@ export class Greenlet {
    */
   get gr_stack(): FrameStack {
     return snapshotOf(this.#inner)?.stack ?? EMPTY_STACK
+  }
+
+  /** Bytes that its stack takes while it is suspended; 0 while it runs, before it has started and after it has ended. */
+  get stackSize(): number {
+    const { index, generation } = this.#inner
+    if (index === -1 || this.#inner === here()) return 0
+    mail[TARGET_INDEX] = index
+    mail[TARGET_GENERATION] = generation
+    return connection().stackSize()
   }
 
   /** `<Greenlet 'name' suspended active started>`, in Python greenlet's words. */

@@ -62,6 +62,8 @@ export interface Native {
   scriptIds(): Int32Array | undefined
   /** Changes whenever the stack in `TARGET_*` is resumed; -1 once it has ended. */
   epoch(): number
+  /** Bytes that the stack in `TARGET_*` takes while it is suspended; 0 where it is not. */
+  stackSize(): number
   /** Gives a function of the realm in which `capture` makes its errors. */
   setCaptureRealm(fn: () => void): void
   /** Is to be called after an add-on was loaded. */

@@ -158,8 +158,8 @@ impl<H: Host> Homes<H> {
         candidates.filter(|slot| Some(*slot) != parent).min_by_key(cost).unwrap_or(SlotIndex(self.last.get()))
     }
 
-    /// Bytes of a suspended stack below its base.
-    fn depth(&self, record: &Record<H>) -> usize {
+    /// Bytes of a suspended stack below its base; 0 where nobody could learn where it ends, and for main's.
+    pub(crate) fn depth(&self, record: &Record<H>) -> usize {
         match (record.home, self.stack_pointer(record)) {
             (Some(slot), Some(low)) => self.slots.bounds(slot).base.saturating_sub(low),
             _ => 0,

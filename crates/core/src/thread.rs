@@ -197,6 +197,14 @@ impl<H: Host> Thread<H> {
         self.registry.get(id).map(|target| self.record(target).vm())
     }
 
+    /// Bytes that the stack of `id` takes while it is suspended, from its base to where it switched away. 0 where it runs or has
+    /// ended, for the thread's own stack, and where it could not be learnt where the machine keeps that.
+    pub fn stack_size(&self, id: Id) -> usize {
+        let record = self.registry.get(id).map(|target| self.record(target));
+        let suspended = record.filter(|record| record.state.get() == State::Suspended);
+        suspended.map_or(0, |record| self.homes.borrow().depth(record))
+    }
+
     /// How many stacks are in use beside main's.
     pub fn live(&self) -> usize {
         self.registry.len() - 1

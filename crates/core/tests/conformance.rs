@@ -11,7 +11,8 @@ use std::sync::mpsc;
 use common::{Log, Oops, as_exit, as_int, as_oops, code, in_a_process, int, nothing, on_a_thread, pause};
 use common::{signal, stderr, stdout};
 use greenlets_core::{
-    Body, Error, Greenlet, GreenletExit, Next, NullHost, StackBounds, State, Thread, Thrown, Value, unpack,
+    Body, Error, Greenlet, GreenletExit, Next, NullHost, Options, StackBounds, State, Thread, Thrown, Value,
+    unpack,
 };
 
 #[test]
@@ -147,7 +148,7 @@ fn row_27_leaks() {
 #[test]
 fn row_105_failed_to_slp_switch_into_running() {
     let output = in_a_process("row_105_failed_to_slp_switch_into_running", || {
-        let bare = Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), 4).unwrap();
+        let bare = Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(4)).unwrap();
         let body = |thread: &Thread<NullHost>| -> Next<NullHost> {
             for run in [1, 2] {
                 println!("{run}");

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use greenlets_core::{
-    Body, Frame, Host, Id, Next, NullHost, Options, Relocation, Snapshot, SnapshotError, Spilling,
+    Body, Frame, Host, Id, Next, NullHost, Options, Relocation, SLOT_SIZE, Snapshot, SnapshotError, Spilling,
     StackBounds, State, SwitchError, Thread, frame,
 };
 
@@ -78,6 +78,18 @@ fn every_resume_is_an_epoch() {
     assert_eq!(thread.state(a), State::Dead);
     assert_eq!(thread.epoch(b), Some(1), "nobody else's business");
     thread.switch(Next::Resume(b)).unwrap();
+}
+
+#[test]
+fn a_stack_has_a_size_while_it_is_suspended() {
+    let thread = bare(2);
+    let id = start_waiting(&thread, 1);
+    let size = thread.stack_size(id);
+    assert!((64..SLOT_SIZE).contains(&size), "{size}");
+    assert_eq!(thread.stack_size(thread.main()), 0);
+    thread.switch(Next::Resume(id)).unwrap();
+    assert_eq!(thread.state(id), State::Dead);
+    assert_eq!(thread.stack_size(id), 0);
 }
 
 #[test]

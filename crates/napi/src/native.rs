@@ -26,7 +26,7 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
         sys::napi_create_object(env, &mut object);
         let data = std::ptr::from_ref(thread) as *mut c_void;
         sys::napi_set_instance_data(env, data, None, null_mut());
-        let all: [(_, unsafe extern "C" fn(_, _) -> _); 10] = [
+        let all: [(_, unsafe extern "C" fn(_, _) -> _); 11] = [
             (c"switch", switch),
             (c"start", start),
             (c"frame", frame),
@@ -35,6 +35,7 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
             (c"capture", capture),
             (c"scriptIds", script_ids),
             (c"epoch", epoch),
+            (c"stackSize", stack_size),
             (c"setCaptureRealm", set_capture_realm),
             (c"findAddons", find_addons),
         ];
@@ -274,6 +275,17 @@ unsafe extern "C" fn under_frame(env: sys::napi_env, info: sys::napi_callback_in
         let [frame, function] = arguments_of(env, info);
         context::under_frame(thread.host(), frame, function)
     }
+}
+
+/// `stackSize()`: bytes that the stack of the mail's target takes while it is suspended; else 0.
+unsafe extern "C" fn stack_size(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: see `thread_of`.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    let size = thread.stack_size(thread.host().mail.target_id());
+    let mut number = null_mut();
+    // SAFETY: `env` is live.
+    unsafe { sys::napi_create_double(env, size as f64, &mut number) };
+    number
 }
 
 /// `setCaptureRealm(fn)`: captures make their `Error` in the realm of this function.
