@@ -18,6 +18,7 @@ import {
   FLAGS,
   IN_HOOK,
   mail,
+  type Native,
   SELF_GENERATION,
   SELF_INDEX,
   TARGET_GENERATION,
@@ -34,12 +35,14 @@ interface Start {
   readonly args: unknown[]
 }
 
+let native: Native | undefined
 let attached = false
 
 /** Makes sure that this thread can run greenlets; see {@link attach} for what it throws. */
 export function ensureAttached(): void {
   if (attached) return
-  const native = attach(entry)
+  // Once, even where a time limit of V8's ends what follows.
+  native ??= attach(entry)
   connect(native)
   main.index = mail[SELF_INDEX]!
   main.generation = mail[SELF_GENERATION]!
