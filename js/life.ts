@@ -19,6 +19,7 @@ import {
   FLAGS,
   IN_HOOK,
   mail,
+  type Native,
   SELF_GENERATION,
   SELF_INDEX,
   TARGET_GENERATION,
@@ -49,12 +50,14 @@ interface Start {
   readonly threw: boolean
 }
 
+let native: Native | undefined
 let attached = false
 
 /** Makes sure that this thread can run greenlets; see {@link attach} for what it throws. */
 export function ensureAttached(): void {
   if (attached) return
-  const native = attach(entry)
+  // Once, even where a time limit of V8's ends what follows.
+  native ??= attach(entry)
   connect(native)
   wrapCalls()
   main.index = mail[SELF_INDEX]!

@@ -10,7 +10,7 @@
 //! Each stack has a [`Context`] there, or shares one. Its async context rests there while it is parked, not on the stack:
 //! others can read it, and share it, wherever the stack is.
 
-use std::ptr::{NonNull, null_mut};
+use std::ptr::NonNull;
 
 use super::facts::{BLOCKS, BLOCKS_CAPACITY, BLOCKS_SIZE, HANDLE_BLOCK_WORDS};
 use super::layout::Layout;
@@ -110,8 +110,7 @@ impl Roots {
         let first: *mut u64 = block.cast();
         for i in (0..CONTEXTS).rev() {
             // SAFETY: contexts lie behind the fixed words, as many as the block has room for.
-            let context = unsafe { first.add(FIXED + i * CONTEXT_WORDS).cast() };
-            self.free.push(NonNull::new(context).unwrap_or(NonNull::dangling()));
+            self.free.push(unsafe { NonNull::new_unchecked(first.add(FIXED + i * CONTEXT_WORDS).cast()) });
         }
         // V8 visits all of every block but the last, and of that all up to `next`.
         let image = &mut self.vm.image;
@@ -135,8 +134,7 @@ pub(crate) unsafe fn share(context: NonNull<Context>) {
 
 impl Drop for Roots {
     fn drop(&mut self) {
-        for block in &mut self.blocks {
-            let block = std::mem::replace(block, null_mut());
+        for block in self.blocks.drain(..) {
             // SAFETY: from `grow`, and nobody's any more: the host is dropped when no stack is left.
             drop(unsafe { Box::from_raw(block) });
         }
