@@ -12,7 +12,8 @@ const { main } = Greenlet
 /** As greenlet's UnswitchableGreenlet: during `body` native refuses every switch. */
 function refused(body: () => void): void {
   const native: Native = connection()
-  connect({ ...native, switch: () => void (mail[STATUS] = NO_MEMORY) })
+  const refuse = (): void => void (mail[STATUS] = NO_MEMORY)
+  connect({ ...native, switch: refuse, start: refuse })
   try {
     body()
   } finally {
