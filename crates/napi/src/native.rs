@@ -57,7 +57,7 @@ unsafe extern "C" fn switch(env: sys::napi_env, info: sys::napi_callback_info) -
     let host = thread.host();
     let on_main = thread.on_main();
     let status = match leave::is_plain(host, on_main) {
-        true => leave(thread, on_main),
+        true => leave(thread),
         // SAFETY: in a native callback.
         false => unsafe { leave_carefully(thread, on_main) },
     };
@@ -71,12 +71,8 @@ unsafe extern "C" fn switch(env: sys::napi_env, info: sys::napi_callback_info) -
 }
 
 #[inline(always)]
-fn leave(thread: &Thread<V8Host>, on_main: bool) -> Status {
-    let host = thread.host();
-    if on_main {
-        host.running_on_main.set(host.layout.microtasks.is_default_running());
-    }
-    match thread.switch(host.mail.target()) {
+fn leave(thread: &Thread<V8Host>) -> Status {
+    match thread.switch(thread.host().mail.target()) {
         Ok(()) => Status::Ok,
         Err(error) => status_of(&error),
     }
@@ -92,13 +88,7 @@ unsafe fn leave_carefully(thread: &Thread<V8Host>, on_main: bool) -> Status {
         return refusal;
     }
     let luggage = Luggage::take(host);
-    if on_main {
-        host.running_on_main.set(host.layout.microtasks.running());
-    }
-    let status = match thread.switch(host.mail.target()) {
-        Ok(()) => Status::Ok,
-        Err(error) => status_of(&error),
-    };
+    let status = leave(thread);
     luggage.give_back(host);
     status
 }

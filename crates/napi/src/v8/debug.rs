@@ -8,7 +8,8 @@
 //! ```
 //!
 //! A step over or out of a function belongs to the greenlet it was asked in: while that is suspended, words 1 to 7 rest in its
-//! image and nobody is stepping. A step into follows the thread, into the greenlet that is switched to.
+//! image and nobody is stepping. A step into follows the thread, into the greenlet that is switched to. Who debugs steps in
+//! one place: of several steps that rest, only the last one is meant, and goes on.
 //!
 //! Nothing in them changes while no debugger is attached. They are found by a mark that V8 itself carries: it is put into the
 //! archive during the rehearsal, and V8 restores it to the live words.
@@ -62,14 +63,14 @@ impl Debug {
         true
     }
 
-    /// The step goes on, unless another is under way by now.
+    /// The step goes on if it is the one that is meant, and none is under way by now.
     ///
     /// # Safety
     /// `image` is where `put_aside` put it, and its stack runs again.
-    pub(crate) unsafe fn put_back(&self, image: *mut u64) {
+    pub(crate) unsafe fn put_back(&self, image: *mut u64, is_meant: bool) {
         // SAFETY: as in `put_aside`.
         unsafe {
-            if self.action() == STEP_NONE {
+            if is_meant && self.action() == STEP_NONE {
                 self.0.add(FIRST).copy_from_nonoverlapping(image.add(FIRST), STEP_WORDS);
             }
             image.add(FIRST).write_bytes(0, STEP_WORDS);

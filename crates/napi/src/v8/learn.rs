@@ -24,9 +24,6 @@ pub(super) fn scan(isolate: Isolate, peek: &Peek) -> Vec<u64> {
     peek.prefix(isolate as usize, 20_480, 512)
 }
 
-/// What a word says that this V8 does not have.
-static ZERO: u64 = 0;
-
 /// The V8 version string of this process.
 pub(crate) fn version(symbols: &Symbols) -> String {
     // SAFETY: returns a static C string.
@@ -125,11 +122,6 @@ pub(crate) unsafe fn learn(
         stack_guard: guard,
         embedder_data,
         doomed,
-        central_stack_sp: match wasm_stacks {
-            // The last four words are central_stack_sp_, central_stack_limit_ and two of the other stack.
-            Some(_) => (top + (facts.thread_local_top_words - 4) * 8) as *const u64,
-            None => &raw const ZERO,
-        },
         wasm_stacks,
         debug,
         microtasks,
