@@ -198,7 +198,7 @@ test(
   post('Profiler.setSamplingInterval', { interval: 100 })
   const all = Array.from({ length: 20 }, (_, i) => new Greenlet(i % 2 ? bodyA : bodyB))
   post('Profiler.start')
-  const until = Date.now() + 400
+  const until = Date.now() + 1500
   while (Date.now() < until) for (const g of all) g.switch()
   const { profile } = post('Profiler.stop')
   const byId = new Map(profile.nodes.map((node) => [node.id, node]))
@@ -206,7 +206,7 @@ test(
   const ancestors = (node) => { const names = []; for (let at = node; at; at = parents.get(at.id)) names.push(at.callFrame.functionName); return names }
   const samples = profile.samples.map((id) => byId.get(id)).filter((node) => node.callFrame.functionName === 'hot')
   const owners = samples.map((node) => ancestors(node).find((name) => name === 'bodyA' || name === 'inMap'))
-  console.log(samples.length > 50, owners.every(Boolean), new Set(owners).size)`,
+  console.log(samples.length > 10, owners.every(Boolean), new Set(owners).size)`,
   'true true 2\n',
 )
 

@@ -15,6 +15,7 @@ use std::cell::Cell;
 use std::ptr::null_mut;
 use std::sync::Mutex;
 
+use greenlets_core::StackBounds;
 use napi::sys;
 
 use super::facts::Facts;
@@ -112,6 +113,7 @@ pub(crate) unsafe fn learn(
     facts: &Facts,
     env: sys::napi_env,
     isolate: Isolate,
+    main: StackBounds,
     peek: &Peek,
 ) -> Result<WasmStacks, Unsupported> {
     let mut probe = Probe { isolate, peek, during: Vec::new() };
@@ -135,11 +137,18 @@ pub(crate) unsafe fn learn(
                 && length(during, i) == length(&before, i).wrapping_add(8)
                 && length(during, i) <= 1 << 20
                 && length(&after, i) == length(&before, i)
-                && length(&before, i) >= own_stacks as u64 * 8
         })
         .collect();
     ensure!(places.len() == 1, "{} words behave like V8's list of wasm stacks", places.len());
     let list = (isolate as usize + places[0] * 8) as *const u64;
+    // Each entry is an object that knows its stack's bounds.
+    let entries = peek.words(after[places[0]] as usize, length(&after, places[0]) as usize / 8).unwrap_or_default();
+    let is_own = |entry: &&u64| {
+        let words = peek.words(**entry as usize, 8).unwrap_or_default();
+        words.iter().any(|&word| (main.limit as u64..=main.base as u64).contains(&word))
+    };
+    let own = entries.iter().filter(is_own).count();
+    ensure!(own == own_stacks, "V8 lists {own} wasm stacks that are the thread's own, not {own_stacks}");
     Ok(WasmStacks { list, at_rest: own_stacks as u64 * 8 })
 }
 
