@@ -9,7 +9,11 @@ const [addon, fault] = process.argv.slice(2)
 /** Which facts a V8 has: the others cannot be broken there. */
 const major = Number.parseInt(process.versions.node)
 const FACTS = [
-  ...['thread_local_top', 'thread_local_top_words', 'scope_data_words', 'implementer_words', 'spare'],
+  'thread_local_top',
+  'thread_local_top_words',
+  'scope_data_words',
+  'implementer_words',
+  'spare',
   'interrupt_flags',
   ...(major >= 22 ? ['scope_data', 'embedder_data'] : []),
   ...(major < 24 ? ['c_limits'] : ['wasm_own_stacks']),
@@ -24,7 +28,8 @@ const SYMBOLS = [
 const FAULTS = [
   ...FACTS.flatMap((fact) => [`${fact}+1`, `${fact}-1`]),
   ...SYMBOLS.map((symbol) => `symbol:${symbol}`),
-  ...['peek', 'version'],
+  'peek',
+  'version',
 ]
 
 if (fault === undefined) runAll()
@@ -35,12 +40,18 @@ function runAll() {
   for (const each of ['pipe', ...FAULTS]) {
     const args = ['--expose-gc', ...process.execArgv, fileURLToPath(import.meta.url), addon, each]
     const env = { ...process.env, GREENLETS_FAULT: each, NAPI_RS_NATIVE_LIBRARY_PATH: addon }
-    const { status, signal, stdout, stderr } = spawnSync(process.execPath, args, { env, encoding: 'utf8', timeout: 60_000 })
+    const { status, signal, stdout, stderr } = spawnSync(process.execPath, args, {
+      env,
+      encoding: 'utf8',
+      timeout: 60_000,
+    })
     // Where one way to read memory is forbidden there is another.
     const expected = each === 'pipe' ? 'it works' : 'refused: '
     const good = status === 0 && stdout.startsWith(expected)
     if (!good) failed++
-    console.log(`${good ? '' : 'NOT '}as it must be: ${each}: ${stdout.trim() || `${signal ?? status} ${stderr.trim().slice(0, 400)}`}`)
+    console.log(
+      `${good ? '' : 'NOT '}as it must be: ${each}: ${stdout.trim() || `${signal ?? status} ${stderr.trim().slice(0, 400)}`}`,
+    )
   }
   if (failed > 0) throw new Error(`${failed} faults are not noticed`)
   console.log('ok')

@@ -59,10 +59,11 @@ const goOn = async () => {
     await new Promise((resolve) => setTimeout(resolve, 20))
   } while (pauses.length > 0)
 }
-const evaluate = async (expression) => (await call('Runtime.evaluate', { expression, returnByValue: true })).result?.value
+const evaluate = async (expression) =>
+  (await call('Runtime.evaluate', { expression, returnByValue: true })).result?.value
 const evaluateIn = async (frame, expression) =>
-  (await call('Debugger.evaluateOnCallFrame', { callFrameId: frame.callFrameId, expression, returnByValue: true })).result
-    ?.value
+  (await call('Debugger.evaluateOnCallFrame', { callFrameId: frame.callFrameId, expression, returnByValue: true }))
+    .result?.value
 
 const seen = { pauses: 0, inWork: 0, tags: [], readable: true, refused: true, breakpoints: 0, stayed: 0, samples: 0 }
 await call('Runtime.enable')

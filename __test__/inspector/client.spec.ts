@@ -11,7 +11,9 @@ const WITH_SOCKETS = process.versions.node.startsWith('20.') ? ['--experimental-
 
 for (const flags of [[], ['--always-sparkplug'], ['--stress-incremental-marking']]) {
   test(`a client pauses, steps, evaluates and profiles while greenlets take turns ${flags.join(' ')}`, async (t) => {
-    const { stdout } = await promisify(execFile)(process.execPath, [...WITH_SOCKETS, CLIENT, ...flags], { timeout: 100_000 })
+    const { stdout } = await promisify(execFile)(process.execPath, [...WITH_SOCKETS, CLIENT, ...flags], {
+      timeout: 100_000,
+    })
     const { pauses, inWork, tags, samples, ...rest } = JSON.parse(stdout)
     t.true(pauses > 30, `${pauses} pauses`)
     t.true(inWork > 5, `${inWork} of them in greenlets`)

@@ -8,9 +8,9 @@ use napi::sys;
 
 use crate::mail::Status;
 use crate::v8::call;
-use crate::v8::leave::{self, Luggage};
 use crate::v8::capture::{Captured, Wanted};
 use crate::v8::host::V8Host;
+use crate::v8::leave::{self, Luggage};
 
 /// Makes the object with the native functions of one thread.
 ///

@@ -81,7 +81,9 @@ impl Scopes {
         let holds_env = |first: u64| {
             let mut node = first;
             for _ in 0..MOST_HOOKS {
-                let Some(words) = is_plausible(node).then(|| peek.words(node as usize, 4)).flatten() else { break };
+                let Some(words) = is_plausible(node).then(|| peek.words(node as usize, 4)).flatten() else {
+                    break;
+                };
                 if words[2] == env as u64 {
                     return true;
                 }
@@ -96,8 +98,13 @@ impl Scopes {
         unsafe { sys::napi_remove_env_cleanup_hook(env, Some(nothing), marker) };
         ensure!(places.len() == 1, "{} words behave like Node's set of clean-up hooks", places.len());
         let hooks = (environment as usize + places[0] * 8) as *const *const Hook;
-        let scopes =
-            Scopes { own: env, offset, hooks, all: RefCell::default(), list: Cell::new((std::ptr::null(), 0)) };
+        let scopes = Scopes {
+            own: env,
+            offset,
+            hooks,
+            all: RefCell::default(),
+            list: Cell::new((std::ptr::null(), 0)),
+        };
         scopes.find_addons();
         ensure!(scopes.knows_own(), "Node keeps the add-ons of an environment in another way");
         Ok(scopes)
@@ -106,7 +113,8 @@ impl Scopes {
     /// Looks for add-ons that were loaded meanwhile.
     pub(crate) fn find_addons(&self) {
         let mut all = self.all.borrow_mut();
-        *all = self.envs().into_iter().filter(|&env| env != self.own).map(|env| self.counters_of(env)).collect();
+        *all =
+            self.envs().into_iter().filter(|&env| env != self.own).map(|env| self.counters_of(env)).collect();
         self.list.set((all.as_ptr(), all.len()));
     }
 
@@ -132,9 +140,13 @@ impl Scopes {
                 Some(hook)
             })
         };
-        let is_nodes = |function: usize| module_of(function) == module_of(sys::napi_open_handle_scope as *const () as usize);
-        let functions: Vec<usize> =
-            hooks().filter(|hook| hook.argument == own && is_nodes(hook.function)).map(|hook| hook.function).collect();
+        let is_nodes = |function: usize| {
+            module_of(function) == module_of(sys::napi_open_handle_scope as *const () as usize)
+        };
+        let functions: Vec<usize> = hooks()
+            .filter(|hook| hook.argument == own && is_nodes(hook.function))
+            .map(|hook| hook.function)
+            .collect();
         let mut envs: Vec<sys::napi_env> = hooks()
             .filter(|hook| functions.contains(&hook.function))
             // SAFETY: the argument of Node's hook for a `napi_env` is one, and begins with the address of its class.
@@ -199,7 +211,11 @@ unsafe fn counters(env: sys::napi_env, peek: &Peek) -> Result<usize, Unsupported
     };
     let after = ints();
     let places: Vec<usize> = (0..before.len().saturating_sub(2))
-        .filter(|&i| one[i] == before[i].wrapping_add(1) && two[i] == before[i].wrapping_add(2) && after[i] == before[i])
+        .filter(|&i| {
+            one[i] == before[i].wrapping_add(1)
+                && two[i] == before[i].wrapping_add(2)
+                && after[i] == before[i]
+        })
         .filter(|&i| before[i + 1] == 0 && (1..1 << 16).contains(&before[i + 2]))
         .collect();
     ensure!(places.len() == 1, "{} numbers behave like Node's count of open scopes", places.len());

@@ -102,8 +102,9 @@ pub(crate) struct Marked([u64; MARKED + 1]);
 pub(crate) unsafe fn mark(archive: usize, facts: &Facts, peek: &Peek) -> Result<Marked, Unsupported> {
     let at = archive + facts.debug_in_archive() * 8;
     let words = peek.words(at, MARKED + 1).unwrap_or_default();
-    let mut marked: [u64; MARKED + 1] =
-        words.try_into().map_err(|_| Unsupported::Because("V8's archive of its debugger cannot be read".into()))?;
+    let mut marked: [u64; MARKED + 1] = words
+        .try_into()
+        .map_err(|_| Unsupported::Because("V8's archive of its debugger cannot be read".into()))?;
     let action = (marked[1] >> 32) as u8;
     ensure!(
         action == STEP_NONE || action <= STEP_INTO,
@@ -119,11 +120,7 @@ pub(crate) unsafe fn mark(archive: usize, facts: &Facts, peek: &Peek) -> Result<
 ///
 /// # Safety
 /// V8 has restored the marked archive.
-pub(crate) unsafe fn find(
-    marked: &Marked,
-    peek: &Peek,
-    pointers: &[usize],
-) -> Result<Debug, Unsupported> {
+pub(crate) unsafe fn find(marked: &Marked, peek: &Peek, pointers: &[usize]) -> Result<Debug, Unsupported> {
     let Marked(words) = marked;
     let mut found = Vec::new();
     peek.each(pointers, OBJECT_WORDS, |object, seen| {

@@ -68,7 +68,11 @@ impl Facts {
 
     /// Words of a V8 archive before Debug's: those of an image, Relocatable's and StackGuard's.
     pub(crate) fn debug_in_archive(&self) -> usize {
-        self.implementer_words + self.scope_data_words + self.thread_local_top_words + 1 + self.interrupt_flags
+        self.implementer_words
+            + self.scope_data_words
+            + self.thread_local_top_words
+            + 1
+            + self.interrupt_flags
     }
 }
 

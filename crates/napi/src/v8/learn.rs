@@ -10,7 +10,8 @@ use greenlets_core::StackBounds;
 use napi::sys;
 
 use super::facts::{
-    BLOCKS, BLOCKS_SIZE, ENTERED_CONTEXTS_SIZE, Facts, HANDLE_BLOCK_WORDS, JS_LIMIT, MAX_TOP_WORDS, REAL_JS_LIMIT, STACK_GUARD,
+    BLOCKS, BLOCKS_SIZE, ENTERED_CONTEXTS_SIZE, Facts, HANDLE_BLOCK_WORDS, JS_LIMIT, MAX_TOP_WORDS,
+    REAL_JS_LIMIT, STACK_GUARD,
 };
 use super::layout::Layout;
 use super::peek::{Peek, is_plausible};
@@ -42,10 +43,7 @@ pub(crate) fn version(symbols: &Symbols) -> String {
 /// # Safety
 /// Runs inside a native callback of `env` that was called from C++ (so that V8's chain of Relocatables is not empty), on
 /// the thread's own stack.
-pub(crate) unsafe fn learn(
-    symbols: &Symbols,
-    env: sys::napi_env,
-) -> Result<(Layout, Scopes), Unsupported> {
+pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<(Layout, Scopes), Unsupported> {
     let version = version(symbols);
     let facts = facts::of(&version).ok_or_else(|| {
         Unsupported::Because(format!("V8 {version} is not one this version of greenlets knows"))
@@ -204,7 +202,9 @@ unsafe fn verify_interrupts(
             && others
             && real != REAL_JS_LIMIT
             && !limits.contains(&real)
-            && (is & !was).count_ones() <= 1 && is != 0 && is >> 16 == 0,
+            && (is & !was).count_ones() <= 1
+            && is != 0
+            && is >> 16 == 0,
         "V8's StackGuard keeps interrupts in another way"
     );
     Ok(())

@@ -66,7 +66,11 @@ const IS_RUNNING: usize = 7;
 ///
 /// # Safety
 /// In a native callback of the environment's own context, on the isolate's thread.
-pub(crate) unsafe fn learn(symbols: &Symbols, isolate: Isolate, peek: &Peek) -> Result<Microtasks, Unsupported> {
+pub(crate) unsafe fn learn(
+    symbols: &Symbols,
+    isolate: Isolate,
+    peek: &Peek,
+) -> Result<Microtasks, Unsupported> {
     type Job = unsafe extern "C" fn(*mut c_void);
     let look = |queue: *const u64| peek.words(queue as usize, WORDS).unwrap_or_default();
     // SAFETY: a native callback has a current context.
@@ -93,7 +97,8 @@ pub(crate) unsafe fn learn(symbols: &Symbols, isolate: Isolate, peek: &Peek) -> 
         let during = probe.during;
         let afterwards = (look(own), is_running(own));
         let bytes = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
-        let [before_job, in_job, after_job] = [&at_rest.0, &during.0, &afterwards.0].map(|words| bytes(words));
+        let [before_job, in_job, after_job] =
+            [&at_rest.0, &during.0, &afterwards.0].map(|words| bytes(words));
         let mut flags: Vec<usize> =
             (0..in_job.len()).filter(|&i| (before_job[i], in_job[i], after_job[i]) == (0, 1, 0)).collect();
         // The depth of what forbids jobs rises too. The flag is what the question is answered from.

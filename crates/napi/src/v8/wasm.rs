@@ -65,7 +65,11 @@ impl WasmStacks {
         // SAFETY: words of the live ThreadLocalTop; its last four are central_stack_sp_ and three more.
         let (central, entry, exit) = unsafe {
             let top = v8.thread_local_top;
-            (*top.add(v8.facts.thread_local_top_words - 4) as usize, *top.add(HANDLER) as usize, *top as usize)
+            (
+                *top.add(v8.facts.thread_local_top_words - 4) as usize,
+                *top.add(HANDLER) as usize,
+                *top as usize,
+            )
         };
         let here = (&raw const central) as usize;
         // SAFETY: this thread's own live TLS word.
@@ -142,7 +146,8 @@ pub(crate) unsafe fn learn(
     ensure!(places.len() == 1, "{} words behave like V8's list of wasm stacks", places.len());
     let list = (isolate as usize + places[0] * 8) as *const u64;
     // Each entry is an object that knows its stack's bounds.
-    let entries = peek.words(after[places[0]] as usize, length(&after, places[0]) as usize / 8).unwrap_or_default();
+    let entries =
+        peek.words(after[places[0]] as usize, length(&after, places[0]) as usize / 8).unwrap_or_default();
     let is_own = |entry: &&u64| {
         let words = peek.words(**entry as usize, 8).unwrap_or_default();
         words.iter().any(|&word| (main.limit as u64..=main.base as u64).contains(&word))
