@@ -30,7 +30,10 @@ for (const what of ['noScope', 'handleScopes', 'escapable'] as const satisfies (
     const greenlets = inside(call, 6)
     for (const i of [3, 0, 5, 1, 4, 2]) t.is(greenlets[i]!.switch(i), what === 'handleScopes' ? true : i)
     t.true(greenlets.every((g) => g.dead))
-    t.is(call(() => 'still here'), what === 'handleScopes' ? true : ('still here' as never))
+    t.is(
+      call(() => 'still here'),
+      what === 'handleScopes' ? true : ('still here' as never),
+    )
   })
 
   test(`nested, an add-on that calls an add-on: ${what}`, (t) => {

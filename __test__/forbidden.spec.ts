@@ -62,7 +62,10 @@ test('promise jobs run while greenlets are suspended and vm contexts with jobs o
   }
 })
 
-for (const [what, options] of Object.entries({ 'a time limit': { timeout: 1000 }, breakOnSigint: { breakOnSigint: true } })) {
+for (const [what, options] of Object.entries({
+  'a time limit': { timeout: 1000 },
+  breakOnSigint: { breakOnSigint: true },
+})) {
   test(`a greenlet cannot be left inside of a vm script with ${what}, and can afterwards`, (t) => {
     const inside = { leave: () => t.throws(() => main.switch(), { ...forbidden, message: /time limit/ }) }
     const g = new Greenlet(() => {

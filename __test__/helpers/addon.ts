@@ -28,7 +28,8 @@ export interface Addon {
 export function loadAddon(name = 'addon'): Addon {
   build()
   const file = join(HOME, `${name}.node`)
-  if (!existsSync(file) || statSync(file).mtimeMs < statSync(BUILT).mtimeMs) inPlace(file, (to) => copyFileSync(BUILT, to))
+  if (!existsSync(file) || statSync(file).mtimeMs < statSync(BUILT).mtimeMs)
+    inPlace(file, (to) => copyFileSync(BUILT, to))
   return createRequire(import.meta.url)(file) as Addon
 }
 
@@ -36,7 +37,18 @@ function build(): void {
   if (existsSync(BUILT) && statSync(BUILT).mtimeMs > statSync(SOURCE).mtimeMs) return
   mkdirSync(HOME, { recursive: true })
   inPlace(BUILT, (to) => {
-    execFileSync('gcc', ['-shared', '-fPIC', '-O1', '-Wall', '-Werror', '-DNAPI_VERSION=8', `-I${HEADERS}`, '-o', to, SOURCE])
+    execFileSync('gcc', [
+      '-shared',
+      '-fPIC',
+      '-O1',
+      '-Wall',
+      '-Werror',
+      '-DNAPI_VERSION=8',
+      `-I${HEADERS}`,
+      '-o',
+      to,
+      SOURCE,
+    ])
   })
 }
 

@@ -4,6 +4,7 @@ const section = (id: number, bytes: readonly number[]): number[] => [id, bytes.l
 const name = (text: string): number[] => [text.length, ...Buffer.from(text)]
 
 const BYTES = new Uint8Array([
+  // oxlint-disable-next-line no-useless-spread -- the formatter keeps the line together so
   ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
   ...section(1, [1, 0x60, 0, 1, 0x7f]), // (type (func (result i32)))
   ...section(2, [1, ...name('e'), ...name('f'), 0, 0]), // (import "e" "f" (func (type 0)))

@@ -121,13 +121,9 @@ unsafe fn go(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<V8Host>) -> sy
     let on_main = thread.on_main();
     // SAFETY: in a native callback.
     let status = unsafe {
-        if leave::is_plain(host, on_main) {
-            if on_main {
-                host.running_on_main.set(host.layout.microtasks.is_default_running());
-            }
-            cross(thread, on_main, next)
-        } else {
-            cross_carefully(thread, on_main, next)
+        match leave::is_plain(host, on_main) {
+            true => cross(thread, on_main, next),
+            false => cross_carefully(thread, on_main, next),
         }
     };
     host.mail.set_status(status);
@@ -177,9 +173,6 @@ unsafe fn cross_carefully(
         return refusal;
     }
     let luggage = Luggage::take(host);
-    if on_main {
-        host.running_on_main.set(host.layout.microtasks.running());
-    }
     // SAFETY: passed on.
     let status = unsafe { cross(thread, on_main, next) };
     luggage.give_back(host);

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! A step over or out of a function belongs to the greenlet it was asked in: while that is suspended, words 1 to 7 rest in its
-//! image and nobody is stepping. A step into follows the thread, into the greenlet that is switched to.
+//! image and nobody is stepping. A step into follows the thread, into the greenlet that is switched to. Who debugs steps in
+//! one place: of several steps that rest, only the last one is meant, and goes on.
 //!
 //! Nothing in them changes while no debugger is attached. They are found by a mark that V8 itself carries: it is put into the
 //! archive during the rehearsal, and V8 restores it to the live words.
@@ -27,6 +28,8 @@ const STEP_WORDS: usize = 7;
 /// Word of `last_breakpoint_id_`, which no restoring of a thread looks at.
 const MARKED: usize = 8;
 const MARK: u64 = 0x0100_0000;
+/// Words of a Debug object in which they are looked for: 7 or 15 lie before them.
+const OBJECT_WORDS: usize = 32;
 
 /// `StepAction` (debug-interface.h): None, Out, Over, Into are -1 to 2.
 const STEP_NONE: u8 = 0xff;
@@ -62,14 +65,14 @@ impl Debug {
         true
     }
 
-    /// The step goes on, unless another is under way by now.
+    /// The step goes on if it is the one that is meant, and none is under way by now.
     ///
     /// # Safety
     /// `image` is where `put_aside` put it, and its stack runs again.
-    pub(crate) unsafe fn put_back(&self, image: *mut u64) {
+    pub(crate) unsafe fn put_back(&self, image: *mut u64, is_meant: bool) {
         // SAFETY: as in `put_aside`.
         unsafe {
-            if self.action() == STEP_NONE {
+            if is_meant && self.action() == STEP_NONE {
                 self.0.add(FIRST).copy_from_nonoverlapping(image.add(FIRST), STEP_WORDS);
             }
             image.add(FIRST).write_bytes(0, STEP_WORDS);
@@ -117,21 +120,18 @@ pub(crate) unsafe fn mark(archive: usize, facts: &Facts, peek: &Peek) -> Result<
 ///
 /// # Safety
 /// V8 has restored the marked archive.
-pub(crate) unsafe fn find(
-    marked: &Marked,
-    facts: &Facts,
-    peek: &Peek,
-    pointers: &[usize],
-) -> Result<Debug, Unsupported> {
+pub(crate) unsafe fn find(marked: &Marked, peek: &Peek, pointers: &[usize]) -> Result<Debug, Unsupported> {
     let Marked(words) = marked;
     let mut found = Vec::new();
-    let at = facts.debug_thread_local;
-    peek.each(pointers, at + words.len(), |object, seen| {
+    peek.each(pointers, OBJECT_WORDS, |object, seen| {
         // V8 itself has changed word 0 and, where a step was under way, some of the others.
-        if seen[at + MARKED] == words[MARKED] && (seen[at + 1] >> 32) as u8 == (words[1] >> 32) as u8 {
-            found.push(object + at * 8);
-        }
+        let is_it = |at: &usize| {
+            seen[at + MARKED] == words[MARKED] && (seen[at + 1] >> 32) as u8 == (words[1] >> 32) as u8
+        };
+        found.extend((0..=OBJECT_WORDS - words.len()).filter(is_it).map(|at| object + at * 8));
     });
+    found.sort_unstable();
+    found.dedup();
     ensure!(found.len() == 1, "{} objects behave like V8's debugger", found.len());
     let debug = Debug(found[0] as *mut u64);
     // SAFETY: the word is the live Debug object's: the mark went there.

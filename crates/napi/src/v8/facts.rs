@@ -11,9 +11,8 @@
 //! | `implementer_words` | size of HandleScopeImplementer less its HandleScopeData, api.h | what precedes ThreadLocalTop in the archive |
 //! | `scope_data`, `scope_data_words` | `kHandleScopeDataOffset`, v8-internal.h (12.4+); HandleScopeData, v8-handle-scope.h | making three handles moves that word by 24 bytes, and no other |
 //! | `stack_guard` | `kIsolateStackGuardOffset`, v8-internal.h | word 0 is the isolate, `real_jslimit_` lies below the stack start |
-//! | limits, scopes, flags | StackGuard::ThreadLocal, stack-guard.h | both limits equal where no interrupt is pending |
-//! | `vectors`, `spare` | HandleScopeImplementer's members, api.h | `Context::Enter` raises the size of `entered_contexts_` by one |
-//! | `debug_thread_local` | Debug's members, debug.h | a mark put into V8's archive arrives there (`debug.rs`) |
+//! | limits, scopes, flags | StackGuard::ThreadLocal, stack-guard.h | an interrupt that is asked for raises exactly these |
+//! | `vectors`, `spare` | HandleScopeImplementer's members, api.h | `Context::Enter` raises the size of `entered_contexts_` by one; a block of handles that goes is the spare one |
 //! | `wasm_own_stacks` | Isolate::wasm_stacks_ (isolate.h, 13.6 and 14.6) | the list grows by one during a promising call (`wasm.rs`) |
 //! | `has_doomed_list` | isolate.cc 12.4:4560 | the list grows by one during `JSON.stringify` (`doomed.rs`) |
 //! | `embedder_data` | `kContinuationPreservedEmbedderDataOffset`, v8-internal.h (12.4+) | setting it by the API changes exactly that word |
@@ -32,7 +31,7 @@ pub(crate) enum Abi {
 }
 
 /// What is known beforehand about one V8 version; see the module's table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) abi: Abi,
     /// What `V8::GetVersion()` begins with.
@@ -50,12 +49,8 @@ pub(crate) struct Facts {
     pub(crate) vectors: &'static [usize],
     /// Words of the StackGuard's C++ limits, `real_climit_` and `climit_`, where this V8 has them apart.
     pub(crate) c_limits: Option<(usize, usize)>,
-    /// Word of `interrupt_scopes_` in the StackGuard.
-    pub(crate) interrupt_scopes: usize,
     /// Word whose low half is `interrupt_flags_` in the StackGuard.
     pub(crate) interrupt_flags: usize,
-    /// Word of `thread_local_` in the Debug object.
-    pub(crate) debug_thread_local: usize,
     /// Bytes from the isolate to its continuation-preserved embedder data.
     pub(crate) embedder_data: Option<usize>,
     /// Stacks that the isolate lists though no wasm call has one of its own; none where V8 has no JSPI.
@@ -69,6 +64,12 @@ impl Facts {
     /// Relocatables.
     pub(crate) const fn archive_words(&self) -> usize {
         self.implementer_words + self.scope_data_words + self.thread_local_top_words + 1
+    }
+
+    /// Word of `interrupt_scopes_` in the StackGuard: the member before the flags.
+    #[inline(always)]
+    pub(crate) fn interrupt_scopes(&self) -> usize {
+        self.interrupt_flags - 1
     }
 
     /// Words of a V8 archive before Debug's: those of an image and StackGuard's.
@@ -120,9 +121,7 @@ const TABLE: [Facts; 4] = [
         spare: 13,
         vectors: &[4, 7, 10],
         c_limits: Some((2, 4)),
-        interrupt_scopes: 5,
         interrupt_flags: 6,
-        debug_thread_local: 7,
         embedder_data: None,
         wasm_own_stacks: None,
         has_doomed_list: false,
@@ -138,9 +137,7 @@ const TABLE: [Facts; 4] = [
         spare: 10,
         vectors: &[4, 7],
         c_limits: Some((2, 4)),
-        interrupt_scopes: 6,
         interrupt_flags: 7,
-        debug_thread_local: 15,
         embedder_data: Some(576),
         wasm_own_stacks: None,
         has_doomed_list: true,
@@ -156,9 +153,7 @@ const TABLE: [Facts; 4] = [
         spare: 10,
         vectors: &[4, 7],
         c_limits: None,
-        interrupt_scopes: 6,
         interrupt_flags: 7,
-        debug_thread_local: 15,
         embedder_data: Some(632),
         wasm_own_stacks: Some(1),
         has_doomed_list: false,
@@ -174,9 +169,7 @@ const TABLE: [Facts; 4] = [
         spare: 10,
         vectors: &[4, 7],
         c_limits: None,
-        interrupt_scopes: 6,
         interrupt_flags: 7,
-        debug_thread_local: 15,
         embedder_data: Some(680),
         wasm_own_stacks: Some(1),
         has_doomed_list: false,

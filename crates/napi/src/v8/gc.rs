@@ -50,7 +50,7 @@ unsafe extern "C" fn prologue(_isolate: Isolate, kind: c_int, _flags: c_int, dat
     if kind != SCAVENGE {
         return;
     }
-    if host.has_stacks() && host.layout.wasm_stacks.is_some_and(|stacks| stacks.exist()) {
+    if host.has_stacks() && host.layout.wasm_stacks.exist() {
         // SAFETY: public API, and V8 allows a collection inside of this callback.
         unsafe { (host.symbols.collect_all)(host.layout.isolate) };
         host.full_gc.want(&host.symbols, true);
@@ -76,7 +76,7 @@ unsafe extern "C" fn epilogue(_isolate: Isolate, kind: c_int, _flags: c_int, dat
     // SAFETY: as in `prologue`.
     let thread = host.thread.get().map(|thread| unsafe { thread.as_ref() });
     if kind != SCAVENGE {
-        if host.full_gc.wanted() && !host.layout.wasm_stacks.is_some_and(|stacks| stacks.exist()) {
+        if host.full_gc.wanted() && !host.layout.wasm_stacks.exist() {
             host.full_gc.want(&host.symbols, false);
         }
         if kind == MARK_SWEEP_COMPACT

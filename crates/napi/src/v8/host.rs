@@ -49,6 +49,8 @@ pub(crate) struct V8Host {
     pub(crate) terminating: Cell<bool>,
     /// Microtask queues whose jobs run on main's stack, while another runs.
     pub(crate) running_on_main: Cell<u64>,
+    /// How many steps of the debugger were put aside so far.
+    pub(crate) steps: Cell<u64>,
     /// 1 while a collection's callbacks run.
     pub(crate) collecting: Cell<u64>,
     pub(crate) scopes: Scopes,
@@ -93,6 +95,7 @@ impl V8Host {
             thread: Cell::new(None),
             terminating: Cell::new(false),
             running_on_main: Cell::new(0),
+            steps: Cell::new(0),
             collecting: Cell::new(0),
             scopes,
             full_gc: FullGc::new(),

@@ -30,11 +30,8 @@ pub(crate) struct Layout {
     pub(crate) embedder_data: Option<*mut u64>,
     /// The isolate's list of C++ objects that must end in the order of one stack; V8 12.4 has it.
     pub(crate) doomed: Option<Doomed>,
-    /// The list of stacks that belong to wasm calls (JSPI); none where this V8 has no JSPI.
-    pub(crate) wasm_stacks: Option<WasmStacks>,
-    /// `ThreadLocalTop::central_stack_sp_`, which is set while a wasm call is active on a stack of its own; a word that is
-    /// always 0 where V8 has no JSPI.
-    pub(crate) central_stack_sp: *const u64,
+    /// The stacks that belong to wasm calls (JSPI).
+    pub(crate) wasm_stacks: WasmStacks,
     /// What the debugger keeps of the running stack.
     pub(crate) debug: Debug,
     pub(crate) microtasks: Microtasks,

@@ -9,7 +9,10 @@ use std::ptr::null_mut;
 use greenlets_core::StackBounds;
 use napi::sys;
 
-use super::facts::{ENTERED_CONTEXTS_SIZE, Facts, JS_LIMIT, MAX_TOP_WORDS, REAL_JS_LIMIT, STACK_GUARD};
+use super::facts::{
+    BLOCKS, BLOCKS_SIZE, ENTERED_CONTEXTS_SIZE, Facts, HANDLE_BLOCK_WORDS, JS_LIMIT, MAX_TOP_WORDS,
+    REAL_JS_LIMIT, STACK_GUARD,
+};
 use super::layout::Layout;
 use super::peek::{Peek, is_plausible};
 use super::rehearsal::{self, Seen};
@@ -24,13 +27,15 @@ pub(super) fn scan(isolate: Isolate, peek: &Peek) -> Vec<u64> {
     peek.prefix(isolate as usize, 20_480, 512)
 }
 
-/// What a word says that this V8 does not have.
-static ZERO: u64 = 0;
-
 /// The V8 version string of this process.
 pub(crate) fn version(symbols: &Symbols) -> String {
     // SAFETY: returns a static C string.
-    unsafe { CStr::from_ptr((symbols.version)()) }.to_string_lossy().into_owned()
+    let version = unsafe { CStr::from_ptr((symbols.version)()) }.to_string_lossy().into_owned();
+    #[cfg(feature = "faults")]
+    if super::fault::is("version") {
+        return version.replace('.', "0.");
+    }
+    version
 }
 
 /// Learns the layout of the running isolate.
@@ -43,6 +48,8 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<(Lay
     let facts = facts::of(&version).ok_or_else(|| {
         Unsupported::Because(format!("V8 {version} is not one this version of greenlets knows"))
     })?;
+    #[cfg(feature = "faults")]
+    let facts = super::fault::inject(facts)?;
     // SAFETY: no arguments.
     let isolate = unsafe { (symbols.current_isolate)() };
     ensure!(!isolate.is_null(), "no isolate is entered on this thread");
@@ -56,6 +63,8 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<(Lay
     let thread = tls::learn(symbols, isolate)?;
     let guard = (isolate as usize + STACK_GUARD) as *mut u64;
     let main = own_stack(facts, isolate, thread, &peek)?;
+    // SAFETY: a live isolate, on its thread.
+    unsafe { verify_interrupts(symbols, facts, isolate, &peek)? };
 
     let words = scan(isolate, &peek);
     ensure!(words.len() >= 2048, "the isolate cannot be read");
@@ -73,7 +82,7 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<(Lay
     ensure!(unsafe { (symbols.is_locked)(isolate) }, "the isolate's lock did not come back");
 
     // SAFETY: the rehearsal is over.
-    let debug = unsafe { debug::find(&seen.debug, facts, &peek, &pointers)? };
+    let debug = unsafe { debug::find(&seen.debug, &peek, &pointers)? };
     let top = isolate as usize + facts.thread_local_top;
     let live_top = peek.words(top, facts.thread_local_top_words).unwrap_or_default();
     let before_top = facts.implementer_words + facts.scope_data_words;
@@ -84,6 +93,8 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<(Lay
     // First, since every handle made may change it.
     // SAFETY: passed on from the caller.
     let implementer = unsafe { handle_scope_implementer(symbols, facts, isolate, &peek, &pointers, &seen)? };
+    // SAFETY: passed on from the caller.
+    unsafe { verify_spare(facts, implementer, env, &peek)? };
     // SAFETY: passed on from the caller.
     let relocatable_top = unsafe { relocatable_top(facts, isolate, env, &peek, &words, &seen)? };
     // SAFETY: a native callback has an entered context and a HandleScope; the handle is read at once.
@@ -105,7 +116,7 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<(Lay
     // SAFETY: passed on from the caller.
     let microtasks = unsafe { microtasks::learn(symbols, isolate, &peek)? };
     // SAFETY: passed on from the caller.
-    let wasm_stacks = unsafe { wasm::learn(facts, env, isolate, &peek)? };
+    let wasm_stacks = unsafe { wasm::learn(facts, env, isolate, main, &peek)? };
     let mut blank_top = [0; MAX_TOP_WORDS];
     blank_top[..seen.blank_top.len()].copy_from_slice(&seen.blank_top);
     // SAFETY: passed on from the caller.
@@ -122,11 +133,6 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<(Lay
         stack_guard: guard,
         embedder_data,
         doomed,
-        central_stack_sp: match wasm_stacks {
-            // The last four words are central_stack_sp_, central_stack_limit_ and two of the other stack.
-            Some(_) => (top + (facts.thread_local_top_words - 4) * 8) as *const u64,
-            None => &raw const ZERO,
-        },
         wasm_stacks,
         debug,
         microtasks,
@@ -165,6 +171,71 @@ fn own_stack(
         ensure!(guard[real] == limit as u64, "the StackGuard's C++ limits have another shape");
     }
     Ok(StackBounds { base, limit })
+}
+
+/// Verifies where the StackGuard keeps requested interrupts: one is requested, of the kind that only calls back.
+unsafe fn verify_interrupts(
+    symbols: &Symbols,
+    facts: &Facts,
+    isolate: Isolate,
+    peek: &Peek,
+) -> Result<(), Unsupported> {
+    unsafe extern "C" fn nothing(_: Isolate, _: *mut std::ffi::c_void) {}
+    let guard = || peek.words(isolate as usize + STACK_GUARD, facts.interrupt_flags + 2).unwrap_or_default();
+    let before = guard();
+    // SAFETY: public API.
+    unsafe { (symbols.request_interrupt)(isolate, nothing, null_mut()) };
+    let after = guard();
+    let raised: Vec<usize> = (0..after.len()).filter(|&i| after[i] > u64::MAX - 16).collect();
+    let limits = match facts.c_limits {
+        Some((_, requested)) => vec![JS_LIMIT, requested],
+        None => vec![JS_LIMIT],
+    };
+    let real = facts.c_limits.map_or(0, |(real, _)| real);
+    let flags = facts.interrupt_flags;
+    // 12.4 and later keep a byte for each level of interrupts, before interrupt_scopes_.
+    let levels = flags - 2;
+    let others = (0..flags).filter(|i| *i != levels && !limits.contains(i)).all(|i| before[i] == after[i]);
+    let (was, is) = (before[flags] as u32, after[flags] as u32);
+    ensure!(
+        raised == limits
+            && others
+            && real != REAL_JS_LIMIT
+            && !limits.contains(&real)
+            && (is & !was).count_ones() <= 1
+            && is != 0
+            && is >> 16 == 0,
+        "V8's StackGuard keeps interrupts in another way"
+    );
+    Ok(())
+}
+
+/// Verifies where the spare block of handles is: one more block is filled, and goes.
+unsafe fn verify_spare(
+    facts: &Facts,
+    implementer: *mut u64,
+    env: sys::napi_env,
+    peek: &Peek,
+) -> Result<(), Unsupported> {
+    let words = || peek.words(implementer as usize, facts.implementer_words).unwrap_or_default();
+    let mut scope = null_mut();
+    // SAFETY: `env` is live on this thread.
+    let during = unsafe {
+        sys::napi_open_handle_scope(env, &mut scope);
+        for _ in 0..HANDLE_BLOCK_WORDS / 3 + 1 {
+            make_handles(env);
+        }
+        let during = words();
+        sys::napi_close_handle_scope(env, scope);
+        during
+    };
+    let after = words();
+    let last = during[BLOCKS] as usize + (during[BLOCKS_SIZE] as usize).saturating_sub(1) * 8;
+    ensure!(
+        facts.spare < after.len() && peek.word(last) == Some(after[facts.spare]),
+        "V8's spare block of handles is not where it should be"
+    );
+    Ok(())
 }
 
 /// Finds the word that three new handles move by 24 bytes.

@@ -11,16 +11,18 @@ use crate::scopes::Held;
 #[inline(always)]
 pub(crate) fn is_plain(host: &V8Host, on_main: bool) -> bool {
     let v8 = &host.layout;
-    let expected = if on_main { v8.microtasks.is_default_running() } else { host.running_on_main.get() };
-    // SAFETY: a word of the live ThreadLocalTop, or one that is always 0.
-    let wasm = unsafe { *v8.central_stack_sp };
-    let unrest = v8.debug.unrest()
-        | v8.microtasks.unrest(expected)
-        | wasm
+    let mut unrest = v8.debug.unrest()
+        | v8.wasm_stacks.unrest()
         | host.collecting.get()
         | host.mail.held()
         | host.mail.in_hook()
         | host.scopes.open();
+    let running = v8.microtasks.running();
+    if on_main {
+        host.running_on_main.set(running);
+    } else {
+        unrest |= running ^ host.running_on_main.get();
+    }
     unrest == 0
 }
 
@@ -40,7 +42,7 @@ pub(crate) unsafe fn refusal(host: &V8Host, on_main: bool) -> Option<Status> {
         return Some(Status::Paused);
     }
     // SAFETY: passed on.
-    if v8.wasm_stacks.is_some_and(|stacks| unsafe { stacks.is_active(v8) }) {
+    if unsafe { v8.wasm_stacks.is_active(v8) } {
         return Some(Status::InWasm);
     }
     if on_main {
@@ -55,7 +57,8 @@ pub(crate) unsafe fn refusal(host: &V8Host, on_main: bool) -> Option<Status> {
 /// What a stack takes along while it is suspended. It lies in the frame of the `switch` that leaves.
 pub(crate) struct Luggage {
     scopes: Vec<Held>,
-    stepping: bool,
+    /// The number of the debugger's step that rests in the stack's image.
+    step: Option<u64>,
 }
 
 impl Luggage {
@@ -63,15 +66,19 @@ impl Luggage {
     pub(crate) fn take(host: &V8Host) -> Luggage {
         // SAFETY: the running stack's image is not in use, and has room for V8's whole archive.
         let stepping = unsafe { host.layout.debug.put_aside(host.debug_image()) };
-        Luggage { scopes: host.scopes.take(), stepping }
+        let step = stepping.then(|| {
+            host.steps.set(host.steps.get() + 1);
+            host.steps.get()
+        });
+        Luggage { scopes: host.scopes.take(), step }
     }
 
     /// Gives it back: the stack runs again.
     pub(crate) fn give_back(self, host: &V8Host) {
         host.scopes.give_back(&self.scopes);
-        if self.stepping {
+        if let Some(step) = self.step {
             // SAFETY: `take` has put it there.
-            unsafe { host.layout.debug.put_back(host.debug_image()) };
+            unsafe { host.layout.debug.put_back(host.debug_image(), step == host.steps.get()) };
         }
     }
 }

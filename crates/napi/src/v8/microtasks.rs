@@ -24,28 +24,13 @@ pub(crate) struct Microtasks {
 }
 
 impl Microtasks {
-    /// 0 where there is one queue and it runs as `expected` says; otherwise [`Microtasks::running`] has to be asked.
+    /// How many queues run their jobs at the moment.
     #[inline(always)]
-    pub(crate) fn unrest(&self, expected: u64) -> u64 {
-        // SAFETY: learnt words of a queue that lives as long as the isolate.
-        unsafe {
-            (*self.default.add(self.link) ^ self.default as u64) | (self.is_running(self.default) ^ expected)
-        }
-    }
-
-    /// 1 while jobs of the default queue run.
-    #[inline(always)]
-    pub(crate) fn is_default_running(&self) -> u64 {
-        // SAFETY: the default queue lives as long as the isolate.
-        unsafe { self.is_running(self.default) }
-    }
-
-    /// How many queues run at the moment.
     pub(crate) fn running(&self) -> u64 {
         let mut count = 0;
         let mut queue = self.default;
         loop {
-            // SAFETY: a ring of live queues, which changes on this thread only.
+            // SAFETY: a ring of live queues, which changes on this thread only; the default one lives as long as the isolate.
             unsafe {
                 count += self.is_running(queue);
                 queue = *queue.add(self.link) as *const u64;

@@ -28,6 +28,7 @@
 //! | `quiet` | which stacks a scavenge need not visit |
 //! | `call`, `capture` | running JavaScript at a stack's base; reading a suspended stack |
 //! | `host` | all of it as the core's `Host` |
+//! | `fault` | facts that are wrong on purpose, in a build for the tests |
 //! | `self_test` | the proof, before the first use |
 
 pub(crate) mod call;
@@ -35,6 +36,8 @@ pub(crate) mod capture;
 pub(crate) mod debug;
 pub(crate) mod doomed;
 pub(crate) mod facts;
+#[cfg(feature = "faults")]
+pub(crate) mod fault;
 pub(crate) mod gc;
 pub(crate) mod host;
 pub(crate) mod layout;

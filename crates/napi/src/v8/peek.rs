@@ -33,10 +33,17 @@ impl Peek {
     pub(crate) fn new() -> io::Result<Peek> {
         let probe = 0x5eed_u64;
         let peek = Peek(Way::ProcessVm);
-        if peek.words(&raw const probe as usize, 1).is_some_and(|words| words[0] == probe) {
+        let works = peek.words(&raw const probe as usize, 1).is_some_and(|words| words[0] == probe);
+        #[cfg(feature = "faults")]
+        let works = works && !super::fault::is("pipe") && !super::fault::is("peek");
+        if works {
             return Ok(peek);
         }
         let mut ends = [0; 2];
+        #[cfg(feature = "faults")]
+        if super::fault::is("peek") {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         // SAFETY: the array has room for the two descriptors pipe2(2) writes.
         if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) } != 0 {
             return Err(io::Error::last_os_error());

@@ -195,7 +195,7 @@ pub(crate) unsafe fn park(host: &V8Host, vm: NonNull<VmState>) {
                 host.new_block_list();
             }
         }
-        vm.interrupt_scopes = *v8.stack_guard.add(v8.facts.interrupt_scopes);
+        vm.interrupt_scopes = *v8.stack_guard.add(v8.facts.interrupt_scopes());
         if let Some(word) = v8.embedder_data {
             *vm.embedder_data = *word;
         }
@@ -239,7 +239,7 @@ pub(crate) unsafe fn unpark(host: &V8Host, vm: NonNull<VmState>) {
         *v8.heap_stack_starts[0] = vm.stack.base;
         *v8.heap_stack_starts[1] = vm.stack.base;
         set_limit(v8, vm.stack.limit as u64);
-        *v8.stack_guard.add(v8.facts.interrupt_scopes) = vm.interrupt_scopes;
+        *v8.stack_guard.add(v8.facts.interrupt_scopes()) = vm.interrupt_scopes;
         if let Some(word) = v8.embedder_data {
             *word = *vm.embedder_data;
         }

@@ -159,6 +159,12 @@ pub(crate) fn set_embedder_data() -> Result<unsafe extern "C" fn(Isolate, Local)
 pub(crate) fn find(name: &CStr) -> Result<*mut c_void, Unsupported> {
     // SAFETY: the name is a C string; looking a symbol up has no other effect.
     let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    #[cfg(feature = "faults")]
+    let address = if super::fault::is(&format!("symbol:{}", name.to_string_lossy())) {
+        std::ptr::null_mut()
+    } else {
+        address
+    };
     if address.is_null() {
         return Err(Unsupported::Because(format!(
             "V8's symbol {} is not exported by this runtime",

@@ -15,6 +15,7 @@ use std::cell::Cell;
 use std::ptr::null_mut;
 use std::sync::Mutex;
 
+use greenlets_core::StackBounds;
 use napi::sys;
 
 use super::facts::Facts;
@@ -33,29 +34,47 @@ pub(crate) struct WasmStacks {
 }
 
 impl WasmStacks {
-    /// Whether any wasm call has a stack of its own, active or suspended.
+    /// The list of a V8 that has no JSPI.
+    fn none() -> WasmStacks {
+        static EMPTY: [u64; 2] = [0; 2];
+        WasmStacks { list: EMPTY.as_ptr(), at_rest: 0 }
+    }
+
+    /// 0 unless some wasm call has a stack of its own, active or suspended.
     #[inline(always)]
+    pub(crate) fn unrest(&self) -> u64 {
+        // SAFETY: two words of the live isolate (`learn`), or of `none`.
+        unsafe { (*self.list.add(1)).wrapping_sub(*self.list) ^ self.at_rest }
+    }
+
+    /// Whether any wasm call has a stack of its own.
     pub(crate) fn exist(&self) -> bool {
-        // SAFETY: two words of the live isolate (`learn`).
-        unsafe { (*self.list.add(1)).wrapping_sub(*self.list) > self.at_rest }
+        self.unrest() != 0
     }
 
     /// Whether the running stack is in pieces, one of them a wasm call's. `central_stack_sp_` is set while one is active;
-    /// V8 13.6 leaves it set after a suspension, so there the frames decide: the chain of frame pointers from the last exit
+    /// V8 13.6 leaves it set afterwards, so there the frames decide: the chain of frame pointers from the last exit
     /// frame leaves this stack before it comes to the frame that JavaScript was entered by.
     ///
     /// # Safety
     /// In a native callback on the isolate's thread.
     pub(crate) unsafe fn is_active(&self, v8: &Layout) -> bool {
-        // SAFETY: words of the live ThreadLocalTop.
+        if !self.exist() {
+            return false;
+        }
+        // SAFETY: words of the live ThreadLocalTop; its last four are central_stack_sp_ and three more.
         let (central, entry, exit) = unsafe {
             let top = v8.thread_local_top;
-            (*v8.central_stack_sp as usize, *top.add(HANDLER) as usize, *top as usize)
+            (
+                *top.add(v8.facts.thread_local_top_words - 4) as usize,
+                *top.add(HANDLER) as usize,
+                *top as usize,
+            )
         };
         let here = (&raw const central) as usize;
         // SAFETY: this thread's own live TLS word.
         let base = unsafe { *v8.thread.stack_start };
-        if !self.exist() || !(here..=base).contains(&central) {
+        if !(here..=base).contains(&central) {
             return false;
         }
         if central > entry {
@@ -90,7 +109,7 @@ const PROGRAM: &std::ffi::CStr = c"(probe) => {
 /// Before JSPI, V8 had experiments behind flags, which nothing here knows.
 const EXPERIMENT: &std::ffi::CStr = c"() => typeof WebAssembly === 'object' && 'Suspender' in WebAssembly";
 
-/// Finds the list: it has one entry more while such a call runs than before and after. `None` where V8 has no JSPI.
+/// Finds the list: it has one entry more while such a call runs than before and after.
 ///
 /// # Safety
 /// In a native callback of `env`, on the isolate's thread.
@@ -98,19 +117,20 @@ pub(crate) unsafe fn learn(
     facts: &Facts,
     env: sys::napi_env,
     isolate: Isolate,
+    main: StackBounds,
     peek: &Peek,
-) -> Result<Option<WasmStacks>, Unsupported> {
+) -> Result<WasmStacks, Unsupported> {
     let mut probe = Probe { isolate, peek, during: Vec::new() };
     let Some(own_stacks) = facts.wasm_own_stacks else {
         // SAFETY: passed on.
         let experiment = unsafe { run(env, EXPERIMENT, null_mut()) };
         ensure!(!experiment, "V8's experimental wasm stack switching is on; this V8 cannot do both");
-        return Ok(None);
+        return Ok(WasmStacks::none());
     };
     let before = scan(isolate, peek);
     // SAFETY: passed on; the probe outlives the call.
     if !unsafe { run(env, PROGRAM, &raw mut probe) } {
-        return Ok(None);
+        return Ok(WasmStacks::none());
     }
     let (during, after) = (&probe.during, scan(isolate, peek));
     let length = |words: &[u64], i: usize| words[i + 1].wrapping_sub(words[i]);
@@ -121,12 +141,20 @@ pub(crate) unsafe fn learn(
                 && length(during, i) == length(&before, i).wrapping_add(8)
                 && length(during, i) <= 1 << 20
                 && length(&after, i) == length(&before, i)
-                && length(&before, i) >= own_stacks as u64 * 8
         })
         .collect();
     ensure!(places.len() == 1, "{} words behave like V8's list of wasm stacks", places.len());
     let list = (isolate as usize + places[0] * 8) as *const u64;
-    Ok(Some(WasmStacks { list, at_rest: own_stacks as u64 * 8 }))
+    // Each entry is an object that knows its stack's bounds.
+    let entries =
+        peek.words(after[places[0]] as usize, length(&after, places[0]) as usize / 8).unwrap_or_default();
+    let is_own = |entry: &&u64| {
+        let words = peek.words(**entry as usize, 8).unwrap_or_default();
+        words.iter().any(|&word| (main.limit as u64..=main.base as u64).contains(&word))
+    };
+    let own = entries.iter().filter(is_own).count();
+    ensure!(own == own_stacks, "V8 lists {own} wasm stacks that are the thread's own, not {own_stacks}");
+    Ok(WasmStacks { list, at_rest: own_stacks as u64 * 8 })
 }
 
 struct Probe<'a> {

@@ -1,0 +1,77 @@
+// With each fact about V8 broken on purpose, loading must end in a reason, never in a crash. Run by `make test STAGES=faults`
+// with the addon built for it: node faults.mjs <addon>. Each fault has a process of its own; `ok` is the last line.
+
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+const [addon, fault] = process.argv.slice(2)
+
+/** Which facts a V8 has: the others cannot be broken there. */
+const major = Number.parseInt(process.versions.node)
+const FACTS = [
+  'thread_local_top',
+  'thread_local_top_words',
+  'scope_data_words',
+  'implementer_words',
+  'spare',
+  'interrupt_flags',
+  ...(major >= 22 ? ['scope_data', 'embedder_data'] : []),
+  ...(major < 24 ? ['c_limits'] : ['wasm_own_stacks']),
+]
+const SYMBOLS = [
+  '_ZN2v82V810GetVersionEv',
+  '_ZN2v86Locker10InitializeEPNS_7IsolateE',
+  '_ZN2v87Context17GetMicrotaskQueueEv',
+  '_ZN2v88Function4CallENS_5LocalINS_7ContextEEENS1_INS_5ValueEEEiPS5_',
+  ...(major >= 22 ? ['_ZN2v87Isolate36SetContinuationPreservedEmbedderDataENS_5LocalINS_5ValueEEE'] : []),
+]
+const FAULTS = [
+  ...FACTS.flatMap((fact) => [`${fact}+1`, `${fact}-1`]),
+  ...SYMBOLS.map((symbol) => `symbol:${symbol}`),
+  'peek',
+  'version',
+]
+
+if (fault === undefined) runAll()
+else await runOne()
+
+function runAll() {
+  let failed = 0
+  for (const each of ['pipe', ...FAULTS]) {
+    const args = ['--expose-gc', ...process.execArgv, fileURLToPath(import.meta.url), addon, each]
+    const env = { ...process.env, GREENLETS_FAULT: each, NAPI_RS_NATIVE_LIBRARY_PATH: addon }
+    const { status, signal, stdout, stderr } = spawnSync(process.execPath, args, {
+      env,
+      encoding: 'utf8',
+      timeout: 60_000,
+    })
+    // Where one way to read memory is forbidden there is another.
+    const expected = each === 'pipe' ? 'it works' : 'refused: '
+    const good = status === 0 && stdout.startsWith(expected)
+    if (!good) failed++
+    console.log(
+      `${good ? '' : 'NOT '}as it must be: ${each}: ${stdout.trim() || `${signal ?? status} ${stderr.trim().slice(0, 400)}`}`,
+    )
+  }
+  if (failed > 0) throw new Error(`${failed} faults are not noticed`)
+  console.log('ok')
+}
+
+async function runOne() {
+  const { Greenlet, UnsupportedRuntimeError, runtimeInfo } = await import('../dist/index.js')
+  const { supported, reason } = runtimeInfo()
+  if (supported) {
+    const greenlet = new Greenlet((x) => Greenlet.main.switch(x))
+    greenlet.switch(1)
+    gc()
+    console.log(greenlet.switch('it works'))
+    return
+  }
+  try {
+    new Greenlet()
+  } catch (error) {
+    if (!(error instanceof UnsupportedRuntimeError) || error.message !== reason) throw error
+    gc()
+    console.log(`refused: ${reason}`)
+  }
+}
