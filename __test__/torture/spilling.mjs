@@ -73,7 +73,7 @@ function descend(depth, tag) {
         })
         break
       default:
-        own.seen = spread(...[depth - 1, tag, text, own])
+        own.seen = spread(depth - 1, tag, text, own)
     }
   check(own.tag === tag && own.depth === depth && own.half === depth + 0.5, 'an object on the stack')
   check(text === `${tag}/${depth}`, 'a string on the stack')

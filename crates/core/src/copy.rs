@@ -19,6 +19,8 @@ use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
 use std::ptr::{NonNull, copy_nonoverlapping, null_mut};
 
+use crate::memcheck::make_defined;
+
 const WORD: usize = size_of::<u64>();
 /// Words that share one word of the bitmap.
 const GROUP: usize = u64::BITS as usize;
@@ -38,6 +40,7 @@ impl Copy {
     pub(crate) unsafe fn make(pool: &Pool, low: usize, high: usize) -> Option<Copy> {
         let words = (high - low) / WORD;
         let copy = Copy { block: pool.take(size(words))?, words };
+        make_defined(low, high - low);
         // SAFETY: the block has room for the words and their bitmap.
         unsafe { copy_out(low, high, copy.block.as_ptr(), words) };
         Some(copy)
@@ -48,6 +51,7 @@ impl Copy {
     /// # Safety
     /// The range it came from is writable and holds nothing of value.
     pub(crate) unsafe fn restore(self, pool: &Pool, low: usize) {
+        make_defined(low, self.len());
         // SAFETY: the block is the one that `make` filled, and the caller promises the rest.
         unsafe { copy_back(self.block.as_ptr(), self.words, low) };
         self.free(pool);

@@ -103,6 +103,7 @@ mod greenlet;
 mod homes;
 mod host;
 mod local;
+mod memcheck;
 mod null_host;
 mod options;
 mod registry;

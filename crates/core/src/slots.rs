@@ -24,6 +24,8 @@ use std::ptr::null_mut;
 use corosensei::stack::valgrind::ValgrindStackRegistration;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 
+use crate::memcheck::make_defined;
+
 /// Bytes of one slot, guard included; also its alignment. As deep as Node's main stack (984 KiB by default).
 pub const SLOT_SIZE: usize = 1 << 20;
 /// Bytes at a slot's low end that fault when touched.
@@ -248,6 +250,7 @@ impl Slots {
                 // What was used below the last stack pointer, too, as far as it is likely.
                 let from = low.saturating_sub(4 * GUARD_SIZE).max(limit);
                 let size = base + self.above_base - from;
+                make_defined(from, size);
                 // SAFETY: within the slot, above its guard, and nobody's.
                 unsafe { (from as *mut u8).write_bytes(0xDB, size) };
             }

@@ -16,7 +16,7 @@
 //!
 //! The quiet ones are one segment at the list's tail, so that cutting it off (in the prologue) and splicing it back (in the
 //! epilogue) is a matter of a few pointers for a million of them. What ran leaves the segment; what did not change joins it.
-//! Words are compared with a copy of them: nothing is ever concluded from a checksum. A full collection visits everybody: it
+//! Words that can be pointers to objects, by their tag, are compared with a copy of them: nothing is ever concluded from a checksum. A full collection visits everybody: it
 //! moves old objects too. So does a minor mark-sweep (`--minor-ms`), which calls itself by another kind and moves nothing.
 //!
 //! Which words: all that V8 visits for a node (ThreadManager::Iterate, v8threads.cc), namely the live bytes of the stack with
@@ -36,8 +36,8 @@ use super::host::V8Host;
 use super::list::{self, Node};
 use super::state::{QUIET, VmState};
 
-/// Most words that are compared in one scavenge, 64 MiB of them. Whoever is left over is visited, and compared another time.
-const MOST_WORDS: usize = 8 << 20;
+/// Most words that are compared in one scavenge, 128 MiB of them. Whoever is left over is visited, and compared another time.
+const MOST_WORDS: usize = 16 << 20;
 /// Room for words that is kept from one scavenge to the next.
 const KEPT_WORDS: usize = 32 << 10;
 
@@ -64,10 +64,11 @@ pub(crate) struct Quiet {
     watched: RefCell<Watched>,
 }
 
-/// Between the two ends of a scavenge: who is compared, and the words as they were, one after the other.
+/// Between the two ends of a scavenge: who is compared, each with how many pointers to objects, and all those pointers as they
+/// were, one after the other.
 #[derive(Default)]
 struct Watched {
-    stacks: Vec<NonNull<VmState>>,
+    stacks: Vec<(NonNull<VmState>, usize)>,
     words: Vec<u64>,
 }
 
@@ -103,10 +104,10 @@ impl Quiet {
                 if let Some(vm) = self.candidate(host, node) {
                     let start = watched.words.len();
                     if each_part(host, thread, vm, |part| {
-                        watched.words.extend_from_slice(part);
+                        watched.words.extend(part.iter().copied().filter(may_be_object));
                         true
                     }) {
-                        watched.stacks.push(vm);
+                        watched.stacks.push((vm, watched.words.len() - start));
                     } else {
                         watched.words.truncate(start);
                     }
@@ -126,17 +127,20 @@ impl Quiet {
         unsafe { self.splice(anchor) };
         let watched = &mut *self.watched.borrow_mut();
         let mut before = watched.words.as_slice();
-        for vm in watched.stacks.drain(..) {
+        for (vm, count) in watched.stacks.drain(..) {
+            let (then, rest) = before.split_at(count);
+            before = rest;
+            let mut then = then.iter();
             let mut same = true;
-            // SAFETY: as in `prologue`. The parts are as many and as long as they were: a collection changes neither a stack's
-            // depth nor the number of its handles.
+            // SAFETY: as in `prologue`.
             unsafe {
                 each_part(host, thread, vm, |part| {
-                    let (then, rest) = before.split_at(part.len());
-                    before = rest;
-                    same &= then == part;
+                    let now = part.iter().filter(|word| may_be_object(word));
+                    same = now.fold(same, |same, word| then.next() == Some(word) && same);
                     true
                 });
+                // V8 clears the topmost script's context whenever it visits a stack (Isolate::Iterate, isolate.cc, 12.4 to 14.6).
+                same &= then.next().is_none();
                 let was_quiet = (*vm.as_ptr()).unusual & QUIET != 0;
                 match (was_quiet, same) {
                     (true, false) => report_and_abort(vm),
@@ -227,6 +231,11 @@ impl Quiet {
             (*anchor).previous = last;
         }
     }
+}
+
+/// Whether the word has the tag of a pointer to an object (`kHeapObjectTag`, v8-internal.h).
+fn may_be_object(word: &u64) -> bool {
+    word & 3 == 1
 }
 
 /// Shows every word that V8 visits for the suspended `vm` to `see`, in parts. False where they cannot all be shown.
