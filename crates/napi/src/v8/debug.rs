@@ -93,7 +93,10 @@ impl Debug {
 }
 
 /// Debug's part of an archive, found and marked.
-pub(crate) struct Marked([u64; MARKED + 1]);
+pub(crate) struct Marked {
+    at: usize,
+    words: [u64; MARKED + 1],
+}
 
 /// Marks Debug's part of the archive of a running stack; V8 is about to restore it.
 ///
@@ -102,39 +105,74 @@ pub(crate) struct Marked([u64; MARKED + 1]);
 pub(crate) unsafe fn mark(archive: usize, facts: &Facts, peek: &Peek) -> Result<Marked, Unsupported> {
     let at = archive + facts.debug_in_archive() * 8;
     let words = peek.words(at, MARKED + 1).unwrap_or_default();
-    let mut marked: [u64; MARKED + 1] = words
+    let mut words: [u64; MARKED + 1] = words
         .try_into()
         .map_err(|_| Unsupported::Because("V8's archive of its debugger cannot be read".into()))?;
-    let action = (marked[1] >> 32) as u8;
+    let action = (words[1] >> 32) as u8;
     ensure!(
         action == STEP_NONE || action <= STEP_INTO,
         "V8's debugger keeps its state in another way: step {action}"
     );
-    marked[MARKED] = marked[MARKED].wrapping_add(MARK);
+    words[MARKED] = words[MARKED].wrapping_add(MARK);
     // SAFETY: the word was read just now; nobody restores this archive but V8, which does so on this thread.
-    unsafe { *(at as *mut u64).add(MARKED) = marked[MARKED] };
-    Ok(Marked(marked))
+    unsafe { *(at as *mut u64).add(MARKED) = words[MARKED] };
+    Ok(Marked { at, words })
 }
 
-/// Finds the live words, which have the mark now, and takes it away.
-///
-/// # Safety
-/// V8 has restored the marked archive.
-pub(crate) unsafe fn find(marked: &Marked, peek: &Peek, pointers: &[usize]) -> Result<Debug, Unsupported> {
-    let Marked(words) = marked;
-    let mut found = Vec::new();
-    peek.each(pointers, OBJECT_WORDS, |object, seen| {
-        // V8 itself has changed word 0 and, where a step was under way, some of the others.
-        let is_it = |at: &usize| {
-            seen[at + MARKED] == words[MARKED] && (seen[at + 1] >> 32) as u8 == (words[1] >> 32) as u8
+impl Marked {
+    /// Whether these words are V8's, restored: it has changed word 0 and, where a step was under way, some of the others.
+    fn fits(&self, seen: &[u64]) -> bool {
+        seen[MARKED] == self.words[MARKED] && (seen[1] >> 32) as u8 == (self.words[1] >> 32) as u8
+    }
+}
+
+/// Where the live words may be, after a rehearsal.
+pub(crate) struct Candidates {
+    found: Vec<usize>,
+    /// Marks that the live words carry.
+    marks: u64,
+}
+
+impl Candidates {
+    /// All that carry the mark, the archive aside. V8 has restored it.
+    pub(crate) fn find(marked: &Marked, peek: &Peek, pointers: &[usize]) -> Candidates {
+        let mut found = Vec::new();
+        peek.each(pointers, OBJECT_WORDS, |object, seen| {
+            let places = seen.windows(MARKED + 1).enumerate().filter(|(_, words)| marked.fits(words));
+            found.extend(places.map(|(i, _)| object + i * 8).filter(|&at| at != marked.at));
+        });
+        found.sort_unstable();
+        found.dedup();
+        Candidates { found, marks: 1 }
+    }
+
+    /// Whether there are copies among them: memory that was freed, and what this thread has read before, among it.
+    pub(crate) fn are_ambiguous(&self) -> bool {
+        self.found.len() > 1
+    }
+
+    /// Keeps those that follow in another rehearsal, with another mark; a copy stays as it is.
+    pub(crate) fn follow(&mut self, marked: &Marked, peek: &Peek) {
+        self.marks += 1;
+        self.found.retain(|&at| {
+            at != marked.at && peek.words(at, MARKED + 1).is_some_and(|seen| marked.fits(&seen))
+        });
+    }
+
+    /// The only one, without its marks.
+    ///
+    /// # Safety
+    /// V8 has restored all that was marked.
+    pub(crate) unsafe fn unmark(self) -> Result<Debug, Unsupported> {
+        let &[at] = self.found.as_slice() else {
+            return Err(Unsupported::Because(format!(
+                "{} objects behave like V8's debugger",
+                self.found.len()
+            )));
         };
-        found.extend((0..=OBJECT_WORDS - words.len()).filter(is_it).map(|at| object + at * 8));
-    });
-    found.sort_unstable();
-    found.dedup();
-    ensure!(found.len() == 1, "{} objects behave like V8's debugger", found.len());
-    let debug = Debug(found[0] as *mut u64);
-    // SAFETY: the word is the live Debug object's: the mark went there.
-    unsafe { *debug.0.add(MARKED) -= MARK };
-    Ok(debug)
+        let debug = Debug(at as *mut u64);
+        // SAFETY: the word is the live Debug object's: the marks went there.
+        unsafe { *debug.0.add(MARKED) -= MARK * self.marks };
+        Ok(debug)
+    }
 }

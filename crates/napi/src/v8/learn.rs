@@ -81,8 +81,14 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<(Lay
     // SAFETY: no arguments; reading the thread's own word.
     ensure!(unsafe { (symbols.is_locked)(isolate) }, "the isolate's lock did not come back");
 
-    // SAFETY: the rehearsal is over.
-    let debug = unsafe { debug::find(&seen.debug, &peek, &pointers)? };
+    let mut debug = debug::Candidates::find(&seen.debug, &peek, &pointers);
+    if debug.are_ambiguous() {
+        // SAFETY: as for the first one.
+        let again = unsafe { rehearsal::play(symbols, facts, isolate, thread, &peek, &pointers)? };
+        debug.follow(&again.debug, &peek);
+    }
+    // SAFETY: the rehearsals are over.
+    let debug = unsafe { debug.unmark()? };
     let top = isolate as usize + facts.thread_local_top;
     let live_top = peek.words(top, facts.thread_local_top_words).unwrap_or_default();
     let before_top = facts.implementer_words + facts.scope_data_words;
