@@ -28,8 +28,8 @@ const STEP_WORDS: usize = 7;
 /// Word of `last_breakpoint_id_`, which no restoring of a thread looks at.
 const MARKED: usize = 8;
 const MARK: u64 = 0x0100_0000;
-/// Words of a Debug object in which they are looked for: 7 or 15 lie before them.
-const OBJECT_WORDS: usize = 32;
+/// Words of a Debug object before its `thread_local_`: 11.3, and later.
+const MEMBERS_BEFORE: [usize; 2] = [7, 15];
 
 /// `StepAction` (debug-interface.h): None, Out, Over, Into are -1 to 2.
 const STEP_NONE: u8 = 0xff;
@@ -93,7 +93,10 @@ impl Debug {
 }
 
 /// Debug's part of an archive, found and marked.
-pub(crate) struct Marked([u64; MARKED + 1]);
+pub(crate) struct Marked {
+    archive: usize,
+    words: [u64; MARKED + 1],
+}
 
 /// Marks Debug's part of the archive of a running stack; V8 is about to restore it.
 ///
@@ -113,7 +116,7 @@ pub(crate) unsafe fn mark(archive: usize, facts: &Facts, peek: &Peek) -> Result<
     marked[MARKED] = marked[MARKED].wrapping_add(MARK);
     // SAFETY: the word was read just now; nobody restores this archive but V8, which does so on this thread.
     unsafe { *(at as *mut u64).add(MARKED) = marked[MARKED] };
-    Ok(Marked(marked))
+    Ok(Marked { archive: at, words: marked })
 }
 
 /// Finds the live words, which have the mark now, and takes it away.
@@ -121,15 +124,17 @@ pub(crate) unsafe fn mark(archive: usize, facts: &Facts, peek: &Peek) -> Result<
 /// # Safety
 /// V8 has restored the marked archive.
 pub(crate) unsafe fn find(marked: &Marked, peek: &Peek, pointers: &[usize]) -> Result<Debug, Unsupported> {
-    let Marked(words) = marked;
+    let words = &marked.words;
     let mut found = Vec::new();
-    peek.each(pointers, OBJECT_WORDS, |object, seen| {
+    let holds = |seen: &[u64]| {
         // V8 itself has changed word 0 and, where a step was under way, some of the others.
-        let is_it = |at: &usize| {
-            seen[at + MARKED] == words[MARKED] && (seen[at + 1] >> 32) as u8 == (words[1] >> 32) as u8
-        };
-        found.extend((0..=OBJECT_WORDS - words.len()).filter(is_it).map(|at| object + at * 8));
+        seen[MARKED] == words[MARKED] && (seen[1] >> 32) as u8 == (words[1] >> 32) as u8
+    };
+    peek.each(pointers, MEMBERS_BEFORE[1] + words.len(), |object, seen| {
+        found.extend(MEMBERS_BEFORE.iter().filter(|at| holds(&seen[**at..])).map(|at| object + at * 8));
     });
+    // The archive is freed by now and looks as it did; what was read through a buffer of ours is there no more.
+    found.retain(|&at| at != marked.archive && peek.words(at, words.len()).is_some_and(|seen| holds(&seen)));
     found.sort_unstable();
     found.dedup();
     ensure!(found.len() == 1, "{} objects behave like V8's debugger", found.len());
