@@ -157,7 +157,7 @@ if (jspi === undefined) {
     `
     const g = parked()
     console.log(await collections(() => litter(2e6)))
-    const call = suspendedFor(5000)
+    const call = suspendedFor(100_000)
     litter(1e6)
     console.log(await collections(() => litter(2e6)))
     const short = suspendedFor(1)

@@ -1,5 +1,15 @@
 // A wasm module that calls back: `call()` is what its import returns, plus one.
 
+// TypeScript knows it for browsers only.
+const { WebAssembly } = globalThis as unknown as {
+  WebAssembly: {
+    Module: new (bytes: Uint8Array) => object
+    Instance: new (module: object, imports: object) => { exports: { call: unknown } }
+    promising?: (f: () => number) => () => Promise<number>
+    Suspending?: new (f: () => Promise<number>) => object
+  }
+}
+
 const section = (id: number, bytes: readonly number[]): number[] => [id, bytes.length, ...bytes]
 const name = (text: string): number[] => [text.length, ...Buffer.from(text)]
 
@@ -15,18 +25,14 @@ const BYTES = new Uint8Array([
 
 /** A wasm function that calls `f`. */
 export function calling(f: unknown): () => number {
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(BYTES), { e: { f: f as () => number } })
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(BYTES), { e: { f } })
   return instance.exports.call as () => number
 }
 
-/** JavaScript promise integration: Node 24 and later. TypeScript does not know it yet. */
-export const jspi =
-  'promising' in WebAssembly
-    ? (WebAssembly as unknown as {
-        promising(f: () => number): () => Promise<number>
-        Suspending: new (f: () => Promise<number>) => object
-      })
-    : undefined
+const { promising, Suspending } = WebAssembly
+
+/** JavaScript promise integration: Node 24 and later. */
+export const jspi = promising && Suspending && { promising, Suspending }
 
 /** A call that is suspended for some milliseconds on a stack of its own. */
 export function suspendedFor(ms: number): Promise<number> {

@@ -9,7 +9,7 @@ const CLIENT = join(import.meta.dirname, 'client.mjs')
 /** Node 20 has WebSocket behind a flag. */
 const WITH_SOCKETS = process.versions.node.startsWith('20.') ? ['--experimental-websocket', '--no-warnings'] : []
 
-for (const flags of [[], ['--always-sparkplug'], ['--stress-incremental-marking']]) {
+for (const flags of [[], ['--always-sparkplug']]) {
   test(`a client pauses, steps, evaluates and profiles while greenlets take turns ${flags.join(' ')}`, async (t) => {
     const { stdout } = await promisify(execFile)(process.execPath, [...WITH_SOCKETS, CLIENT, ...flags], {
       timeout: 100_000,

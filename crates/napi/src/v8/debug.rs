@@ -28,8 +28,8 @@ const STEP_WORDS: usize = 7;
 /// Word of `last_breakpoint_id_`, which no restoring of a thread looks at.
 const MARKED: usize = 8;
 const MARK: u64 = 0x0100_0000;
-/// Words of a Debug object in which they are looked for: 7 or 15 lie before them.
-const OBJECT_WORDS: usize = 32;
+/// Words of a Debug object before its `thread_local_`: 11.3, and later.
+const MEMBERS_BEFORE: [usize; 2] = [7, 15];
 
 /// `StepAction` (debug-interface.h): None, Out, Over, Into are -1 to 2.
 const STEP_NONE: u8 = 0xff;
@@ -137,10 +137,12 @@ impl Candidates {
     /// All that carry the mark, the archive aside. V8 has restored it.
     pub(crate) fn find(marked: &Marked, peek: &Peek, pointers: &[usize]) -> Candidates {
         let mut found = Vec::new();
-        peek.each(pointers, OBJECT_WORDS, |object, seen| {
-            let places = seen.windows(MARKED + 1).enumerate().filter(|(_, words)| marked.fits(words));
-            found.extend(places.map(|(i, _)| object + i * 8).filter(|&at| at != marked.at));
+        peek.each(pointers, MEMBERS_BEFORE[1] + MARKED + 1, |object, seen| {
+            let places = MEMBERS_BEFORE.iter().filter(|before| marked.fits(&seen[**before..]));
+            found.extend(places.map(|before| object + before * 8).filter(|&at| at != marked.at));
         });
+        // What was read through a buffer of ours is there no more.
+        found.retain(|&at| peek.words(at, MARKED + 1).is_some_and(|seen| marked.fits(&seen)));
         found.sort_unstable();
         found.dedup();
         Candidates { found, marks: 1 }
