@@ -38,8 +38,12 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
   ERR_GREENLET_KILL_REFUSED: [
     ['kill-refused', 'GreenletError', /'stubborn' is still alive: it caught GreenletExit.*; let it end after/],
   ],
-  ERR_GREENLET_NO_SLOT: [
-    ['no-slot', 'GreenletError', /'leak' cannot start: all 1024 stack slots.*; let some .* finish/],
+  ERR_GREENLET_NO_SLOT: [['no-slot', 'GreenletError', /'leak' cannot start: all 4 stack slots.*; let some .* finish/]],
+  ERR_GREENLET_LIMIT: [
+    ['limit', 'GreenletError', /'leak' cannot start: as many greenlets are under way, .*; let some finish/],
+  ],
+  ERR_GREENLET_SLOTS_IN_USE: [
+    ['slots-in-use', 'GreenletError', /configure\(\) was called while greenlets .* were under way; call it before/],
   ],
   ERR_GREENLET_ENDED: [['ended', 'GreenletError', /'endless' was ended by V8, as by a time limit/]],
   ERR_GREENLET_FORBIDDEN: [['forbidden', 'GreenletError', /'main' cannot be switched to from here.*; switch after/]],

@@ -24,8 +24,10 @@ export let isGreenlet: (value: unknown) => value is Greenlet
 
 /** In place of `run`: makes an object for a greenlet that is there already. */
 const ADOPT = Symbol('adopt')
-/** Node 22.10 and newer. Before, a posted greenlet arrives as an empty object. */
+/** Node 22.10 and newer. */
 const { markAsUncloneable } = workerThreads as { markAsUncloneable?: (value: object) => void }
+/** Before, greenlets are made as something that V8 refuses to clone; its methods are not theirs, see below. */
+const Base: new () => object = markAsUncloneable === undefined ? WeakSet : class {}
 
 /** What a greenlet is doing. `'running'` is the current one alone. */
 export type GreenletState = 'unstarted' | 'running' | 'suspended' | 'dead'
@@ -51,7 +53,7 @@ export interface GreenletOptions {
  * ```
  */
 // oxlint-disable-next-line no-unsafe-declaration-merging -- `run` is an accessor that a subclass may override by a method
-export class Greenlet {
+export class Greenlet extends Base {
   /** The greenlet that runs: `Greenlet.main`, unless one was switched to. */
   static get current(): Greenlet {
     return greenletOf(here())
@@ -106,6 +108,7 @@ export class Greenlet {
    * @throws TypeError `ERR_GREENLET_INVALID_ARG`
    */
   constructor(run?: ((...args: never[]) => unknown) | null, options?: GreenletOptions) {
+    super()
     markAsUncloneable?.(this)
     if ((run as unknown) === ADOPT) {
       const inner = options as unknown as Inner
@@ -315,7 +318,7 @@ export class Greenlet {
   }
 
   /** `<Greenlet 'name' suspended active started>`, in Python greenlet's words. */
-  toString(): string {
+  override toString(): string {
     const inner = this.#inner
     const kind: unknown = this.constructor?.name
     return `<${typeof kind === 'string' && kind ? kind : 'Greenlet'} '${inner.name}'${describeLife(inner)}>`
@@ -337,6 +340,8 @@ export interface Greenlet {
    */
   run?(...args: never[]): unknown
 }
+
+Object.setPrototypeOf(Greenlet.prototype, Object.prototype)
 
 /** The object of `inner`. Where there is none any more, as in the `finally` of one that nobody could reach, a new one. */
 export function greenletOf(inner: Inner): Greenlet {

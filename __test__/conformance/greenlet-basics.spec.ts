@@ -218,18 +218,18 @@ leakcheck('61 running_greenlet_has_no_run: run is gone while it runs', (t) => {
 leakcheck('62 deepcopy: a greenlet cannot be cloned, in any state', (t) => {
   const g = new Greenlet(() => main.switch())
   const refused = (): void => {
-    t.throws(() => structuredClone(g), { name: 'DataCloneError' })
-    t.throws(() => structuredClone({ deep: [g] }), { name: 'DataCloneError' })
+    t.throws(() => structuredClone(g), { any: true, name: 'DataCloneError' })
+    t.throws(() => structuredClone({ deep: [g] }), { any: true, name: 'DataCloneError' })
   }
   refused()
   g.switch()
   refused()
   g.kill()
   refused()
-  t.throws(() => structuredClone(main), { name: 'DataCloneError' })
+  t.throws(() => structuredClone(main), { any: true, name: 'DataCloneError' })
   // Nor can it be sent to another thread.
   const { port1 } = new MessageChannel()
-  t.throws(() => port1.postMessage(g), { name: 'DataCloneError' })
+  t.throws(() => port1.postMessage(g), { any: true, name: 'DataCloneError' })
   port1.close()
   // A shallow copy is a plain object and no greenlet.
   t.throws(() => Reflect.apply(g.switch, { ...g }, []), { instanceOf: TypeError })

@@ -1,6 +1,8 @@
-// More greenlets are suspended than there are stacks.
+// More greenlets are suspended than there are stacks, and their stacks must stay where they are.
 
-import { Greenlet } from '../../js/index.ts'
+process.env.GREENLETS_SPILL = 'never'
+process.env.GREENLETS_SLOTS = '4'
+const { Greenlet } = await import('../../js/index.ts')
 
 function leak() {
   return Greenlet.main.switch()

@@ -93,10 +93,7 @@ test.serial('kill() runs the finally blocks of a spilled greenlet', (t) => {
   t.deepEqual(log, [0, 1, 2, 3, 4])
 })
 
-/** Before Node 24 it lives in the async hooks' stack. */
-const inSlot = Number.parseInt(process.versions.node) >= 24 && !process.execArgv.includes('--no-async-context-frame')
-
-;(inSlot ? test.serial : test.serial.skip)('each keeps its own async context', async (t) => {
+test.serial('each keeps its own async context', async (t) => {
   const storage = new AsyncLocalStorage<number>()
   const all = Array.from({ length: 20 }, (_, i) =>
     storage.run(i, () =>
