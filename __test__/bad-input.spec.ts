@@ -1,5 +1,4 @@
 import { MessageChannel } from 'node:worker_threads'
-import * as workerThreads from 'node:worker_threads'
 import test from 'ava'
 import { Greenlet, GreenletError, settrace, sleep, spawn } from '../js/index.ts'
 
@@ -153,14 +152,10 @@ test('sleep() takes milliseconds and a signal', async (t) => {
 })
 
 test('a greenlet cannot be cloned or posted to another thread', (t) => {
-  if (!('markAsUncloneable' in workerThreads)) {
-    t.pass('this Node.js has no way to say so')
-    return
-  }
   const { port1, port2 } = new MessageChannel()
   for (const g of [new Greenlet(), main, spawn(() => {})]) {
-    t.throws(() => structuredClone(g), { name: 'DataCloneError' })
-    t.throws(() => port1.postMessage(g), { name: 'DataCloneError' })
+    t.throws(() => structuredClone(g), { any: true, name: 'DataCloneError' })
+    t.throws(() => port1.postMessage(g), { any: true, name: 'DataCloneError' })
   }
   port1.close()
   port2.close()

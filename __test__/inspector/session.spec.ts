@@ -134,7 +134,7 @@ test(
     g.switch('G')
     return tag
   }
-  plan = times(60, step('stepInto'))
+  plan = times(200, step('stepInto'))
   drive('main')
   log = [...new Set(log.map((entry) => entry.split(':')[0]))].filter((name) => ['target', 'drive'].includes(name))
   told()`,

@@ -8,6 +8,8 @@ import { counted, sum, type Tally } from '../tally.ts'
 
 const CLI = resolve(import.meta.dirname, '../../node_modules/ava/entrypoints/cli.mjs')
 
+const SECONDS_FOR_ALL = 900
+
 /** The flag for the implementation that is not the version's default; Node 20 has one only. */
 const OTHER_ASYNC_CONTEXT = new Map([
   [22, '--experimental-async-context-frame'],
@@ -34,7 +36,8 @@ function withOurs(nodes: readonly Node[]): readonly Node[] {
 }
 
 async function specs({ bin, version }: Node, flag?: string): Promise<Tally> {
-  const outcome = await run(bin, [CLI, '--tap', ...(flag === undefined ? [] : [`--node-arguments=${flag}`])])
+  const args = [CLI, '--tap', ...(flag === undefined ? [] : [`--node-arguments=${flag}`])]
+  const outcome = await run(bin, args, { limit: SECONDS_FOR_ALL })
   recordSpecs(outcome.output)
   const lines = outcome.output.split('\n')
   const skipped = lines.filter((line) => /^(?:not )?ok .* # (?:SKIP|TODO)\b/.test(line))

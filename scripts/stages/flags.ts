@@ -27,6 +27,13 @@ const FLAGS = [
   ['--expose-gc', '--single-threaded'],
 ]
 
+/** How greenlets keeps stacks, to the extreme, and a flag that shows it: few slots, a copy at every switch, checks. */
+const STACKS: readonly (readonly [environment: Readonly<Record<string, string>>, flag: string])[] = [
+  [{ GREENLETS_SLOTS: '1', GREENLETS_VERIFY_GC: '1' }, '--stress-scavenge=50'],
+  [{ GREENLETS_SLOTS: '2', GREENLETS_POISON: '1' }, '--gc-interval=500'],
+  [{ GREENLETS_SPILL: 'always', GREENLETS_POISON: 'protect' }, '--deopt-every-n-times=50'],
+]
+
 /**
  * With this flag V8 allocates in a task that waits for a collection on the thread it allocates for; Node waits for all tasks
  * when a thread ends. So plain Node hangs now and then when it exits, and more often when a Worker does. A program that has
@@ -41,12 +48,22 @@ export async function flags(): Promise<Tally> {
   const tallies: Tally[] = []
   for (const node of testedNodes()) {
     for (const set of FLAGS) tallies.push(await tortured(node, set, programs))
+    for (const [environment, flag] of STACKS) {
+      tallies.push(await tortured(node, ['--expose-gc', flag], programs, environment))
+    }
   }
   return sum(tallies)
 }
 
-async function tortured({ bin, version }: Node, set: readonly string[], programs: readonly string[]): Promise<Tally> {
-  const what = ['node', version, ...set].join(' ')
+async function tortured(
+  { bin, version }: Node,
+  set: readonly string[],
+  programs: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Tally> {
+  const variables = Object.entries(environment).map((pair) => pair.join('='))
+  const what = [...variables, 'node', version, ...set].join(' ')
+  const env = { ...process.env, ...environment }
   const probe = await run(bin, [...set, '-e', '0'], { limit: SECONDS_PER_PROGRAM })
   if (probe.output.includes('bad option')) {
     console.log(`  ${what}: n/a, this Node does not know the flag (${programs.length} programs not run)`)
@@ -60,7 +77,7 @@ async function tortured({ bin, version }: Node, set: readonly string[], programs
   const started = performance.now()
   const limit = mayHang ? SECONDS_WITH_HANG : SECONDS_PER_PROGRAM
   const outcomes = await twoAtOnce(sensible, async (program) => {
-    const outcome = await run(bin, [...set, join(PROGRAMS, program)], { limit })
+    const outcome = await run(bin, [...set, join(PROGRAMS, program)], { limit, env })
     const hung = mayHang && outcome.end === 'time limit'
     if (hung) console.log(`  ${what}: ${program} hung at exit, as plain Node does`)
     return { program, outcome: hung ? { ...outcome, end: 0 } : outcome }
