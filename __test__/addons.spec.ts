@@ -62,10 +62,13 @@ test('an error crosses an add-on that has scopes open', (t) => {
 })
 
 for (const what of ['callbackScope', 'makeCallback'] as const) {
-  test(`greenlets leave each other inside of an add-on: ${what}, and end in the opposite order`, (t) => {
-    const greenlets = inside(addon[what], 3)
-    for (const [i, g] of greenlets.toReversed().entries()) t.is(g.switch(i), i)
-    t.true(greenlets.every((g) => g.dead))
+  test(`greenlets leave each other inside of an add-on: ${what}, and end in the order they came and in the opposite one`, (t) => {
+    for (const order of ['came', 'opposite'] as const) {
+      const greenlets = inside(addon[what], 3)
+      const ending = order === 'came' ? greenlets : greenlets.toReversed()
+      for (const [i, g] of ending.entries()) t.is(g.switch(i), i)
+      t.true(greenlets.every((g) => g.dead))
+    }
   })
 }
 

@@ -1,7 +1,6 @@
 //! The proof before the first use: one greenlet that is parked over a collection, throws, overflows its stack, is captured
 //! and ends. The program is in `self_test.js`.
 
-use std::cell::Cell;
 use std::ptr::null_mut;
 
 use greenlets_core::Thread;
@@ -12,12 +11,6 @@ use super::host::V8Host;
 use super::{Unsupported, ensure};
 use crate::mail::MAIL_LENGTH;
 use crate::native;
-
-thread_local! {
-    /// The mail from the end of the test until JavaScript attaches its own, which may be never: collections are counted all
-    /// the time. It has no destructor, so it is there as long as the thread.
-    static NOBODYS: [Cell<i32>; MAIL_LENGTH] = const { [const { Cell::new(0) }; MAIL_LENGTH] };
-}
 
 /// Runs it on `thread`, with functions and numbers of its own; afterwards the thread has neither.
 pub(crate) fn run(thread: &Thread<V8Host>, env: sys::napi_env) -> Result<(), Unsupported> {
@@ -34,8 +27,6 @@ pub(crate) fn run(thread: &Thread<V8Host>, env: sys::napi_env) -> Result<(), Uns
             unsafe { sys::napi_delete_reference(env, reference) };
         }
     }
-    // SAFETY: it outlives the host, which is of this thread.
-    NOBODYS.with(|numbers| unsafe { host.mail.exchange(numbers.as_ptr().cast_mut().cast()) });
     // SAFETY: opened above.
     unsafe { sys::napi_close_handle_scope(env, scope) };
     let problems = result?;
