@@ -103,8 +103,8 @@ function bottom(own) {
 }
 
 const start = (tag) => {
-  const greenlet = new Greenlet(body, { name: `g${tag}` })
-  storage.run(tag, () => greenlet.switch(tag))
+  const greenlet = storage.run(tag, () => new Greenlet(body, { name: `g${tag}` }))
+  greenlet.switch(tag)
   return greenlet
 }
 const all = Array.from({ length: GREENLETS }, (_, tag) => start(tag))
