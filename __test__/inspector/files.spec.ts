@@ -35,7 +35,13 @@ test('--cpu-prof attributes samples in greenlets to their functions', async (t) 
   const hot = new Set(nodes.filter(({ callFrame }) => callFrame.functionName === 'hot').map(({ id }) => id))
   t.true(samples.filter((id) => hot.has(id)).length > 10)
   const callers = nodes.filter(({ children = [] }) => children.some((id) => hot.has(id)))
-  t.deepEqual([...new Set(callers.map(({ callFrame }) => callFrame.functionName))], ['inGreenlet'])
+  const names = new Set(callers.map(({ callFrame }) => callFrame.functionName))
+  t.true(names.has('inGreenlet'))
+  // Node 20 does not always know a function that was optimized while it ran: then its caller stands there, `begin` of ours.
+  t.deepEqual(
+    [...names].filter((name) => name !== 'inGreenlet' && name !== 'begin'),
+    [],
+  )
 })
 
 test('--heap-prof names the functions that allocate in greenlets', async (t) => {
