@@ -9,7 +9,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import { UnsupportedRuntimeError } from './errors.ts'
 import type { Inner } from './inner.ts'
-import { asyncIds, mail, type Native, SELF_GENERATION, SELF_INDEX, TARGET_GENERATION, TARGET_INDEX } from './native.ts'
+import { address, asyncIds, mail, type Native, SELF_GENERATION, SELF_INDEX } from './native.ts'
 
 const TYPE = 'GREENLET'
 /** Made once in each thread. */
@@ -164,9 +164,4 @@ function install(inner: Inner, frame: unknown, fellow: Inner | undefined): void 
 function frameOf(inner: Inner): unknown {
   address(inner.index, inner.generation)
   return native.frame()
-}
-
-function address(index: number, generation: number): void {
-  mail[TARGET_INDEX] = index
-  mail[TARGET_GENERATION] = generation
 }

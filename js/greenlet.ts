@@ -13,7 +13,7 @@ import { snapshotOf } from './frames/snapshot.ts'
 import { EMPTY_STACK, type FrameStack } from './frames/stack.ts'
 import { DEAD, Inner, type Life, LIVE, main, UNSTARTED } from './inner.ts'
 import { deliver, describeLife, ensureAttached, here, succumb, throwing } from './life.ts'
-import { FLAGS, mail, TARGET_GENERATION, TARGET_INDEX } from './native.ts'
+import { address, FLAGS, mail } from './native.ts'
 import { enroll, hold, living } from './registry.ts'
 import { connection, current, isTracing, launch, transfer } from './transfer.ts'
 
@@ -312,8 +312,7 @@ export class Greenlet extends Base {
   get stackSize(): number {
     const { index, generation } = this.#inner
     if (index === -1 || this.#inner === here()) return 0
-    mail[TARGET_INDEX] = index
-    mail[TARGET_GENERATION] = generation
+    address(index, generation)
     return connection().stackSize()
   }
 

@@ -13,18 +13,7 @@ import { typeError } from './check.ts'
 import { connectContexts, endContext, frameFor, joinContext, resourceFor } from './context.ts'
 import { GreenletError, isExit } from './errors.ts'
 import { DEAD, type Inner, LIVE, main, type Run, UNSTARTED, WAITING } from './inner.ts'
-import {
-  attach,
-  ENDED,
-  FLAGS,
-  IN_HOOK,
-  mail,
-  type Native,
-  SELF_GENERATION,
-  SELF_INDEX,
-  TARGET_GENERATION,
-  TARGET_INDEX,
-} from './native.ts'
+import { address, attach, ENDED, FLAGS, IN_HOOK, mail, type Native, SELF_GENERATION, SELF_INDEX } from './native.ts'
 import { enrollStarted, living, strike } from './registry.ts'
 import {
   connect,
@@ -236,8 +225,7 @@ function recover(): void {
   for (const inner of living()) {
     if (inner.index === -1) continue
     if (inner.index === index && inner.generation === generation) reset(inner)
-    mail[TARGET_INDEX] = inner.index
-    mail[TARGET_GENERATION] = inner.generation
+    address(inner.index, inner.generation)
     if (connection().epoch() !== -1) continue
     const { settle } = inner
     bury(inner)

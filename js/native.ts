@@ -113,6 +113,12 @@ export const WHY_FORBIDDEN = [
 
 /** Shared with native: reading a typed array costs it nothing, reading an argument 15 ns. */
 export const mail = new Int32Array(12)
+/** Says which stack the next call is about. A switch does it by itself. */
+export function address(index: number, generation: number): void {
+  mail[TARGET_INDEX] = index
+  mail[TARGET_GENERATION] = generation
+}
+
 /** In `mail`: the async id and the trigger id of a context. */
 export const asyncIds = new Float64Array(mail.buffer, 32)
 

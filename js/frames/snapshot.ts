@@ -5,7 +5,7 @@
 
 import { StaleFrameError } from '../errors.ts'
 import { type Inner, LIVE, WAITING } from '../inner.ts'
-import { mail, type Native, TARGET_GENERATION, TARGET_INDEX } from '../native.ts'
+import { address, type Native } from '../native.ts'
 import { here } from '../life.ts'
 import { connection } from '../transfer.ts'
 import { DetachedFrame, Frame, isBuiltIn, isWasm } from './frame.ts'
@@ -145,9 +145,4 @@ class Snapshot implements StackOwner {
     if (scripted.length === ids?.length) for (const [i, site] of scripted.entries()) idOf.set(site, ids[i]!)
     return idOf
   }
-}
-
-function address(index: number, generation: number): void {
-  mail[TARGET_INDEX] = index
-  mail[TARGET_GENERATION] = generation
 }
