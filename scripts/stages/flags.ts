@@ -35,13 +35,6 @@ const STACKS: readonly (readonly [environment: Readonly<Record<string, string>>,
 ]
 
 /**
- * Not yet: a known bug. V8 12 and later keeps a pointer to the JsonStringifier on a stack and clears its cache after a
- * collection (LocalHeap's epilogue callbacks), also where the stack is a copy and another lies in its place. These random
- * programs switch inside of JSON.stringify. See docs/internals/spilling.md.
- */
-const spills = (program: string): boolean => program !== 'programs.mjs'
-
-/**
  * With this flag V8 allocates in a task that waits for a collection on the thread it allocates for; Node waits for all tasks
  * when a thread ends. So plain Node hangs now and then when it exits, and more often when a Worker does. A program that has
  * said ok and then hangs has passed; programs with Workers say nothing about us.
@@ -56,7 +49,7 @@ export async function flags(): Promise<Tally> {
   for (const node of testedNodes()) {
     for (const set of FLAGS) tallies.push(await tortured(node, set, programs))
     for (const [environment, flag] of STACKS) {
-      tallies.push(await tortured(node, ['--expose-gc', flag], programs.filter(spills), environment))
+      tallies.push(await tortured(node, ['--expose-gc', flag], programs, environment))
     }
   }
   return sum(tallies)

@@ -284,6 +284,10 @@ pub(crate) unsafe fn relocate(host: &V8Host, vm: NonNull<VmState>, moved: &Reloc
         // SAFETY: the list, which names this block first, is the greenlet's own.
         unsafe { *(vm.image[BLOCKS] as *mut usize) = vm.first_block };
     }
+    if let Some(callbacks) = host.layout.callbacks {
+        // SAFETY: the core spills on the isolate's thread, and calls nothing that collects.
+        unsafe { callbacks.relocate(moved) };
+    }
 }
 
 /// Sets V8's stack limit without losing an interrupt: a requested one (from any thread) stands in `jslimit_` in place of
