@@ -334,7 +334,7 @@ unsafe impl Host for V8Host {
             if state.unusual & OWNS_LIST != 0 {
                 libc::free(state.image[BLOCKS] as *mut _);
             }
-            self.quiet.wake(self.layout.in_use, vm);
+            self.quiet.wake(self, vm);
             list::unlink(NonNull::from(&mut state.node));
             self.drop_context(state);
         }

@@ -217,7 +217,7 @@ pub(crate) unsafe fn unpark(host: &V8Host, vm: NonNull<VmState>) {
     unsafe {
         host.running.set(vm);
         if (*vm.as_ptr()).unusual & QUIET != 0 {
-            host.quiet.wake(v8.in_use, vm);
+            host.quiet.wake(host, vm);
         }
         let vm = &mut *vm.as_ptr();
         vm.node.data = host.blank_image();
