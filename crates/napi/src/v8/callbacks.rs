@@ -111,12 +111,12 @@ pub(crate) unsafe fn learn(
         <[usize; 2]>::try_from(words.iter().map(|&word| word as usize).collect::<Vec<_>>()).ok()
     };
     // SAFETY: passed on.
-    let mut found = unsafe { during(env, program, look) }.0.unwrap_or_default();
+    let mut found = unsafe { during(env, program, look)? }.0.unwrap_or_default();
     // A copy of it, in memory that was freed, stays as it is.
     found.retain(|&(at, [begin, end])| vector(at) == Some([begin, end - ENTRY_BYTES]));
     // SAFETY: passed on.
     let again =
-        unsafe { during(env, program, || found.iter().map(|&(at, _)| vector(at)).collect::<Vec<_>>()) };
+        unsafe { during(env, program, || found.iter().map(|&(at, _)| vector(at)).collect::<Vec<_>>())? };
     let again = again.0.unwrap_or_default();
     let live: Vec<usize> = found
         .iter()

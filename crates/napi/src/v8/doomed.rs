@@ -81,7 +81,7 @@ pub(crate) unsafe fn learn(
         ((&raw const words) as usize, words)
     };
     // SAFETY: passed on.
-    let (below, seen) = unsafe { during(env, program, look) }.0.unwrap_or_default();
+    let (below, seen) = unsafe { during(env, program, look)? }.0.unwrap_or_default();
     let after = scan(facts, isolate, peek);
     let mut places = grown(&before, &seen, &after);
     places.retain(|&i| {

@@ -122,13 +122,13 @@ pub(crate) unsafe fn learn(
 ) -> Result<WasmStacks, Unsupported> {
     let Some(own_stacks) = facts.wasm_own_stacks else {
         // SAFETY: passed on.
-        let (_, experiment) = unsafe { during(env, EXPERIMENT, || ()) };
+        let (_, experiment) = unsafe { during(env, EXPERIMENT, || ())? };
         ensure!(!experiment, "V8's experimental wasm stack switching is on; this V8 cannot do both");
         return Ok(WasmStacks::none());
     };
     let before = scan(facts, isolate, peek);
     // SAFETY: passed on.
-    let (Some(seen), true) = (unsafe { during(env, PROGRAM, || scan(facts, isolate, peek)) }) else {
+    let (Some(seen), true) = (unsafe { during(env, PROGRAM, || scan(facts, isolate, peek))? }) else {
         return Ok(WasmStacks::none());
     };
     let after = scan(facts, isolate, peek);

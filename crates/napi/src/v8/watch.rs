@@ -5,8 +5,9 @@ use std::ptr::null_mut;
 
 use napi::sys;
 
-/// Runs `program`, the source of a function, with a function that looks. What it saw last, and whether `program` returned true;
-/// what it throws is dropped.
+use super::Unsupported;
+
+/// Runs `program`, the source of a function, with a function that looks. What it saw last, and whether `program` returned true.
 ///
 /// # Safety
 /// In a native callback of `env`, on its thread.
@@ -14,7 +15,7 @@ pub(super) unsafe fn during<T>(
     env: sys::napi_env,
     program: &CStr,
     mut look: impl FnMut() -> T,
-) -> (Option<T>, bool) {
+) -> Result<(Option<T>, bool), Unsupported> {
     let mut seen = None;
     let mut see = || seen = Some(look());
     let mut see: &mut dyn FnMut() = &mut see;
@@ -29,14 +30,17 @@ pub(super) unsafe fn during<T>(
         sys::napi_create_function(env, c"probe".as_ptr(), -1, Some(call), data, &mut probe);
         sys::napi_get_undefined(env, &mut receiver);
         let status = sys::napi_call_function(env, receiver, function, 1, &probe, &mut result);
-        if status == sys::Status::napi_ok {
-            sys::napi_get_value_bool(env, result, &mut truth);
-        } else {
+        if status != sys::Status::napi_ok {
             let mut error = null_mut();
             sys::napi_get_and_clear_last_exception(env, &mut error);
+            return Err(Unsupported::Because(format!(
+                "this program could not run: {}",
+                program.to_string_lossy()
+            )));
         }
+        sys::napi_get_value_bool(env, result, &mut truth);
     }
-    (seen, truth)
+    Ok((seen, truth))
 }
 
 unsafe extern "C" fn call(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
