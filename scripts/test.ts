@@ -5,11 +5,12 @@ import { tellConformance } from './conformance.ts'
 import { ava } from './stages/ava.ts'
 import { flags } from './stages/flags.ts'
 import { consumers } from './stages/consumers.ts'
+import { everywhere } from './stages/everywhere.ts'
 import { faults } from './stages/faults.ts'
 import { rust } from './stages/rust.ts'
 import { sum, type Tally } from './tally.ts'
 
-const STAGES: Readonly<Record<string, () => Promise<Tally>>> = { rust, ava, consumers, faults, flags }
+const STAGES: Readonly<Record<string, () => Promise<Tally>>> = { rust, ava, everywhere, consumers, faults, flags }
 
 const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(STAGES)
 const tallies: Tally[] = []
