@@ -20,6 +20,7 @@
 //! | `symbols`, `peek`, `tls` | public functions by name; careful reads; V8's thread-local words |
 //! | `rehearsal`, `learn`, `layout` | one round of the official mechanism, watched; what was learnt from it |
 //! | `state`, `list`, `blocks` | park and unpark; the in-use list; handle blocks and their lists |
+//! | `locker` | the other lane: V8 parks and unparks |
 //! | `leave` | whether the running stack may be left |
 //! | `debug`, `microtasks` | what a pause, a step and a promise job have to do with it |
 //! | `doomed` | a list of V8 12.4 that must not mix the stacks |
@@ -44,6 +45,7 @@ pub(crate) mod layout;
 pub(crate) mod learn;
 pub(crate) mod leave;
 pub(crate) mod list;
+pub(crate) mod locker;
 pub(crate) mod microtasks;
 pub(crate) mod peek;
 pub(crate) mod quiet;
