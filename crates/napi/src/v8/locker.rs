@@ -18,9 +18,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::mem::{replace, take};
-use std::ptr::NonNull;
+use std::ptr::{NonNull, null_mut};
 
 use greenlets_core::StackBounds;
+use napi::sys;
 
 use super::doomed;
 use super::facts::{BLOCKS, BLOCKS_SIZE, HANDLE_BLOCK_WORDS, STACK_GUARD};
@@ -211,8 +212,11 @@ pub(crate) unsafe fn borrow<T>(host: &V8Host, vm: NonNull<VmState>, look: impl F
 /// Main runs. Nothing relies on the frames of the stand-in's stack any more.
 unsafe fn dispose(host: &V8Host, mut stand_in: StandIn) {
     let (v8, lane) = (&host.layout, host.lane());
-    // SAFETY: in the order of `rehearsal.rs`. V8 expects that all scopes were closed, and frees the list of blocks only.
+    let mut scope = null_mut();
+    // SAFETY: in the order of `rehearsal.rs`. V8 expects that all scopes were closed, and frees the list of blocks only. Node
+    // calls clean-up hooks without a HandleScope, and V8 wants one where it restores a stack.
     unsafe {
+        sys::napi_open_handle_scope(host.env, &mut scope);
         let me = &mut *host.running.get().as_ptr();
         lane.give(host);
         lane.take(host, &mut stand_in, me.stack);
@@ -226,6 +230,7 @@ unsafe fn dispose(host: &V8Host, mut stand_in: StandIn) {
         (host.symbols.locker_drop)(&mut stand_in.locker);
         (host.symbols.discard_thread)(v8.isolate);
         lane.take(host, &mut me.stand_in, me.stack);
+        sys::napi_close_handle_scope(host.env, scope);
         request_again(&host.symbols, v8.facts, v8.isolate, requested);
     }
 }
