@@ -23,6 +23,7 @@ use std::ptr::{NonNull, null_mut};
 use greenlets_core::StackBounds;
 use napi::sys;
 
+use super::debug::Along;
 use super::doomed;
 use super::facts::{BLOCKS, BLOCKS_SIZE, HANDLE_BLOCK_WORDS, STACK_GUARD};
 use super::host::V8Host;
@@ -50,6 +51,8 @@ impl StandIn {
 pub(crate) struct Locker {
     /// The `v8::Unlocker` of whoever does not run: one word, the isolate, the same for all.
     unlocker: Cell<usize>,
+    /// What the debugger has under way between the two.
+    along: Cell<Option<Along>>,
     /// Those whose greenlet has ended.
     idle: RefCell<Vec<StandIn>>,
 }
@@ -61,7 +64,10 @@ impl Locker {
     /// The running stack's state is live; nothing of V8 is called before [`Locker::take`].
     unsafe fn give(&self, host: &V8Host) {
         // SAFETY: the thread holds the isolate's lock, under the id of who runs.
-        unsafe { (host.symbols.unlocker_initialize)(self.unlocker.as_ptr(), host.layout.isolate) };
+        unsafe {
+            self.along.set(Some(host.layout.debug.take_along()));
+            (host.symbols.unlocker_initialize)(self.unlocker.as_ptr(), host.layout.isolate);
+        }
     }
 
     /// `stand_in` has it, running on `stack`.
@@ -86,6 +92,9 @@ impl Locker {
             (host.symbols.exit)(v8.isolate);
             set_limit(v8, stack.limit as u64);
             forward_interrupts(host, before);
+            if let Some(along) = self.along.take() {
+                v8.debug.put_along(along);
+            }
         }
     }
 }
