@@ -29,6 +29,7 @@ const FLAGS = [
 
 /** How greenlets keeps stacks, to the extreme, and a flag that shows it: few slots, a copy at every switch, checks. */
 const STACKS: readonly (readonly [environment: Readonly<Record<string, string>>, flag: string])[] = [
+  [{ GREENLETS_LANE: 'locker' }, '--stress-scavenge=50'],
   [{ GREENLETS_SLOTS: '1', GREENLETS_VERIFY_GC: '1' }, '--stress-scavenge=50'],
   [{ GREENLETS_SLOTS: '2', GREENLETS_POISON: '1' }, '--gc-interval=500'],
   [{ GREENLETS_SPILL: 'always', GREENLETS_POISON: 'protect' }, '--deopt-every-n-times=50'],

@@ -125,9 +125,9 @@ impl V8Host {
         }
     }
 
-    /// Whether any greenlet has a stack; only then is anything of ours in V8's list.
-    pub(crate) fn has_stacks(&self) -> bool {
-        self.stacks.get() != 0
+    /// Whether anything of ours is in V8's list: while any greenlet has a stack, and in the locker lane from the first one on.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.roots().is_listed()
     }
 
     /// The image of every running stack: nothing to visit.
@@ -174,9 +174,8 @@ impl V8Host {
 
     /// A stack came: the first one brings main's node, the root table and the GC hooks with it.
     fn came(&self) {
-        let stacks = self.stacks.get();
-        self.stacks.set(stacks + 1);
-        if stacks == 0 {
+        self.stacks.set(self.stacks.get() + 1);
+        if !self.is_listed() {
             // SAFETY: main's state and the roots are live and in no list; `self` is boxed inside the Thread.
             unsafe {
                 if self.locker.is_none() {
@@ -190,17 +189,14 @@ impl V8Host {
         }
     }
 
-    /// A stack went. With the last one V8's list is as if we had never been here.
+    /// A stack went. With the last one V8's list is as if we had never been here; stand-ins stay there until the end.
     fn went(&self) {
-        let stacks = self.stacks.get() - 1;
-        self.stacks.set(stacks);
-        if stacks == 0 {
+        self.stacks.set(self.stacks.get() - 1);
+        if self.stacks.get() == 0 && self.locker.is_none() {
             self.full_gc.want(&self.symbols, false);
             // SAFETY: `came` linked both.
             unsafe {
-                if self.locker.is_none() {
-                    list::unlink(self.main_node());
-                }
+                list::unlink(self.main_node());
                 list::unlink(self.roots().node());
             }
         }
@@ -241,7 +237,7 @@ impl V8Host {
 
 impl Drop for V8Host {
     fn drop(&mut self) {
-        if self.has_stacks() {
+        if self.stacks.get() != 0 {
             // The process is ending inside of a greenlet (thread.rs): nothing is touched any more.
             return;
         }
@@ -250,8 +246,14 @@ impl Drop for V8Host {
             unsafe { gc::unhook(self) };
         }
         if self.locker.is_some() {
-            // SAFETY: main runs (thread.rs), and no greenlet has a stack.
-            unsafe { locker::dispose_all(self) };
+            // SAFETY: main runs (thread.rs), and no greenlet has a stack. `came` linked the roots.
+            unsafe {
+                locker::dispose_all(self);
+                if self.is_listed() {
+                    self.full_gc.want(&self.symbols, false);
+                    list::unlink(self.roots().node());
+                }
+            }
         }
         self.drop_block_list();
     }
