@@ -15,3 +15,4 @@ export function fastOnly(register: TestFn | TestFn['serial'], reason: string): T
 
 export const NO_SPILLING = 'V8 finds its own handles there, so stacks are not spilled'
 export const NO_SAMPLES = 'V8 samples the thread that started the profiler, and greenlets are others to it'
+export const NO_END = 'V8 keeps what it archived for a greenlet, for the next one'
