@@ -1,5 +1,7 @@
+import { Worker } from 'node:worker_threads'
 import test from 'ava'
 import { type Ending, runProgram } from './helpers/program.ts'
+import { ended } from './helpers/workers.ts'
 
 /** A macro: the program ends with this exit code, and prints this. */
 const ends = test.macro(async (t, source: string, expected: Partial<Ending>, flags: string[] = []) => {
@@ -179,3 +181,12 @@ true ERR_GREENLET_ENDED
 `,
   },
 )
+
+// Learning about V8 and the self-test take some milliseconds; the limits end them, and what follows, in many places.
+test('a time limit that ends the first greenlet of a thread leaves the thread as it was', async (t) => {
+  const file = new URL('helpers/limited-worker.mjs', import.meta.url)
+  for (let limit = 1; limit <= 30; limit += 3) {
+    const { messages } = await ended(new Worker(file, { workerData: limit }))
+    t.deepEqual(messages, [['ERR_SCRIPT_EXECUTION_TIMEOUT', [2]]], `${limit} ms`)
+  }
+})

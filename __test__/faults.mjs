@@ -15,7 +15,7 @@ const FACTS = [
   'implementer_words',
   'spare',
   'interrupt_flags',
-  ...(major >= 22 ? ['scope_data', 'embedder_data'] : []),
+  ...(major >= 22 ? ['scope_data', 'embedder_data', 'callbacks'] : []),
   ...(major < 24 ? ['c_limits'] : ['wasm_own_stacks']),
 ]
 const SYMBOLS = [

@@ -206,7 +206,8 @@ function checkOptions(options: unknown): Options {
 }
 
 /**
- * Connects this thread, at its first greenlet. `entry` is what each new stack runs.
+ * Connects this thread, at its first greenlet. `entry` is what each new stack runs. May be called again where a time limit of V8's
+ * ended the first call.
  *
  * @throws UnsupportedRuntimeError with the reason, where greenlets do not work
  * @throws GreenletError `ERR_GREENLET_SECOND_COPY` where another copy of this package was first
@@ -214,7 +215,7 @@ function checkOptions(options: unknown): Options {
 export function attach(entry: () => void): Native {
   const shared = globalThis as { [OWNER]?: string }
   const owner = shared[OWNER]
-  if (owner !== undefined) throw secondCopy(owner)
+  if (owner !== undefined && owner !== import.meta.url) throw secondCopy(owner)
 
   ensureSupported()
   try {
@@ -222,8 +223,8 @@ export function attach(entry: () => void): Native {
     Object.defineProperty(shared, OWNER, { value: import.meta.url })
     return native
   } catch (error) {
-    // It works here, so somebody was first: one in another realm of this thread, where `globalThis` is another.
-    throw secondCopy('a copy in another realm', error)
+    // It works here, so somebody was first: maybe one in another realm of this thread, where `globalThis` is another.
+    throw secondCopy(shared[OWNER] ?? 'a copy in another realm', error)
   }
 }
 

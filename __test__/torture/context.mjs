@@ -125,6 +125,37 @@ for (const [i, g] of crowd.entries())
 for (const g of crowd) if (below(3) === 0) g.kill()
 for (const g of crowd) if (!g.dead) g.switch()
 
+// Scavenges leave out blocks of contexts that nobody has written to. Some wake up, some get another context or share one.
+const stay = () => {
+  for (;;) {
+    const entered = main.switch(store.getStore())
+    if (entered === undefined) return
+    store.enterWith({ entered })
+  }
+}
+const block = Array.from({ length: 1000 }, (_, i) => store.run({ i }, () => new Greenlet(stay)))
+/** What is in the store, for each context. */
+const expected = new Map(block.map((g) => [g.gr_context, g.switch()]))
+const text = JSON.stringify
+for (let round = 0; round < (SLOW ? 20 : 200); round++) {
+  litter(20)
+  collect(false)
+  const g = block[below(block.length)]
+  const kind = below(4)
+  if (kind === 0) g.gr_context = block[below(block.length)].gr_context
+  else if (kind === 1) g.gr_context = store.run({ given: round }, () => new AsyncResource('GIVEN'))
+  if (kind === 1) expected.set(g.gr_context, { given: round })
+  else if (kind === 2) expected.set(g.gr_context, { entered: [round] })
+  const seen = kind === 2 ? g.switch([round]) : g.gr_context.runInAsyncScope(() => store.getStore())
+  check(text(seen) === text(expected.get(g.gr_context)), 'a store in a quiet block')
+}
+for (const g of block)
+  check(
+    text(g.gr_context.runInAsyncScope(() => store.getStore())) === text(expected.get(g.gr_context)),
+    'a quiet store',
+  )
+for (const g of block) g.switch()
+
 // Hooks that see all of it, in the event loop.
 const open = []
 let misnested = 0

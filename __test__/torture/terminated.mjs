@@ -30,6 +30,10 @@ const situations = {
     for (let i = 0; i < 500; i++) new Greenlet(() => { try { main.switch() } finally { parentPort.postMessage('finally') } }).switch()
     ready()
     setInterval(() => {}, 1000)`,
+  'many are in JSON.stringify': `
+    for (let i = 0; i < 50; i++) new Greenlet(() => JSON.stringify({ toJSON: () => main.switch() })).switch()
+    ready()
+    for (;;) [].concat(Array(1000).fill({}))`,
   'many wait': `
     for (let i = 0; i < 50; i++) spawn(() => { try { sleep(1e6) } finally { parentPort.postMessage('finally') } })
     setTimeout(ready, 10)

@@ -335,9 +335,9 @@ impl<H: Host> Thread<H> {
         else {
             return false;
         };
-        record.state.set(State::Dead);
         // SAFETY: it is suspended, so its state is parked.
         unsafe { self.host.abandon(record.vm()) };
+        record.state.set(State::Dead);
         self.homes.borrow().leave(&record, keep);
         // SAFETY: its fiber is not being resumed: this is the only access to it. Callers see to it that its frames, should
         // anybody rely on them, stay where they are.

@@ -10,7 +10,6 @@ use napi::sys;
 
 use crate::node::async_hooks::Tell;
 use crate::v8::host::V8Host;
-use crate::v8::roots;
 use crate::v8::state::VmState;
 use crate::v8::symbols::Local;
 
@@ -131,7 +130,7 @@ pub(crate) unsafe fn exchange(
         }
         match shared.and_then(|other: NonNull<VmState>| (*other.as_ptr()).context) {
             Some(context) => {
-                roots::share(context);
+                host.roots().share(context);
                 state.set_context(context);
                 [state.scope.id, state.scope.trigger] = ids;
             }

@@ -40,7 +40,8 @@ impl Environment {
     pub(crate) fn of(env: sys::napi_env) -> Rc<Environment> {
         let known = ENVIRONMENTS.with_borrow(|all| all.iter().find(|e| e.env == env).cloned());
         known.unwrap_or_else(|| {
-            let made = Rc::new(Environment { env, outcome: build(env), attached: Cell::new(false) });
+            let made =
+                Rc::new(Environment { env, outcome: build_unless_ended(env), attached: Cell::new(false) });
             // Says nothing about this runtime: the next call, if there is one, tries again.
             if made.outcome.as_ref().is_err_and(|reason| !reason.is_final()) {
                 return made;
@@ -83,6 +84,17 @@ unsafe extern "C" fn clean_up(data: *mut c_void) {
 /// Learning reads what other threads' loads may be changing (the thread-local words of helper threads, V8's flags): one at
 /// a time.
 static LEARNING: Mutex<()> = Mutex::new(());
+
+/// Where V8 began to end JavaScript meanwhile, what did not work out says nothing about this runtime.
+fn build_unless_ended(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
+    let is_terminating = || {
+        let symbols = Symbols::resolve()?;
+        // SAFETY: public API, in a native callback: an isolate is entered.
+        Ok::<bool, Unsupported>(unsafe { (symbols.is_terminating)((symbols.current_isolate)()) })
+    };
+    build(env)
+        .map_err(|reason| if is_terminating().unwrap_or(false) { Unsupported::Interrupted } else { reason })
+}
 
 fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     let settings = Settings::from_environment()?;

@@ -79,14 +79,11 @@ pub fn configure(
 }
 
 /// Wires this thread's greenlets up: `mail` is the array both sides share, `entry` the function every greenlet begins
-/// with. Once for each thread.
+/// with. One array for each thread: the same one may be given again, by somebody who did not get to see the result.
 #[napi(ts_return_type = "object")]
 pub fn attach(env: Env, mail: Unknown<'_>, entry: Unknown<'_>) -> Result<sys::napi_value> {
     let environment = Environment::of(env.raw());
     let thread = environment.thread().map_err(|reason| Error::from_reason(reason.to_string()))?;
-    if environment.attached.replace(true) {
-        return Err(Error::from_reason("another copy of greenlets is attached to this thread"));
-    }
     let host = thread.host();
     let (mut kind, mut length, mut data) = (0, 0, std::ptr::null_mut());
     let mut reference = std::ptr::null_mut();
@@ -108,12 +105,19 @@ pub fn attach(env: Env, mail: Unknown<'_>, entry: Unknown<'_>) -> Result<sys::na
                 "mail must be an Int32Array of at least {MAIL_LENGTH} numbers"
             )));
         }
+        if environment.attached.get() {
+            if !host.mail.is(data.cast()) {
+                return Err(Error::from_reason("another copy of greenlets is attached to this thread"));
+            }
+            return Ok(native::functions(env.raw(), thread));
+        }
         let entry = native::function_reference(env.raw(), entry.raw())
             .ok_or_else(|| Error::from_reason("entry must be a function"))?;
         sys::napi_create_reference(env.raw(), mail.raw(), 1, &mut reference);
         host.entry.set(entry);
         host.mail.exchange(data.cast());
         host.mail.set_own(thread.main());
+        environment.attached.set(true);
         Ok(native::functions(env.raw(), thread))
     }
 }

@@ -78,6 +78,11 @@ impl Mail {
         self.array.set(array);
     }
 
+    /// Whether `array` is the one in use.
+    pub(crate) fn is(&self, array: *mut i32) -> bool {
+        self.array.get() == array
+    }
+
     /// Uses no other array any more.
     pub(crate) fn reset(&self) {
         self.array.set(self.own.get().cast());

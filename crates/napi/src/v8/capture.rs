@@ -68,7 +68,7 @@ pub(crate) unsafe fn capture(host: &V8Host, vm: NonNull<VmState>) -> Option<Capt
     // SAFETY: both states are live, distinct (one runs, one is parked), and reached through these pointers only; V8 sees
     // the isolate between two consistent states, as the table above shows.
     unsafe {
-        host.quiet.wake(v8.in_use, vm);
+        host.quiet.wake(host, vm);
         host.quiet.borrowed.set(true);
         let (me, target) = (&mut *host.running.get().as_ptr(), &mut *vm.as_ptr());
         let (my_top, target_top) = (me.top(v8), target.top(v8));

@@ -16,7 +16,7 @@
 
 use super::facts::Facts;
 use super::peek::Peek;
-use super::{Unsupported, ensure};
+use super::{Isolate, Unsupported, ensure};
 
 /// `Debug::thread_local_` of the isolate.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,10 @@ const MARKED: usize = 8;
 const MARK: u64 = 0x0100_0000;
 /// Words of a Debug object before its `thread_local_`: 11.3, and later.
 const MEMBERS_BEFORE: [usize; 2] = [7, 15];
+/// Words of `thread_local_` and what follows, up to and including `isolate_`, which is word 12, 13 or 14: 11.3, 12.4, and later.
+const TO_ISOLATE: usize = 15;
+/// The first word that may be the isolate.
+const ISOLATE: usize = 12;
 
 /// `StepAction` (debug-interface.h): None, Out, Over, Into are -1 to 2.
 const STEP_NONE: u8 = 0xff;
@@ -156,9 +160,12 @@ pub(crate) unsafe fn mark(archive: usize, facts: &Facts, peek: &Peek) -> Result<
 }
 
 impl Marked {
-    /// Whether these words are V8's, restored: it has changed word 0 and, where a step was under way, some of the others.
-    fn fits(&self, seen: &[u64]) -> bool {
-        seen[MARKED] == self.words[MARKED] && (seen[1] >> 32) as u8 == (self.words[1] >> 32) as u8
+    /// Whether these words are V8's, restored: it has changed word 0 and, where a step was under way, some of the others. In
+    /// a copy of an archive no isolate follows.
+    fn fits(&self, seen: &[u64], isolate: Isolate) -> bool {
+        seen[MARKED] == self.words[MARKED]
+            && (seen[1] >> 32) as u8 == (self.words[1] >> 32) as u8
+            && seen[ISOLATE..TO_ISOLATE].contains(&(isolate as u64))
     }
 }
 
@@ -167,21 +174,28 @@ pub(crate) struct Candidates {
     found: Vec<usize>,
     /// Marks that the live words carry.
     marks: u64,
+    isolate: Isolate,
 }
 
 impl Candidates {
     /// All that carry the mark, the archive aside. V8 has restored it.
-    pub(crate) fn find(marked: &Marked, peek: &Peek, pointers: &[usize]) -> Candidates {
+    pub(crate) fn find(marked: &Marked, isolate: Isolate, peek: &Peek, pointers: &[usize]) -> Candidates {
         let mut found = Vec::new();
-        peek.each(pointers, MEMBERS_BEFORE[1] + MARKED + 1, |object, seen| {
-            let places = MEMBERS_BEFORE.iter().filter(|before| marked.fits(&seen[**before..]));
-            found.extend(places.map(|before| object + before * 8).filter(|&at| at != marked.at));
+        peek.each(pointers, MEMBERS_BEFORE[1] + TO_ISOLATE, |object, seen| {
+            let places = MEMBERS_BEFORE.iter().filter(|before| marked.fits(&seen[**before..], isolate));
+            found.extend(places.map(|before| object + before * 8));
         });
-        // What was read through a buffer of ours is there no more.
-        found.retain(|&at| peek.words(at, MARKED + 1).is_some_and(|seen| marked.fits(&seen)));
         found.sort_unstable();
         found.dedup();
-        Candidates { found, marks: 1 }
+        let mut candidates = Candidates { found, marks: 1, isolate };
+        // What was read through a buffer of ours is there no more.
+        candidates.keep_fitting(marked, peek);
+        candidates
+    }
+
+    fn keep_fitting(&mut self, marked: &Marked, peek: &Peek) {
+        let fits = |seen: Vec<u64>| marked.fits(&seen, self.isolate);
+        self.found.retain(|&at| at != marked.at && peek.words(at, TO_ISOLATE).is_some_and(fits));
     }
 
     /// Whether there are copies among them: memory that was freed, and what this thread has read before, among it.
@@ -192,9 +206,7 @@ impl Candidates {
     /// Keeps those that follow in another rehearsal, with another mark; a copy stays as it is.
     pub(crate) fn follow(&mut self, marked: &Marked, peek: &Peek) {
         self.marks += 1;
-        self.found.retain(|&at| {
-            at != marked.at && peek.words(at, MARKED + 1).is_some_and(|seen| marked.fits(&seen))
-        });
+        self.keep_fitting(marked, peek);
     }
 
     /// The only one, without its marks.

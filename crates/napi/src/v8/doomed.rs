@@ -4,12 +4,12 @@
 //! a `std::vector` of the isolate and checks, when it ends, that it is the last one there. With several stacks the last one
 //! may be another stack's: a check fails and the process aborts. So each stack takes its entries along. No other V8 has it.
 
-use std::ptr::null_mut;
-
 use napi::sys;
 
+use super::facts::Facts;
 use super::learn::scan;
-use super::peek::{Peek, is_plausible};
+use super::peek::Peek;
+use super::watch::{during, grown};
 use super::{Isolate, Unsupported, ensure};
 
 /// Address of the vector's three words: begin, end, end of its memory.
@@ -68,59 +68,26 @@ unsafe fn put_all_back(list: Doomed, entries: &mut Vec<u64>) {
 /// # Safety
 /// In a native callback of `env`, on the isolate's thread.
 pub(crate) unsafe fn learn(
+    facts: &Facts,
     env: sys::napi_env,
     isolate: Isolate,
-    base: usize,
     peek: &Peek,
 ) -> Result<Doomed, Unsupported> {
-    let mut probe = Probe { isolate, peek, during: Vec::new(), here: 0 };
-    let before = scan(isolate, peek);
-    let (mut source, mut stringify, mut function, mut receiver, mut result) =
-        (null_mut(), null_mut(), null_mut(), null_mut(), null_mut());
     let program = c"(probe) => { JSON.stringify({ toJSON() { probe() } }) }";
-    // SAFETY: `env` is live; the probe outlives the call.
-    unsafe {
-        sys::napi_create_string_utf8(env, program.as_ptr(), -1, &mut source);
-        sys::napi_run_script(env, source, &mut stringify);
-        let data = (&raw mut probe).cast();
-        sys::napi_create_function(env, c"probe".as_ptr(), -1, Some(look), data, &mut function);
-        sys::napi_get_undefined(env, &mut receiver);
-        sys::napi_call_function(env, receiver, stringify, 1, &function, &mut result);
-    }
-    let (during, after) = (&probe.during, scan(isolate, peek));
-    let length = |words: &[u64], i: usize| words[i + 1].wrapping_sub(words[i]);
-    let places: Vec<usize> = (0..before.len().min(during.len()).min(after.len()).saturating_sub(2))
-        .filter(|&i| {
-            let (end, room) = (during[i + 1], during[i + 2]);
-            is_plausible(during[i])
-                && length(during, i) == length(&before, i).wrapping_add(8)
-                && length(&after, i) == length(&before, i)
-                && room >= end
-                && room - during[i] <= 4096
-                && peek
-                    .word(end as usize - 8)
-                    .is_some_and(|entry| (probe.here..base).contains(&(entry as usize)))
-        })
-        .collect();
+    let above = (&raw const program) as usize;
+    let before = scan(facts, isolate, peek);
+    let look = || {
+        let words = scan(facts, isolate, peek);
+        ((&raw const words) as usize, words)
+    };
+    // SAFETY: passed on.
+    let (below, seen) = unsafe { during(env, program, look)? }.0.unwrap_or_default();
+    let after = scan(facts, isolate, peek);
+    let mut places = grown(&before, &seen, &after);
+    places.retain(|&i| {
+        let newest = peek.word(seen[i + 1] as usize - 8);
+        newest.is_some_and(|entry| (below..above).contains(&(entry as usize)))
+    });
     ensure!(places.len() == 1, "{} words behave like V8's list of stringifiers", places.len());
     Ok((isolate as usize + places[0] * 8) as Doomed)
-}
-
-struct Probe<'a> {
-    isolate: Isolate,
-    peek: &'a Peek,
-    during: Vec<u64>,
-    here: usize,
-}
-
-unsafe extern "C" fn look(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let mut data = null_mut();
-    // SAFETY: the callback's own info; `data` is the probe of `learn`, which waits for this call.
-    let probe = unsafe {
-        sys::napi_get_cb_info(env, info, null_mut(), null_mut(), null_mut(), &mut data);
-        &mut *data.cast::<Probe>()
-    };
-    probe.here = (&raw const data) as usize;
-    probe.during = scan(probe.isolate, probe.peek);
-    null_mut()
 }

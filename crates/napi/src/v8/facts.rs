@@ -14,6 +14,8 @@
 //! | limits, scopes, flags | StackGuard::ThreadLocal, stack-guard.h | an interrupt that is asked for raises exactly these |
 //! | `vectors`, `spare` | HandleScopeImplementer's members, api.h | `Context::Enter` raises the size of `entered_contexts_` by one; a block of handles that goes is the spare one |
 //! | `wasm_own_stacks` | Isolate::wasm_stacks_ (isolate.h, 13.6 and 14.6) | the list grows by one during a promising call (`wasm.rs`) |
+//! | `isolate_words` | what `Isolate::Allocate` asks for, in Node's binary, rounded up | nothing is looked for beyond it, and all is found |
+//! | `callbacks` | LocalHeap::InvokeGCEpilogueCallbacksInSafepoint, in Node's binary | the vector there grows by one on this stack during `JSON.stringify`, twice (`callbacks.rs`) |
 //! | `has_doomed_list` | isolate.cc 12.4:4560 | the list grows by one during `JSON.stringify` (`doomed.rs`) |
 //! | `embedder_data` | `kContinuationPreservedEmbedderDataOffset`, v8-internal.h (12.4+) | setting it by the API changes exactly that word |
 
@@ -36,6 +38,8 @@ pub(crate) struct Facts {
     pub(crate) abi: Abi,
     /// What `V8::GetVersion()` begins with.
     pub(crate) version: &'static str,
+    /// The isolate's size, or a little more.
+    pub(crate) isolate_words: usize,
     /// Bytes from the isolate to its ThreadLocalTop.
     pub(crate) thread_local_top: usize,
     pub(crate) thread_local_top_words: usize,
@@ -57,6 +61,8 @@ pub(crate) struct Facts {
     pub(crate) wasm_own_stacks: Option<usize>,
     /// Whether the isolate lists C++ objects that must end in the order of one stack; see `doomed.rs`.
     pub(crate) has_doomed_list: bool,
+    /// Word of `gc_epilogue_callbacks_` in a LocalHeap, where objects on stacks enter themselves; see `callbacks.rs`.
+    pub(crate) callbacks: Option<usize>,
 }
 
 impl Facts {
@@ -113,6 +119,7 @@ const TABLE: [Facts; 4] = [
     Facts {
         abi: Abi::V8_11_3,
         version: "11.3.",
+        isolate_words: 8192,
         thread_local_top: 264,
         thread_local_top_words: 25,
         scope_data: None,
@@ -125,10 +132,12 @@ const TABLE: [Facts; 4] = [
         embedder_data: None,
         wasm_own_stacks: None,
         has_doomed_list: false,
+        callbacks: None,
     },
     Facts {
         abi: Abi::V8_12_4,
         version: "12.4.",
+        isolate_words: 8704,
         thread_local_top: 272,
         thread_local_top_words: 30,
         scope_data: Some(512),
@@ -141,10 +150,12 @@ const TABLE: [Facts; 4] = [
         embedder_data: Some(576),
         wasm_own_stacks: None,
         has_doomed_list: true,
+        callbacks: Some(7),
     },
     Facts {
         abi: Abi::V8_13_6,
         version: "13.6.",
+        isolate_words: 9216,
         thread_local_top: 320,
         thread_local_top_words: 30,
         scope_data: Some(560),
@@ -157,10 +168,12 @@ const TABLE: [Facts; 4] = [
         embedder_data: Some(632),
         wasm_own_stacks: Some(1),
         has_doomed_list: false,
+        callbacks: Some(8),
     },
     Facts {
         abi: Abi::V8_14_6,
         version: "14.6.",
+        isolate_words: 9216,
         thread_local_top: 328,
         thread_local_top_words: 29,
         scope_data: Some(560),
@@ -173,6 +186,7 @@ const TABLE: [Facts; 4] = [
         embedder_data: Some(680),
         wasm_own_stacks: Some(1),
         has_doomed_list: false,
+        callbacks: Some(10),
     },
 ];
 

@@ -27,6 +27,7 @@ pub(crate) fn inject(facts: &'static Facts) -> Result<&'static Facts, Unsupporte
         "c_limits" => broken.c_limits.as_mut().map(|(real, _)| by(real, 1)),
         "interrupt_flags" => Some(by(&mut broken.interrupt_flags, 1)),
         "embedder_data" => broken.embedder_data.as_mut().map(|fact| by(fact, 8)),
+        "callbacks" => broken.callbacks.as_mut().map(|fact| by(fact, 1)),
         "wasm_own_stacks" => broken.wasm_own_stacks.as_mut().map(|fact| by(fact, 1)),
         _ => return Err(Unsupported::Because(format!("there is no fault '{fault}'"))),
     };

@@ -210,6 +210,19 @@ impl V8Host {
         }
     }
 
+    /// V8 is not to write to what lies on the suspended stack of `vm` any more.
+    ///
+    /// # Safety
+    /// `vm` is parked, and will never run again.
+    unsafe fn forget_callbacks(&self, vm: NonNull<VmState>) {
+        // SAFETY: the thread is the one this is the host of, and outlives its stacks.
+        let live = self.thread.get().and_then(|thread| unsafe { thread.as_ref().live_bytes(vm) });
+        if let (Some(callbacks), Some(live)) = (self.layout.callbacks, live) {
+            // SAFETY: no collection is under way: `abandon` is not called from its callbacks.
+            unsafe { callbacks.forget(live) };
+        }
+    }
+
     fn main_node(&self) -> NonNull<list::Node> {
         let main = self.main.get().expect("main is enlisted first");
         // SAFETY: main's state lives as long as the Thread.
@@ -353,6 +366,7 @@ unsafe impl Host for V8Host {
     unsafe fn abandon(&self, vm: NonNull<VmState>) {
         // SAFETY: `vm` is parked (the trait's contract): its image holds its handles.
         unsafe {
+            self.forget_callbacks(vm);
             let state = &mut *vm.as_ptr();
             if self.locker.is_some() {
                 locker::abandon(self, state);
@@ -361,7 +375,7 @@ unsafe impl Host for V8Host {
                 if state.unusual & OWNS_LIST != 0 {
                     libc::free(state.image[BLOCKS] as *mut _);
                 }
-                self.quiet.wake(self.layout.in_use, vm);
+                self.quiet.wake(self, vm);
                 list::unlink(NonNull::from(&mut state.node));
             }
             self.drop_context(state);

@@ -3,6 +3,7 @@
 use greenlets_core::StackBounds;
 
 use super::Isolate;
+use super::callbacks::Callbacks;
 use super::debug::Debug;
 use super::doomed::Doomed;
 use super::facts::{Facts, MAX_TOP_WORDS};
@@ -30,6 +31,8 @@ pub(crate) struct Layout {
     pub(crate) embedder_data: Option<*mut u64>,
     /// The isolate's list of C++ objects that must end in the order of one stack; V8 12.4 has it.
     pub(crate) doomed: Option<Doomed>,
+    /// Who lies on a stack and is told of collections; V8 12.4 and later.
+    pub(crate) callbacks: Option<Callbacks>,
     /// The stacks that belong to wasm calls (JSPI).
     pub(crate) wasm_stacks: WasmStacks,
     /// What the debugger keeps of the running stack.

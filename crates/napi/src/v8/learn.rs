@@ -20,11 +20,14 @@ use super::symbols::{Symbols, set_embedder_data};
 use super::tls::{self, ThreadWords};
 use crate::scopes::Scopes;
 
-use super::{Isolate, Unsupported, debug, doomed, ensure, facts, microtasks, wasm};
+use super::{Isolate, Unsupported, callbacks, debug, doomed, ensure, facts, microtasks, wasm};
 
-/// The isolate's words, and what follows it in memory: its size is not known, but all learnt members lie within.
-pub(super) fn scan(isolate: Isolate, peek: &Peek) -> Vec<u64> {
-    peek.prefix(isolate as usize, 20_480, 512)
+/// More words than `isolate_words` is rounded up by.
+const SLACK_WORDS: usize = 600;
+
+/// The isolate's words.
+pub(super) fn scan(facts: &Facts, isolate: Isolate, peek: &Peek) -> Vec<u64> {
+    peek.prefix(isolate as usize, facts.isolate_words, 64)
 }
 
 /// The V8 version string of this process.
@@ -66,8 +69,8 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<(Lay
     // SAFETY: a live isolate, on its thread.
     unsafe { verify_interrupts(symbols, facts, isolate, &peek)? };
 
-    let words = scan(isolate, &peek);
-    ensure!(words.len() >= 2048, "the isolate cannot be read");
+    let words = scan(facts, isolate, &peek);
+    ensure!(words.len() >= facts.isolate_words - SLACK_WORDS, "the isolate cannot be read");
     let mut pointers: Vec<usize> = words.iter().filter(|&&w| is_plausible(w)).map(|&w| w as usize).collect();
     pointers.sort_unstable();
     pointers.dedup();
@@ -75,13 +78,13 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<(Lay
     // SAFETY: passed on from the caller.
     let scope_data = unsafe { handle_scope_data(facts, isolate, env, &peek)? };
     // SAFETY: as above.
-    let heap_stack_starts = unsafe { heap_stack_starts(symbols, isolate, thread, &peek, &pointers)? };
+    let heap_stack_starts = unsafe { heap_stack_starts(symbols, facts, isolate, thread, &peek, &pointers)? };
     // SAFETY: as above; a native callback has a HandleScope.
     let seen = unsafe { rehearsal::play(symbols, facts, isolate, thread, &peek, &pointers)? };
     // SAFETY: no arguments; reading the thread's own word.
     ensure!(unsafe { (symbols.is_locked)(isolate) }, "the isolate's lock did not come back");
 
-    let mut debug = debug::Candidates::find(&seen.debug, &peek, &pointers);
+    let mut debug = debug::Candidates::find(&seen.debug, isolate, &peek, &pointers);
     if debug.are_ambiguous() {
         // SAFETY: as for the first one.
         let again = unsafe { rehearsal::play(symbols, facts, isolate, thread, &peek, &pointers)? };
@@ -117,7 +120,12 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<(Lay
     let doomed = match facts.has_doomed_list {
         false => None,
         // SAFETY: passed on from the caller.
-        true => Some(unsafe { doomed::learn(env, isolate, main.base, &peek)? }),
+        true => Some(unsafe { doomed::learn(facts, env, isolate, &peek)? }),
+    };
+    let callbacks = match facts.callbacks {
+        None => None,
+        // SAFETY: passed on from the caller.
+        Some(word) => Some(unsafe { callbacks::learn(facts, word, env, isolate, &peek, &pointers)? }),
     };
     // SAFETY: passed on from the caller.
     let microtasks = unsafe { microtasks::learn(symbols, isolate, &peek)? };
@@ -139,6 +147,7 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<(Lay
         stack_guard: guard,
         embedder_data,
         doomed,
+        callbacks,
         wasm_stacks,
         debug,
         microtasks,
@@ -262,12 +271,12 @@ unsafe fn handle_scope_data(
     // SAFETY: `env` is live on this thread, and scopes close in the order in which they were opened.
     let moved = unsafe {
         sys::napi_open_handle_scope(env, &mut scope);
-        let mut moved = moved_by_handles(isolate, env, peek);
+        let mut moved = moved_by_handles(facts, isolate, env, peek);
         if moved.is_empty() {
             // The three went into a new block. Where three already are in it, the next three do not.
             sys::napi_open_handle_scope(env, &mut inner);
             make_handles(env);
-            moved = moved_by_handles(isolate, env, peek);
+            moved = moved_by_handles(facts, isolate, env, peek);
             sys::napi_close_handle_scope(env, inner);
         }
         sys::napi_close_handle_scope(env, scope);
@@ -284,14 +293,14 @@ unsafe fn handle_scope_data(
     Ok((isolate as usize + index * 8) as *mut u64)
 }
 
-unsafe fn moved_by_handles(isolate: Isolate, env: sys::napi_env, peek: &Peek) -> Vec<usize> {
+unsafe fn moved_by_handles(facts: &Facts, isolate: Isolate, env: sys::napi_env, peek: &Peek) -> Vec<usize> {
     let mut scope = null_mut();
     // SAFETY: as in `handle_scope_data`.
     let (before, after) = unsafe {
         sys::napi_open_handle_scope(env, &mut scope);
-        let before = scan(isolate, peek);
+        let before = scan(facts, isolate, peek);
         make_handles(env);
-        let after = scan(isolate, peek);
+        let after = scan(facts, isolate, peek);
         sys::napi_close_handle_scope(env, scope);
         (before, after)
     };
@@ -313,6 +322,7 @@ unsafe fn make_handles(env: sys::napi_env) {
 /// Finds the words of the heap that follow the thread's stack start: `Isolate::Enter` refreshes them.
 unsafe fn heap_stack_starts(
     symbols: &Symbols,
+    facts: &Facts,
     isolate: Isolate,
     thread: ThreadWords,
     peek: &Peek,
@@ -325,7 +335,7 @@ unsafe fn heap_stack_starts(
     let mut look = |from: usize, words: &[u64]| {
         candidates.extend((0..words.len()).filter(|&i| words[i] == start as u64).map(|i| from + i * 8));
     };
-    look(isolate as usize, &scan(isolate, peek));
+    look(isolate as usize, &scan(facts, isolate, peek));
     // Several words of objects that end near the end of a mapping can be read where many cannot.
     for count in [256, 32] {
         peek.each(pointers, count, &mut look);

@@ -19,11 +19,12 @@
 //! | `facts` | the table of what is known beforehand, for each V8 |
 //! | `symbols`, `peek`, `tls` | public functions by name; careful reads; V8's thread-local words |
 //! | `rehearsal`, `learn`, `layout` | one round of the official mechanism, watched; what was learnt from it |
+//! | `watch` | looking at V8 in the middle of a JavaScript program |
 //! | `state`, `list`, `blocks` | park and unpark; the in-use list; handle blocks and their lists |
 //! | `locker` | the other lane: V8 parks and unparks |
 //! | `leave` | whether the running stack may be left |
 //! | `debug`, `microtasks` | what a pause, a step and a promise job have to do with it |
-//! | `doomed` | a list of V8 12.4 that must not mix the stacks |
+//! | `doomed`, `callbacks` | lists of objects that lie on stacks |
 //! | `wasm` | wasm calls that have stacks of their own |
 //! | `roots`, `gc` | the root table; what must happen around a GC |
 //! | `quiet` | which stacks a scavenge need not visit |
@@ -33,6 +34,7 @@
 //! | `self_test` | the proof, before the first use |
 
 pub(crate) mod call;
+pub(crate) mod callbacks;
 pub(crate) mod capture;
 pub(crate) mod debug;
 pub(crate) mod doomed;
@@ -56,6 +58,7 @@ pub(crate) mod state;
 pub(crate) mod symbols;
 pub(crate) mod tls;
 pub(crate) mod wasm;
+pub(crate) mod watch;
 
 /// A `v8::Isolate*`.
 pub(crate) type Isolate = *mut std::ffi::c_void;

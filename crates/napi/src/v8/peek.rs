@@ -69,6 +69,9 @@ impl Peek {
 
     /// As many words as can be read from `address` on, in steps of `step`, up to `most`.
     pub(crate) fn prefix(&self, address: usize, most: usize, step: usize) -> Vec<u64> {
+        if let Some(all) = self.words(address, most) {
+            return all;
+        }
         let mut all = Vec::with_capacity(most);
         while all.len() < most {
             match self.words(address + all.len() * 8, step) {

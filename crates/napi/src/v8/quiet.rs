@@ -19,6 +19,9 @@
 //! Words that can be pointers to objects, by their tag, are compared with a copy of them: nothing is ever concluded from a checksum. A full collection visits everybody: it
 //! moves old objects too. So does a minor mark-sweep (`--minor-ms`), which calls itself by another kind and moves nothing.
 //!
+//! The root table, where the contexts of all stacks are, is quiet by the block (`roots.rs`): one of which no context belongs to a
+//! stack that is awake, and of which no word has changed over a scavenge.
+//!
 //! Which words: all that V8 visits for a node (ThreadManager::Iterate, v8threads.cc), namely the live bytes of the stack with
 //! the first handle block, the further blocks, and the image. A stack with entered or saved contexts in V8's vectors is left
 //! out; few have any.
@@ -69,7 +72,33 @@ pub(crate) struct Quiet {
 #[derive(Default)]
 struct Watched {
     stacks: Vec<(NonNull<VmState>, usize)>,
+    /// Blocks of the root table, by number.
+    blocks: Vec<(usize, usize)>,
     words: Vec<u64>,
+}
+
+impl Watched {
+    /// # Safety
+    /// As for `each_part`.
+    unsafe fn add_stack(&mut self, host: &V8Host, thread: &Thread<V8Host>, vm: NonNull<VmState>) {
+        let start = self.words.len();
+        let see = |part: &[u64]| {
+            self.words.extend(part.iter().copied().filter(may_be_object));
+            true
+        };
+        // SAFETY: passed on.
+        if unsafe { each_part(host, thread, vm, see) } {
+            self.stacks.push((vm, self.words.len() - start));
+        } else {
+            self.words.truncate(start);
+        }
+    }
+
+    fn add_block(&mut self, number: usize, block: &[u64]) {
+        let start = self.words.len();
+        self.words.extend(block.iter().copied().filter(may_be_object));
+        self.blocks.push((number, self.words.len() - start));
+    }
 }
 
 impl Quiet {
@@ -94,25 +123,34 @@ impl Quiet {
         }
         let anchor = host.layout.in_use;
         let watched = &mut *self.watched.borrow_mut();
+        let roots = host.roots();
+        roots.next_round();
         // SAFETY: a circular list of live nodes, which only this thread changes; recognised nodes are states of ours.
         unsafe {
             if scan == Scan::Young {
                 self.cut(anchor);
+                roots.show_loud();
+            }
+            if let Some(context) = host.running.get().as_ref().context {
+                roots.mark_in_use(context);
             }
             let mut node = (*anchor).next;
             while node != anchor && (scan == Scan::Verify || watched.words.len() < MOST_WORDS) {
-                if let Some(vm) = self.candidate(host, node) {
-                    let start = watched.words.len();
-                    if each_part(host, thread, vm, |part| {
-                        watched.words.extend(part.iter().copied().filter(may_be_object));
-                        true
-                    }) {
-                        watched.stacks.push((vm, watched.words.len() - start));
-                    } else {
-                        watched.words.truncate(start);
+                if let Some(vm) = suspended(host, node) {
+                    let state = vm.as_ref();
+                    if let Some(context) = state.context.filter(|_| state.unusual & QUIET == 0) {
+                        roots.mark_in_use(context);
+                    }
+                    if !self.borrowed.get() && !state.is_main {
+                        watched.add_stack(host, thread, vm);
                     }
                 }
                 node = (*node).next;
+            }
+            if node == anchor {
+                for (number, block) in roots.idle(scan == Scan::Verify) {
+                    watched.add_block(number, block);
+                }
             }
         }
     }
@@ -143,29 +181,26 @@ impl Quiet {
                 same &= then.next().is_none();
                 let was_quiet = (*vm.as_ptr()).unusual & QUIET != 0;
                 match (was_quiet, same) {
-                    (true, false) => report_and_abort(vm),
+                    (true, false) => report_and_abort(&format!("the stack at {:#x}", vm.as_ref().stack.base)),
                     (false, true) => self.join(anchor, vm),
                     _ => {}
                 }
             }
         }
+        for (number, count) in watched.blocks.drain(..) {
+            let (then, rest) = before.split_at(count);
+            before = rest;
+            let roots = host.roots();
+            let same = roots.block(number).iter().filter(|word| may_be_object(word)).eq(then);
+            match (roots.is_quiet(number), same) {
+                (true, false) => report_and_abort(&format!("block {number} of the root table")),
+                (false, true) => roots.hush(number),
+                _ => {}
+            }
+        }
+        host.roots().show_all();
         watched.words.clear();
         watched.words.shrink_to(KEPT_WORDS);
-    }
-
-    /// The state behind `node`, where it is that of a suspended greenlet.
-    ///
-    /// # Safety
-    /// `node` is in the list.
-    unsafe fn candidate(&self, host: &V8Host, node: *mut Node) -> Option<NonNull<VmState>> {
-        let vm = node.cast::<VmState>();
-        let image = (node as usize + offset_of!(VmState, image)) as *mut u64;
-        // SAFETY: every node has `data`; in a node whose data is where ours have their image, it is ours. Others' archives are
-        // blocks of their own.
-        unsafe {
-            let suspended = (*node).data == image && node != host.roots_node();
-            (suspended && !self.borrowed.get() && !(*vm).is_main).then(|| NonNull::new_unchecked(vm))
-        }
     }
 
     /// # Safety
@@ -188,7 +223,8 @@ impl Quiet {
     /// # Safety
     /// `vm` is in the list, and no scavenge is under way.
     #[cold]
-    pub(crate) unsafe fn wake(&self, anchor: *mut Node, vm: NonNull<VmState>) {
+    pub(crate) unsafe fn wake(&self, host: &V8Host, vm: NonNull<VmState>) {
+        let anchor = host.layout.in_use;
         // SAFETY: as in `join`.
         unsafe {
             let state = vm.as_ptr();
@@ -196,6 +232,9 @@ impl Quiet {
                 return;
             }
             (*state).unusual &= !QUIET;
+            if let Some(context) = (*state).context {
+                host.roots().wake(context);
+            }
             let node = vm.cast::<Node>();
             if self.first.get() == node.as_ptr() {
                 let next = (*node.as_ptr()).next;
@@ -231,6 +270,18 @@ impl Quiet {
             (*anchor).previous = last;
         }
     }
+}
+
+/// The state behind `node`, where it is that of a suspended stack.
+///
+/// # Safety
+/// `node` is in the list.
+unsafe fn suspended(host: &V8Host, node: *mut Node) -> Option<NonNull<VmState>> {
+    let image = (node as usize + offset_of!(VmState, image)) as *mut u64;
+    // SAFETY: every node has `data`; a node whose data is where ours have their image is one of ours. Others' archives are
+    // blocks of their own.
+    let is_ours = unsafe { (*node).data } == image && node != host.roots_node();
+    is_ours.then(|| NonNull::new(node.cast())).flatten()
 }
 
 /// Whether the word has the tag of a pointer to an object (`kHeapObjectTag`, v8-internal.h).
@@ -269,11 +320,9 @@ unsafe fn each_part(
     }
 }
 
-fn report_and_abort(vm: NonNull<VmState>) {
-    // SAFETY: the state is live.
-    let base = unsafe { (*vm.as_ptr()).stack.base };
+fn report_and_abort(what: &str) {
     eprintln!(
-        "greenlets: GREENLETS_VERIFY_GC: a scavenge changed the stack at {base:#x}, which was taken for one without young objects"
+        "greenlets: GREENLETS_VERIFY_GC: a scavenge changed {what}, which was taken for one without young objects"
     );
     abort();
 }

@@ -165,7 +165,7 @@ fn observe(
         thread_manager: thread_manager as *mut u64,
         archive,
         blank_top: blank_top.into_iter().map(|word| own_id(word, own)).collect(),
-        isolate: scan(isolate, peek),
+        isolate: scan(facts, isolate, peek),
     })
 }
 

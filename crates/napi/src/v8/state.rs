@@ -231,7 +231,7 @@ pub(crate) unsafe fn unpark(host: &V8Host, vm: NonNull<VmState>) {
             if (*vm.as_ptr()).unusual & LOCKED != 0 {
                 return locker::unpark(host, vm);
             }
-            host.quiet.wake(v8.in_use, vm);
+            host.quiet.wake(host, vm);
         }
         let vm = &mut *vm.as_ptr();
         vm.node.data = host.blank_image();
@@ -297,6 +297,10 @@ pub(crate) unsafe fn relocate(host: &V8Host, vm: NonNull<VmState>, moved: &Reloc
     if vm.unusual & OWNS_LIST != 0 {
         // SAFETY: the list, which names this block first, is the greenlet's own.
         unsafe { *(vm.image[BLOCKS] as *mut usize) = vm.first_block };
+    }
+    if let Some(callbacks) = host.layout.callbacks {
+        // SAFETY: the core spills on the isolate's thread, and calls nothing that collects.
+        unsafe { callbacks.relocate(moved) };
     }
 }
 

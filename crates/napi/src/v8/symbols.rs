@@ -88,6 +88,8 @@ symbols! {
     discard_thread: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate29DiscardThreadSpecificMetadataEv";
     /// `Isolate::TerminateExecution()`
     terminate: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate18TerminateExecutionEv";
+    /// `Isolate::IsExecutionTerminating()`
+    is_terminating: unsafe extern "C" fn(Isolate) -> bool = c"_ZN2v87Isolate22IsExecutionTerminatingEv";
     /// `Isolate::LowMemoryNotification()`: collects all garbage now
     collect_all: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate21LowMemoryNotificationEv";
     /// `Isolate::RequestInterrupt(callback, data)`

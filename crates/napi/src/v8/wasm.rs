@@ -12,7 +12,6 @@
 //!   move. From then on `--gc-global` makes every collection a full one, as long as both kinds of stack exist ([`FullGc`]).
 
 use std::cell::Cell;
-use std::ptr::null_mut;
 use std::sync::Mutex;
 
 use greenlets_core::StackBounds;
@@ -21,8 +20,9 @@ use napi::sys;
 use super::facts::Facts;
 use super::layout::Layout;
 use super::learn::scan;
-use super::peek::{Peek, is_plausible};
+use super::peek::Peek;
 use super::symbols::Symbols;
+use super::watch::{during, grown};
 use super::{Isolate, Unsupported, ensure};
 
 /// `Isolate::wasm_stacks_`: begin and end of the `std::vector` with every stack that exists.
@@ -120,80 +120,32 @@ pub(crate) unsafe fn learn(
     main: StackBounds,
     peek: &Peek,
 ) -> Result<WasmStacks, Unsupported> {
-    let mut probe = Probe { isolate, peek, during: Vec::new() };
     let Some(own_stacks) = facts.wasm_own_stacks else {
         // SAFETY: passed on.
-        let experiment = unsafe { run(env, EXPERIMENT, null_mut()) };
+        let (_, experiment) = unsafe { during(env, EXPERIMENT, || ())? };
         ensure!(!experiment, "V8's experimental wasm stack switching is on; this V8 cannot do both");
         return Ok(WasmStacks::none());
     };
-    let before = scan(isolate, peek);
-    // SAFETY: passed on; the probe outlives the call.
-    if !unsafe { run(env, PROGRAM, &raw mut probe) } {
+    let before = scan(facts, isolate, peek);
+    // SAFETY: passed on.
+    let (Some(seen), true) = (unsafe { during(env, PROGRAM, || scan(facts, isolate, peek))? }) else {
         return Ok(WasmStacks::none());
-    }
-    let (during, after) = (&probe.during, scan(isolate, peek));
-    let length = |words: &[u64], i: usize| words[i + 1].wrapping_sub(words[i]);
-    let places: Vec<usize> = (0..before.len().min(during.len()).min(after.len()).saturating_sub(2))
-        .filter(|&i| {
-            is_plausible(during[i])
-                && during[i + 2] >= during[i + 1]
-                && length(during, i) == length(&before, i).wrapping_add(8)
-                && length(during, i) <= 1 << 20
-                && length(&after, i) == length(&before, i)
-        })
-        .collect();
-    ensure!(places.len() == 1, "{} words behave like V8's list of wasm stacks", places.len());
-    let list = (isolate as usize + places[0] * 8) as *const u64;
+    };
+    let after = scan(facts, isolate, peek);
     // Each entry is an object that knows its stack's bounds.
-    let entries =
-        peek.words(after[places[0]] as usize, length(&after, places[0]) as usize / 8).unwrap_or_default();
     let is_own = |entry: &&u64| {
         let words = peek.words(**entry as usize, 8).unwrap_or_default();
         words.iter().any(|&word| (main.limit as u64..=main.base as u64).contains(&word))
     };
-    let own = entries.iter().filter(is_own).count();
-    ensure!(own == own_stacks, "V8 lists {own} wasm stacks that are the thread's own, not {own_stacks}");
-    Ok(WasmStacks { list, at_rest: own_stacks as u64 * 8 })
-}
-
-struct Probe<'a> {
-    isolate: Isolate,
-    peek: &'a Peek,
-    during: Vec<u64>,
-}
-
-/// Runs a function without arguments, or with a callback that looks, and says whether it returned true.
-unsafe fn run(env: sys::napi_env, program: &std::ffi::CStr, probe: *mut Probe) -> bool {
-    let (mut source, mut function, mut look, mut receiver, mut result) =
-        (null_mut(), null_mut(), null_mut(), null_mut(), null_mut());
-    let mut truth = false;
-    // SAFETY: `env` is live; whoever has a probe keeps it alive until this returns.
-    unsafe {
-        sys::napi_create_string_utf8(env, program.as_ptr(), -1, &mut source);
-        sys::napi_run_script(env, source, &mut function);
-        sys::napi_create_function(env, c"probe".as_ptr(), -1, Some(see), probe.cast(), &mut look);
-        sys::napi_get_undefined(env, &mut receiver);
-        let status = sys::napi_call_function(env, receiver, function, 1, &look, &mut result);
-        if status != sys::Status::napi_ok {
-            let mut error = null_mut();
-            sys::napi_get_and_clear_last_exception(env, &mut error);
-            return false;
-        }
-        sys::napi_get_value_bool(env, result, &mut truth);
-    }
-    truth
-}
-
-unsafe extern "C" fn see(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let mut data = null_mut();
-    // SAFETY: the callback's own info; `data` is the probe of `learn`, which waits for this call.
-    let probe = unsafe {
-        sys::napi_get_cb_info(env, info, null_mut(), null_mut(), null_mut(), &mut data);
-        &mut *data.cast::<Probe>()
+    let own = |i: usize| {
+        let entries = peek.words(after[i] as usize, after[i + 1].wrapping_sub(after[i]) as usize / 8);
+        entries.unwrap_or_default().iter().filter(is_own).count()
     };
-    probe.during = scan(probe.isolate, probe.peek);
-    null_mut()
+    let mut places = grown(&before, &seen, &after);
+    places.retain(|&i| own(i) == own_stacks && after[i + 1] - after[i] == own_stacks as u64 * 8);
+    ensure!(places.len() == 1, "{} words behave like V8's list of wasm stacks", places.len());
+    let list = (isolate as usize + places[0] * 8) as *const u64;
+    Ok(WasmStacks { list, at_rest: own_stacks as u64 * 8 })
 }
 
 /// Whether this isolate wants every collection to be a full one. The flag is the process's: it is set while any wants it.
