@@ -2,7 +2,7 @@
 
 import type { TestFn } from 'ava'
 
-export const LANE = process.env['GREENLETS_LANE'] ?? 'fast'
+export const LANE = (process.env['GREENLETS_LANE'] ?? 'fast') as 'fast' | 'locker'
 
 /** For tests of what the locker lane has not, for this reason: there they are skipped, and their titles say why. */
 export function fastOnly(register: TestFn | TestFn['serial'], reason: string): TestFn['serial'] {
