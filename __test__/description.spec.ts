@@ -2,6 +2,7 @@ import { inspect } from 'node:util'
 import test from 'ava'
 import * as greenlets from '../js/index.ts'
 import { collect } from './helpers/collect.ts'
+import { LANE } from './helpers/lane.ts'
 
 const { Greenlet, GreenletExit, GreenletError, StaleFrameError, UnsupportedRuntimeError } = greenlets
 const { main } = Greenlet
@@ -154,7 +155,7 @@ test('the package exports its names and no more', (t) => {
 test('runtimeInfo() says what runs here', (t) => {
   const info = greenlets.runtimeInfo()
   t.is(info.supported, true)
-  t.is(info.lane, 'fast')
+  t.is(info.lane, LANE)
   t.is(info.reason, undefined)
   t.is(info.node, process.versions.node)
   t.is(info.v8, process.versions.v8)

@@ -2,6 +2,7 @@
 
 import test from 'ava'
 import { Greenlet, GreenletError } from '../js/index.ts'
+import { fastOnly, NO_END } from './helpers/lane.ts'
 import { runProgram } from './helpers/program.ts'
 import { calling, jspi } from './helpers/wasm.ts'
 
@@ -151,7 +152,7 @@ if (jspi === undefined) {
     'true [ 2, 6 ] true true true\n',
   )
 
-  test(
+  fastOnly(test, NO_END)(
     'collections are as usual without wasm calls, full ones while both are suspended, and as usual again',
     prints,
     `

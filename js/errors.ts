@@ -27,7 +27,7 @@ export type GreenletErrorCode =
   | 'ERR_GREENLET_WAIT_ON_SELF'
   /** `kill()` came back and the greenlet is still alive. */
   | 'ERR_GREENLET_KILL_REFUSED'
-  /** All stack slots are in use, and stacks do not share them (`GREENLETS_SPILL=never`). */
+  /** All stack slots are in use, and stacks do not share them (`GREENLETS_SPILL=never`, or the locker lane). */
   | 'ERR_GREENLET_NO_SLOT'
   /** As many greenlets are under way, or as many bytes of suspended stacks in memory, as `configure()` allows. */
   | 'ERR_GREENLET_LIMIT'

@@ -12,8 +12,11 @@ import { GreenletError, UnsupportedRuntimeError } from './errors.ts'
 export interface RuntimeInfo {
   /** Whether greenlets work here. */
   readonly supported: boolean
-  /** How stacks are switched; absent where they are not. */
-  readonly lane?: 'fast'
+  /**
+   * How V8's idea of the running stack is switched; absent where it is not. `GREENLETS_LANE=locker` has V8 do it itself, slower,
+   * as for `v8::Locker`.
+   */
+  readonly lane?: 'fast' | 'locker'
   /** Why greenlets do not work here; absent where they do. */
   readonly reason?: string
   /** The version of Node.js, without a `v`. */

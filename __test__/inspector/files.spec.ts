@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
+import { fastOnly, NO_SAMPLES } from '../helpers/lane.ts'
 import { runProgram } from '../helpers/program.ts'
 
 const WORK = `
@@ -26,7 +27,7 @@ async function written(t: ExecutionContext, flags: (folder: string) => string[],
   return texts.find((text) => text.includes('inGreenlet')) ?? ''
 }
 
-test('--cpu-prof attributes samples in greenlets to their functions', async (t) => {
+fastOnly(test, NO_SAMPLES)('--cpu-prof attributes samples in greenlets to their functions', async (t) => {
   const text = await written(t, (folder) => ['--cpu-prof', `--cpu-prof-dir=${folder}`, '--cpu-prof-interval=200'])
   const { nodes, samples } = JSON.parse(text) as {
     nodes: { id: number; callFrame: { functionName: string }; children?: number[] }[]
@@ -56,7 +57,7 @@ test('--heap-prof names the functions that allocate in greenlets', async (t) => 
   t.true(sizeOf((JSON.parse(text) as { head: Node }).head) > 10_000)
 })
 
-test('--prof has ticks in the functions of greenlets', async (t) => {
+fastOnly(test, NO_SAMPLES)('--prof has ticks in the functions of greenlets', async (t) => {
   const text = await written(t, (folder) => ['--prof', `--logfile=${folder}/v8.log`, '--no-logfile-per-isolate'])
   const ranges = [...text.matchAll(/^code-creation,[^,]*,\d+,\d+,0x([0-9a-f]+),(\d+),hot /gm)].map(([, at, size]) => [
     Number.parseInt(at!, 16),

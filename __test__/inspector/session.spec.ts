@@ -1,6 +1,7 @@
 // The debugger, driven by an inspector session in the same process.
 
 import test from 'ava'
+import { fastOnly, NO_SAMPLES } from '../helpers/lane.ts'
 import { runProgram } from '../helpers/program.ts'
 
 /** `plan` is what each next pause does; `log` collects where it was, as `function:line(tag)`. */
@@ -187,7 +188,7 @@ test(
   'pause:0() greenlets cannot be set up while the debugger is paused; make the first one after that 5\n',
 )
 
-test(
+fastOnly(test, NO_SAMPLES)(
   'what a profile samples inside greenlets belongs to their functions',
   prints,
   `

@@ -2,9 +2,11 @@
 
 import test from 'ava'
 import { configure, Greenlet, GreenletError, runtimeInfo } from '../../js/index.ts'
+import { fastOnly, LANE, NO_SPILLING } from '../helpers/lane.ts'
 import { runProgram } from '../helpers/program.ts'
 
 const { main } = Greenlet
+const spilling = fastOnly(test.serial, NO_SPILLING)
 
 function park(): Greenlet {
   const greenlet = new Greenlet(() => main.switch('parked'))
@@ -14,7 +16,7 @@ function park(): Greenlet {
 
 test.afterEach('as it was', () => configure({}))
 
-test.serial('slots and what is spilled can be seen', (t) => {
+spilling('slots and what is spilled can be seen', (t) => {
   configure({ slots: 3 })
   t.like(runtimeInfo(), { slots: 3, spilled: 0, spilledBytes: 0 })
   const all = [park(), park(), park(), park()]
@@ -36,7 +38,7 @@ test.serial('while greenlets are under way it is refused, and later it works aga
 })
 
 test.serial('more greenlets than maxGreenlets are refused, and nothing is lost', (t) => {
-  configure({ maxGreenlets: 2, slots: 1 })
+  configure({ maxGreenlets: 2, slots: LANE === 'fast' ? 1 : 2 })
   const all = [park(), park()]
   const late = new Greenlet((x) => `got ${x}`, { name: 'late' })
   for (let i = 0; i < 2; i++) {
@@ -53,7 +55,7 @@ test.serial('more greenlets than maxGreenlets are refused, and nothing is lost',
   t.is(all[1]!.switch('end'), 'end')
 })
 
-test.serial('a limit on memory stops those who start and nobody else', (t) => {
+spilling('a limit on memory stops those who start and nobody else', (t) => {
   configure({ memory: 50_000, slots: 1 })
   const all: Greenlet[] = []
   const error = t.throws(
@@ -116,5 +118,6 @@ test('what the environment says wrongly is the reason why there are no greenlets
     t.is(await withEnvironment(`GREENLETS_SLOTS=${slots}`, program), `false ${reason}\n0`)
   }
   t.regex(await withEnvironment('GREENLETS_SPILL=sometimes', program), /^false GREENLETS_SPILL must be/)
+  t.regex(await withEnvironment('GREENLETS_LANE=slow', program), /^false GREENLETS_LANE must be/)
   t.regex(await withEnvironment('GREENLETS_POISON=arsenic', program), /^false GREENLETS_POISON must be/)
 })

@@ -2,13 +2,14 @@
 
 import test from 'ava'
 import { Greenlet, runtimeInfo } from '../../js/index.ts'
+import { fastOnly, NO_SPILLING } from '../helpers/lane.ts'
 
 const COUNT = 100_000
 const { main } = Greenlet
 
 const descend = (depth: number): number => (depth === 0 ? main.switch<number>('parked') : descend(depth - 1) + 1)
 
-test('a hundred thousand are suspended at once, are seen, and go on', (t) => {
+fastOnly(test, NO_SPILLING)('a hundred thousand are suspended at once, are seen, and go on', (t) => {
   const all = Array.from({ length: COUNT }, (_, i) => new Greenlet(() => descend(i % 4)))
   t.true(all.every((greenlet) => greenlet.switch() === 'parked'))
   const { slots, spilled } = runtimeInfo()

@@ -3,8 +3,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import test from 'ava'
 import { configure, Greenlet, GreenletExit, runtimeInfo, sleep, spawn, wait } from '../../js/index.ts'
+import { fastOnly, NO_SPILLING } from '../helpers/lane.ts'
 
 const { main } = Greenlet
+const spilling = fastOnly(test.serial, NO_SPILLING)
 
 test.before('one slot for all', () => configure({ slots: 1 }))
 
@@ -22,7 +24,7 @@ function park(depth: number): Greenlet {
   return greenlet
 }
 
-test.serial('any number of greenlets takes turns in one slot', (t) => {
+spilling('any number of greenlets takes turns in one slot', (t) => {
   const all = Array.from({ length: 100 }, (_, i) => park(i % 30))
   t.like(runtimeInfo(), { slots: 1, spilled: 99 })
   t.true(runtimeInfo().spilledBytes! > 99 * 1000)
@@ -30,7 +32,7 @@ test.serial('any number of greenlets takes turns in one slot', (t) => {
   t.like(runtimeInfo(), { spilled: 0, spilledBytes: 0 })
 })
 
-test.serial('values and errors arrive in a greenlet that was spilled', (t) => {
+spilling('values and errors arrive in a greenlet that was spilled', (t) => {
   const [a, b] = [park(3), park(5)]
   t.deepEqual(a.switch('x', 'y'), ['x', 'y'])
   const error = new Error('into a copy')
@@ -41,7 +43,7 @@ test.serial('values and errors arrive in a greenlet that was spilled', (t) => {
   t.true(a.dead && b.dead)
 })
 
-test.serial('a spilled greenlet shows its whole stack, and is not brought back for it', (t) => {
+spilling('a spilled greenlet shows its whole stack, and is not brought back for it', (t) => {
   const deep = new Greenlet(function outermost() {
     return descend(40)
   })
@@ -58,7 +60,7 @@ test.serial('a spilled greenlet shows its whole stack, and is not brought back f
   t.is(other.switch('b'), 'b')
 })
 
-test.serial('greenlets inside greenlets, each starting where its parent lies', (t) => {
+spilling('greenlets inside greenlets, each starting where its parent lies', (t) => {
   const nest = (depth: number): number => {
     const own = { depth }
     const child = new Greenlet(() => {
@@ -73,7 +75,7 @@ test.serial('greenlets inside greenlets, each starting where its parent lies', (
   t.is(nest(25), 26)
 })
 
-test.serial('kill() runs the finally blocks of a spilled greenlet', (t) => {
+spilling('kill() runs the finally blocks of a spilled greenlet', (t) => {
   const log: number[] = []
   const all = Array.from({ length: 5 }, (_, i) => {
     const greenlet = new Greenlet(() => {
@@ -93,7 +95,7 @@ test.serial('kill() runs the finally blocks of a spilled greenlet', (t) => {
   t.deepEqual(log, [0, 1, 2, 3, 4])
 })
 
-test.serial('each keeps its own async context', async (t) => {
+spilling('each keeps its own async context', async (t) => {
   const storage = new AsyncLocalStorage<number>()
   const all = Array.from({ length: 20 }, (_, i) =>
     storage.run(i, () =>
@@ -110,7 +112,7 @@ test.serial('each keeps its own async context', async (t) => {
   for (const [i, seen] of (await Promise.all(all)).entries()) t.deepEqual(seen, [i, i, i, i])
 })
 
-test.serial('more handles than one block has, with a switch in the middle', (t) => {
+spilling('more handles than one block has, with a switch in the middle', (t) => {
   const text = JSON.stringify(Array.from({ length: 3000 }, (_, a) => ({ a: [a] })))
   const make = (stop: string): Greenlet =>
     new Greenlet(() => {
@@ -125,7 +127,7 @@ test.serial('more handles than one block has, with a switch in the middle', (t) 
   for (const greenlet of all) t.is(greenlet.switch(), 2999)
 })
 
-test.serial('hundreds wait for the event loop at once', async (t) => {
+spilling('hundreds wait for the event loop at once', async (t) => {
   const all = Array.from({ length: 300 }, (_, i) =>
     spawn(() => {
       let sum = 0

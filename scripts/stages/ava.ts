@@ -35,16 +35,26 @@ function withOurs(nodes: readonly Node[]): readonly Node[] {
   return [{ version, major: Number.parseInt(version), bin: process.execPath }, ...nodes]
 }
 
-async function specs({ bin, version }: Node, flag?: string): Promise<Tally> {
-  const args = [CLI, '--tap', ...(flag === undefined ? [] : [`--node-arguments=${flag}`])]
-  const outcome = await run(bin, args, { limit: SECONDS_FOR_ALL })
-  recordSpecs(outcome.output)
+async function specs(node: Node, flag?: string): Promise<Tally> {
+  const { tally, output } = await runSpecs(node, flag === undefined ? [] : [`--node-arguments=${flag}`], { name: flag })
+  recordSpecs(output)
+  return tally
+}
+
+/** Runs ava with these arguments, and counts. `name` is what it is told by, beside the Node's version. */
+export async function runSpecs(
+  { bin, version }: Node,
+  args: readonly string[],
+  { name, env }: { name: string | undefined; env?: NodeJS.ProcessEnv },
+): Promise<{ tally: Tally; output: string }> {
+  const outcome = await run(bin, [CLI, '--tap', ...args], { limit: SECONDS_FOR_ALL, ...(env && { env }) })
   const lines = outcome.output.split('\n')
   const skipped = lines.filter((line) => /^(?:not )?ok .* # (?:SKIP|TODO)\b/.test(line))
   const passed = lines.filter((line) => line.startsWith('ok ') && !skipped.includes(line))
   const failed = lines.filter((line) => line.startsWith('not ok ') && !skipped.includes(line))
 
-  const what = ['node', version, flag, skipped.length > 0 && `(${skipped.length} skipped)`].filter(Boolean).join(' ')
+  const what = ['node', version, name, skipped.length > 0 && `(${skipped.length} skipped)`].filter(Boolean).join(' ')
   const output = lines.filter((line) => !passed.includes(line)).join('\n')
-  return counted(what, { ...outcome, output }, { passed: passed.length, failed: failed.length })
+  const tally = counted(what, { ...outcome, output }, { passed: passed.length, failed: failed.length })
+  return { tally, output: outcome.output }
 }

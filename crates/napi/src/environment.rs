@@ -18,6 +18,7 @@ use crate::scopes::Scopes;
 use crate::settings::Settings;
 use crate::v8::host::V8Host;
 use crate::v8::layout::Layout;
+use crate::v8::locker::Locker;
 use crate::v8::symbols::Symbols;
 use crate::v8::{Unsupported, ensure, learn, leave, self_test, state};
 
@@ -107,7 +108,7 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     let main = layout.main;
     settle_wasm_code_gc(&symbols, &layout);
     // The smallest thread first: how the stacks are kept can be said again while there are none, the host is made once.
-    let host = V8Host::new(symbols, layout, scopes, async_hooks, env);
+    let host = V8Host::new(symbols, layout, scopes, async_hooks, env, settings.locker.then(Locker::default));
     let thread = Thread::new(host, main, Options::slots(1)).map_err(|error| no_stacks(&error))?;
     thread.host().thread.set(Some(NonNull::from(&*thread)));
     thread.host().quiet.scan.set(settings.scan);

@@ -44,7 +44,7 @@ pub fn runtime_info(env: Env) -> RuntimeInfo {
     let thread = environment.thread();
     RuntimeInfo {
         supported: thread.is_ok(),
-        lane: thread.is_ok().then(|| "fast".into()),
+        lane: thread.ok().map(|thread| if thread.host().locker.is_some() { "locker" } else { "fast" }.into()),
         reason: thread.err().map(ToString::to_string),
         v8: Symbols::resolve().ok().map(|symbols| learn::version(&symbols)),
         slots: thread.ok().map(|thread| thread.slots()),

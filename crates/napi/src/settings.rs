@@ -3,6 +3,7 @@
 //! | variable | |
 //! |---|---|
 //! | `GREENLETS_SLOTS` | stacks that lie at their place at once, 1 to 65536; default 1024, or as many as the address space allows |
+//! | `GREENLETS_LANE` | `fast` (default); `locker`: V8 itself moves its state; stacks are not spilled, scavenges visit all |
 //! | `GREENLETS_SPILL` | `auto` (default), `always`: at every switch, `never`: one greenlet for each slot |
 //! | `GREENLETS_SCAN` | `young` (default): scavenges leave out stacks without young objects; `all`: they visit every stack |
 //! | `GREENLETS_VERIFY_GC` | `1`: they visit every stack, and a wrong guess about young objects ends the process |
@@ -43,6 +44,8 @@ pub(crate) struct Settings {
     spilling: Spilling,
     vacated: Vacated,
     pub(crate) scan: Scan,
+    /// The locker lane; see `v8/locker.rs`.
+    pub(crate) locker: bool,
 }
 
 impl Settings {
@@ -50,6 +53,11 @@ impl Settings {
         let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         let wrong = |name: &str, wanted: &str, found: &str| {
             Unsupported::Because(format!("{name} must be {wanted}, not '{found}'"))
+        };
+        let locker = match variable("GREENLETS_LANE").as_deref() {
+            None | Some("fast") => false,
+            Some("locker") => true,
+            Some(text) => return Err(wrong("GREENLETS_LANE", "'fast' or 'locker'", text)),
         };
         let slots = match variable("GREENLETS_SLOTS") {
             None => None,
@@ -66,7 +74,7 @@ impl Settings {
         };
         // V8 signs return addresses with the stack pointer on AArch64 (PointerAuthentication, 11.3 to 14.6), and would sign those
         // that it replaces in a copy for the copy's address.
-        let spilling = if cfg!(target_arch = "aarch64") { Spilling::Never } else { spilling };
+        let spilling = if locker || cfg!(target_arch = "aarch64") { Spilling::Never } else { spilling };
         let vacated = match variable("GREENLETS_POISON").as_deref() {
             None | Some("" | "0") => Vacated::Kept,
             Some("1") => Vacated::Filled,
@@ -79,13 +87,13 @@ impl Settings {
             Some(text) => return Err(wrong("GREENLETS_VERIFY_GC", "'1'", text)),
         };
         let scan = match variable("GREENLETS_SCAN").as_deref() {
-            None | Some("young") if young_objects_may_stay() => Scan::All,
+            None | Some("young") if locker || young_objects_may_stay() => Scan::All,
             None | Some("young") if verify => Scan::Verify,
             None | Some("young") => Scan::Young,
             Some("all") => Scan::All,
             Some(text) => return Err(wrong("GREENLETS_SCAN", "'young' or 'all'", text)),
         };
-        Ok(Settings { slots, max_greenlets: usize::MAX, memory: usize::MAX, spilling, vacated, scan })
+        Ok(Settings { slots, max_greenlets: usize::MAX, memory: usize::MAX, spilling, vacated, scan, locker })
     }
 
     /// Whether stacks share slots.

@@ -19,7 +19,9 @@ use std::ptr::{NonNull, copy_nonoverlapping, null_mut};
 use napi::sys;
 
 use super::host::V8Host;
+use super::locker;
 use super::state::VmState;
+use super::symbols::Local;
 
 /// `kScriptId | kExposeFramesAcrossSecurityOrigins` (v8-debug.h, StackTrace::StackTraceOptions).
 const WITH_SCRIPT_IDS: i32 = 1 << 7 | 1 << 8;
@@ -59,6 +61,10 @@ pub(crate) unsafe fn capture(host: &V8Host, vm: NonNull<VmState>) -> Option<Capt
     // SAFETY: a function has a creation context.
     let context = unsafe { (host.symbols.creation_context)(realm.cast()) };
     let context_of_target = context_of_target.cast::<u64>();
+    if host.locker.is_some() {
+        // SAFETY: passed on.
+        return unsafe { capture_locked(host, vm, context, message, context_of_target) };
+    }
     // SAFETY: both states are live, distinct (one runs, one is parked), and reached through these pointers only; V8 sees
     // the isolate between two consistent states, as the table above shows.
     unsafe {
@@ -84,6 +90,40 @@ pub(crate) unsafe fn capture(host: &V8Host, vm: NonNull<VmState>) -> Option<Capt
         copy_nonoverlapping(my_top, v8.thread_local_top, words);
         host.quiet.borrowed.set(false);
         captured
+    }
+}
+
+/// In the locker lane V8 puts the suspended stack in the running one's place, with its handles. The Error is in `handle` of the
+/// running stack afterwards; no collection happens in between.
+unsafe fn capture_locked(
+    host: &V8Host,
+    vm: NonNull<VmState>,
+    context: Local,
+    message: sys::napi_value,
+    handle: *mut u64,
+) -> Option<Captured> {
+    let (mut scope, mut word) = (null_mut(), 0);
+    // SAFETY: passed on; scopes close in the order in which they were opened. The other stack's handles are those that only it
+    // uses.
+    unsafe {
+        let captured = locker::borrow(host, vm, || {
+            sys::napi_open_handle_scope(host.env, &mut scope);
+            (host.symbols.context_enter)(context);
+            let captured = read(host, message);
+            (host.symbols.context_exit)(context);
+            if let Some(Captured::Frames(error)) = captured {
+                word = *error.cast::<u64>();
+            }
+            sys::napi_close_handle_scope(host.env, scope);
+            captured
+        });
+        Some(match captured? {
+            Captured::Frames(_) => {
+                *handle = word;
+                Captured::Frames(handle.cast())
+            }
+            ids => ids,
+        })
     }
 }
 

@@ -83,6 +83,34 @@ impl Debug {
         }
     }
 
+    /// Takes what follows the thread off the running stack, before V8 archives it (`locker.rs`). V8 would leave a step into a
+    /// function with its stack, and look for a frame there is not when it restores that (Debug::RestoreDebug, 11.3 to 14.6).
+    ///
+    /// # Safety
+    /// On the isolate's thread. No collection may happen before [`Debug::put_along`].
+    pub(crate) unsafe fn take_along(&self) -> Along {
+        // SAFETY: learnt words of the live Debug object.
+        unsafe {
+            let step = self.0.add(FIRST).cast::<[u64; STEP_WORDS]>();
+            let into = self.action() == STEP_INTO;
+            Along { step: into.then(|| step.replace(AT_REST)), counted: *self.0.add(MARKED) }
+        }
+    }
+
+    /// Gives it to the stack that runs now.
+    ///
+    /// # Safety
+    /// As for `take_along`.
+    pub(crate) unsafe fn put_along(&self, along: Along) {
+        // SAFETY: as in `take_along`.
+        unsafe {
+            if let Some(step) = along.step.filter(|_| self.action() == STEP_NONE) {
+                self.0.add(FIRST).cast::<[u64; STEP_WORDS]>().write(step);
+            }
+            *self.0.add(MARKED) = along.counted;
+        }
+    }
+
     #[inline(always)]
     fn scope(&self) -> u64 {
         // SAFETY: a learnt word of the live Debug object.
@@ -94,6 +122,14 @@ impl Debug {
         // SAFETY: as above.
         unsafe { (*self.0.add(1) >> 32) as u8 }
     }
+}
+
+/// What follows the thread from stack to stack.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Along {
+    step: Option<[u64; STEP_WORDS]>,
+    /// The word behind them, with two marks that the next call is to pause.
+    counted: u64,
 }
 
 /// Debug's part of an archive, found and marked.

@@ -50,19 +50,19 @@ unsafe extern "C" fn prologue(_isolate: Isolate, kind: c_int, _flags: c_int, dat
     if kind != SCAVENGE {
         return;
     }
-    if host.has_stacks() && host.layout.wasm_stacks.exist() {
+    if host.is_listed() && host.layout.wasm_stacks.exist() {
         // SAFETY: public API, and V8 allows a collection inside of this callback.
         unsafe { (host.symbols.collect_all)(host.layout.isolate) };
         host.full_gc.want(&host.symbols, true);
     }
-    if let Some(word) = host.layout.embedder_data.filter(|_| host.has_stacks()) {
+    if let Some(word) = host.layout.embedder_data.filter(|_| host.is_listed()) {
         // SAFETY: both are live words; V8 has not begun to visit roots.
         unsafe {
             *host.roots().during_scavenge() = *word;
             *word = 0;
         }
     }
-    if let Some(thread) = host.thread.get().filter(|_| host.has_stacks()) {
+    if let Some(thread) = host.thread.get().filter(|_| host.is_listed()) {
         // SAFETY: the thread lives as long as its host is hooked.
         unsafe { host.quiet.prologue(host, thread.as_ref()) };
     }
@@ -87,11 +87,11 @@ unsafe extern "C" fn epilogue(_isolate: Isolate, kind: c_int, _flags: c_int, dat
         }
         return;
     }
-    if let Some(thread) = thread.filter(|_| host.has_stacks()) {
+    if let Some(thread) = thread.filter(|_| host.is_listed()) {
         // SAFETY: as in `prologue`.
         unsafe { host.quiet.epilogue(host, thread) };
     }
-    if let Some(word) = host.layout.embedder_data.filter(|_| host.has_stacks()) {
+    if let Some(word) = host.layout.embedder_data.filter(|_| host.is_listed()) {
         // SAFETY: as in `prologue`; the collector has updated the root.
         unsafe {
             let root = host.roots().during_scavenge();

@@ -9,9 +9,10 @@ use napi::sys;
 use super::call::Outcome;
 use super::facts::{BLOCKS, BLOCKS_CAPACITY, BLOCKS_SIZE, MAX_ARCHIVE_WORDS};
 use super::layout::Layout;
+use super::locker::{self, Locker, StandIn};
 use super::quiet::Quiet;
 use super::roots::Roots;
-use super::state::{OWNS_LIST, VmState, live_end, park, relocate, unpark, write_fresh};
+use super::state::{LOCKED, OWNS_LIST, VmState, live_end, park, relocate, unpark, write_fresh};
 use super::symbols::Symbols;
 use super::wasm::FullGc;
 use super::{call, capture, gc, list};
@@ -35,6 +36,8 @@ pub(crate) struct V8Host {
     pub(crate) entry: Cell<sys::napi_ref>,
     /// A function of the realm whose `Error` captures stacks; null until it is set.
     pub(crate) capture_realm: Cell<sys::napi_ref>,
+    /// The locker lane, where that is the one.
+    pub(crate) locker: Option<Locker>,
     /// What the next capture reads.
     pub(crate) wanted: Cell<capture::Wanted>,
     /// The state of the stack that runs.
@@ -73,6 +76,7 @@ impl V8Host {
         scopes: Scopes,
         async_hooks: AsyncHooks,
         env: sys::napi_env,
+        locker: Option<Locker>,
     ) -> Self {
         let mut blank = [0; MAX_ARCHIVE_WORDS];
         let (facts, top) = (layout.facts, layout.facts.thread_local_top_words);
@@ -88,6 +92,7 @@ impl V8Host {
             async_hooks,
             entry: Cell::new(null_mut()),
             capture_realm: Cell::new(null_mut()),
+            locker,
             wanted: Cell::new(capture::Wanted::Frames),
             running: Cell::new(NonNull::dangling()),
             block_list: Cell::new((0, 0)),
@@ -108,9 +113,21 @@ impl V8Host {
         host
     }
 
-    /// Whether any greenlet has a stack; only then is anything of ours in V8's list.
-    pub(crate) fn has_stacks(&self) -> bool {
-        self.stacks.get() != 0
+    /// The locker lane.
+    pub(crate) fn lane(&self) -> &Locker {
+        self.locker.as_ref().expect("only its states are marked so")
+    }
+
+    /// Marks a new state as one of the lane's.
+    fn mark(&self, vm: &mut VmState) {
+        if self.locker.is_some() {
+            vm.unusual = LOCKED;
+        }
+    }
+
+    /// Whether anything of ours is in V8's list: while any greenlet has a stack, and in the locker lane from the first one on.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.roots().is_listed()
     }
 
     /// The image of every running stack: nothing to visit.
@@ -157,12 +174,13 @@ impl V8Host {
 
     /// A stack came: the first one brings main's node, the root table and the GC hooks with it.
     fn came(&self) {
-        let stacks = self.stacks.get();
-        self.stacks.set(stacks + 1);
-        if stacks == 0 {
+        self.stacks.set(self.stacks.get() + 1);
+        if !self.is_listed() {
             // SAFETY: main's state and the roots are live and in no list; `self` is boxed inside the Thread.
             unsafe {
-                list::link(self.layout.in_use, self.main_node());
+                if self.locker.is_none() {
+                    list::link(self.layout.in_use, self.main_node());
+                }
                 list::link(self.layout.in_use, self.roots().node());
                 if !self.hooked.replace(true) {
                     gc::hook(self);
@@ -171,11 +189,10 @@ impl V8Host {
         }
     }
 
-    /// A stack went. With the last one V8's list is as if we had never been here.
+    /// A stack went. With the last one V8's list is as if we had never been here; stand-ins stay there until the end.
     fn went(&self) {
-        let stacks = self.stacks.get() - 1;
-        self.stacks.set(stacks);
-        if stacks == 0 {
+        self.stacks.set(self.stacks.get() - 1);
+        if self.stacks.get() == 0 && self.locker.is_none() {
             self.full_gc.want(&self.symbols, false);
             // SAFETY: `came` linked both.
             unsafe {
@@ -233,13 +250,23 @@ impl V8Host {
 
 impl Drop for V8Host {
     fn drop(&mut self) {
-        if self.has_stacks() {
+        if self.stacks.get() != 0 {
             // The process is ending inside of a greenlet (thread.rs): nothing is touched any more.
             return;
         }
         if self.hooked.get() {
             // SAFETY: hooked once, by `came`.
             unsafe { gc::unhook(self) };
+        }
+        if self.locker.is_some() {
+            // SAFETY: main runs (thread.rs), and no greenlet has a stack. `came` linked the roots.
+            unsafe {
+                locker::dispose_all(self);
+                if self.is_listed() {
+                    self.full_gc.want(&self.symbols, false);
+                    list::unlink(self.roots().node());
+                }
+            }
         }
         self.drop_block_list();
     }
@@ -258,6 +285,8 @@ unsafe impl Host for V8Host {
         let mut vm = VmState::new(&self.layout, self.layout.main, true);
         vm.embedder_data = self.roots().of_main();
         vm.node.data = self.blank_image();
+        vm.stand_in = StandIn::of_main(self.layout.thread_id);
+        self.mark(&mut vm);
         vm
     }
 
@@ -267,6 +296,7 @@ unsafe impl Host for V8Host {
         debug_assert!(limit > slot.limit - GUARD_SIZE);
         let mut vm = VmState::new(&self.layout, StackBounds { base: slot.base, limit }, false);
         vm.set_context(self.roots().take());
+        self.mark(&mut vm);
         vm
     }
 
@@ -280,9 +310,13 @@ unsafe impl Host for V8Host {
                 self.running.set(vm);
                 return;
             }
-            write_fresh(self, state);
-            state.node.data = state.image.as_mut_ptr();
-            list::link(self.layout.in_use, NonNull::from(&mut state.node));
+            if let Some(lane) = &self.locker {
+                locker::enlist(self, lane, state);
+            } else {
+                write_fresh(self, state);
+                state.node.data = state.image.as_mut_ptr();
+                list::link(self.layout.in_use, NonNull::from(&mut state.node));
+            }
         }
         self.came();
     }
@@ -316,10 +350,14 @@ unsafe impl Host for V8Host {
             if state.is_main {
                 return;
             }
-            let implementer = self.layout.handle_scope_implementer;
-            self.free_vectors(implementer);
-            self.block_list.set((*implementer.add(BLOCKS), *implementer.add(BLOCKS_CAPACITY)));
-            list::unlink(NonNull::from(&mut state.node));
+            if self.locker.is_some() {
+                locker::retire(self, state);
+            } else {
+                let implementer = self.layout.handle_scope_implementer;
+                self.free_vectors(implementer);
+                self.block_list.set((*implementer.add(BLOCKS), *implementer.add(BLOCKS_CAPACITY)));
+                list::unlink(NonNull::from(&mut state.node));
+            }
             self.drop_context(state);
         }
         self.went();
@@ -330,12 +368,16 @@ unsafe impl Host for V8Host {
         unsafe {
             self.forget_callbacks(vm);
             let state = &mut *vm.as_ptr();
-            self.free_vectors(state.image.as_mut_ptr());
-            if state.unusual & OWNS_LIST != 0 {
-                libc::free(state.image[BLOCKS] as *mut _);
+            if self.locker.is_some() {
+                locker::abandon(self, state);
+            } else {
+                self.free_vectors(state.image.as_mut_ptr());
+                if state.unusual & OWNS_LIST != 0 {
+                    libc::free(state.image[BLOCKS] as *mut _);
+                }
+                self.quiet.wake(self, vm);
+                list::unlink(NonNull::from(&mut state.node));
             }
-            self.quiet.wake(self, vm);
-            list::unlink(NonNull::from(&mut state.node));
             self.drop_context(state);
         }
         self.went();

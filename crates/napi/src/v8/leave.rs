@@ -65,7 +65,8 @@ impl Luggage {
     /// Takes it from the running stack.
     pub(crate) fn take(host: &V8Host) -> Luggage {
         // SAFETY: the running stack's image is not in use, and has room for V8's whole archive.
-        let stepping = unsafe { host.layout.debug.put_aside(host.debug_image()) };
+        // In the locker lane V8 archives it.
+        let stepping = host.locker.is_none() && unsafe { host.layout.debug.put_aside(host.debug_image()) };
         let step = stepping.then(|| {
             host.steps.set(host.steps.get() + 1);
             host.steps.get()

@@ -21,6 +21,7 @@
 //! | `rehearsal`, `learn`, `layout` | one round of the official mechanism, watched; what was learnt from it |
 //! | `watch` | looking at V8 in the middle of a JavaScript program |
 //! | `state`, `list`, `blocks` | park and unpark; the in-use list; handle blocks and their lists |
+//! | `locker` | the other lane: V8 parks and unparks |
 //! | `leave` | whether the running stack may be left |
 //! | `debug`, `microtasks` | what a pause, a step and a promise job have to do with it |
 //! | `doomed`, `callbacks` | lists of objects that lie on stacks |
@@ -46,6 +47,7 @@ pub(crate) mod layout;
 pub(crate) mod learn;
 pub(crate) mod leave;
 pub(crate) mod list;
+pub(crate) mod locker;
 pub(crate) mod microtasks;
 pub(crate) mod peek;
 pub(crate) mod quiet;

@@ -14,6 +14,8 @@
 //! read. Everything used is public API; only the thread id is ours.
 
 use std::ffi::c_void;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::debug::Marked;
 use super::facts::{Facts, STACK_GUARD, TERMINATE_EXECUTION};
@@ -78,15 +80,31 @@ pub(crate) unsafe fn play(
         (seen, flags)
     };
     // What another thread requested meanwhile went to the stand-in's StackGuard: request it again for the real one.
+    // SAFETY: the isolate's own thread again.
+    unsafe { request_again(symbols, facts, isolate, flags) };
+    seen
+}
+
+/// Requests interrupts of the running stack that were requested of another one: `flags` of its StackGuard.
+///
+/// # Safety
+/// On the isolate's thread; `facts` are of its V8.
+pub(crate) unsafe fn request_again(symbols: &Symbols, facts: &Facts, isolate: Isolate, flags: u32) {
     if flags & TERMINATE_EXECUTION != 0 {
         // SAFETY: any thread may call this at any time.
         unsafe { (symbols.terminate)(isolate) };
     }
-    if flags & !TERMINATE_EXECUTION != 0 {
-        // SAFETY: as above. The interrupt makes V8 run all queued interrupt callbacks, the lost ones included.
+    let others = flags & !TERMINATE_EXECUTION;
+    // SAFETY: the verified word of the live StackGuard; V8 lets go of what is in it on this thread only.
+    let live = unsafe {
+        AtomicU32::from_ptr((isolate as usize + STACK_GUARD + facts.interrupt_flags * 8) as *mut u32)
+    };
+    while others & !live.load(Relaxed) != 0 {
+        live.fetch_or(others, Relaxed);
+        // SAFETY: as for the first one. V8 takes its lock for it, so that whoever has overwritten the word meanwhile is done,
+        // and works out anew what is requested. Callbacks that were queued run with this one.
         unsafe { (symbols.request_interrupt)(isolate, nothing, std::ptr::null_mut()) };
     }
-    seen
 }
 
 unsafe extern "C" fn nothing(_isolate: Isolate, _data: *mut c_void) {}

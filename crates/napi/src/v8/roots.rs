@@ -97,6 +97,10 @@ impl Roots {
         NonNull::from(&mut self.vm.node)
     }
 
+    pub(crate) fn is_listed(&self) -> bool {
+        self.vm.node.is_linked()
+    }
+
     /// Where the running stack's embedder data is during a scavenge.
     pub(crate) fn during_scavenge(&self) -> *mut u64 {
         self.blocks[0].cast()

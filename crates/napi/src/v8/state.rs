@@ -33,6 +33,7 @@ use super::facts::{
 use super::host::V8Host;
 use super::layout::Layout;
 use super::list::Node;
+use super::locker::{self, StandIn};
 use super::roots::Context;
 use crate::node::async_hooks::Scope;
 
@@ -52,13 +53,16 @@ pub(crate) struct VmState {
     /// `StackGuard::interrupt_scopes_`: C++ objects on this stack.
     interrupt_scopes: u64,
     /// What this stack has in the isolate's list of doomed objects; see `doomed.rs`.
-    doomed: Vec<u64>,
+    pub(crate) doomed: Vec<u64>,
     /// The list of handle blocks while there is one only.
     pub(crate) first_block: usize,
     /// Which words of the image were moved along with the stack, while it is spilled.
     moved: u64,
     pub(crate) is_main: bool,
-    /// What few stacks are: [`OWNS_LIST`], [`QUIET`].
+    /// The locker lane: whom V8 takes it for, and whether it has not run yet.
+    pub(crate) stand_in: StandIn,
+    pub(crate) is_new: bool,
+    /// What few stacks are: [`OWNS_LIST`], [`QUIET`], [`LOCKED`].
     pub(crate) unusual: u8,
 }
 
@@ -66,6 +70,8 @@ pub(crate) struct VmState {
 pub(crate) const OWNS_LIST: u8 = 1;
 /// No word of it is a young object; see `quiet.rs`.
 pub(crate) const QUIET: u8 = 2;
+/// V8 moves its state itself; see `locker.rs`.
+pub(crate) const LOCKED: u8 = 4;
 
 impl VmState {
     pub(crate) fn new(layout: &Layout, stack: StackBounds, is_main: bool) -> Self {
@@ -81,6 +87,8 @@ impl VmState {
             first_block: stack.base,
             moved: 0,
             is_main,
+            stand_in: StandIn::default(),
+            is_new: false,
             unusual: 0,
         }
     }
@@ -182,6 +190,9 @@ pub(crate) unsafe fn park(host: &V8Host, vm: NonNull<VmState>) {
     // SAFETY: `vm` is live and nobody else holds a reference to it; all words of the isolate are learnt and verified, and
     // only this thread touches them (the interrupt words are not among those copied).
     unsafe {
+        if (*vm.as_ptr()).unusual & LOCKED != 0 {
+            return locker::park(host, vm);
+        }
         let vm = &mut *vm.as_ptr();
         let image = vm.image.as_mut_ptr();
         transfer_for::<false>(v8, image);
@@ -216,7 +227,10 @@ pub(crate) unsafe fn unpark(host: &V8Host, vm: NonNull<VmState>) {
     // SAFETY: as in `park`.
     unsafe {
         host.running.set(vm);
-        if (*vm.as_ptr()).unusual & QUIET != 0 {
+        if (*vm.as_ptr()).unusual & (QUIET | LOCKED) != 0 {
+            if (*vm.as_ptr()).unusual & LOCKED != 0 {
+                return locker::unpark(host, vm);
+            }
             host.quiet.wake(host, vm);
         }
         let vm = &mut *vm.as_ptr();
@@ -296,7 +310,7 @@ pub(crate) unsafe fn relocate(host: &V8Host, vm: NonNull<VmState>, moved: &Reloc
 /// # Safety
 /// On the isolate's thread.
 #[inline(always)]
-unsafe fn set_limit(v8: &Layout, limit: u64) {
+pub(crate) unsafe fn set_limit(v8: &Layout, limit: u64) {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     // SAFETY: the words of the StackGuard, verified by `learn.rs`; V8 writes them atomically too.
     unsafe {

@@ -1,0 +1,25 @@
+// The core of the specs in the locker lane, in which V8 moves its state itself, on every Node: what takes little time. The
+// stage `ava` compares both lanes (`property/lanes.spec`), and the stage `flags` runs the torture programs in this one.
+
+import { testedNodes } from '../nodes.ts'
+import { sum, type Tally } from '../tally.ts'
+import { runSpecs } from './ava.ts'
+
+const SPECS = [
+  '__test__/{switching,throwing,kill,frames,stale,overflow,endings,workers}.spec.ts',
+  '__test__/property/programs.spec.ts',
+  '__test__/context/{stores,scopes,gr_context}.spec.ts',
+  '__test__/inspector/session.spec.ts',
+  '__test__/conformance/{throw,greenlet-{basics,broken,frames}}.spec.ts',
+]
+const ENVIRONMENT = { GREENLETS_LANE: 'locker', PROPERTY_RUNS: '500' }
+
+export async function lane(): Promise<Tally> {
+  const env = { ...process.env, ...ENVIRONMENT }
+  const tallies: Tally[] = []
+  for (const node of testedNodes()) {
+    const { tally } = await runSpecs(node, SPECS, { name: 'GREENLETS_LANE=locker', env })
+    tallies.push(tally)
+  }
+  return sum(tallies)
+}
