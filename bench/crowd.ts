@@ -1,0 +1,104 @@
+/**
+ * What many suspended greenlets cost, in a process of their own: memory, collections, and switches among them. Arguments: how
+ * many, and of which kind: `greenlets`; `visited`, for what GREENLETS_SCAN=all makes of a minor collection; `async` functions.
+ * Prints the rows as JSON. Needs --expose-gc.
+ */
+
+import { Greenlet } from '../js/index.ts'
+import { type Figure, measure, type Row, summary } from './rig.ts'
+import { echo, park, roundTrips } from './rows/parked.ts'
+
+declare const gc: (options?: { type: 'minor' }) => void
+
+const [count, kind] = [Number(process.argv[2]), process.argv[3]]
+const DEPTH = 3
+/** Collections until all that has been young is old, and every stack quiet. */
+const UNTIL_QUIET = 4
+
+const { main } = Greenlet
+const figures: Record<string, Figure> = {}
+const crowd: unknown[] = Array.from({ length: count })
+const never = new Promise<never>(() => {})
+
+function parkGreenlet(): Greenlet {
+  return park(DEPTH, () => main.switch())
+}
+
+async function parkAsync(depth: number): Promise<void> {
+  await (depth === 1 ? never : parkAsync(depth - 1))
+}
+
+/** Bytes of the process for each that `make` makes, garbage included, and what remains when that has been collected. */
+function fill(name: string, make: () => unknown): void {
+  // The young generation grows to its full size, once for all, and the functions are compiled.
+  for (let i = 0; i < 20_000; i++) make()
+  gc()
+  const before = process.memoryUsage.rss()
+  for (let i = 0; i < count; i++) crowd[i] = make()
+  const each = (rss: number): Figure => {
+    const bytes = Math.round((rss - before) / count)
+    return { min: bytes, median: bytes }
+  }
+  figures[`${name}, ${count}`] = each(process.memoryUsage.rss())
+  gc()
+  figures[`${name} after a collection, ${count}`] = each(process.memoryUsage.rss())
+}
+
+/** Nanoseconds of a collection. */
+function collections(name: string, times: number, collect: () => void): void {
+  const all = Array.from({ length: times }, () => {
+    const start = performance.now()
+    collect()
+    return (performance.now() - start) * 1e6
+  })
+  figures[name] = summary(all)
+}
+
+const minor = (): void => gc({ type: 'minor' })
+
+function quieten(): void {
+  for (let i = 0; i < UNTIL_QUIET; i++) minor()
+}
+
+async function switches(...rows: Row[]): Promise<void> {
+  Object.assign(figures, await measure(rows, 1))
+}
+
+const echoing = park(1, echo)
+const alone = (name: string): Row => ({ name, run: (times) => roundTrips(echoing, times) })
+
+/** Each of the crowd gets its turn; they are still waiting at the end, since they wait in a loop. */
+function inTurn(times: number): number {
+  let done = 0
+  while (done < times) {
+    const greenlet = crowd[turn] as Greenlet
+    turn = (turn + 1) % count
+    done = greenlet.switch(done)
+  }
+  return done
+}
+let turn = 0
+
+if (kind === 'async') {
+  fill('async function: memory', () => parkAsync(DEPTH))
+} else {
+  gc()
+  quieten()
+  collections(`minor collection, none of ${count}`, 30, minor)
+  collections(`full collection, none of ${count}`, 5, gc)
+  if (kind === 'visited') {
+    for (let i = 0; i < count; i++) crowd[i] = parkGreenlet()
+    gc()
+    quieten()
+    collections(`minor collection, ${count} visited`, 5, minor)
+  } else {
+    await switches(alone(`switch, none of ${count}`))
+    fill('memory', () => park(DEPTH, echo))
+    quieten()
+    collections(`minor collection, ${count}`, 30, minor)
+    collections(`full collection, ${count}`, count > 100_000 ? 1 : 3, gc)
+    await switches(alone(`switch, among ${count}`), { name: `switch, to each of ${count}`, run: inTurn })
+  }
+}
+console.log(JSON.stringify(figures))
+process.exit()
