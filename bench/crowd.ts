@@ -4,7 +4,7 @@
  * Prints the rows as JSON. Needs --expose-gc.
  */
 
-import { Greenlet } from '../js/index.ts'
+import type { Greenlet } from '../js/index.ts'
 import { type Figure, measure, type Row, summary } from './rig.ts'
 import { echo, park, roundTrips } from './rows/parked.ts'
 
@@ -15,33 +15,26 @@ const DEPTH = 3
 /** Collections until all that has been young is old, and every stack quiet. */
 const UNTIL_QUIET = 4
 
-const { main } = Greenlet
 const figures: Record<string, Figure> = {}
 const crowd: unknown[] = Array.from({ length: count })
 const never = new Promise<never>(() => {})
 
-function parkGreenlet(): Greenlet {
-  return park(DEPTH, () => main.switch())
-}
+const parkGreenlet = (): Greenlet => park(DEPTH, echo)
 
 async function parkAsync(depth: number): Promise<void> {
   await (depth === 1 ? never : parkAsync(depth - 1))
 }
 
-/** Bytes of the process for each that `make` makes, garbage included, and what remains when that has been collected. */
-function fill(name: string, make: () => unknown): void {
-  // The young generation grows to its full size, once for all, and the functions are compiled.
+/** Makes them. Returns what says how many bytes the process has grown by since, for each. */
+function fill(make: () => unknown): (name: string) => void {
   for (let i = 0; i < 20_000; i++) make()
   gc()
   const before = process.memoryUsage.rss()
   for (let i = 0; i < count; i++) crowd[i] = make()
-  const each = (rss: number): Figure => {
-    const bytes = Math.round((rss - before) / count)
-    return { min: bytes, median: bytes }
+  return (name) => {
+    const bytes = Math.round((process.memoryUsage.rss() - before) / count)
+    figures[`${name}, ${count}`] = { min: bytes, median: bytes }
   }
-  figures[`${name}, ${count}`] = each(process.memoryUsage.rss())
-  gc()
-  figures[`${name} after a collection, ${count}`] = each(process.memoryUsage.rss())
 }
 
 /** Nanoseconds of a collection. */
@@ -67,7 +60,7 @@ async function switches(...rows: Row[]): Promise<void> {
 const echoing = park(1, echo)
 const alone = (name: string): Row => ({ name, run: (times) => roundTrips(echoing, times) })
 
-/** Each of the crowd gets its turn; they are still waiting at the end, since they wait in a loop. */
+/** Each of the crowd gets its turn. */
 function inTurn(times: number): number {
   let done = 0
   while (done < times) {
@@ -80,23 +73,27 @@ function inTurn(times: number): number {
 let turn = 0
 
 if (kind === 'async') {
-  fill('async function: memory', () => parkAsync(DEPTH))
-} else {
+  const tellMemory = fill(() => parkAsync(DEPTH))
+  tellMemory('async function: memory')
   gc()
+  tellMemory('async function: memory after a collection')
+} else {
   quieten()
   collections(`minor collection, none of ${count}`, 30, minor)
-  collections(`full collection, none of ${count}`, 5, gc)
   if (kind === 'visited') {
     for (let i = 0; i < count; i++) crowd[i] = parkGreenlet()
-    gc()
     quieten()
-    collections(`minor collection, ${count} visited`, 5, minor)
+    collections(`minor collection, ${count} visited`, 3, minor)
   } else {
+    collections(`full collection, none of ${count}`, 5, gc)
     await switches(alone(`switch, none of ${count}`))
-    fill('memory', () => park(DEPTH, echo))
+    const tellMemory = fill(parkGreenlet)
+    tellMemory('memory')
+    // Seconds for a million.
+    collections(`full collection, ${count}`, count > 100_000 ? 1 : 3, gc)
+    tellMemory('memory after a collection')
     quieten()
     collections(`minor collection, ${count}`, 30, minor)
-    collections(`full collection, ${count}`, count > 100_000 ? 1 : 3, gc)
     await switches(alone(`switch, among ${count}`), { name: `switch, to each of ${count}`, run: inTurn })
   }
 }
