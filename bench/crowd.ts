@@ -21,13 +21,13 @@ const never = new Promise<never>(() => {})
 
 const parkGreenlet = (): Greenlet => park(DEPTH, echo)
 
-async function parkAsync(depth: number): Promise<void> {
-  await (depth === 1 ? never : parkAsync(depth - 1))
+async function parkAsync(depth: number, promise: Promise<void>): Promise<void> {
+  await (depth === 1 ? promise : parkAsync(depth - 1, promise))
 }
 
-/** Makes them. Returns what says how many bytes the process has grown by since, for each. */
-function fill(make: () => unknown): (name: string) => void {
-  for (let i = 0; i < 20_000; i++) make()
+/** Makes them. Returns what says how many bytes the process has grown by since, for each. `rehearse` makes one and ends it. */
+function fill(make: () => unknown, rehearse: () => void): (name: string) => void {
+  for (let i = 0; i < 20_000; i++) rehearse()
   gc()
   const before = process.memoryUsage.rss()
   for (let i = 0; i < count; i++) crowd[i] = make()
@@ -73,7 +73,10 @@ function inTurn(times: number): number {
 let turn = 0
 
 if (kind === 'async') {
-  const tellMemory = fill(() => parkAsync(DEPTH))
+  const tellMemory = fill(
+    () => parkAsync(DEPTH, never),
+    () => void parkAsync(DEPTH, new Promise(() => {})),
+  )
   tellMemory('async function: memory')
   gc()
   tellMemory('async function: memory after a collection')
@@ -87,7 +90,7 @@ if (kind === 'async') {
   } else {
     collections(`full collection, none of ${count}`, 5, gc)
     await switches(alone(`switch, none of ${count}`))
-    const tellMemory = fill(parkGreenlet)
+    const tellMemory = fill(parkGreenlet, () => parkGreenlet().kill())
     tellMemory('memory')
     // Seconds for a million.
     collections(`full collection, ${count}`, count > 100_000 ? 1 : 3, gc)
