@@ -27,7 +27,7 @@ async function parkAsync(depth: number, promise: Promise<void>): Promise<void> {
 
 /** Makes them. Returns what says how many bytes the process has grown by since, for each. `rehearse` makes one and ends it. */
 function fill(make: () => unknown, rehearse: () => void): (name: string) => void {
-  for (let i = 0; i < 20_000; i++) rehearse()
+  for (let i = 0; i < 5000; i++) rehearse()
   gc()
   const before = process.memoryUsage.rss()
   for (let i = 0; i < count; i++) crowd[i] = make()
