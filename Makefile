@@ -46,6 +46,7 @@ bench: $(ADDON)
 # What takes too long for every day.
 soak: $(ADDON) $(DIST)
 	node --expose-gc --max-old-space-size=8192 __test__/soak/million.mjs
+	$(TS) __test__/interrupts/hammer.ts 60
 
 pack: $(PACKED)
 
