@@ -47,6 +47,7 @@ bench: $(ADDON)
 soak: $(ADDON) $(DIST)
 	node --expose-gc --max-old-space-size=8192 __test__/soak/million.mjs
 	$(TS) __test__/interrupts/hammer.ts 60
+	node __test__/soak/server.mjs 600
 
 pack: $(PACKED)
 
