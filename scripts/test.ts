@@ -3,6 +3,7 @@
 
 import { tellConformance } from './conformance.ts'
 import { ava } from './stages/ava.ts'
+import { matrix, spilled } from './stages/conformance.ts'
 import { flags } from './stages/flags.ts'
 import { consumers } from './stages/consumers.ts'
 import { everywhere } from './stages/everywhere.ts'
@@ -14,14 +15,19 @@ import { sum, type Tally } from './tally.ts'
 const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   rust,
   ava,
+  spilled,
   lane,
   everywhere,
   consumers,
   faults,
   flags,
+  matrix,
 }
+/** Half an hour: only where it is named, as in `make soak`. */
+const LONG = ['matrix']
 
-const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(STAGES)
+const names =
+  process.argv.length > 2 ? process.argv.slice(2) : Object.keys(STAGES).filter((name) => !LONG.includes(name))
 const tallies: Tally[] = []
 for (const name of names) {
   const stage = STAGES[name]

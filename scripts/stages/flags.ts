@@ -10,7 +10,7 @@ const PROGRAMS = resolve(import.meta.dirname, '../../__test__/torture')
 const SECONDS_PER_PROGRAM = 120
 
 /** As users run Node, and then each flag beside --expose-gc, so that a program may ask for a collection. */
-const FLAGS = [
+export const FLAGS: readonly (readonly string[])[] = [
   [],
   ['--expose-gc'],
   ['--expose-gc', '--stress-compaction'],
@@ -43,7 +43,7 @@ const FAST_ONLY = 'spilling.mjs'
  * when a thread ends. So plain Node hangs now and then when it exits, and more often when a Worker does. A program that has
  * said ok and then hangs has passed; programs with Workers say nothing about us.
  */
-const HANGS_AT_EXIT = '--stress-concurrent-allocation'
+export const HANGS_AT_EXIT = '--stress-concurrent-allocation'
 const SECONDS_WITH_HANG = 45
 const WITH_WORKERS = ['workers.mjs', 'terminated.mjs']
 
