@@ -46,6 +46,8 @@ bench: $(ADDON)
 # What takes too long for every day.
 soak: $(ADDON) $(DIST)
 	node --expose-gc --max-old-space-size=8192 __test__/soak/million.mjs
+	$(TS) __test__/interrupts/hammer.ts 60
+	node __test__/soak/server.mjs 600
 
 pack: $(PACKED)
 

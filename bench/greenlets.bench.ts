@@ -1,47 +1,80 @@
 /**
  * `make bench`: greenlets beside what people use today, on this machine's Node. `make bench NODES=20,24` takes some of the
  * tested Nodes, `NODES=all` all of them, and then keeps the results in `results/latest.json`, from which `readme.ts` makes
- * the README's table. `--markdown` prints that table.
+ * the README's table. `--markdown` prints that table. It takes three minutes for each Node.
  *
  * Each Node runs `program.ts` as compiled by tsc, several times, since how fast a process is depends on where things happen
- * to lie in its memory; the Nodes take turns.
+ * to lie in its memory; the Nodes and the peers that are no JavaScript take turns. Then `crowd.ts`, once for each number of
+ * suspended greenlets: a million only where there is memory for it.
  */
 
 import { execFileSync } from 'node:child_process'
 import { copyFileSync } from 'node:fs'
+import { freemem } from 'node:os'
 import { join, resolve } from 'node:path'
 import { type Node, testedNodes } from '../scripts/nodes.ts'
+import { CROWDS, VISITED, WEIGHED } from './comparisons.ts'
+import { measureCore, measureCoreMemory } from './peers/core.ts'
+import { buildEmpty } from './peers/empty.ts'
+import { findPython } from './peers/python.ts'
 import { currentLoad, merge, type NodeResult, resultsOf, writeResults } from './results.ts'
-import type { Times } from './rig.ts'
+import type { Figures } from './rig.ts'
 import { markdown, table } from './tables.ts'
 
 const PROCESSES = 3
 /** Of each process. */
-const SECONDS = 15
+const SECONDS = 12
+const PYTHON_SECONDS = 4
+/** For a million of anything. */
+const GIB_FOR_A_CROWD = 8
 
 const ROOT = resolve(import.meta.dirname, '..')
 const BUILT = join(ROOT, 'target/bench')
 const ADDON = join(ROOT, 'js/greenlets.linux-x64-gnu.node')
 
 const nodes = chosenNodes(process.env['NODES'] ?? '')
-build()
-const runs = nodes.map((node) => ({ node, loads: [] as string[], times: [] as Times[] }))
+const environment = build()
+const python = findPython(ROOT, join(ROOT, '.tools'))
+const peers: Figures[] = []
+const runs = nodes.map((node) => ({ node, loads: [] as string[], times: [] as Figures[] }))
 for (let i = 1; i <= PROCESSES; i++) {
   for (const { node, loads, times } of runs) {
     console.log(`Node ${node.version}, process ${i} of ${PROCESSES}`)
     loads.push(currentLoad())
-    times.push(JSON.parse(execute(node, join(BUILT, 'bench/program.js'), String(SECONDS))))
+    times.push(JSON.parse(execute(node, 'bench/program.js', String(SECONDS))))
   }
+  console.log(`Python and Rust, process ${i} of ${PROCESSES}`)
+  if (python !== undefined) peers.push(python.measure(String(PYTHON_SECONDS)))
+  peers.push(measureCore(ROOT))
 }
+for (const count of CROWDS) {
+  if (freemem() < GIB_FOR_A_CROWD * 2 ** 30 * (count / 1e6)) {
+    console.log(`${count} suspended: not measured, less than ${GIB_FOR_A_CROWD} GiB of memory are free`)
+    continue
+  }
+  for (const { node, times } of runs) {
+    console.log(`Node ${node.version}, ${count} suspended`)
+    const crowd = (...args: string[]): void => {
+      times.push(JSON.parse(execute(node, 'bench/crowd.js', String(count), ...args)))
+    }
+    crowd('greenlets')
+    if (VISITED.includes(count)) crowd('visited')
+    if (WEIGHED.includes(count)) crowd('async')
+  }
+  if (python !== undefined && WEIGHED.includes(count)) peers.push(python.measure('memory', String(count)))
+}
+peers.push(measureCoreMemory(ROOT))
 
 const results = resultsOf(
   runs.map(({ node, loads, times }): NodeResult => {
-    const v8 = execute(node, '-p', 'process.versions.v8').trim()
-    return { node: node.version, v8, load: loads.join(' '), processes: PROCESSES, times: merge(times) }
+    const v8 = execFileSync(node.bin, ['-p', 'process.versions.v8'], { encoding: 'utf8' }).trim()
+    const figures = merge([...times, ...peers])
+    return { node: node.version, v8, load: loads.join(' '), processes: PROCESSES, times: figures }
   }),
+  `${python?.version ?? 'without Python'}, corosensei 0.3`,
 )
 const { cpu, cores, kernel } = results.machine
-console.log(`\n${cpu}, ${cores} cores, Linux ${kernel}, ${results.date}`)
+console.log(`\n${cpu}, ${cores} cores, Linux ${kernel}, ${results.date}; ${results.peers}`)
 for (const node of results.nodes) console.log(`\n${table(node)}`)
 if (process.argv.includes('--markdown')) console.log(`\n${markdown(results)}`)
 if (testedNodes().every(({ version }) => nodes.some((node) => node.version === version))) writeResults(results)
@@ -59,14 +92,22 @@ function chosenNodes(wanted: string): readonly Node[] {
   })
 }
 
-function build(): void {
+/** Returns what the programs need in their environment. */
+function build(): NodeJS.ProcessEnv {
   execFileSync(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '--project', import.meta.dirname], {
     stdio: 'inherit',
   })
-  copyFileSync(join(ROOT, 'js/binding.cjs'), join(BUILT, 'js/binding.cjs'))
+  for (const file of ['js/binding.cjs', 'package.json']) copyFileSync(join(ROOT, file), join(BUILT, file))
+  return { ...process.env, ...buildEmpty(ROOT, BUILT), NAPI_RS_NATIVE_LIBRARY_PATH: ADDON, NODE_OPTIONS: '' }
 }
 
-function execute(node: Node, ...args: string[]): string {
-  const env = { ...process.env, NAPI_RS_NATIVE_LIBRARY_PATH: ADDON, NODE_OPTIONS: '' }
-  return execFileSync(node.bin, args, { encoding: 'utf8', env, stdio: ['ignore', 'pipe', 'inherit'] })
+function execute(node: Node, program: string, ...args: string[]): string {
+  // The young generation has its size from the start: growing, it would be counted as memory of whoever is there by then.
+  const flags = ['--expose-gc', '--max-old-space-size=8192', '--min-semi-space-size=16']
+  const env = { ...environment, ...(args.includes('visited') && { GREENLETS_SCAN: 'all' }) }
+  return execFileSync(node.bin, [...flags, join(BUILT, program), ...args], {
+    encoding: 'utf8',
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
 }

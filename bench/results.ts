@@ -3,7 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, release } from 'node:os'
 import { resolve } from 'node:path'
-import type { Time, Times } from './rig.ts'
+import type { Figure, Figures } from './rig.ts'
 
 export interface NodeResult {
   readonly node: string
@@ -11,21 +11,23 @@ export interface NodeResult {
   /** One-minute load averages of the machine as its processes began. */
   readonly load: string
   readonly processes: number
-  readonly times: Times
+  readonly times: Figures
 }
 
 export interface Results {
   readonly date: string
   readonly machine: { readonly cpu: string; readonly cores: number; readonly kernel: string }
+  /** What the peers are. */
+  readonly peers: string
   readonly nodes: readonly NodeResult[]
 }
 
 const FILE = resolve(import.meta.dirname, 'results/latest.json')
 
-export function resultsOf(nodes: readonly NodeResult[]): Results {
+export function resultsOf(nodes: readonly NodeResult[], peers: string): Results {
   const processors = cpus()
   const machine = { cpu: processors[0]?.model ?? 'an unknown CPU', cores: processors.length, kernel: release() }
-  return { date: new Date().toISOString(), machine, nodes }
+  return { date: new Date().toISOString(), machine, peers, nodes }
 }
 
 export function readResults(): Results {
@@ -36,11 +38,11 @@ export function writeResults(results: Results): void {
   writeFileSync(FILE, `${JSON.stringify(results, null, 2)}\n`)
 }
 
-/** The best of the minima and the middle one of the medians. */
-export function merge(processes: readonly Times[]): Times {
-  const merged: Record<string, Time> = {}
-  for (const name of Object.keys(processes[0]!)) {
-    const times = processes.map((process) => process[name]!)
+/** The best of the minima and the middle one of the medians, of those that have the row. */
+export function merge(processes: readonly Figures[]): Figures {
+  const merged: Record<string, Figure> = {}
+  for (const name of new Set(processes.flatMap(Object.keys))) {
+    const times = processes.flatMap((process) => process[name] ?? [])
     const medians = times.map(({ median }) => median).toSorted((a, b) => a - b)
     merged[name] = { min: Math.min(...times.map(({ min }) => min)), median: medians[medians.length >> 1]! }
   }

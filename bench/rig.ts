@@ -16,13 +16,13 @@ export interface Row {
   after?(): void
 }
 
-/** Nanoseconds for doing it once. */
-export interface Time {
+/** Nanoseconds for doing it once, or bytes of one. */
+export interface Figure {
   readonly min: number
   readonly median: number
 }
 
-export type Times = Readonly<Record<string, Time>>
+export type Figures = Readonly<Record<string, Figure>>
 
 const BATCH_MS = 0.4
 /** Of each row, so that the last compiler has compiled it and its feedback has settled. */
@@ -32,7 +32,7 @@ const WARM_UP_BATCHES = 20
 const ROUNDS = 30
 
 /** Measures all rows, in turns. All of it takes about `seconds`. */
-export async function measure(rows: readonly Row[], seconds: number): Promise<Times> {
+export async function measure(rows: readonly Row[], seconds: number): Promise<Figures> {
   const end = performance.now() + seconds * 1000
   const columns: { row: Row; count: number; times: number[] }[] = []
   for (const row of rows) columns.push({ row, count: await warmUp(row, WARM_UP_MS), times: [] })
@@ -42,7 +42,7 @@ export async function measure(rows: readonly Row[], seconds: number): Promise<Ti
   for (let round = 0; round < ROUNDS || performance.now() < end; round++) {
     for (const { row, count, times } of columns) times.push((await batch(row, count)) / count)
   }
-  return Object.fromEntries(columns.map(({ row, times }) => [row.name, summary(times)]))
+  return Object.fromEntries(columns.map(({ row, times }) => [row.name, summary(times.map((ms) => ms * 1e6))]))
 }
 
 /** Returns how many make a batch. */
@@ -80,7 +80,8 @@ function batch(row: Row, count: number): Promise<number> {
   })
 }
 
-function summary(times: number[]): Time {
-  const sorted = times.toSorted((a, b) => a - b).map((ms) => Math.round(ms * 1e7) / 10)
+/** Of nanoseconds. */
+export function summary(times: readonly number[]): Figure {
+  const sorted = times.map((ns) => Math.round(ns * 10) / 10).toSorted((a, b) => a - b)
   return { min: sorted[0]!, median: sorted[sorted.length >> 1]! }
 }

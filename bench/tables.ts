@@ -1,20 +1,27 @@
 /** Results as text: a table for each Node for the terminal, one of all Nodes in Markdown for the README. */
 
-import { compare, type Comparison, type Outcome, SECTIONS } from './comparisons.ts'
+import { compare, type Comparison, type Outcome, SECTIONS, targetFor, type Unit } from './comparisons.ts'
 import type { NodeResult, Results } from './results.ts'
 
 export function table({ node, v8, load, processes, times }: NodeResult): string {
-  const lines = [`Node ${node} (V8 ${v8}), load ${load}, ns: the minimum and (median) of ${processes} processes`]
-  for (const { title, note, comparisons } of SECTIONS) {
-    lines.push('', title, ...wrapped(note, 110).map((line) => `  ${line}`))
+  const major = Number.parseInt(node)
+  const lines = [`Node ${node} (V8 ${v8}), load ${load}: the minimum and (median) of ${processes} processes`]
+  for (const { title, note, unit, comparisons } of SECTIONS) {
+    lines.push('', `${title}, ${unit}`, ...wrapped(note, 110).map((line) => `  ${line}`))
     let last = ''
     for (const comparison of comparisons) {
-      const { what, against } = comparison
-      const outcome = compare(comparison, times)
-      const ours = what === last ? '' : `${what.padEnd(28)} ${number(outcome.ours.min)} ${median(outcome.ours.median)}`
-      const peer = `${against.padEnd(30)} ${number(outcome.peer.min)} ${median(outcome.peer.median)}`
+      const { what, against = '' } = comparison
+      const outcome = compare(comparison, times, major)
+      if (outcome === undefined) {
+        lines.push(`  ${what.padEnd(34)} ${'not measured'.padStart(20)}`)
+        continue
+      }
+      const { ours: mine, peer: other, ratio } = outcome
+      const ours = what === last ? '' : `${what.padEnd(34)} ${number(mine.min)} ${median(mine.median)}`
+      const peer = other && `${against.padEnd(42)} ${number(other.min)} ${median(other.median)}`
+      const factor = ratio === undefined ? '' : multiple(ratio)
       lines.push(
-        `  ${ours.padEnd(49)}  ${multiple(outcome.ratio).padStart(7)} ${peer}  ${verdict(comparison, outcome)}`.trimEnd(),
+        `  ${ours.padEnd(57)}  ${factor.padStart(7)} ${(peer ?? '').padEnd(64)}  ${verdict(comparison, outcome, unit, major)}`.trimEnd(),
       )
       last = what
     }
@@ -22,30 +29,49 @@ export function table({ node, v8, load, processes, times }: NodeResult): string 
   return lines.join('\n')
 }
 
-function verdict({ target }: Comparison, { met }: Outcome): string {
-  return target === undefined ? '' : `${met ? 'met' : 'MISSED'}: at most ${target}x`
+function verdict(comparison: Comparison, { met }: Outcome, unit: Unit, node: number): string {
+  return met === undefined ? '' : `${met ? 'met' : 'MISSED'}: at most ${bounds(comparison, unit, node)}`
+}
+
+function bounds(comparison: Comparison, unit: Unit, node: number): string {
+  const target = targetFor(comparison, node)
+  const { limit } = comparison
+  return [target !== undefined && `${target}x`, limit !== undefined && short(limit, unit, true)]
+    .filter(Boolean)
+    .join(', ')
 }
 
 /** The telling comparisons: ratio, and what it is of. */
-export function markdown({ nodes, machine, date }: Results): string {
-  const telling = SECTIONS.flatMap(({ comparisons }) => comparisons).filter((comparison) => comparison.telling)
-  const rows = telling.map((comparison) => {
-    const cells = nodes.map(({ times }) => {
-      const { ours, peer, ratio } = compare(comparison, times)
-      return `${multiple(ratio)} (${short(ours.min)} : ${short(peer.min)})`
-    })
-    const target = comparison.target === undefined ? '' : `${comparison.target}x`
-    return [code(comparison.what), code(comparison.against), ...cells, target]
-  })
+export function markdown({ nodes, machine, date, peers }: Results): string {
+  const rows = SECTIONS.flatMap(({ comparisons, unit }) =>
+    comparisons
+      .filter((comparison) => comparison.telling)
+      .map((comparison) => {
+        const cells = nodes.map(({ node, times }) => cell(compare(comparison, times, Number.parseInt(node)), unit))
+        const { target, limit, upTo } = comparison
+        const asked = target === undefined && limit === undefined ? '' : bounds(comparison, unit, upTo ?? 0)
+        const until = upTo === undefined ? '' : `, Node ${upTo}`
+        return [code(comparison.what), code(comparison.against ?? ''), ...cells, asked && `${asked}${until}`]
+      }),
+  )
   const head = ['', 'against', ...nodes.map(({ node }) => `Node ${node}`), 'at most']
   const loads = nodes.map(({ load }) => load).join(', ')
   return [
     ...aligned([head, head.map(() => '---'), ...rows]),
     '',
-    `Made on ${date.slice(0, 10)} on ${machine.cpu} (${machine.cores} cores, Linux ${machine.kernel}), load ${loads}. Ratios ` +
-      'of minima, with the times in ns, or µs, in brackets; each row in many short batches that take turns in one process, in ' +
-      `${nodes[0]?.processes} processes. What the rows do: \`make bench\`.`,
+    `Made on ${date.slice(0, 10)} on ${machine.cpu} (${machine.cores} cores, Linux ${machine.kernel}), load ${loads}; ${peers}. ` +
+      'Ratios of minima, with the times in ns, or µs, in brackets; each row in many short batches that take turns in one process, in ' +
+      `${nodes[0]?.processes} processes, the peers' between them. Bold is what misses its target. What the rows do: \`make bench\`; ` +
+      'why they miss: [docs/internals/performance.md](docs/internals/performance.md).',
   ].join('\n')
+}
+
+function cell(outcome: Outcome | undefined, unit: Unit): string {
+  if (outcome === undefined) return 'not measured'
+  const { ours, peer, ratio, met } = outcome
+  const [mine, other] = [ours, peer].map((figure) => figure && short(figure.min, unit))
+  const text = ratio === undefined ? mine! : `${multiple(ratio)} (${mine} : ${other})`
+  return met === false ? `**${text}**` : text
 }
 
 /** As prettier would have it. */
@@ -75,8 +101,11 @@ function median(ns: number): string {
   return `(${ns.toFixed(ns < 100 ? 1 : 0)})`.padStart(11)
 }
 
-function short(ns: number): string {
-  return ns < 10_000 ? ns.toFixed(0) : `${(ns / 1000).toFixed(0)} µs`
+/** With its unit where that is not told elsewhere, or not the usual one. */
+function short(value: number, unit: Unit, always = false): string {
+  if (unit === 'bytes') return `${value.toFixed(0)}${always ? ' bytes' : ' B'}`
+  if (value < 10_000) return `${value.toFixed(0)}${always ? ' ns' : ''}`
+  return value < 1e7 ? `${(value / 1000).toFixed(0)} µs` : `${(value / 1e6).toFixed(0)} ms`
 }
 
 function wrapped(text: string, width: number): string[] {

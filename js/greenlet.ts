@@ -145,7 +145,7 @@ export class Greenlet extends Base {
     const inner = this.#inner
     if (inner.life !== LIVE || inner === current || arguments.length > 1 || mail[FLAGS] !== 0) {
       // oxlint-disable-next-line prefer-rest-params -- see above
-      return deliver(inner, false, Array.prototype.slice.call(arguments))
+      return deliver(inner, false, arguments.length === 1 ? [value] : Array.prototype.slice.call(arguments))
     }
     return transfer(inner, value)
   }

@@ -6,7 +6,7 @@
 import { isPromise } from 'node:util/types'
 import { checkMilliseconds, checkSignal } from './check.ts'
 import { GreenletError } from './errors.ts'
-import { type Greenlet, greenletOf, innerOf, isGreenlet } from './greenlet.ts'
+import { type Greenlet, greenletOf, innerOf } from './greenlet.ts'
 import { type BlockingCall, type Inner, LIVE, main, WAITING } from './inner.ts'
 import { here, refuseInHook } from './life.ts'
 import { current, transfer } from './transfer.ts'
@@ -24,9 +24,6 @@ import { current, transfer } from './transfer.ts'
 export function wait<T>(promise: T): Awaited<T> {
   const waiter = checkWaiter('wait()')
   if (!isThenable(promise)) return promise as Awaited<T>
-  if (isGreenlet(promise) && innerOf(promise) === waiter) {
-    throw new GreenletError('ERR_GREENLET_WAIT_ON_SELF', `greenlet '${waiter.name}' cannot wait for its own end`)
-  }
   return block(follow(promise, waiter)) as Awaited<T>
 }
 
@@ -66,6 +63,9 @@ function block(call: BlockingCall): unknown {
   return call.value
 }
 
+/** The greenlet that `wake` resumes, until control is back on main: its object is at hand, and a WeakRef costs more to ask. */
+let awake: Greenlet | undefined
+
 /** A callback in the event loop: resumes a greenlet whose call is over, unless something else did before. */
 function wake(call: BlockingCall, greenlet: Greenlet): void {
   const me = here()
@@ -76,6 +76,7 @@ function wake(call: BlockingCall, greenlet: Greenlet): void {
     setImmediate(wake, call, greenlet)
     return
   }
+  awake = greenlet
   try {
     transfer(waiter, undefined)
   } catch (error) {
@@ -83,6 +84,8 @@ function wake(call: BlockingCall, greenlet: Greenlet): void {
     process.nextTick(() => {
       throw error
     })
+  } finally {
+    awake = undefined
   }
 }
 
@@ -91,7 +94,10 @@ function wake(call: BlockingCall, greenlet: Greenlet): void {
 
 function follow(promise: PromiseLike<unknown>, waiter: Inner): BlockingCall {
   const call: BlockingCall = { outcome: undefined, value: undefined }
-  const greenlet = greenletOf(waiter)
+  const greenlet = awake !== undefined && innerOf(awake) === waiter ? awake : greenletOf(waiter)
+  if ((promise as unknown) === greenlet) {
+    throw new GreenletError('ERR_GREENLET_WAIT_ON_SELF', `greenlet '${waiter.name}' cannot wait for its own end`)
+  }
   // A thenable that is not a plain promise may call back at once, twice, or from another greenlet. A promise does not.
   const plain = isPromise(promise) && promise.then === Promise.prototype.then
   const followed = plain ? promise : new Promise((resolve) => resolve(promise))

@@ -18,4 +18,5 @@ export { spawn, type SpawnedGreenlet } from './spawn.ts'
 export { gettrace, settrace, type TraceEvent, type TraceFunction } from './tracing.ts'
 export { version } from './version.ts'
 
+import './leaked.ts'
 import './unreachable.ts'

@@ -19,6 +19,7 @@ import {
   connect,
   connection,
   current,
+  FAILED,
   handOver,
   isTracing,
   launch,
@@ -26,7 +27,6 @@ import {
   report,
   reset,
   transfer,
-  transferError,
 } from './transfer.ts'
 
 /** What a new stack is started with. */
@@ -66,6 +66,7 @@ export function here(): Inner {
  * arguments, or the error if `threw`. Returns or throws what the next switch to the calling greenlet brings.
  */
 export function deliver(target: Inner, threw: boolean, load: unknown): unknown {
+  here()
   refuseInHook()
   let passedOn = false
   for (let to = target; ;) {
@@ -74,9 +75,9 @@ export function deliver(target: Inner, threw: boolean, load: unknown): unknown {
       if (threw) throw load
       return pack(load as unknown[])
     }
-    if (to.life === LIVE) return threw ? transferError(to, load) : transfer(to, pack(load as unknown[]))
+    if (to.life === LIVE) return threw ? transfer(to, load, FAILED) : transfer(to, pack(load as unknown[]))
     if (to.life === WAITING) {
-      if (threw) return transferError(to, load)
+      if (threw) return transfer(to, load, FAILED)
       throw waiting(to, target)
     }
     if (to.life === UNSTARTED) {

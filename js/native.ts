@@ -53,19 +53,19 @@ export interface Native {
   switch(): void
   /** As `switch`, but runs a new stack, in an async context: its resource, its frame and, in {@link asyncIds}, its ids. */
   start(resource: object, frame: unknown): void
-  /** The frame that the stack in `TARGET_*` runs in, as it is now. */
+  /** The frame that the stack in `SUBJECT_*` runs in, as it is now. */
   frame(): unknown
-  /** Gives the stack in `TARGET_*` another context; the one that it shares with that of `index`, where that is given. */
+  /** Gives the stack in `SUBJECT_*` another context; the one that it shares with that of `index`, where that is given. */
   setContext(resource: object, frame: unknown, index?: number, generation?: number): void
   /** Calls `fn` in the frame. */
   underFrame(frame: object, fn: () => unknown): unknown
-  /** A borrowed capture of the suspended stack in `TARGET_*`, innermost frame first; undefined where it is not suspended. */
+  /** A borrowed capture of the suspended stack in `SUBJECT_*`, innermost frame first; undefined where it is not suspended. */
   capture(): Error | undefined
   /** Ids of the scripts of those of its frames that have one, innermost first. Another walk, so only when asked for. */
   scriptIds(): Int32Array | undefined
-  /** Changes whenever the stack in `TARGET_*` is resumed; -1 once it has ended. */
+  /** Changes whenever the stack in `SUBJECT_*` is resumed; -1 once it has ended. */
   epoch(): number
-  /** Bytes that the stack in `TARGET_*` takes while it is suspended; 0 where it is not. */
+  /** Bytes that the stack in `SUBJECT_*` takes while it is suspended; 0 where it is not. */
   stackSize(): number
   /** Gives a function of the realm in which `capture` makes its errors. */
   setCaptureRealm(fn: () => void): void
@@ -73,7 +73,7 @@ export interface Native {
   findAddons(): void
 }
 
-/** In `mail`: the id of the stack that a call is about. -1 as `TARGET_INDEX`, where a stack ends, starts a new one. */
+/** In `mail`: the id of the stack that is to run. -1 as `TARGET_INDEX`, where a stack ends, starts a new one. */
 export const TARGET_INDEX = 0
 export const TARGET_GENERATION = 1
 /** In `mail`, written by `switch`: 0, or why it refused. */
@@ -96,6 +96,10 @@ export const IN_HOOK = 2
 /** In `mail`, counted by JavaScript: calls with a time limit on the running greenlet's stack, which must not be left meanwhile. */
 export const HELD = 7
 
+/** In `mail`: the id of the stack that a question is about. */
+const SUBJECT_INDEX = 12
+const SUBJECT_GENERATION = 13
+
 /** Values of `STATUS`. */
 export const NO_SLOT = 1
 export const GONE = 2
@@ -115,11 +119,11 @@ export const WHY_FORBIDDEN = [
 ] as const
 
 /** Shared with native: reading a typed array costs it nothing, reading an argument 15 ns. */
-export const mail = new Int32Array(12)
-/** Says which stack the next call is about. A switch does it by itself. */
+export const mail = new Int32Array(14)
+/** Says which stack the next question is about. */
 export function address(index: number, generation: number): void {
-  mail[TARGET_INDEX] = index
-  mail[TARGET_GENERATION] = generation
+  mail[SUBJECT_INDEX] = index
+  mail[SUBJECT_GENERATION] = generation
 }
 
 /** In `mail`: the async id and the trigger id of a context. */

@@ -28,12 +28,14 @@ export let current: Inner = main
 
 /** What is under way between two stacks. */
 let parcel: unknown
-/** What is special about it: nothing, or these two bits. One word, so that a switch looks at one. */
+/** What is special about it, as bits. One word, so that a switch looks at one. */
 let special = 0
 /** The parcel is an error to throw where it arrives. */
-const FAILED = 1
+export const FAILED = 1
 /** Somebody traces: set as long as `tracer` is. */
 const TRACED = 2
+/** There is a parcel: from where a switch begins until what it brings has been picked up. */
+const UNDER_WAY = 4
 /** Where something special is, who left, until somebody has arrived. */
 let origin: Inner | undefined
 let native: Native
@@ -53,45 +55,63 @@ export function connection(): Native {
 }
 
 /**
- * Leaves this stack for `target`'s, taking `value` along. Returns what the next one to switch here brings, or throws it.
- * `target` must be suspended.
+ * Leaves this stack for `target`'s, taking `value` along, to be thrown there if it has `FAILED`. Returns what the next one to
+ * switch here brings, or throws it. `target` must be suspended, unless it comes with its context: then it starts.
+ *
+ * Nothing of ours is called between the two writes of `UNDER_WAY`, so that V8 cannot end or interrupt what is half done.
  */
-export function transfer(target: Inner, value: unknown): unknown {
+export function transfer(
+  target: Inner,
+  value: unknown,
+  failed: 0 | typeof FAILED = 0,
+  resource?: object,
+  frame?: unknown,
+): unknown {
   const me = current
+  if (special & UNDER_WAY) throw underWay(target.name)
+  special |= UNDER_WAY | failed
+  if (special !== UNDER_WAY) origin = me
   mail[TARGET_INDEX] = target.index
   mail[TARGET_GENERATION] = target.generation
   parcel = value
-  if (special !== 0) origin = me
   current = target
-  native.switch()
-  return arrive(target, me)
+  try {
+    if (resource === undefined) native.switch()
+    else native.start(resource, frame)
+  } catch (error) {
+    reset(me)
+    throw error
+  }
+
+  const status = mail[STATUS]!
+  if (status !== 0) {
+    mail[STATUS] = 0
+    // The one that called, or main where a stack ended and the one it named could not run.
+    current = me
+    origin = undefined
+    parcel = undefined
+    special &= TRACED
+    throw refusal(target.name, status)
+  }
+  const kind = special
+  const arrived = parcel
+  parcel = undefined
+  if (kind === UNDER_WAY) {
+    special = 0
+    return arrived
+  }
+  const from = origin
+  origin = undefined
+  special = kind & TRACED
+  // It may do anything, switch away and come back among it: what arrived is ours by now.
+  report((kind & FAILED) !== 0, from)
+  if (kind & FAILED) throw arrived
+  return arrived
 }
 
 /** As `transfer`, for a `target` that has no stack yet. */
 export function launch(target: Inner, value: unknown): unknown {
-  const me = current
-  const frame = frameFor(target)
-  const resource = resourceFor(target)
-  parcel = value
-  if (special !== 0) origin = me
-  current = target
-  native.start(resource, frame)
-  return arrive(target, me)
-}
-
-/** Somebody switched here, to `me`, or nobody switched to `target`. */
-function arrive(target: Inner, me: Inner): unknown {
-  if (mail[STATUS] !== 0) refuse(target, me)
-  if (special !== 0) return arriveSpecially()
-  const arrived = parcel
-  parcel = undefined
-  return arrived
-}
-
-/** As `transfer`, but `error` is thrown in `target`. */
-export function transferError(target: Inner, error: unknown): unknown {
-  special |= FAILED
-  return transfer(target, error)
+  return transfer(target, value, 0, resourceFor(target), frameFor(target))
 }
 
 /** For a new stack: what `transfer` brought it, and, where somebody traces, who did. */
@@ -103,11 +123,11 @@ export function pickUp(): [parcel: unknown, origin: Inner | undefined] {
 
 /** For a stack at its end: says who runs next and with what. Native takes it from there when `entry` returns. */
 export function handOver(target: Inner, threw: boolean, value: unknown): void {
+  special |= UNDER_WAY | (threw ? FAILED : 0)
+  if (special !== UNDER_WAY) origin = current
   mail[TARGET_INDEX] = target.index
   mail[TARGET_GENERATION] = target.generation
   parcel = value
-  if (threw) special |= FAILED
-  if (special !== 0) origin = current
   current = target
 }
 
@@ -144,27 +164,12 @@ export function report(threw: boolean, from: Inner | undefined): void {
   }
 }
 
-/** The end of `transfer` where an error arrives or somebody traces. */
-function arriveSpecially(): unknown {
-  const threw = (special & FAILED) !== 0
-  const from = origin
-  const arrived = parcel
-  reset(current)
-  // It may do anything, switch away and come back among it: what arrived is ours by now.
-  report(threw, from)
-  if (threw) throw arrived
-  return arrived
-}
-
-/**
- * Native did not switch: undoes what `transfer` did and says why. `me` is who runs: the one that called, or main where a
- * stack ended and the one it named could not run.
- */
-function refuse(target: Inner, me: Inner): never {
-  const status = mail[STATUS]!
-  mail[STATUS] = 0
-  reset(me)
-  throw refusal(target.name, status)
+/** Who switches here is a debugger, which has stopped us in the middle, or evaluates something there. */
+function underWay(name: string): GreenletError {
+  return new GreenletError(
+    'ERR_GREENLET_FORBIDDEN',
+    `greenlet '${name}' cannot be switched to from a debugger that has stopped in the middle of another switch; go on first`,
+  )
 }
 
 function refusal(name: string, status: number): GreenletError {

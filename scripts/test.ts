@@ -5,12 +5,21 @@ import { tellConformance } from './conformance.ts'
 import { ava } from './stages/ava.ts'
 import { flags } from './stages/flags.ts'
 import { consumers } from './stages/consumers.ts'
+import { everywhere } from './stages/everywhere.ts'
 import { faults } from './stages/faults.ts'
 import { lane } from './stages/lane.ts'
 import { rust } from './stages/rust.ts'
 import { sum, type Tally } from './tally.ts'
 
-const STAGES: Readonly<Record<string, () => Promise<Tally>>> = { rust, ava, lane, consumers, faults, flags }
+const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
+  rust,
+  ava,
+  lane,
+  everywhere,
+  consumers,
+  faults,
+  flags,
+}
 
 const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(STAGES)
 const tallies: Tally[] = []

@@ -4,8 +4,12 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <node_api.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 static napi_value call(napi_env env, napi_value fn) {
   napi_value undefined, result = NULL;
@@ -131,6 +135,67 @@ static napi_value collecting(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+// hammer(): from now on a thread requests interrupts, one after the other. hammered(stop): [requested, served, the slowest in
+// microseconds, whether the thread still waits for one]. One that is not served is waited for: run JavaScript until it is.
+typedef void (*Interrupt)(void *isolate, void *data);
+typedef void (*Request)(void *isolate, Interrupt, void *data);
+
+static struct {
+  void *isolate;
+  Request request;
+  atomic_long requested, served, slowest;
+  atomic_bool stop, busy;
+} hammer;
+
+static long microseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static void serve(void *isolate, void *data) { hammer.served++; }
+
+static void *keep_hammering(void *unused) {
+  unsigned seed = 1;
+  while (!hammer.stop) {
+    long begin = microseconds(), expected = ++hammer.requested;
+    hammer.request(hammer.isolate, serve, NULL);
+    while (hammer.served < expected) usleep(10);
+    long took = microseconds() - begin;
+    if (took > hammer.slowest) hammer.slowest = took;
+    usleep(rand_r(&seed) % 200);
+  }
+  hammer.busy = false;
+  return NULL;
+}
+
+static napi_value start_hammer(napi_env env, napi_callback_info info) {
+  void *(*current)(void) = (void *(*)(void))dlsym(RTLD_DEFAULT, "_ZN2v87Isolate10GetCurrentEv");
+  hammer.request = (Request)dlsym(RTLD_DEFAULT, "_ZN2v87Isolate16RequestInterruptEPFvPS0_PvES2_");
+  hammer.isolate = current();
+  hammer.requested = hammer.served = hammer.slowest = 0;
+  hammer.stop = false;
+  hammer.busy = true;
+  pthread_t thread;
+  pthread_create(&thread, NULL, keep_hammering, NULL);
+  pthread_detach(thread);
+  return NULL;
+}
+
+static napi_value hammered(napi_env env, napi_callback_info info) {
+  bool stop;
+  napi_get_value_bool(env, argument(env, info, 0), &stop);
+  hammer.stop = stop;
+  const long numbers[] = {hammer.requested, hammer.served, hammer.slowest, hammer.busy};
+  napi_value all, number;
+  napi_create_array(env, &all);
+  for (int i = 0; i < 4; i++) {
+    napi_create_int64(env, numbers[i], &number);
+    napi_set_element(env, all, i, number);
+  }
+  return all;
+}
+
 NAPI_MODULE_INIT() {
   const napi_property_descriptor all[] = {
     {"noScope", NULL, no_scope, NULL, NULL, NULL, napi_enumerable, NULL},
@@ -140,6 +205,8 @@ NAPI_MODULE_INIT() {
     {"makeCallback", NULL, make_callback, NULL, NULL, NULL, napi_enumerable, NULL},
     {"finalized", NULL, finalized, NULL, NULL, NULL, napi_enumerable, NULL},
     {"collecting", NULL, collecting, NULL, NULL, NULL, napi_enumerable, NULL},
+    {"hammer", NULL, start_hammer, NULL, NULL, NULL, napi_enumerable, NULL},
+    {"hammered", NULL, hammered, NULL, NULL, NULL, napi_enumerable, NULL},
   };
   napi_define_properties(env, exports, sizeof all / sizeof *all, all);
   return exports;

@@ -22,6 +22,8 @@ export interface Addon {
   makeCallback: Call
   finalized(object: object, fn: () => void): void
   collecting(when: 0 | 1, fn: () => void): void
+  hammer(): void
+  hammered(stop: boolean): [requested: number, served: number, slowestMicroseconds: number, waits: 0 | 1]
 }
 
 /** Loads it; another name is another copy. */

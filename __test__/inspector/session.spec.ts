@@ -188,6 +188,52 @@ test(
   'pause:0() greenlets cannot be set up while the debugger is paused; make the first one after that 5\n',
 )
 
+test(
+  'what is asked and tried in a pause in the middle of a switch changes nothing about it',
+  prints,
+  `
+  const wrong = (act) => { try { act() } catch {} }
+  const rest = Array.from({ length: 3 }, () => new Greenlet((x) => { for (;;) x = main.switch('rest ' + x) }))
+  for (const g of rest) g.switch('starts')
+  const fresh = new Greenlet(() => told('wrong'))
+  globalThis.meddle = () => {
+    for (const g of Greenlet.all()) {
+      if (g.state !== 'suspended') continue
+      String(g.gr_stack)
+      g.stackSize
+      wrong(() => g.switch('wrong'))
+      wrong(() => g.throw(new Error('wrong')))
+    }
+    wrong(() => fresh.switch())
+  }
+  post('Debugger.setBlackboxPatterns', { patterns: ['^node:'] })
+  let pauses = 0
+  // Evaluates nothing on our own frames: V8 12 ends the process for some of them.
+  session.removeAllListeners('Debugger.paused')
+  session.on('Debugger.paused', () => {
+    if (++pauses > 5000) process.exit(1)
+    post('Runtime.evaluate', { expression: 'meddle()' })
+    post('Debugger.stepInto')
+  })
+  function body(x) {
+    try { x = main.switch('parked ' + x) } catch (error) { x = main.switch('caught ' + error.message) }
+    return 'result ' + x
+  }
+  function drive() {
+    debugger
+    const g = new Greenlet(body)
+    const seen = [g.switch('a'), g.throw(new RangeError('b')), rest[1].switch('c'), g.switch('d'), rest[2].switch('e')]
+    const failing = new Greenlet(() => { throw new TypeError('f') })
+    try { failing.switch() } catch (error) { seen.push(error.message) }
+    post('Debugger.disable')
+    return [...seen, g.dead, rest[0].switch('g'), fresh.started]
+  }
+  log = drive()
+  console.log(pauses > 300)
+  told()`,
+  'true\nparked a caught b rest c result d rest e f true rest g false\n',
+)
+
 fastOnly(test, NO_SAMPLES)(
   'what a profile samples inside greenlets belongs to their functions',
   prints,

@@ -4,6 +4,7 @@ import { Greenlet } from '../../js/index.ts'
 import { main as mainInner } from '../../js/inner.ts'
 import { mail, TARGET_GENERATION, TARGET_INDEX } from '../../js/native.ts'
 import { connection } from '../../js/transfer.ts'
+import { loadEmpty } from '../peers/empty.ts'
 import type { Row } from '../rig.ts'
 import { echo, park, roundTrips } from './parked.ts'
 
@@ -11,6 +12,7 @@ export const DEPTHS = [1, 10, 100, 1000] as const
 
 export function switchingRows(): Row[] {
   return [
+    nativeCall(),
     floor(),
     { name: 'await', run: leafAwait },
     ...DEPTHS.flatMap((depth) => [switching(depth), awaiting(depth), yielding(depth)]),
@@ -22,6 +24,22 @@ export function switchingRows(): Row[] {
 function switching(depth: number): Row {
   const greenlet = park(depth, echo)
   return { name: `switch, depth ${depth}`, run: (count) => roundTrips(greenlet, count) }
+}
+
+/** One that does nothing. */
+function nativeCall(): Row {
+  const empty = loadEmpty()
+  return {
+    name: 'empty native call',
+    run(count) {
+      let done = 0
+      while (done < count) {
+        empty()
+        done++
+      }
+      return done
+    },
+  }
 }
 
 /** The native call of a switch, twice, to where it already is: all that surrounds a switch, and no switch. */

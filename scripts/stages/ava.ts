@@ -11,7 +11,7 @@ const CLI = resolve(import.meta.dirname, '../../node_modules/ava/entrypoints/cli
 const SECONDS_FOR_ALL = 900
 
 /** The flag for the implementation that is not the version's default; Node 20 has one only. */
-const OTHER_ASYNC_CONTEXT = new Map([
+export const OTHER_ASYNC_CONTEXT = new Map([
   [22, '--experimental-async-context-frame'],
   [24, '--no-async-context-frame'],
   [26, '--no-async-context-frame'],

@@ -1,8 +1,9 @@
 // The core: unit and integration tests, each in a process of its own, with both switches, then the examples in its docs. The
-// addon has no Rust tests: Node-API is there only inside of Node.
+// addon has no Rust tests: Node-API is there only inside of Node. Last, the core's instructions are counted.
 
 import { recordRust } from '../conformance.ts'
 import { run } from '../run.ts'
+import { instructions } from './instructions.ts'
 import { counted, sum, type Tally } from '../tally.ts'
 
 const SECONDS_WITH_BUILD = 1200
@@ -19,7 +20,7 @@ export async function rust(): Promise<Tally> {
     tallies.push(counted(['cargo nextest', ...features].join(' '), tests, nextest(tests.output)))
   }
   const docs = await run('cargo', ['test', '--doc', ...options], { limit: SECONDS_WITH_BUILD })
-  return sum([...tallies, counted('doc tests', docs, libtest(docs.output))])
+  return sum([...tallies, counted('doc tests', docs, libtest(docs.output)), await instructions()])
 }
 
 /** From the closing line `Summary [ 0.1s] 12 tests run: 10 passed (1 slow), 1 failed, 1 timed out, 3 skipped`. */

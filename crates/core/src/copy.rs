@@ -86,25 +86,22 @@ fn size(words: usize) -> usize {
 /// `low..high` is readable, `block` has room for `words` and their bitmap.
 unsafe fn copy_out(low: usize, high: usize, block: *mut u64, words: usize) {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: passed on; the processor has AVX2.
+    if words >= 4 && std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: passed on; there are four words, and the processor has AVX2.
         unsafe { wide::copy_out(low, high, block, words) };
         return;
     }
     // SAFETY: passed on.
-    unsafe { copy_out_by_word(low, high, block, words, 0) };
+    unsafe { copy_out_by_word(low, high, block, words) };
 }
 
-/// [`copy_out`] of the words from number `done` on, which begins a group.
-///
 /// # Safety
 /// As `copy_out`.
-#[inline(always)]
-unsafe fn copy_out_by_word(low: usize, high: usize, block: *mut u64, words: usize, done: usize) {
+unsafe fn copy_out_by_word(low: usize, high: usize, block: *mut u64, words: usize) {
     let (from, span, distance) = (low as *const u64, high - low, (block as usize).wrapping_sub(low));
     // SAFETY: every index is below `words`, and there is a word of the bitmap for each group.
     unsafe {
-        for group in (done..words).step_by(GROUP) {
+        for group in (0..words).step_by(GROUP) {
             let mut moved = 0;
             for i in group..words.min(group + GROUP) {
                 let word = *from.add(i);
@@ -144,34 +141,45 @@ mod wide {
         _mm256_loadu_si256, _mm256_movemask_pd, _mm256_set1_epi64x, _mm256_storeu_si256,
     };
 
-    use super::{GROUP, copy_out_by_word};
+    use super::GROUP;
 
     /// As `super::copy_out`. The comparisons are signed, which user-space addresses do not notice.
     ///
     /// # Safety
-    /// As there, on a processor with AVX2.
+    /// As there, for at least four words, on a processor with AVX2.
     #[target_feature(enable = "avx2")]
     pub(super) unsafe fn copy_out(low: usize, high: usize, block: *mut u64, words: usize) {
         let from = low as *const u64;
         let below = _mm256_set1_epi64x(low as i64 - 1);
         let above = _mm256_set1_epi64x(high as i64 + 1);
         let distance = _mm256_set1_epi64x((block as i64).wrapping_sub(low as i64));
-        let whole = words / GROUP * GROUP;
-        // SAFETY: every index is below `whole`, which is not above `words`.
-        unsafe {
-            for group in (0..whole).step_by(GROUP) {
-                let mut moved = 0;
-                for i in (0..GROUP).step_by(4) {
-                    let word = _mm256_loadu_si256(from.add(group + i).cast::<__m256i>());
-                    let inside =
-                        _mm256_and_si256(_mm256_cmpgt_epi64(word, below), _mm256_cmpgt_epi64(above, word));
-                    let word = _mm256_add_epi64(word, _mm256_and_si256(inside, distance));
-                    _mm256_storeu_si256(block.add(group + i).cast(), word);
-                    moved |= (_mm256_movemask_pd(_mm256_castsi256_pd(inside)) as u64) << i;
-                }
-                *block.add(words + group / GROUP) = moved;
+        // Copies four words and tells which of them were moved, a bit for each.
+        let four = |first: usize| {
+            // SAFETY: the four are below `words`, see the calls.
+            unsafe {
+                let word = _mm256_loadu_si256(from.add(first).cast::<__m256i>());
+                let inside =
+                    _mm256_and_si256(_mm256_cmpgt_epi64(word, below), _mm256_cmpgt_epi64(above, word));
+                let word = _mm256_add_epi64(word, _mm256_and_si256(inside, distance));
+                _mm256_storeu_si256(block.add(first).cast(), word);
+                _mm256_movemask_pd(_mm256_castsi256_pd(inside)) as u64
             }
-            copy_out_by_word(low, high, block, words, whole);
+        };
+        let bitmap = block.wrapping_add(words);
+        let rest = words % GROUP;
+        let whole = words - rest;
+        for group in (0..whole).step_by(GROUP) {
+            let moved = (0..GROUP).step_by(4).fold(0, |moved, i| moved | four(group + i) << i);
+            // SAFETY: there is a word of the bitmap for each group.
+            unsafe { *bitmap.add(group / GROUP) = moved };
+        }
+        if rest > 0 {
+            let moved = (0..rest / 4 * 4).step_by(4).fold(0, |moved, i| moved | four(whole + i) << i);
+            // The last ones, with some before them once more: that changes nothing.
+            let last = four(words - 4);
+            let last = if rest < 4 { last >> (4 - rest) } else { last << (rest - 4) };
+            // SAFETY: as above.
+            unsafe { *bitmap.add(whole / GROUP) = moved | last };
         }
     }
 }
@@ -303,14 +311,14 @@ mod tests {
 
     #[test]
     fn the_plain_loop_and_the_wide_one_agree() {
-        for words in [0, 4, 64, 70, 1000] {
+        for words in [0, 3, 4, 5, 63, 64, 65, 66, 68, 70, 127, 250, 1000] {
             let (_stack, low, high) = stack(words);
             let mut blocks = [vec![0; words + words.div_ceil(GROUP)], vec![0; words + words.div_ceil(GROUP)]];
             // The same address for both, so that the distance is the same.
             let block = blocks[0].as_mut_ptr();
             // SAFETY: the block has room for the words and the bitmap.
             unsafe {
-                copy_out_by_word(low, high, block, words, 0);
+                copy_out_by_word(low, high, block, words);
                 copy_nonoverlapping(block, blocks[1].as_mut_ptr(), words + words.div_ceil(GROUP));
                 copy_out(low, high, block, words);
             }

@@ -20,6 +20,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr::null_mut;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use corosensei::stack::valgrind::ValgrindStackRegistration;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
@@ -33,6 +35,11 @@ pub const GUARD_SIZE: usize = 4096;
 /// The kernel's number for `MADV_GUARD_INSTALL` (include/uapi/asm-generic/mman-common.h, Linux 6.13); libc has no name
 /// for it yet.
 const MADV_GUARD_INSTALL: libc::c_int = 102;
+/// Most slots of a process with an `mprotect` guard. Each takes two mappings, and there may be 65,530 (`vm.max_map_count`): where
+/// none is left, nobody gets memory any more.
+const MOST_PROTECTED: usize = 16_384;
+/// How many there are now.
+static PROTECTED: AtomicUsize = AtomicUsize::new(0);
 const COLOURS: usize = 16;
 const CACHE_LINE: usize = 64;
 /// Room between the base and the page boundary above it: a fresh stack's first frames and the host's first bytes above
@@ -120,6 +127,8 @@ pub(crate) struct Slots {
     /// Slots `0..ready` have their guard; the others were never used.
     ready: Cell<u32>,
     guard: Cell<GuardKind>,
+    /// How many of [`PROTECTED`] are these slots'.
+    protected: Cell<usize>,
     vacated: Vacated,
     /// Used before and free now; the last one released is the first one taken (its pages are warm).
     free: RefCell<Vec<SlotIndex>>,
@@ -161,6 +170,7 @@ impl Slots {
             count,
             ready: Cell::new(0),
             guard: Cell::new(GuardKind::Lightweight),
+            protected: Cell::new(0),
             vacated,
             free: RefCell::default(),
             abandoned: RefCell::default(),
@@ -321,8 +331,13 @@ impl Slots {
             }
             self.guard.set(GuardKind::Protected);
         }
+        if PROTECTED.load(Relaxed) >= MOST_PROTECTED {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         // SAFETY: as above.
         unsafe { rustix::mm::mprotect(start, GUARD_SIZE, MprotectFlags::empty())? };
+        PROTECTED.fetch_add(1, Relaxed);
+        self.protected.set(self.protected.get() + 1);
         Ok(())
     }
 }
@@ -358,6 +373,8 @@ impl Drop for Slots {
             // Holes can make more mappings than `vm.max_map_count` allows. The range then stays reserved, which is harmless.
             debug_assert!(unmapped.is_ok() || !self.abandoned.borrow().is_empty());
         }
+        // Those of abandoned slots are still there. They are few.
+        PROTECTED.fetch_sub(self.protected.get(), Relaxed);
     }
 }
 

@@ -7,6 +7,99 @@ use std::hint::black_box;
 use common::{as_int, code, int, nothing, on_a_thread, pause};
 use greenlets_core::{Error, Greenlet, Options, State, configure, unpack};
 
+/// What only another kernel does, in a process that is told so by seccomp.
+#[cfg(target_arch = "x86_64")]
+mod on_an_old_kernel {
+    use common::{in_a_process, signal, stdout};
+    use greenlets_core::{Body, GuardKind, Next, NullHost, Spilling, StackBounds, Thread};
+
+    use super::*;
+
+    /// Before Linux 6.13 `MADV_GUARD_INSTALL` is EINVAL, as it is for this process from now on.
+    fn begin() {
+        const GUARD_INSTALL: u32 = 102;
+        // Of `struct seccomp_data`: the system call, and the lower half of its third argument.
+        let [number, advice] = [0, 32];
+        let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+        let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+        let answer = (libc::BPF_RET | libc::BPF_K) as u16;
+        // SAFETY: they only make structures; the filter outlives the calls, which copy it.
+        let status = unsafe {
+            let mut filter = [
+                libc::BPF_STMT(load, number),
+                libc::BPF_JUMP(equal, libc::SYS_madvise as u32, 0, 3),
+                libc::BPF_STMT(load, advice),
+                libc::BPF_JUMP(equal, GUARD_INSTALL, 0, 1),
+                libc::BPF_STMT(answer, libc::SECCOMP_RET_ERRNO | libc::EINVAL as u32),
+                libc::BPF_STMT(answer, libc::SECCOMP_RET_ALLOW),
+            ];
+            let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+            libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+        };
+        assert_eq!(status, 0, "{}", std::io::Error::last_os_error());
+    }
+
+    fn park(thread: &Thread<NullHost>) {
+        let body = Body::new(|thread| {
+            thread.switch(Next::Resume(thread.main())).unwrap();
+            Next::Resume(thread.main())
+        });
+        thread.switch(Next::Start(body)).unwrap();
+    }
+
+    #[test]
+    fn stacks_are_guarded_all_the_same() {
+        let output = in_a_process("on_an_old_kernel::stacks_are_guarded_all_the_same", || {
+            begin();
+            let thread = Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(2));
+            let thread = thread.unwrap();
+            // The slot below is in use: without a guard the overflow would run into it unseen.
+            park(&thread);
+            assert_eq!(thread.guard_kind(), GuardKind::Protected);
+            println!("digging");
+            let body = Body::new(|thread| {
+                let top = 0_u8;
+                dig(black_box(&raw const top as usize), thread.bounds().size() + 64 * 1024, &|| {});
+                Next::Resume(thread.main())
+            });
+            thread.switch(Next::Start(body)).unwrap();
+            println!("survived");
+        });
+        assert_eq!(signal(&output), Some(libc::SIGSEGV), "{output:?}");
+        assert_eq!(stdout(&output).matches("digging\n").count(), 1, "{output:?}");
+        assert!(!stdout(&output).contains("survived"), "{output:?}");
+    }
+
+    #[test]
+    fn guards_leave_mappings_for_the_rest_of_the_program() {
+        const SLOTS: u32 = 40_000;
+        let output =
+            in_a_process("on_an_old_kernel::guards_leave_mappings_for_the_rest_of_the_program", || {
+                begin();
+                let here = StackBounds::of_this_thread().unwrap();
+                // SAFETY: nobody uses what lies on these stacks while they are suspended.
+                let options = unsafe { Options::slots(SLOTS).spilling(Spilling::WhenNeeded) };
+                let many = Thread::new(NullHost, here, options).unwrap();
+                for _ in 0..SLOTS {
+                    park(&many);
+                }
+                println!("{} live, {} spilled", many.live(), many.spilled());
+                for id in many.ids().into_iter().skip(1).step_by(100) {
+                    many.switch(Next::Resume(id)).unwrap();
+                }
+                println!("{} live", many.live());
+                // Giving 40,000 slots back is slow in a debug build.
+                std::mem::forget(many);
+
+                let one_more = Thread::new(NullHost, here, Options::slots(1));
+                println!("{}", one_more.err().unwrap());
+            });
+        let printed = stdout(&output);
+        assert!(printed.contains("40000 live, 23616 spilled\n39600 live\nout of memory"), "{output:?}");
+    }
+}
+
 fn waiting() -> Greenlet {
     let greenlet = Greenlet::new(|_| pause());
     greenlet.switch(nothing()).unwrap();

@@ -9,7 +9,7 @@ use crate::context::AsyncIds;
 /// What is where in the array; `js/mail.ts` has the same table.
 #[derive(Clone, Copy)]
 enum Slot {
-    /// In: which greenlet a call is about; -1 where a stack ends and a new one is to begin.
+    /// In: which greenlet is to run; -1 where a stack ends and a new one is to begin.
     TargetIndex = 0,
     TargetGeneration = 1,
     /// Out: 0, or why the switch did not happen.
@@ -25,10 +25,13 @@ enum Slot {
     Held = 7,
     /// In: the async id and the trigger id of a context, two doubles.
     AsyncIds = 8,
+    /// In: which greenlet a question is about. Apart from the target, for a debugger may ask in the middle of a switch.
+    SubjectIndex = 12,
+    SubjectGeneration = 13,
 }
 
 /// Length of the array.
-pub(crate) const MAIL_LENGTH: usize = 12;
+pub(crate) const MAIL_LENGTH: usize = 14;
 
 /// Bits of `Slot::Flags`: what JavaScript must heed before it switches.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +108,14 @@ impl Mail {
     pub(crate) fn target_id(&self) -> Id {
         // SAFETY: see `exchange`.
         unsafe { Id::from_parts(*self.at(Slot::TargetIndex) as u32, *self.at(Slot::TargetGeneration) as u32) }
+    }
+
+    /// Whom a question is about.
+    pub(crate) fn subject(&self) -> Id {
+        // SAFETY: see `exchange`.
+        unsafe {
+            Id::from_parts(*self.at(Slot::SubjectIndex) as u32, *self.at(Slot::SubjectGeneration) as u32)
+        }
     }
 
     #[inline(always)]

@@ -190,7 +190,7 @@ fn status_of(error: &SwitchError<NewContext>) -> Status {
     }
 }
 
-/// `capture()`: an `Error` with the stack of the mail's target, or undefined where it is not suspended.
+/// `capture()`: an `Error` with the stack of the mail's subject, or undefined where it is not suspended.
 unsafe extern "C" fn capture(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: see `thread_of`.
     let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
@@ -219,29 +219,29 @@ unsafe extern "C" fn script_ids(env: sys::napi_env, _: sys::napi_callback_info) 
 
 fn read_target(thread: &Thread<V8Host>, wanted: Wanted) -> Option<Captured> {
     thread.host().wanted.set(wanted);
-    thread.snapshot(thread.host().mail.target_id()).ok()?.detach()
+    thread.snapshot(thread.host().mail.subject()).ok()?.detach()
 }
 
-/// `epoch()`: how often the mail's target was resumed; -1 where it has ended.
+/// `epoch()`: how often the mail's subject was resumed; -1 where it has ended.
 unsafe extern "C" fn epoch(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: see `thread_of`.
     let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
-    let epoch = thread.epoch(thread.host().mail.target_id()).map_or(-1.0, |epoch| epoch as f64);
+    let epoch = thread.epoch(thread.host().mail.subject()).map_or(-1.0, |epoch| epoch as f64);
     let mut number = null_mut();
     // SAFETY: `env` is live.
     unsafe { sys::napi_create_double(env, epoch, &mut number) };
     number
 }
 
-/// `frame()`: the frame of the mail's target as it is now; undefined where it has no stack.
+/// `frame()`: the frame of the mail's subject as it is now; undefined where it has no stack.
 unsafe extern "C" fn frame(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: see `thread_of`.
     let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
     // SAFETY: in a native callback.
-    unsafe { context::frame_of(thread, thread.host().mail.target_id()) }
+    unsafe { context::frame_of(thread, thread.host().mail.subject()) }
 }
 
-/// `setContext(resource, frame, index, generation)`: gives the mail's target another context, whose ids are in the mail; the
+/// `setContext(resource, frame, index, generation)`: gives the mail's subject another context, whose ids are in the mail; the
 /// one it shares with the greenlet of that id, where there is one.
 unsafe extern "C" fn set_context(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: see `thread_of`.
@@ -254,7 +254,7 @@ unsafe extern "C" fn set_context(env: sys::napi_env, info: sys::napi_callback_in
         sys::napi_get_value_int32(env, second, &mut generation);
         let fellow = (index >= 0).then(|| Id::from_parts(index as u32, generation as u32));
         let mail = &thread.host().mail;
-        context::exchange(thread, mail.target_id(), (resource, frame), mail.async_ids(), fellow);
+        context::exchange(thread, mail.subject(), (resource, frame), mail.async_ids(), fellow);
     }
     null_mut()
 }
@@ -270,11 +270,11 @@ unsafe extern "C" fn under_frame(env: sys::napi_env, info: sys::napi_callback_in
     }
 }
 
-/// `stackSize()`: bytes that the stack of the mail's target takes while it is suspended; else 0.
+/// `stackSize()`: bytes that the stack of the mail's subject takes while it is suspended; else 0.
 unsafe extern "C" fn stack_size(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: see `thread_of`.
     let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
-    let size = thread.stack_size(thread.host().mail.target_id());
+    let size = thread.stack_size(thread.host().mail.subject());
     let mut number = null_mut();
     // SAFETY: `env` is live.
     unsafe { sys::napi_create_double(env, size as f64, &mut number) };

@@ -72,16 +72,16 @@
     collect()
     const mine = { n: 1 }
     native.setCaptureRealm(check)
-    mail[0] = guest[0]
-    mail[1] = guest[1]
+    mail[12] = guest[0]
+    mail[13] = guest[1]
     check(native.capture() instanceof Error, 'a suspended stack could not be captured')
     check(native.scriptIds()?.length > 1, 'a captured stack is empty')
     go(guest)
     collect()
     go(guest)
     check(mine.n === 1, 'objects of main were lost')
-    mail[0] = guest[0]
-    mail[1] = guest[1]
+    mail[12] = guest[0]
+    mail[13] = guest[1]
     check(native.epoch() === -1, 'a finished greenlet did not end')
     return problems.join('; ')
   }

@@ -1,0 +1,55 @@
+import test from 'ava'
+import { runProgram } from './helpers/program.ts'
+
+const LEAVING = `
+  function acquire() { return main.switch('parked') }
+  function waiter() { sleep(1e6) }
+  const held = new Greenlet(function holder() { return [1].map(() => acquire()) }, { name: 'the first' })
+  held.switch()
+  new Greenlet(waiter).switch()
+  const ended = new Greenlet(() => main.switch())
+  ended.switch()
+  ended.kill()
+  new Greenlet(() => {})
+`
+const ASKED = `process.env.GREENLETS_WARN_LEAKED = '1'`
+
+test('GREENLETS_WARN_LEAKED names the greenlets that are left suspended, with their stacks', async (t) => {
+  const { code, stderr } = await runProgram(`${LEAVING}; process.exit(3)`, { before: ASKED })
+  t.is(code, 3)
+  t.regex(
+    stderr,
+    /^greenlets: left suspended at the end: 2 \(GREENLETS_WARN_LEAKED\)\n'the first' suspended active started\n\s+at acquire .*\n(.*\n){2}\s+at (Greenlet\.)?holder .*\n'waiter' suspended active started waiting\n\s+at waiter .*\n$/,
+  )
+})
+
+test('nothing is said without GREENLETS_WARN_LEAKED, and nothing where none is left', async (t) => {
+  t.is((await runProgram(`${LEAVING}; process.exit()`)).stderr, '')
+  const { code, stderr } = await runProgram(`new Greenlet(() => main.switch()).switch(); Greenlet.all()[1].kill()`, {
+    before: ASKED,
+  })
+  t.deepEqual([code, stderr], [0, ''])
+})
+
+test('the one that calls process.exit() is not left, and many are counted', async (t) => {
+  const { code, stderr } = await runProgram(
+    `for (let i = 0; i < 1030; i++) new Greenlet(() => main.switch(), { name: 'g' + i }).switch()
+     new Greenlet(() => process.exit(4), { name: 'leaver' }).switch()`,
+    { before: ASKED },
+  )
+  t.is(code, 4)
+  t.regex(stderr, /^greenlets: left suspended at the end: 1030 /)
+  t.regex(stderr, /'g19' suspended[^]*\n\.\.\. and 1010 more\n$/)
+  t.notRegex(stderr, /leaver/)
+})
+
+test('a Worker tells of its own', async (t) => {
+  const { code, stderr } = await runProgram(
+    `const { Worker } = await import('node:worker_threads')
+     const execArgv = process.execArgv.filter((flag) => flag.startsWith('--import'))
+     new Worker(process.cwd() + '/__test__/helpers/worker.mjs', { execArgv, workerData: { parked: 3, rounds: 10 } })`,
+    { before: ASKED },
+  )
+  t.is(code, 0)
+  t.regex(stderr, /^greenlets: left suspended at the end: 3 /)
+})

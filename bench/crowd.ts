@@ -1,0 +1,104 @@
+/**
+ * What many suspended greenlets cost, in a process of their own: memory, collections, and switches among them. Arguments: how
+ * many, and of which kind: `greenlets`; `visited`, for what GREENLETS_SCAN=all makes of a minor collection; `async` functions.
+ * Prints the rows as JSON. Needs --expose-gc.
+ */
+
+import type { Greenlet } from '../js/index.ts'
+import { type Figure, measure, type Row, summary } from './rig.ts'
+import { echo, park, roundTrips } from './rows/parked.ts'
+
+declare const gc: (options?: { type: 'minor' }) => void
+
+const [count, kind] = [Number(process.argv[2]), process.argv[3]]
+const DEPTH = 3
+/** Collections until all that has been young is old, and every stack quiet. */
+const UNTIL_QUIET = 4
+
+const figures: Record<string, Figure> = {}
+const crowd: unknown[] = Array.from({ length: count })
+const never = new Promise<never>(() => {})
+
+const parkGreenlet = (): Greenlet => park(DEPTH, echo)
+
+async function parkAsync(depth: number, promise: Promise<void>): Promise<void> {
+  await (depth === 1 ? promise : parkAsync(depth - 1, promise))
+}
+
+/** Makes them. Returns what says how many bytes the process has grown by since, for each. `rehearse` makes one and ends it. */
+function fill(make: () => unknown, rehearse: () => void): (name: string) => void {
+  for (let i = 0; i < 5000; i++) rehearse()
+  gc()
+  const before = process.memoryUsage.rss()
+  for (let i = 0; i < count; i++) crowd[i] = make()
+  return (name) => {
+    const bytes = Math.round((process.memoryUsage.rss() - before) / count)
+    figures[`${name}, ${count}`] = { min: bytes, median: bytes }
+  }
+}
+
+/** Nanoseconds of a collection. */
+function collections(name: string, times: number, collect: () => void): void {
+  const all = Array.from({ length: times }, () => {
+    const start = performance.now()
+    collect()
+    return (performance.now() - start) * 1e6
+  })
+  figures[name] = summary(all)
+}
+
+const minor = (): void => gc({ type: 'minor' })
+
+function quieten(): void {
+  for (let i = 0; i < UNTIL_QUIET; i++) minor()
+}
+
+async function switches(...rows: Row[]): Promise<void> {
+  Object.assign(figures, await measure(rows, 1))
+}
+
+const echoing = park(1, echo)
+const alone = (name: string): Row => ({ name, run: (times) => roundTrips(echoing, times) })
+
+/** Each of the crowd gets its turn. */
+function inTurn(times: number): number {
+  let done = 0
+  while (done < times) {
+    const greenlet = crowd[turn] as Greenlet
+    turn = (turn + 1) % count
+    done = greenlet.switch(done)
+  }
+  return done
+}
+let turn = 0
+
+if (kind === 'async') {
+  const tellMemory = fill(
+    () => parkAsync(DEPTH, never),
+    () => void parkAsync(DEPTH, new Promise(() => {})),
+  )
+  tellMemory('async function: memory')
+  gc()
+  tellMemory('async function: memory after a collection')
+} else {
+  quieten()
+  collections(`minor collection, none of ${count}`, 30, minor)
+  if (kind === 'visited') {
+    for (let i = 0; i < count; i++) crowd[i] = parkGreenlet()
+    quieten()
+    collections(`minor collection, ${count} visited`, 3, minor)
+  } else {
+    collections(`full collection, none of ${count}`, 5, gc)
+    await switches(alone(`switch, none of ${count}`))
+    const tellMemory = fill(parkGreenlet, () => parkGreenlet().kill())
+    tellMemory('memory')
+    // Seconds for a million.
+    collections(`full collection, ${count}`, count > 100_000 ? 1 : 3, gc)
+    tellMemory('memory after a collection')
+    quieten()
+    collections(`minor collection, ${count}`, 30, minor)
+    await switches(alone(`switch, among ${count}`), { name: `switch, to each of ${count}`, run: inTurn })
+  }
+}
+console.log(JSON.stringify(figures))
+process.exit()

@@ -1,0 +1,45 @@
+/** The core without an engine, and corosensei's own coroutine: what `cargo bench` measures, with the addon's switch. */
+
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Figure, type Figures, summary } from '../rig.ts'
+
+/** Bytes of each. */
+const MEMORY = /^(core: memory, \d+) suspended: (\d+) bytes each$/m
+const AT_HOME = 'core: switch, 2 KB, at home'
+const SPILLED = 'core: switch, 2 KB, spilled'
+
+/** All times, each measured for half a second. */
+export function measureCore(root: string): Figures {
+  cargoBench(root, 'core', '--warm-up-time=0.3', '--measurement-time=0.5', '--noplot')
+  const home = join(root, 'target/criterion')
+  const figures: Record<string, Figure> = {}
+  for (const entry of readdirSync(home, { withFileTypes: true })) {
+    if (!entry.isDirectory()) continue
+    const read = (file: string) => JSON.parse(readFileSync(join(home, entry.name, 'new', file), 'utf8'))
+    const { iters, times } = read('sample.json') as Record<'iters' | 'times', number[]>
+    figures[read('benchmark.json').full_id] = summary(times.map((time, i) => time / iters[i]!))
+  }
+  const [atHome, spilled] = [figures[AT_HOME]!, figures[SPILLED]!]
+  figures['core: spill and unspill'] = {
+    min: spilled.min - atHome.min,
+    median: spilled.median - atHome.median,
+  }
+  return figures
+}
+
+export function measureCoreMemory(root: string): Figures {
+  const [, name, bytes] = MEMORY.exec(cargoBench(root, 'memory')) ?? []
+  if (name === undefined) throw new Error("'cargo bench --bench memory' did not say how many bytes")
+  return { [name]: { min: Number(bytes), median: Number(bytes) } }
+}
+
+function cargoBench(root: string, name: string, ...args: string[]): string {
+  const options = ['--quiet', '--package=greenlets-core', '--features=own-switch', `--bench=${name}`]
+  return execFileSync('cargo', ['bench', ...options, '--', ...args], {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+}

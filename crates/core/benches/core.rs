@@ -1,0 +1,98 @@
+//! `cargo bench`: the core alone, with [`NullHost`], beside corosensei's own coroutine. What a greenlet costs in memory is in
+//! `memory.rs`. How many instructions a switch takes, which no clock can tell as well, is counted by `make test STAGES=rust`
+//! (`examples/count.rs`).
+
+use std::cell::Cell;
+use std::hint::black_box;
+use std::ops::RangeInclusive;
+use std::rc::Rc;
+
+use corosensei::{Coroutine, CoroutineResult};
+use criterion::{Criterion, criterion_group, criterion_main};
+use greenlets_core::{Body, Id, Next, NullHost, Options, Spilling, StackBounds, Thread};
+
+criterion_group!(benches, switch, life, spill);
+criterion_main!(benches);
+
+type Core = Thread<NullHost>;
+
+/// There and back, with nothing.
+fn switch(criterion: &mut Criterion) {
+    let thread = bare(Options::slots(1));
+    let id = start(&thread, wait_for_ever::<1>);
+    criterion.bench_function("core: switch", |bencher| {
+        bencher.iter(|| thread.switch(Next::Resume(black_box(id))).unwrap());
+    });
+
+    let mut coroutine = Coroutine::<(), (), ()>::new(|yielder, ()| {
+        loop {
+            yielder.suspend(());
+        }
+    });
+    criterion.bench_function("corosensei: switch", |bencher| {
+        bencher.iter(|| assert!(matches!(coroutine.resume(()), CoroutineResult::Yield(()))));
+    });
+    // SAFETY: nothing on that stack is known elsewhere.
+    unsafe { coroutine.force_reset() };
+}
+
+/// Create, run, finish.
+fn life(criterion: &mut Criterion) {
+    let thread = bare(Options::slots(1));
+    criterion.bench_function("core: life", |bencher| {
+        bencher.iter(|| {
+            thread.switch(Next::Start(Body::new(|thread| Next::Resume(thread.main())))).unwrap();
+        });
+    });
+}
+
+/// Bytes that lie on the stacks that are copied.
+const LIVE: RangeInclusive<usize> = 2000..=2100;
+
+/// Two stacks that take turns in a slot of their own each, and in one: there each turn spills one and brings the other back.
+fn spill(criterion: &mut Criterion) {
+    for (name, slots) in [("core: switch, 2 KB, at home", 2), ("core: switch, 2 KB, spilled", 1)] {
+        // SAFETY: nobody uses what lies on these stacks while they are suspended.
+        let thread = bare(unsafe { Options::slots(slots).spilling(Spilling::WhenNeeded) });
+        let ids = [(); 2].map(|()| start(&thread, wait_for_ever::<200>));
+        for id in ids {
+            assert!(LIVE.contains(&thread.stack_size(id)), "{} bytes", thread.stack_size(id));
+        }
+        let mut turn = 0;
+        criterion.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                turn ^= 1;
+                thread.switch(Next::Resume(ids[turn])).unwrap();
+            });
+        });
+    }
+}
+
+fn bare(options: Options) -> Box<Core> {
+    Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), options).unwrap()
+}
+
+fn start(thread: &Core, run: fn(&Core) -> Next<NullHost>) -> Id {
+    let told = Rc::new(Cell::new(None));
+    let tell = told.clone();
+    let body = Body::new(move |thread| {
+        tell.set(Some(thread.current()));
+        drop(tell);
+        run(thread)
+    });
+    thread.switch(Next::Start(body)).unwrap();
+    told.get().expect("it has run")
+}
+
+/// Switches back whenever it runs, with words on its stack of which every eighth leads to another one, as in a chain of frames.
+fn wait_for_ever<const WORDS: usize>(thread: &Core) -> Next<NullHost> {
+    let mut words = [0_usize; WORDS];
+    let start = words.as_ptr() as usize;
+    for (i, word) in words.iter_mut().enumerate() {
+        *word = if i % 8 == 0 { start + i * size_of::<usize>() } else { i };
+    }
+    loop {
+        black_box(&words);
+        thread.switch(Next::Resume(thread.main())).unwrap();
+    }
+}

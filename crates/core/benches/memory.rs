@@ -1,0 +1,41 @@
+//! What a suspended greenlet of the core takes: the growth of the process, everything counted, over how many there are.
+//! `cargo bench --bench memory [-- how many]`
+
+use std::error::Error;
+use std::fs::read_to_string;
+
+use greenlets_core::{Body, Next, NullHost, Options, Spilling, StackBounds, Thread};
+
+const PAGE: usize = 4096;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let count = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(1_000_000);
+    // SAFETY: nobody uses what lies on these stacks while they are suspended.
+    let options = unsafe { Options::default().spilling(Spilling::WhenNeeded) };
+    let thread = Thread::new(NullHost, StackBounds::of_this_thread()?, options)?;
+    let before = resident()?;
+    for _ in 0..count {
+        let body = Body::new(|thread| {
+            thread.switch(Next::Resume(thread.main())).expect("main can always be switched to");
+            Next::Resume(thread.main())
+        });
+        thread.switch(Next::Start(body))?;
+    }
+    assert_eq!(thread.live(), count);
+    println!("core: memory, {count} suspended: {} bytes each", (resident()? - before) / count);
+    let id = thread.ids()[count];
+    println!(
+        "{} bytes of each are its stack, {} its copy",
+        thread.stack_size(id),
+        thread.spilled_bytes() / thread.spilled().max(1)
+    );
+    // SAFETY: nothing relies on what lies on them.
+    unsafe { thread.abandon_all() };
+    Ok(())
+}
+
+/// Bytes of the process that are in memory.
+fn resident() -> Result<usize, Box<dyn Error>> {
+    let pages = read_to_string("/proc/self/statm")?;
+    Ok(pages.split(' ').nth(1).ok_or("no second number")?.parse::<usize>()? * PAGE)
+}

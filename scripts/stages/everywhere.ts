@@ -1,0 +1,49 @@
+// Programs that know nothing of greenlets, with every callback inside of one (`__test__/everywhere/preload.mjs`): they must end
+// as they do without, and print the same. On every Node, in both of its implementations of AsyncLocalStorage, and with stacks that
+// are copied away at every switch.
+
+import { join, resolve } from 'node:path'
+import { testedNodes } from '../nodes.ts'
+import { run } from '../run.ts'
+import { sum, type Tally, told } from '../tally.ts'
+import { OTHER_ASYNC_CONTEXT } from './ava.ts'
+
+const ROOT = resolve(import.meta.dirname, '../..')
+const HOME = join(ROOT, '__test__/everywhere')
+const SECONDS = 120
+
+const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
+  'features.mjs': [join(HOME, 'features.mjs')],
+  prettier: [join(ROOT, 'node_modules/prettier/bin/prettier.cjs'), '--check', join(ROOT, 'docs'), join(ROOT, 'js')],
+}
+
+const SPILLED = { GREENLETS_SPILL: 'always', GREENLETS_POISON: 'protect' }
+
+export async function everywhere(): Promise<Tally> {
+  const tallies: Tally[] = []
+  for (const { bin, version, major } of testedNodes()) {
+    const other = OTHER_ASYNC_CONTEXT.get(major)
+    for (const [name, program] of Object.entries(PROGRAMS)) {
+      const plain = await run(bin, program, { limit: SECONDS, cwd: ROOT })
+      const inside = async (
+        flags: readonly string[],
+        environment: Readonly<Record<string, string>>,
+      ): Promise<Tally> => {
+        const what = [...Object.keys(environment), 'node', version, ...flags, name].join(' ')
+        const args = [...flags, `--import=${join(HOME, 'preload.mjs')}`, ...program]
+        const env = { ...process.env, ...environment, EVERYWHERE_TELL: '' }
+        const outcome = await run(bin, args, { limit: SECONDS, cwd: ROOT, env })
+        // Its children tell theirs, too.
+        const times = Math.max(...[...outcome.output.matchAll(/^suspended (\d+) times$/gm)].map(([, n]) => Number(n)))
+        const output = outcome.output.replace(/^suspended \d+ times\n/gm, '')
+        const good = outcome.end === 0 && plain.end === 0 && output === plain.output && times > 0
+        console.log(`  ${what}: ${good ? `as without, suspended ${times} times` : 'NOT as without'}`)
+        if (!good) console.log(`without greenlets:\n${told(plain)}\nwith:\n${told(outcome)}`)
+        return { passed: good ? 1 : 0, failed: good ? 0 : 1 }
+      }
+      tallies.push(await inside([], {}), await inside([], SPILLED))
+      if (other !== undefined) tallies.push(await inside([other], {}))
+    }
+  }
+  return sum(tallies)
+}

@@ -1,0 +1,65 @@
+// How many instructions a switch of the core takes, counted by callgrind: what makes it slower is seen whatever else the machine
+// does. The compiler is pinned (rust-toolchain.toml), so the counts are the same everywhere; a new one may move the bounds.
+
+import { join, resolve } from 'node:path'
+import { run } from '../run.ts'
+import { counted, sum, type Tally } from '../tally.ts'
+
+const ROOT = resolve(import.meta.dirname, '../..')
+const PROGRAM = join(ROOT, 'target/release/examples/count')
+const SECONDS_WITH_BUILD = 1200
+const [FEW, MANY] = [1_001, 11_001]
+
+interface Bound {
+  readonly what: string
+  /** For the program. */
+  readonly argument?: string
+  readonly features: readonly string[]
+  /** Instructions for once there and back. */
+  readonly most: number
+}
+
+/** About a twentieth above what was counted with rustc 1.95 on x86-64. */
+const BOUNDS: readonly Bound[] = [
+  { what: "a switch by corosensei's", features: [], most: 145 },
+  { what: 'a switch by our own', features: ['--features=own-switch'], most: 150 },
+  {
+    what: 'a switch that spills and unspills 2 KB',
+    argument: 'spill',
+    features: ['--features=own-switch'],
+    most: 1720,
+  },
+]
+
+export async function instructions(): Promise<Tally> {
+  if (process.arch !== 'x64') return notRun('they are known for x86-64 only')
+  const valgrind = await run('valgrind', ['--version']).catch(() => undefined)
+  if (valgrind === undefined) return notRun('no valgrind here')
+  const tallies: Tally[] = []
+  for (const bound of BOUNDS) tallies.push(await held(bound))
+  return sum(tallies)
+}
+
+function notRun(why: string): Tally {
+  console.log(`  instructions: n/a, ${why} (${BOUNDS.length} counts not made)`)
+  return { passed: 0, failed: 0 }
+}
+
+async function held({ what, argument = '', features, most }: Bound): Promise<Tally> {
+  const options = ['--release', '--quiet', '--package=greenlets-core', '--example=count', ...features]
+  const built = await run('cargo', ['build', ...options], { cwd: ROOT, limit: SECONDS_WITH_BUILD })
+  if (built.end !== 0) return counted('cargo build', built, { passed: 0, failed: 1 })
+
+  const counts: number[] = []
+  for (const switches of [FEW, MANY]) {
+    const tool = ['--tool=callgrind', '--callgrind-out-file=/dev/null']
+    const outcome = await run('valgrind', [...tool, PROGRAM, String(switches), argument], { limit: 300 })
+    const [, collected] = /Collected : (\d+)/.exec(outcome.output) ?? []
+    if (outcome.end !== 0 || collected === undefined) return counted(what, outcome, { passed: 0, failed: 1 })
+    counts.push(Number(collected))
+  }
+  const each = Math.round((counts[1]! - counts[0]!) / (MANY - FEW))
+  const good = each <= most
+  console.log(`  ${what}: ${each} instructions there and back, ${good ? '' : 'MORE than '}at most ${most}`)
+  return { passed: Number(good), failed: Number(!good) }
+}
