@@ -7,6 +7,7 @@ import * as vm from 'node:vm'
 import { Worker } from 'node:worker_threads'
 import { configure, Greenlet } from '../../js/index.ts'
 import { loadAddon } from '../helpers/addon.ts'
+import { LANE } from '../helpers/lane.ts'
 
 const MS = Number(process.argv[2] ?? 1) * 1000
 /** Each starts a process of its own kind of work: some 50 ms. */
@@ -14,8 +15,8 @@ const WORKERS = Math.max(4, Math.round(MS / 200))
 const { main } = Greenlet
 const addon = loadAddon()
 
-// Most are copies.
-configure({ slots: 8 })
+// Most are copies, where stacks are spilled.
+if (LANE === 'fast') configure({ slots: 8 })
 const park = (depth: number): unknown => (depth === 0 ? main.switch() : [depth].map(() => park(depth - 1)))
 
 /** Greenlets that switch to each other; others that are left as they are, and then killed. */

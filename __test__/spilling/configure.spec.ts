@@ -122,8 +122,10 @@ test('what the environment says wrongly is the reason why there are no greenlets
   t.regex(await withEnvironment('GREENLETS_POISON=arsenic', program), /^false GREENLETS_POISON must be/)
 })
 
-test('with little address space there are fewer slots, and more of them are an error that changes nothing', async (t) => {
-  const { stdout, stderr, code } = await runProgram(`
+fastOnly(test, NO_SPILLING)(
+  'with little address space there are fewer slots, and more of them are an error that changes nothing',
+  async (t) => {
+    const { stdout, stderr, code } = await runProgram(`
     const { execFileSync } = await import('node:child_process')
     const { readFileSync } = await import('node:fs')
     // As \`ulimit -v\` does, but with room for what Node.js has by now: it takes gigabytes of address space.
@@ -136,9 +138,10 @@ test('with little address space there are fewer slots, and more of them are an e
     console.log(runtimeInfo().spilled === 1000 - slots, all.every((g) => g.switch(2) === 3))
     try { configure({ slots: 5000 }) } catch (error) { console.log(error.code, error.message) }
     console.log(runtimeInfo().slots === slots, all.every((g) => g.dead), new Greenlet((x) => x).switch('goes on'))`)
-  const [, slots] = /^true (\d+)$/m.exec(stdout) ?? []
-  t.true(['512', '256', '128'].includes(slots!), stdout + stderr)
-  const refusal = 'ERR_GREENLET_NO_MEMORY no address space for 5000 stack slots of 1 MiB; ask for fewer'
-  const lines = [`true ${slots}`, 'true true', refusal, 'true true goes on', '']
-  t.deepEqual({ code, stdout }, { code: 0, stdout: lines.join('\n') }, stderr)
-})
+    const [, slots] = /^true (\d+)$/m.exec(stdout) ?? []
+    t.true(['512', '256', '128'].includes(slots!), stdout + stderr)
+    const refusal = 'ERR_GREENLET_NO_MEMORY no address space for 5000 stack slots of 1 MiB; ask for fewer'
+    const lines = [`true ${slots}`, 'true true', refusal, 'true true goes on', '']
+    t.deepEqual({ code, stdout }, { code: 0, stdout: lines.join('\n') }, stderr)
+  },
+)

@@ -2,6 +2,7 @@
 // stack is a copy, or will never run again. Memory that a stack has left faults when it is touched.
 
 import test from 'ava'
+import { fastOnly, NO_SPILLING } from '../helpers/lane.ts'
 import { runProgram } from '../helpers/program.ts'
 
 const BEFORE = `
@@ -18,7 +19,7 @@ all.forEach((greenlet, i) => greenlet.switch(i))
 gc()
 gc({ type: 'minor' })`
 
-test('a spilled JSON.stringify goes on after collections', async (t) => {
+fastOnly(test, NO_SPILLING)('a spilled JSON.stringify goes on after collections', async (t) => {
   const { stdout, stderr, code } = await runProgram(
     `${SUSPENDED}
     for (const [i, greenlet] of all.entries()) {
@@ -32,7 +33,7 @@ test('a spilled JSON.stringify goes on after collections', async (t) => {
   t.deepEqual({ stdout, stderr, code }, { stdout: '0\n', stderr: '', code: 0 })
 })
 
-test('nobody is told for one that was ended', async (t) => {
+fastOnly(test, NO_SPILLING)('nobody is told for one that was ended', async (t) => {
   const { stdout, stderr, code } = await runProgram(
     `${SUSPENDED}
     for (const greenlet of all) greenlet.kill()

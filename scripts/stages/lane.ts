@@ -8,6 +8,7 @@ import { runSpecs } from './ava.ts'
 const SPECS = [
   '__test__/{switching,throwing,kill,frames,stale,overflow,endings,workers}.spec.ts',
   '__test__/property/programs.spec.ts',
+  '__test__/interrupts/*.spec.ts',
   '__test__/context/{stores,scopes,gr_context}.spec.ts',
   '__test__/inspector/session.spec.ts',
   '__test__/conformance/{throw,greenlet-{basics,broken,frames}}.spec.ts',

@@ -24,11 +24,10 @@ use greenlets_core::StackBounds;
 use napi::sys;
 
 use super::debug::Along;
-use super::doomed;
 use super::facts::{BLOCKS, BLOCKS_SIZE, HANDLE_BLOCK_WORDS, STACK_GUARD};
 use super::host::V8Host;
 use super::rehearsal::request_again;
-use super::state::{VmState, set_limit};
+use super::state::{VmState, put_aside, put_back, set_limit};
 
 /// What V8 takes for a thread.
 #[derive(Debug, Default)]
@@ -141,17 +140,10 @@ pub(crate) unsafe fn enlist(host: &V8Host, lane: &Locker, vm: &mut VmState) {
 /// As there.
 #[cold]
 pub(crate) unsafe fn park(host: &V8Host, vm: NonNull<VmState>) {
-    let (v8, lane) = (&host.layout, host.lane());
     // SAFETY: `vm` is live and nobody else holds a reference to it; learnt words of the isolate, on its thread.
     unsafe {
-        let vm = &mut *vm.as_ptr();
-        if let Some(word) = v8.embedder_data {
-            *vm.embedder_data = *word;
-        }
-        if let Some(list) = v8.doomed {
-            doomed::take(list, &mut vm.doomed);
-        }
-        lane.give(host);
+        put_aside(&host.layout, &mut *vm.as_ptr());
+        host.lane().give(host);
     }
 }
 
@@ -173,12 +165,7 @@ pub(crate) unsafe fn unpark(host: &V8Host, vm: NonNull<VmState>) {
         if take(&mut vm.is_new) {
             *context = last;
         }
-        if let Some(word) = v8.embedder_data {
-            *word = *vm.embedder_data;
-        }
-        if let Some(list) = v8.doomed {
-            doomed::put_back(list, &mut vm.doomed);
-        }
+        put_back(v8, vm);
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) struct VmState {
     /// `StackGuard::interrupt_scopes_`: C++ objects on this stack.
     interrupt_scopes: u64,
     /// What this stack has in the isolate's list of doomed objects; see `doomed.rs`.
-    pub(crate) doomed: Vec<u64>,
+    doomed: Vec<u64>,
     /// The list of handle blocks while there is one only.
     pub(crate) first_block: usize,
     /// Which words of the image were moved along with the stack, while it is spilled.
@@ -207,12 +207,7 @@ pub(crate) unsafe fn park(host: &V8Host, vm: NonNull<VmState>) {
             }
         }
         vm.interrupt_scopes = *v8.stack_guard.add(v8.facts.interrupt_scopes());
-        if let Some(word) = v8.embedder_data {
-            *vm.embedder_data = *word;
-        }
-        if let Some(list) = v8.doomed {
-            doomed::take(list, &mut vm.doomed);
-        }
+        put_aside(v8, vm);
         vm.node.data = image;
     }
 }
@@ -254,6 +249,35 @@ pub(crate) unsafe fn unpark(host: &V8Host, vm: NonNull<VmState>) {
         *v8.heap_stack_starts[1] = vm.stack.base;
         set_limit(v8, vm.stack.limit as u64);
         *v8.stack_guard.add(v8.facts.interrupt_scopes()) = vm.interrupt_scopes;
+        put_back(v8, vm);
+    }
+}
+
+/// Takes what the isolate has of the running stack though V8 knows nothing of that.
+///
+/// # Safety
+/// As for [`park`].
+#[inline(always)]
+pub(crate) unsafe fn put_aside(v8: &Layout, vm: &mut VmState) {
+    // SAFETY: as in `park`.
+    unsafe {
+        if let Some(word) = v8.embedder_data {
+            *vm.embedder_data = *word;
+        }
+        if let Some(list) = v8.doomed {
+            doomed::take(list, &mut vm.doomed);
+        }
+    }
+}
+
+/// Gives it back.
+///
+/// # Safety
+/// As for [`unpark`].
+#[inline(always)]
+pub(crate) unsafe fn put_back(v8: &Layout, vm: &mut VmState) {
+    // SAFETY: as in `park`.
+    unsafe {
         if let Some(word) = v8.embedder_data {
             *word = *vm.embedder_data;
         }
