@@ -13,21 +13,33 @@ const target = spawn(
 )
 const ended = new Promise((resolve) => target.on('exit', (code, signal) => resolve(signal ?? code)))
 let stderr = ''
+/** What was said last, for one that hangs. */
+const recent = []
+let finished = false
+function giveUp(why) {
+  console.log(JSON.stringify({ why, stderr, recent }))
+  target.kill('SIGKILL')
+  process.exit(1)
+}
+setTimeout(giveUp, 90_000, 'it takes too long').unref()
 const address = await new Promise((resolve) => {
   target.stderr.on('data', (chunk) => {
     stderr += chunk
-    const url = /ws:\/\/\S+/.exec(stderr)
+    // The line may come in pieces.
+    const url = /ws:\/\/\S+(?=\s)/.exec(stderr)
     if (url) resolve(url[0])
   })
 })
 
 const socket = new WebSocket(address)
+for (const event of ['error', 'close']) socket.addEventListener(event, () => finished || giveUp(`the socket: ${event}`))
 await new Promise((resolve) => socket.addEventListener('open', resolve))
 const answers = new Map()
 const pauses = []
 let waiting
 socket.addEventListener('message', ({ data }) => {
   const { id, method, params, result, error } = JSON.parse(data)
+  if (recent.push(`< ${data.slice(0, 200)}`) > 30) recent.shift()
   if (id !== undefined) answers.get(id)(result ?? error)
   else if (method === 'Debugger.paused') {
     if (waiting) waiting(params.callFrames)
@@ -39,6 +51,7 @@ let sent = 0
 const call = (method, params = {}) =>
   new Promise((resolve) => {
     answers.set(++sent, resolve)
+    recent.push(`> ${sent} ${method}`)
     socket.send(JSON.stringify({ id: sent, method, params }))
   })
 /** The frames of the next pause; undefined where there is none for a while. */
@@ -108,6 +121,7 @@ for (let i = 0; i < 10; i++) {
 }
 await call('Debugger.disable')
 await evaluate('finish()')
+finished = true
 socket.close()
 const end = await ended
 console.log(JSON.stringify({ ...seen, tags: new Set(seen.tags).size, end, stderr: end === 0 ? '' : stderr }))

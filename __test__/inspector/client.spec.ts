@@ -11,9 +11,7 @@ const WITH_SOCKETS = process.versions.node.startsWith('20.') ? ['--experimental-
 
 for (const flags of [[], ['--always-sparkplug']]) {
   test(`a client pauses, steps and evaluates while greenlets take turns ${flags.join(' ')}`, async (t) => {
-    const { stdout } = await promisify(execFile)(process.execPath, [...WITH_SOCKETS, CLIENT, ...flags], {
-      timeout: 100_000,
-    })
+    const { stdout } = await promisify(execFile)(process.execPath, [...WITH_SOCKETS, CLIENT, ...flags])
     const { pauses, ...rest } = JSON.parse(stdout)
     t.true(pauses > 8, `${pauses} pauses`)
     t.deepEqual(rest, { tags: 8, readable: true, refused: true, breakpoints: 10, stayed: true, end: 0, stderr: '' })
