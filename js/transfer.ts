@@ -23,6 +23,11 @@ import {
   WHY_FORBIDDEN,
 } from './native.ts'
 
+// A module's own constants are known to the compiler. An imported one is loaded and looked at wherever it is used, which
+// is a twentieth of a switch.
+const words = mail
+const [INDEX, GENERATION, OUTCOME] = [TARGET_INDEX, TARGET_GENERATION, STATUS] as const
+
 /** The greenlet that runs; outside of a switch, ask `here` in life.ts. */
 export let current: Inner = main
 
@@ -58,8 +63,8 @@ export function connection(): Native {
  */
 export function transfer(target: Inner, value: unknown): unknown {
   const me = current
-  mail[TARGET_INDEX] = target.index
-  mail[TARGET_GENERATION] = target.generation
+  words[INDEX] = target.index
+  words[GENERATION] = target.generation
   parcel = value
   if (special !== 0) origin = me
   current = target
@@ -81,7 +86,7 @@ export function launch(target: Inner, value: unknown): unknown {
 
 /** Somebody switched here, to `me`, or nobody switched to `target`. */
 function arrive(target: Inner, me: Inner): unknown {
-  if (mail[STATUS] !== 0) refuse(target, me)
+  if (words[OUTCOME] !== 0) refuse(target, me)
   if (special !== 0) return arriveSpecially()
   const arrived = parcel
   parcel = undefined
@@ -103,8 +108,8 @@ export function pickUp(): [parcel: unknown, origin: Inner | undefined] {
 
 /** For a stack at its end: says who runs next and with what. Native takes it from there when `entry` returns. */
 export function handOver(target: Inner, threw: boolean, value: unknown): void {
-  mail[TARGET_INDEX] = target.index
-  mail[TARGET_GENERATION] = target.generation
+  words[INDEX] = target.index
+  words[GENERATION] = target.generation
   parcel = value
   if (threw) special |= FAILED
   if (special !== 0) origin = current
@@ -161,8 +166,8 @@ function arriveSpecially(): unknown {
  * stack ended and the one it named could not run.
  */
 function refuse(target: Inner, me: Inner): never {
-  const status = mail[STATUS]!
-  mail[STATUS] = 0
+  const status = words[OUTCOME]!
+  words[OUTCOME] = 0
   reset(me)
   throw refusal(target.name, status)
 }
