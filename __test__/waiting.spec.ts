@@ -101,6 +101,22 @@ test('a greenlet cannot wait for itself', async (t) => {
   await g
 })
 
+test('one that was woken starts another, and each is woken by what it waits for', async (t) => {
+  const self = { instanceOf: GreenletError, code: 'ERR_GREENLET_WAIT_ON_SELF' } as const
+  const outer = spawn((): number => {
+    t.is(wait(Promise.resolve(1)), 1)
+    const inner = spawn((): number => {
+      t.is(wait(Promise.resolve(2)), 2)
+      t.throws(() => wait(inner), self)
+      return wait(Promise.resolve(3))
+    })
+    t.is(wait(inner), 3)
+    t.throws(() => wait(outer), self)
+    return wait(Promise.resolve(4))
+  })
+  t.is(await outer, 4)
+})
+
 test('a greenlet waits for another', async (t) => {
   const error = new Error('inner failed')
   const g = spawn(() => {

@@ -73,7 +73,7 @@ export const SECTIONS: readonly Section[] = [
     unit: 'ns',
     comparisons: [
       { what: 'switch, looked at', against: 'switch, depth 10', target: 1.05, telling },
-      { what: 'switch, among 1000', against: 'switch, depth 10', telling },
+      { what: 'switch, among 1000', against: 'switch, depth 10' },
       ...CROWDS.flatMap((count) => [
         {
           what: `switch, among ${count}`,
@@ -91,7 +91,7 @@ export const SECTIONS: readonly Section[] = [
     unit: 'ns',
     comparisons: [
       { what: 'greenlet life', against: 'async function life', limit: 1000, telling },
-      { what: 'greenlet life', against: 'generator life', telling },
+      { what: 'greenlet life', against: 'generator life' },
       { what: 'greenlet life', against: 'python: life', telling },
     ],
   },
@@ -120,7 +120,7 @@ export const SECTIONS: readonly Section[] = [
           what: `functionNames, depth ${depth}`,
           against: `error.stack, depth ${depth}`,
           less,
-          telling: depth !== 1000,
+          telling: depth === 10,
         },
       ]
     }),
@@ -144,7 +144,7 @@ export const SECTIONS: readonly Section[] = [
     comparisons: [
       ...WEIGHED.flatMap((count) => [
         { what: `memory, ${count}`, against: `async function: memory, ${count}`, limit: 3072, telling },
-        { what: `memory, ${count}`, against: `python: memory, ${count}`, telling },
+        { what: `memory, ${count}`, against: `python: memory, ${count}`, telling: count === 1_000_000 },
         { what: `memory after a collection, ${count}`, against: `async function: memory after a collection, ${count}` },
       ]),
       { what: 'core: memory, 1000000', limit: 700, telling },

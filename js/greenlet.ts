@@ -17,6 +17,10 @@ import { address, FLAGS, mail } from './native.ts'
 import { enroll, hold, living } from './registry.ts'
 import { connection, current, isTracing, launch, transfer } from './transfer.ts'
 
+// As in transfer.ts.
+const words = mail
+const [ALIVE, STATE] = [LIVE, FLAGS] as const
+
 /** The record behind a greenlet. */
 export let innerOf: (greenlet: Greenlet) => Inner
 /** Whether `value` is a greenlet of this copy of the package. */
@@ -143,7 +147,7 @@ export class Greenlet extends Base {
   // One parameter and `arguments`, not a rest array: nothing is allocated for up to one argument.
   switch(value?: unknown): unknown {
     const inner = this.#inner
-    if (inner.life !== LIVE || inner === current || arguments.length > 1 || mail[FLAGS] !== 0) {
+    if (inner.life !== ALIVE || inner === current || arguments.length > 1 || words[STATE] !== 0) {
       // oxlint-disable-next-line prefer-rest-params -- see above
       return deliver(inner, false, arguments.length === 1 ? [value] : Array.prototype.slice.call(arguments))
     }

@@ -23,6 +23,11 @@ import {
   WHY_FORBIDDEN,
 } from './native.ts'
 
+// A module's own constants are known to the compiler. An imported one is loaded and looked at wherever it is used, which
+// is a twentieth of a switch.
+const words = mail
+const [INDEX, GENERATION, OUTCOME] = [TARGET_INDEX, TARGET_GENERATION, STATUS] as const
+
 /** The greenlet that runs; outside of a switch, ask `here` in life.ts. */
 export let current: Inner = main
 
@@ -71,8 +76,8 @@ export function transfer(
   if (special & UNDER_WAY) throw underWay(target.name)
   special |= UNDER_WAY | failed
   if (special !== UNDER_WAY) origin = me
-  mail[TARGET_INDEX] = target.index
-  mail[TARGET_GENERATION] = target.generation
+  words[INDEX] = target.index
+  words[GENERATION] = target.generation
   parcel = value
   current = target
   try {
@@ -83,9 +88,9 @@ export function transfer(
     throw error
   }
 
-  const status = mail[STATUS]!
+  const status = words[OUTCOME]!
   if (status !== 0) {
-    mail[STATUS] = 0
+    words[OUTCOME] = 0
     // The one that called, or main where a stack ended and the one it named could not run.
     current = me
     origin = undefined
@@ -125,8 +130,8 @@ export function pickUp(): [parcel: unknown, origin: Inner | undefined] {
 export function handOver(target: Inner, threw: boolean, value: unknown): void {
   special |= UNDER_WAY | (threw ? FAILED : 0)
   if (special !== UNDER_WAY) origin = current
-  mail[TARGET_INDEX] = target.index
-  mail[TARGET_GENERATION] = target.generation
+  words[INDEX] = target.index
+  words[GENERATION] = target.generation
   parcel = value
   current = target
 }
