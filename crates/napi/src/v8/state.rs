@@ -59,11 +59,11 @@ pub(crate) struct VmState {
     /// Which words of the image were moved along with the stack, while it is spilled.
     moved: u64,
     pub(crate) is_main: bool,
+    /// What few stacks are: [`OWNS_LIST`], [`QUIET`], [`LOCKED`].
+    pub(crate) unusual: u8,
     /// The locker lane: whom V8 takes it for, and whether it has not run yet.
     pub(crate) stand_in: StandIn,
     pub(crate) is_new: bool,
-    /// What few stacks are: [`OWNS_LIST`], [`QUIET`], [`LOCKED`].
-    pub(crate) unusual: u8,
 }
 
 /// The image took the thread's list of handle blocks with it: it has more than one.
