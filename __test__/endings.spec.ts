@@ -21,7 +21,7 @@ const PARK = `
 `
 
 test('a program ends with one suspended greenlet', ends, `${PARK} park(1)`, {})
-test('a program ends with 1,000 suspended greenlets', ends, `${PARK} park(1000, 5)`, {})
+test('a program ends with 1,000 suspended greenlets', ends, `${PARK} globalThis.held = park(1000, 5)`, {})
 test('a program ends with 50 greenlets that nobody holds', ends, `${PARK} park(50); console.log('end')`, {
   stdout: 'end\n',
 })
@@ -80,7 +80,7 @@ test(
 test(
   'process.exit() with 1,000 suspended greenlets',
   ends,
-  `${PARK} park(1000); new Greenlet(() => process.exit(5)).switch()`,
+  `${PARK} globalThis.held = park(1000); new Greenlet(() => process.exit(5)).switch()`,
   { code: 5 },
 )
 
@@ -158,7 +158,7 @@ test(
   const vm = await import('node:vm')
   const limited = (g) => {
     try {
-      vm.runInNewContext('g.switch()', { g }, { timeout: 50 })
+      vm.runInNewContext('g.switch()', { g }, { timeout: 300 })
     } catch (error) {
       console.log(error.code, Greenlet.current === main, g.state, g.gr_frame)
     }

@@ -119,7 +119,7 @@ test(
   const vm = await import('node:vm')
   const g = new Greenlet(() => vm.runInThisContext('for (;;);', { timeout: 5000 }))
   try {
-    vm.runInNewContext('g.switch()', { g }, { timeout: 20 })
+    vm.runInNewContext('g.switch()', { g }, { timeout: 300 })
   } catch (error) {
     console.log(error.code, g.dead)
   }

@@ -7,6 +7,6 @@ globalThis.endless = spawn(function endless() {
   for (;;);
 })
 try {
-  runInThisContext('endless.switch()', { timeout: 20 })
+  runInThisContext('endless.switch()', { timeout: 300 })
 } catch {}
 await globalThis.endless

@@ -142,7 +142,7 @@ pub(crate) unsafe fn learn(
         entries.unwrap_or_default().iter().filter(is_own).count()
     };
     let mut places = grown(&before, &seen, &after);
-    places.retain(|&i| own(i) == own_stacks && after[i + 1] - after[i] == own_stacks as u64 * 8);
+    places.retain(|&i| own(i) == own_stacks);
     ensure!(places.len() == 1, "{} words behave like V8's list of wasm stacks", places.len());
     let list = (isolate as usize + places[0] * 8) as *const u64;
     Ok(WasmStacks { list, at_rest: own_stacks as u64 * 8 })
