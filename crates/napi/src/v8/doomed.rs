@@ -10,7 +10,7 @@ use napi::sys;
 
 use super::learn::scan;
 use super::peek::{Peek, is_plausible};
-use super::{Isolate, Unsupported, ensure};
+use super::{Isolate, Unsupported};
 
 /// Address of the vector's three words: begin, end, end of its memory.
 pub(crate) type Doomed = *mut u64;
@@ -63,7 +63,8 @@ unsafe fn put_all_back(list: Doomed, entries: &mut Vec<u64>) {
     entries.clear();
 }
 
-/// Finds the vector: during `JSON.stringify` it has one entry more than before, which lies on this stack.
+/// Finds the vector: during `JSON.stringify` it has one entry more than before, which lies on this stack. Other words may do the
+/// same by chance, as where a collection came in between: then it is looked for again.
 ///
 /// # Safety
 /// In a native callback of `env`, on the isolate's thread.
@@ -73,6 +74,21 @@ pub(crate) unsafe fn learn(
     base: usize,
     peek: &Peek,
 ) -> Result<Doomed, Unsupported> {
+    const ATTEMPTS: usize = 8;
+    let mut found = 0;
+    for _ in 0..ATTEMPTS {
+        // SAFETY: passed on.
+        let places = unsafe { candidates(env, isolate, base, peek) };
+        if let [place] = places[..] {
+            return Ok((isolate as usize + place * 8) as Doomed);
+        }
+        found = places.len();
+    }
+    Err(Unsupported::Because(format!("{found} words behave like V8's list of stringifiers")))
+}
+
+/// The words of the isolate that such a vector may begin at.
+unsafe fn candidates(env: sys::napi_env, isolate: Isolate, base: usize, peek: &Peek) -> Vec<usize> {
     let mut probe = Probe { isolate, peek, during: Vec::new(), here: 0 };
     let before = scan(isolate, peek);
     let (mut source, mut stringify, mut function, mut receiver, mut result) =
@@ -89,7 +105,7 @@ pub(crate) unsafe fn learn(
     }
     let (during, after) = (&probe.during, scan(isolate, peek));
     let length = |words: &[u64], i: usize| words[i + 1].wrapping_sub(words[i]);
-    let places: Vec<usize> = (0..before.len().min(during.len()).min(after.len()).saturating_sub(2))
+    (0..before.len().min(during.len()).min(after.len()).saturating_sub(2))
         .filter(|&i| {
             let (end, room) = (during[i + 1], during[i + 2]);
             is_plausible(during[i])
@@ -101,9 +117,7 @@ pub(crate) unsafe fn learn(
                     .word(end as usize - 8)
                     .is_some_and(|entry| (probe.here..base).contains(&(entry as usize)))
         })
-        .collect();
-    ensure!(places.len() == 1, "{} words behave like V8's list of stringifiers", places.len());
-    Ok((isolate as usize + places[0] * 8) as Doomed)
+        .collect()
 }
 
 struct Probe<'a> {
