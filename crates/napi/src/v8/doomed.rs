@@ -10,7 +10,7 @@ use napi::sys;
 
 use super::learn::scan;
 use super::peek::{Peek, is_plausible};
-use super::{Isolate, Unsupported};
+use super::{Isolate, Unsupported, ensure};
 
 /// Address of the vector's three words: begin, end, end of its memory.
 pub(crate) type Doomed = *mut u64;
@@ -63,8 +63,8 @@ unsafe fn put_all_back(list: Doomed, entries: &mut Vec<u64>) {
     entries.clear();
 }
 
-/// Finds the vector: during `JSON.stringify` it has one entry more than before, which lies on this stack. Other words may do the
-/// same by chance, as where a collection came in between: then it is looked for again.
+/// Finds the vector: during `JSON.stringify` it has one entry more than before, which lies on this stack. Copies of it in
+/// memory that we have read into do as much, but do not follow when it is done once more and only they are looked at.
 ///
 /// # Safety
 /// In a native callback of `env`, on the isolate's thread.
@@ -74,35 +74,35 @@ pub(crate) unsafe fn learn(
     base: usize,
     peek: &Peek,
 ) -> Result<Doomed, Unsupported> {
-    const ATTEMPTS: usize = 8;
-    let mut found = 0;
-    for _ in 0..ATTEMPTS {
+    // SAFETY: passed on.
+    let mut places = unsafe { candidates(env, isolate, base, peek) };
+    if places.len() > 1 {
         // SAFETY: passed on.
-        let places = unsafe { candidates(env, isolate, base, peek) };
-        if let [place] = places[..] {
-            return Ok((isolate as usize + place * 8) as Doomed);
-        }
-        found = places.len();
+        places = unsafe { followers(env, isolate, peek, places) };
     }
-    Err(Unsupported::Because(format!("{found} words behave like V8's list of stringifiers")))
+    ensure!(places.len() == 1, "{} words behave like V8's list of stringifiers", places.len());
+    Ok((isolate as usize + places[0] * 8) as Doomed)
+}
+
+/// Those of `places` that grow by one entry in another `JSON.stringify`, read one by one.
+unsafe fn followers(env: sys::napi_env, isolate: Isolate, peek: &Peek, places: Vec<usize>) -> Vec<usize> {
+    let mut probe = Probe { isolate, peek, places, during: Vec::new(), here: 0 };
+    let before = probe.lengths();
+    // SAFETY: passed on.
+    unsafe { stringify(env, &mut probe) };
+    let after = probe.lengths();
+    let grew = |&(n, _): &(usize, usize)| {
+        probe.during.get(n) == Some(&before[n].wrapping_add(8)) && after[n] == before[n]
+    };
+    probe.places.iter().copied().enumerate().filter(grew).map(|(_, place)| place).collect()
 }
 
 /// The words of the isolate that such a vector may begin at.
 unsafe fn candidates(env: sys::napi_env, isolate: Isolate, base: usize, peek: &Peek) -> Vec<usize> {
-    let mut probe = Probe { isolate, peek, during: Vec::new(), here: 0 };
+    let mut probe = Probe { isolate, peek, places: Vec::new(), during: Vec::new(), here: 0 };
     let before = scan(isolate, peek);
-    let (mut source, mut stringify, mut function, mut receiver, mut result) =
-        (null_mut(), null_mut(), null_mut(), null_mut(), null_mut());
-    let program = c"(probe) => { JSON.stringify({ toJSON() { probe() } }) }";
-    // SAFETY: `env` is live; the probe outlives the call.
-    unsafe {
-        sys::napi_create_string_utf8(env, program.as_ptr(), -1, &mut source);
-        sys::napi_run_script(env, source, &mut stringify);
-        let data = (&raw mut probe).cast();
-        sys::napi_create_function(env, c"probe".as_ptr(), -1, Some(look), data, &mut function);
-        sys::napi_get_undefined(env, &mut receiver);
-        sys::napi_call_function(env, receiver, stringify, 1, &function, &mut result);
-    }
+    // SAFETY: passed on.
+    unsafe { stringify(env, &mut probe) };
     let (during, after) = (&probe.during, scan(isolate, peek));
     let length = |words: &[u64], i: usize| words[i + 1].wrapping_sub(words[i]);
     (0..before.len().min(during.len()).min(after.len()).saturating_sub(2))
@@ -120,11 +120,40 @@ unsafe fn candidates(env: sys::napi_env, isolate: Isolate, base: usize, peek: &P
         .collect()
 }
 
+/// Has the probe look during `JSON.stringify`.
+///
+/// # Safety
+/// As for `learn`.
+unsafe fn stringify(env: sys::napi_env, probe: &mut Probe) {
+    let (mut source, mut stringify, mut function, mut receiver, mut result) =
+        (null_mut(), null_mut(), null_mut(), null_mut(), null_mut());
+    let program = c"(probe) => { JSON.stringify({ toJSON() { probe() } }) }";
+    // SAFETY: `env` is live; the probe outlives the call.
+    unsafe {
+        sys::napi_create_string_utf8(env, program.as_ptr(), -1, &mut source);
+        sys::napi_run_script(env, source, &mut stringify);
+        let data = std::ptr::from_mut(probe).cast();
+        sys::napi_create_function(env, c"probe".as_ptr(), -1, Some(look), data, &mut function);
+        sys::napi_get_undefined(env, &mut receiver);
+        sys::napi_call_function(env, receiver, stringify, 1, &function, &mut result);
+    }
+}
+
 struct Probe<'a> {
     isolate: Isolate,
     peek: &'a Peek,
+    /// The only places to look at, where there are any.
+    places: Vec<usize>,
+    /// All words, or the lengths at those places.
     during: Vec<u64>,
     here: usize,
+}
+
+impl Probe<'_> {
+    fn lengths(&self) -> Vec<u64> {
+        let word = |i: usize| self.peek.word(self.isolate as usize + i * 8).unwrap_or(0);
+        self.places.iter().map(|&i| word(i + 1).wrapping_sub(word(i))).collect()
+    }
 }
 
 unsafe extern "C" fn look(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
@@ -135,6 +164,6 @@ unsafe extern "C" fn look(env: sys::napi_env, info: sys::napi_callback_info) -> 
         &mut *data.cast::<Probe>()
     };
     probe.here = (&raw const data) as usize;
-    probe.during = scan(probe.isolate, probe.peek);
+    probe.during = if probe.places.is_empty() { scan(probe.isolate, probe.peek) } else { probe.lengths() };
     null_mut()
 }
