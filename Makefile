@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: build demo test lint bench soak pack clean
+.PHONY: build demo test lint bench soak valgrind pack clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 TS := node --import=@oxc-node/core/register
@@ -49,6 +49,11 @@ soak: $(ADDON) $(DIST)
 	$(TS) __test__/interrupts/hammer.ts 60
 	node __test__/soak/server.mjs 600
 	$(TS) scripts/test.ts matrix
+
+# memcheck on the core. Each test has its thread: valgrind follows one at a time.
+valgrind:
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='valgrind --quiet --error-exitcode=9' \
+	cargo test --package greenlets-core --lib --test switching --test frames --test exceptions --test thread -- --test-threads=1
 
 pack: $(PACKED)
 

@@ -1,5 +1,7 @@
-// Workers at once, each with greenlets of its own, half of them left suspended when it ends.
+// Workers at once, each with greenlets of its own, half of them left suspended when it ends; then with thousands each, ended in
+// every way while these switch, wait or are all suspended. Nothing is left of their stacks.
 
+import { readFileSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { check, SLOW } from './lib/load.mjs'
 
@@ -19,4 +21,62 @@ for (let round = 0; round < (SLOW ? 1 : 4); round++) {
   const ends = await Promise.all([run(), run(), run()])
   for (const status of ends) check(status === 0, `a worker ended with ${status}`)
 }
+
+const COUNT = SLOW ? 1100 : 2000
+const crowd = (then) => `
+import { parentPort } from 'node:worker_threads'
+const { Greenlet, sleep, spawn } = (await import(${JSON.stringify(new URL('lib/load.mjs', import.meta.url).href)})).greenlets
+const { main } = Greenlet
+const dive = (depth) => (depth === 0 ? main.switch() : [depth].map(() => dive(depth - 1)))
+const all = Array.from({ length: ${COUNT} }, (_, i) => new Greenlet(() => {
+  try { for (;;) dive(i % 4) } finally { parentPort.postMessage('finally') }
+}))
+for (const g of all) g.switch()
+parentPort.postMessage('ready')
+${then}`
+/** What each does then, and the exit code; null where it must be terminated. */
+const ENDS = [
+  ['', 0],
+  ['all[7].throw(new Error("thrown"))', 1],
+  ['process.exit(5)', 5],
+  ['new Greenlet(() => [1].map(() => process.exit(6))).switch()', 6],
+  ['for (;;) for (const g of all) g.switch()', null],
+  ['setInterval(() => {}, 1000)', null],
+  ['new Greenlet(() => { for (;;); }).switch()', null],
+  ['for (let i = 0; i < 100; i++) spawn(() => { for (;;) sleep(1) })', null],
+]
+
+let most = 0
+async function end([then, expected]) {
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(crowd(then))}`))
+  const messages = []
+  worker.on('message', (message) => {
+    messages.push(message)
+    most = Math.max(most, reserved())
+    if (expected === null) setTimeout(() => worker.terminate(), Math.random() * 20)
+  })
+  let thrown
+  worker.on('error', (error) => (thrown = error))
+  const status = await new Promise((resolve) => worker.once('exit', resolve))
+  const asExpected = status === (expected ?? 1) && (thrown === undefined || thrown.message === 'thrown')
+  check(asExpected, `a worker with a crowd ended with ${status}: ${then} ${thrown}`)
+  // The one that is thrown into unwinds. Nobody else does.
+  check(messages.length <= (thrown === undefined ? 1 : 2), 'a finally block ran')
+}
+
+/** Bytes of the large mappings: the slots of a thread are 1 GiB. */
+function reserved() {
+  let sum = 0
+  for (const line of readFileSync('/proc/self/maps', 'latin1').split('\n')) {
+    const [from, to] = line.split(/[- ]/).map((address) => Number.parseInt(address, 16))
+    if (to - from >= 2 ** 29) sum += to - from
+  }
+  return sum
+}
+
+await end(ENDS[0])
+const before = reserved()
+for (let i = 0; i < ENDS.length; i += 4) await Promise.all(ENDS.slice(i, i + 4).map(end))
+check(most > before, 'stacks are seen')
+check(reserved() === before, `stacks were leaked: ${reserved() - before} bytes`)
 console.log('ok')

@@ -77,9 +77,9 @@ impl Copy {
     }
 }
 
-/// Bytes of a block for `words`, with their bitmap, rounded up so that the pool has few classes.
+/// Bytes of a block for `words`, with their bitmap, rounded up so that the pool has few classes; never 0.
 fn size(words: usize) -> usize {
-    ((words + words.div_ceil(GROUP)) * WORD).next_multiple_of(Pool::STEP)
+    ((words + words.div_ceil(GROUP)) * WORD).next_multiple_of(Pool::STEP).max(Pool::STEP)
 }
 
 /// # Safety
@@ -221,7 +221,7 @@ impl Pool {
             class.count.set(class.count.get() - 1);
             return Some(block);
         }
-        // SAFETY: no size is 0, since even an empty stack has a bitmap rounded up to a step.
+        // SAFETY: no size is 0; see `size`.
         NonNull::new(unsafe { alloc(layout(size)) }.cast())
     }
 

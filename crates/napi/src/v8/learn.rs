@@ -188,13 +188,23 @@ fn own_stack(
     Ok(StackBounds { base, limit })
 }
 
-/// Verifies where the StackGuard keeps requested interrupts: one is requested, of the kind that only calls back.
+/// Verifies where the StackGuard keeps requested interrupts. Other threads request some too, as where they have compiled
+/// something: then it has to be seen again.
 unsafe fn verify_interrupts(
     symbols: &Symbols,
     facts: &Facts,
     isolate: Isolate,
     peek: &Peek,
 ) -> Result<(), Unsupported> {
+    const ATTEMPTS: usize = 8;
+    // SAFETY: passed on.
+    let seen = (0..ATTEMPTS).any(|_| unsafe { interrupt_is_seen(symbols, facts, isolate, peek) });
+    ensure!(seen, "V8's StackGuard keeps interrupts in another way");
+    Ok(())
+}
+
+/// Requests an interrupt, of the kind that only calls back, and says whether it changed what it must, and nothing else did.
+unsafe fn interrupt_is_seen(symbols: &Symbols, facts: &Facts, isolate: Isolate, peek: &Peek) -> bool {
     unsafe extern "C" fn nothing(_: Isolate, _: *mut std::ffi::c_void) {}
     let guard = || peek.words(isolate as usize + STACK_GUARD, facts.interrupt_flags + 2).unwrap_or_default();
     let request = || {
@@ -219,17 +229,13 @@ unsafe fn verify_interrupts(
     let levels = flags - 2;
     let others = (0..flags).filter(|i| *i != levels && !limits.contains(i)).all(|i| before[i] == after[i]);
     let (was, is) = (before[flags] as u32, after[flags] as u32);
-    ensure!(
-        raised == limits
-            && others
-            && real != REAL_JS_LIMIT
-            && !limits.contains(&real)
-            && (is & !was).count_ones() <= 1
-            && is != 0
-            && is >> 16 == 0,
-        "V8's StackGuard keeps interrupts in another way"
-    );
-    Ok(())
+    raised == limits
+        && others
+        && real != REAL_JS_LIMIT
+        && !limits.contains(&real)
+        && (is & !was).count_ones() <= 1
+        && is != 0
+        && is >> 16 == 0
 }
 
 /// Verifies where the spare block of handles is: one more block is filled, and goes.
