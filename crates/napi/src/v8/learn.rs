@@ -9,10 +9,7 @@ use std::ptr::null_mut;
 use greenlets_core::StackBounds;
 use napi::sys;
 
-use super::facts::{
-    BLOCKS, BLOCKS_SIZE, ENTERED_CONTEXTS_SIZE, Facts, HANDLE_BLOCK_WORDS, JS_LIMIT, MAX_TOP_WORDS,
-    REAL_JS_LIMIT, STACK_GUARD,
-};
+use super::facts::{Facts, JS_LIMIT, MAX_TOP_WORDS, REAL_JS_LIMIT, STACK_GUARD};
 use super::layout::Layout;
 use super::peek::{Peek, is_plausible};
 use super::rehearsal::{self, Seen};
@@ -20,7 +17,7 @@ use super::symbols::{Symbols, set_embedder_data};
 use super::tls::{self, ThreadWords};
 use crate::scopes::Scopes;
 
-use super::{Isolate, Unsupported, callbacks, debug, doomed, ensure, facts, microtasks, wasm};
+use super::{Isolate, Unsupported, callbacks, debug, doomed, ensure, facts, handles, microtasks, wasm};
 
 /// More words than `isolate_words` is rounded up by.
 const SLACK_WORDS: usize = 600;
@@ -76,7 +73,7 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<(Lay
     pointers.dedup();
 
     // SAFETY: passed on from the caller.
-    let scope_data = unsafe { handle_scope_data(facts, isolate, env, &peek)? };
+    let scope_data = unsafe { handles::handle_scope_data(facts, isolate, env, &peek)? };
     // SAFETY: as above.
     let heap_stack_starts = unsafe { heap_stack_starts(symbols, facts, isolate, thread, &peek, &pointers)? };
     // SAFETY: as above; a native callback has a HandleScope.
@@ -101,9 +98,10 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<(Lay
     );
     // First, since every handle made may change it.
     // SAFETY: passed on from the caller.
-    let implementer = unsafe { handle_scope_implementer(symbols, facts, isolate, &peek, &pointers, &seen)? };
+    let implementer =
+        unsafe { handles::handle_scope_implementer(symbols, facts, isolate, &peek, &pointers, &seen)? };
     // SAFETY: passed on from the caller.
-    unsafe { verify_spare(facts, implementer, env, &peek)? };
+    unsafe { handles::verify_spare(facts, implementer, env, &peek)? };
     // SAFETY: passed on from the caller.
     let relocatable_top = unsafe { relocatable_top(facts, isolate, env, &peek, &words, &seen)? };
     // SAFETY: a native callback has an entered context and a HandleScope; the handle is read at once.
@@ -238,93 +236,6 @@ unsafe fn interrupt_is_seen(symbols: &Symbols, facts: &Facts, isolate: Isolate, 
         && is >> 16 == 0
 }
 
-/// Verifies where the spare block of handles is: one more block is filled, and goes.
-unsafe fn verify_spare(
-    facts: &Facts,
-    implementer: *mut u64,
-    env: sys::napi_env,
-    peek: &Peek,
-) -> Result<(), Unsupported> {
-    let words = || peek.words(implementer as usize, facts.implementer_words).unwrap_or_default();
-    let mut scope = null_mut();
-    // SAFETY: `env` is live on this thread.
-    let during = unsafe {
-        sys::napi_open_handle_scope(env, &mut scope);
-        for _ in 0..HANDLE_BLOCK_WORDS / 3 + 1 {
-            make_handles(env);
-        }
-        let during = words();
-        sys::napi_close_handle_scope(env, scope);
-        during
-    };
-    let after = words();
-    let last = during[BLOCKS] as usize + (during[BLOCKS_SIZE] as usize).saturating_sub(1) * 8;
-    ensure!(
-        facts.spare < after.len() && peek.word(last) == Some(after[facts.spare]),
-        "V8's spare block of handles is not where it should be"
-    );
-    Ok(())
-}
-
-/// Finds the word that three new handles move by 24 bytes.
-unsafe fn handle_scope_data(
-    facts: &Facts,
-    isolate: Isolate,
-    env: sys::napi_env,
-    peek: &Peek,
-) -> Result<*mut u64, Unsupported> {
-    let (mut scope, mut inner) = (null_mut(), null_mut());
-    // SAFETY: `env` is live on this thread, and scopes close in the order in which they were opened.
-    let moved = unsafe {
-        sys::napi_open_handle_scope(env, &mut scope);
-        let mut moved = moved_by_handles(facts, isolate, env, peek);
-        if moved.is_empty() {
-            // The three went into a new block. Where three already are in it, the next three do not.
-            sys::napi_open_handle_scope(env, &mut inner);
-            make_handles(env);
-            moved = moved_by_handles(facts, isolate, env, peek);
-            sys::napi_close_handle_scope(env, inner);
-        }
-        sys::napi_close_handle_scope(env, scope);
-        moved
-    };
-    let &[index] = moved.as_slice() else {
-        return Err(Unsupported::Because(format!("{} words behave like V8's next handle", moved.len())));
-    };
-    ensure!(
-        facts.scope_data.is_none_or(|offset| offset == index * 8),
-        "V8's next handle is at {} in the isolate, not where its headers say",
-        index * 8
-    );
-    Ok((isolate as usize + index * 8) as *mut u64)
-}
-
-unsafe fn moved_by_handles(facts: &Facts, isolate: Isolate, env: sys::napi_env, peek: &Peek) -> Vec<usize> {
-    let mut scope = null_mut();
-    // SAFETY: as in `handle_scope_data`.
-    let (before, after) = unsafe {
-        sys::napi_open_handle_scope(env, &mut scope);
-        let before = scan(facts, isolate, peek);
-        make_handles(env);
-        let after = scan(facts, isolate, peek);
-        sys::napi_close_handle_scope(env, scope);
-        (before, after)
-    };
-    let is_next = |i: &usize| {
-        let (next, limit) = (before[*i], before[*i + 1]);
-        after[*i] == next.wrapping_add(24) && after[*i + 1] == limit && limit > next && limit - next <= 8176
-    };
-    (0..before.len().min(after.len()).saturating_sub(1)).filter(is_next).collect()
-}
-
-unsafe fn make_handles(env: sys::napi_env) {
-    for number in 0..3 {
-        let mut handle = null_mut();
-        // SAFETY: as in `handle_scope_data`.
-        unsafe { sys::napi_create_int32(env, number, &mut handle) };
-    }
-}
-
 /// Finds the words of the heap that follow the thread's stack start: `Isolate::Enter` refreshes them.
 unsafe fn heap_stack_starts(
     symbols: &Symbols,
@@ -448,45 +359,6 @@ unsafe extern "C" fn probe_relocatables(
         .candidates
         .retain(|&at| probe.peek.word(at).is_some_and(|word| (here..probe.younger_than).contains(&word)));
     null_mut()
-}
-
-/// Finds the live HandleScopeImplementer: it has the archived words, and entering a context pushes to it.
-unsafe fn handle_scope_implementer(
-    symbols: &Symbols,
-    facts: &Facts,
-    isolate: Isolate,
-    peek: &Peek,
-    pointers: &[usize],
-    seen: &Seen,
-) -> Result<*mut u64, Unsupported> {
-    let image = &seen.archive[..facts.implementer_words];
-    ensure!(image[0] == isolate as u64, "V8's archive does not begin with a HandleScopeImplementer");
-    let mut candidates: Vec<usize> = Vec::new();
-    peek.each(pointers, facts.implementer_words, |at, words| {
-        if (0..image.len()).all(|i| words[i] == image[i] || i == facts.spare) {
-            candidates.push(at);
-        }
-    });
-    let entered = |at: usize| peek.word(at + ENTERED_CONTEXTS_SIZE * 8).unwrap_or(0);
-    let before: Vec<u64> = candidates.iter().map(|&at| entered(at)).collect();
-    // SAFETY: a native callback has a HandleScope and an entered context; entering it once more and leaving it is neutral.
-    let during: Vec<u64> = unsafe {
-        let context = (symbols.current_context)(isolate);
-        (symbols.context_enter)(context);
-        let during = candidates.iter().map(|&at| entered(at)).collect();
-        (symbols.context_exit)(context);
-        during
-    };
-    // Stale copies in freed memory look the same, but do not move.
-    let live: Vec<usize> =
-        (0..candidates.len()).filter(|&i| during[i] == before[i] + 1).map(|i| candidates[i]).collect();
-    let &[implementer] = live.as_slice() else {
-        return Err(Unsupported::Because(format!(
-            "{} objects behave like V8's HandleScopeImplementer",
-            live.len()
-        )));
-    };
-    Ok(implementer as *mut u64)
 }
 
 /// Verifies where the continuation-preserved embedder data is: setting it must change exactly that word of the isolate.

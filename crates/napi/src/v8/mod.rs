@@ -18,7 +18,7 @@
 //! |---|---|
 //! | `facts` | the table of what is known beforehand, for each V8 |
 //! | `symbols`, `peek`, `tls` | public functions by name; careful reads; V8's thread-local words |
-//! | `rehearsal`, `learn`, `layout` | one round of the official mechanism, watched; what was learnt from it |
+//! | `rehearsal`, `learn`, `handles`, `layout` | one round of the official mechanism, watched; what was learnt from it |
 //! | `watch` | looking at V8 in the middle of a JavaScript program |
 //! | `state`, `list`, `blocks` | park and unpark; the in-use list; handle blocks and their lists |
 //! | `locker` | the other lane: V8 parks and unparks |
@@ -42,6 +42,7 @@ pub(crate) mod facts;
 #[cfg(feature = "faults")]
 pub(crate) mod fault;
 pub(crate) mod gc;
+pub(crate) mod handles;
 pub(crate) mod host;
 pub(crate) mod layout;
 pub(crate) mod learn;
