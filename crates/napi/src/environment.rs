@@ -1,11 +1,11 @@
 //! One Node environment (the main thread's or a Worker's): learnt once, proven once, torn down with it.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::{CStr, c_void};
+use std::ffi::c_void;
 use std::io;
 use std::ptr::{NonNull, null_mut};
 use std::rc::Rc;
-use std::sync::{Mutex, Once};
+use std::sync::Mutex;
 
 use greenlets_core::{Options, Thread};
 use napi::sys;
@@ -20,7 +20,7 @@ use crate::v8::host::V8Host;
 use crate::v8::layout::Layout;
 use crate::v8::locker::Locker;
 use crate::v8::symbols::Symbols;
-use crate::v8::{Unsupported, ensure, learn, leave, self_test, state};
+use crate::v8::{Unsupported, flags, learn, leave, self_test, state};
 
 /// What an environment has: its greenlets' thread, or the reason why it has none.
 pub(crate) struct Environment {
@@ -100,7 +100,7 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     let settings = Settings::from_environment()?;
     let _one_at_a_time = LEARNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let symbols = Symbols::resolve()?;
-    set_flags(&symbols)?;
+    flags::set(&symbols)?;
     let (layout, scopes, async_hooks) = learn_from_a_callback(env, &symbols)?;
     if !state::sizes_agree(&layout) {
         return Err(Unsupported::Because("the copy sizes do not agree with the table of facts".into()));
@@ -122,29 +122,6 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     Ok(thread)
 }
 
-/// V8 features that cannot live with several stacks, switched off for the process. V8 reads both flags whenever it needs
-/// them.
-fn set_flags(symbols: &Symbols) -> Result<(), Unsupported> {
-    static ONCE: Once = Once::new();
-    const FLAGS: [&CStr; 2] = [
-        // WasmEngine::ReportLiveCodeFromStackForGC aborts when any stack is archived (wasm-engine.cc, 11.2 to 14.6).
-        c"--no-wasm-code-gc",
-        // Array.prototype.shift on large arrays moves the array's start; V8 repairs stale pointers on the running stack
-        // only (ClearStaleLeftTrimmedPointerVisitor, heap.cc).
-        c"--no-move-object-start",
-    ];
-    // V8 ends the process when a frozen flag is set (FlagList::Reset, flags.cc), and exports nobody to ask. Node keeps them
-    // open unless it is told otherwise.
-    ensure!(!told_to_freeze(), "V8's flags are frozen (--freeze-flags-after-init), and two must be set");
-    ONCE.call_once(|| {
-        for flag in FLAGS {
-            // SAFETY: public API with a C string.
-            unsafe { (symbols.set_flags)(flag.as_ptr()) };
-        }
-    });
-    Ok(())
-}
-
 /// A collection of wasm code that was under way when its flag went off has left a task for this thread, and that task aborts
 /// where it finds an archived stack (WasmGCForegroundTask, wasm-engine.cc). So the tasks that wait run now, before there is
 /// one; Node runs them inside of JavaScript too, when a debugger pauses.
@@ -157,11 +134,6 @@ fn settle_wasm_code_gc(symbols: &Symbols, layout: &Layout) {
             (symbols.flush_foreground_tasks)((symbols.platform)(environment), layout.isolate);
         }
     }
-}
-
-/// Node takes the flag on its command line only.
-fn told_to_freeze() -> bool {
-    std::env::args_os().any(|word| word.to_string_lossy().replace('_', "-") == "--freeze-flags-after-init")
 }
 
 fn no_stacks(error: &io::Error) -> Unsupported {

@@ -17,7 +17,8 @@
 //! | file | what |
 //! |---|---|
 //! | `facts` | the table of what is known beforehand, for each V8 |
-//! | `symbols`, `peek`, `tls` | public functions by name; careful reads; V8's thread-local words |
+//! | `symbols`, `peek`, `module`, `tls` | public functions by name; careful reads; V8's module and its thread-local words |
+//! | `flags` | features of V8 that are switched off |
 //! | `rehearsal`, `learn`, `handles`, `layout` | one round of the official mechanism, watched; what was learnt from it |
 //! | `watch` | looking at V8 in the middle of a JavaScript program |
 //! | `state`, `list`, `blocks` | park and unpark; the in-use list; handle blocks and their lists |
@@ -41,6 +42,7 @@ pub(crate) mod doomed;
 pub(crate) mod facts;
 #[cfg(feature = "faults")]
 pub(crate) mod fault;
+pub(crate) mod flags;
 pub(crate) mod gc;
 pub(crate) mod handles;
 pub(crate) mod host;
@@ -50,6 +52,7 @@ pub(crate) mod leave;
 pub(crate) mod list;
 pub(crate) mod locker;
 pub(crate) mod microtasks;
+pub(crate) mod module;
 pub(crate) mod peek;
 pub(crate) mod quiet;
 pub(crate) mod rehearsal;

@@ -76,6 +76,8 @@ symbols! {
     version: unsafe extern "C" fn() -> *const c_char = c"_ZN2v82V810GetVersionEv";
     /// `V8::SetFlagsFromString(str)`
     set_flags: unsafe extern "C" fn(*const c_char) = c"_ZN2v82V818SetFlagsFromStringEPKc";
+    /// `ScriptCompiler::CachedDataVersionTag()`
+    cached_data_version_tag: unsafe extern "C" fn() -> u32 = c"_ZN2v814ScriptCompiler20CachedDataVersionTagEv";
     /// `Isolate::GetCurrent()`
     current_isolate: unsafe extern "C" fn() -> Isolate = c"_ZN2v87Isolate10GetCurrentEv";
     /// `Isolate::GetCurrentContext()`

@@ -5,9 +5,9 @@
 //! an id and `Stack::GetStackStart` computes its stack start; each changes exactly one word of that thread's TLS block. The
 //! offsets are the same for all threads of the process.
 
-use std::ffi::{c_int, c_void};
 use std::sync::OnceLock;
 
+use super::module::module_of;
 use super::symbols::Symbols;
 use super::{Isolate, Unsupported};
 
@@ -96,36 +96,7 @@ fn longs(block: usize, size: usize) -> Vec<usize> {
     (0..size / 8).map(|i| unsafe { (block as *const usize).add(i).read_volatile() }).collect()
 }
 
-/// Address and size of this thread's TLS block of the module that contains `code` (dl_iterate_phdr(3)).
+/// Address and size of this thread's TLS block of the module that contains `code`.
 fn tls_block(code: usize) -> Option<(usize, usize)> {
-    struct Search {
-        code: usize,
-        found: Option<(usize, usize)>,
-    }
-    unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _size: usize, data: *mut c_void) -> c_int {
-        // SAFETY: the loader passes a valid record, and `data` is the search below.
-        let (info, search) = unsafe { (&*info, &mut *data.cast::<Search>()) };
-        let (mut holds_code, mut tls_size) = (false, 0);
-        for i in 0..info.dlpi_phnum as usize {
-            // SAFETY: the module has dlpi_phnum program headers.
-            let header = unsafe { &*info.dlpi_phdr.add(i) };
-            let start = (info.dlpi_addr + header.p_vaddr) as usize;
-            match header.p_type {
-                libc::PT_LOAD => {
-                    holds_code |= (start..start + header.p_memsz as usize).contains(&search.code)
-                }
-                libc::PT_TLS => tls_size = header.p_memsz as usize,
-                _ => {}
-            }
-        }
-        let block = info.dlpi_tls_data as usize;
-        if holds_code && block != 0 && block.is_multiple_of(8) && tls_size != 0 {
-            search.found = Some((block, tls_size));
-        }
-        c_int::from(holds_code)
-    }
-    let mut search = Search { code, found: None };
-    // SAFETY: the callback gets the search it expects, which outlives the call.
-    unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut search).cast()) };
-    search.found
+    module_of(code)?.tls_block
 }

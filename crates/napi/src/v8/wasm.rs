@@ -18,6 +18,7 @@ use greenlets_core::StackBounds;
 use napi::sys;
 
 use super::facts::Facts;
+use super::flags;
 use super::layout::Layout;
 use super::learn::scan;
 use super::peek::Peek;
@@ -174,7 +175,6 @@ impl FullGc {
             (0, false) => c"--no-gc-global",
             _ => return,
         };
-        // SAFETY: public API with a C string; V8's flags are not frozen (`environment.rs`).
-        unsafe { (symbols.set_flags)(flag.as_ptr()) };
+        flags::change(symbols, flag);
     }
 }
