@@ -61,6 +61,8 @@ const HOLDERS = {
     }),
   join: (array) => [array[0], { toString: () => `${main.switch()}` }, ...array].join().length,
   apply: (array) => Reflect.apply((...all) => (main.switch(), all.length), undefined, array),
+  stringify: (array) => JSON.stringify({ first: { toJSON: () => main.switch() }, array }).length,
+  stringifyIn: (array) => JSON.stringify(array, (_, x) => (x === array[3] && main.switch(), x)).length,
   arguments(array) {
     return (function () {
       main.switch()
