@@ -13,7 +13,7 @@ declare const gc: (options?: { type: 'minor' }) => void
 const [count, kind] = [Number(process.argv[2]), process.argv[3]]
 const DEPTH = 3
 /** Collections until all that has been young is old, and every stack quiet. */
-const UNTIL_QUIET = 4
+const UNTIL_QUIET = 8
 
 const figures: Record<string, Figure> = {}
 const crowd: unknown[] = Array.from({ length: count })
