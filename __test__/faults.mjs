@@ -32,6 +32,9 @@ const FAULTS = [
   'version',
 ]
 
+/** Where one way to read memory is forbidden there is another; and V8's LocalIsolate is a LocalHeap that begins one word earlier. */
+const HARMLESS = ['pipe', 'callbacks+1']
+
 if (fault === undefined) runAll()
 else await runOne()
 
@@ -45,8 +48,7 @@ function runAll() {
       encoding: 'utf8',
       timeout: 60_000,
     })
-    // Where one way to read memory is forbidden there is another.
-    const expected = each === 'pipe' ? 'it works' : 'refused: '
+    const expected = HARMLESS.includes(each) ? 'it works' : 'refused: '
     const good = status === 0 && stdout.startsWith(expected)
     if (!good) failed++
     console.log(
