@@ -80,7 +80,8 @@ function reserved() {
 await end(ENDS[0])
 const before = reserved()
 for (let i = 0; i < ENDS.length; i += 4) await Promise.all(ENDS.slice(i, i + 4).map(end))
-// With few slots their mapping is like any other.
-check(most > before || process.env.GREENLETS_SLOTS !== undefined, 'stacks are seen')
+// With few slots their mapping is like any other, and with memory that faults it is in pieces.
+const visible = process.env.GREENLETS_SLOTS === undefined && process.env.GREENLETS_POISON !== 'protect'
+check(most > before || !visible, 'stacks are seen')
 check(reserved() === before, `stacks were leaked: ${reserved() - before} bytes`)
 console.log('ok')
