@@ -58,3 +58,14 @@ export async function runSpecs(
   const tally = counted(what, { ...outcome, output }, { passed: passed.length, failed: failed.length })
   return { tally, output: outcome.output }
 }
+
+/** Runs these specs with variables in the environment, by which it is told. */
+export async function runUnder(
+  node: Node,
+  environment: Readonly<Record<string, string>>,
+  specs: readonly string[],
+): Promise<Tally> {
+  const pairs = Object.entries(environment).map((pair) => pair.join('='))
+  const { tally } = await runSpecs(node, specs, { name: pairs.join(' '), env: { ...process.env, ...environment } })
+  return tally
+}

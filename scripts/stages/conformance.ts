@@ -1,11 +1,10 @@
 // greenlet's own tests (`__test__/conformance`) where stacks are hard to keep: copied away all the time; and for `make soak` all of
 // that on each Node, and under each of the flags that the torture programs run under.
 
-import { type Node, testedNodes } from '../nodes.ts'
-import { run } from '../run.ts'
+import { testedNodes } from '../nodes.ts'
 import { sum, type Tally } from '../tally.ts'
-import { runSpecs } from './ava.ts'
-import { FLAGS, HANGS_AT_EXIT } from './flags.ts'
+import { runSpecs, runUnder } from './ava.ts'
+import { FLAGS, HANGS_AT_EXIT, knows } from './flags.ts'
 
 const SPECS = '__test__/conformance/*.spec.ts'
 
@@ -17,24 +16,18 @@ const STACKS: readonly Readonly<Record<string, string>>[] = [
 /** Half of them, each on two Nodes: a run takes most of a minute. */
 export async function spilled(): Promise<Tally> {
   const tallies: Tally[] = []
-  for (const [i, node] of testedNodes().entries()) tallies.push(await kept(node, STACKS[i % STACKS.length]!))
+  for (const [i, node] of testedNodes().entries())
+    tallies.push(await runUnder(node, STACKS[i % STACKS.length]!, [SPECS]))
   return sum(tallies)
-}
-
-async function kept(node: Node, environment: Readonly<Record<string, string>>): Promise<Tally> {
-  const pairs = Object.entries(environment).map((pair) => pair.join('='))
-  const env = { ...process.env, ...environment }
-  return (await runSpecs(node, [SPECS], { name: pairs.join(' '), env })).tally
 }
 
 export async function matrix(): Promise<Tally> {
   const tallies: Tally[] = []
   for (const node of testedNodes()) {
-    for (const environment of STACKS) tallies.push(await kept(node, environment))
+    for (const environment of STACKS) tallies.push(await runUnder(node, environment, [SPECS]))
     for (const set of FLAGS) {
       const name = set.join(' ')
-      const probe = await run(node.bin, [...set, '-e', '0'])
-      if (probe.output.includes('bad option') || set.includes(HANGS_AT_EXIT)) {
+      if (set.includes(HANGS_AT_EXIT) || !(await knows(node, set))) {
         const why = set.includes(HANGS_AT_EXIT) ? 'plain Node hangs with it' : 'this Node does not know it'
         console.log(`  node ${node.version} ${name}: n/a, ${why} (${SPECS} not run)`)
         continue

@@ -60,17 +60,23 @@ export async function flags(): Promise<Tally> {
   return sum(tallies)
 }
 
+/** Whether the Node has all these flags. */
+export async function knows({ bin }: Node, set: readonly string[]): Promise<boolean> {
+  const probe = await run(bin, [...set, '-e', '0'], { limit: SECONDS_PER_PROGRAM })
+  return !probe.output.includes('bad option')
+}
+
 async function tortured(
-  { bin, version }: Node,
+  node: Node,
   set: readonly string[],
   programs: readonly string[],
   environment: Readonly<Record<string, string>> = {},
 ): Promise<Tally> {
+  const { bin, version } = node
   const variables = Object.entries(environment).map((pair) => pair.join('='))
   const what = [...variables, 'node', version, ...set].join(' ')
   const env = { ...process.env, ...environment }
-  const probe = await run(bin, [...set, '-e', '0'], { limit: SECONDS_PER_PROGRAM })
-  if (probe.output.includes('bad option')) {
+  if (!(await knows(node, set))) {
     console.log(`  ${what}: n/a, this Node does not know the flag (${programs.length} programs not run)`)
     return { passed: 0, failed: 0 }
   }

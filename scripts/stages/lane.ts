@@ -3,7 +3,7 @@
 
 import { testedNodes } from '../nodes.ts'
 import { sum, type Tally } from '../tally.ts'
-import { runSpecs } from './ava.ts'
+import { runUnder } from './ava.ts'
 
 const SPECS = [
   '__test__/{switching,throwing,kill,frames,stale,overflow,endings,workers}.spec.ts',
@@ -16,11 +16,7 @@ const SPECS = [
 const ENVIRONMENT = { GREENLETS_LANE: 'locker', PROPERTY_RUNS: '500' }
 
 export async function lane(): Promise<Tally> {
-  const env = { ...process.env, ...ENVIRONMENT }
   const tallies: Tally[] = []
-  for (const node of testedNodes()) {
-    const { tally } = await runSpecs(node, SPECS, { name: 'GREENLETS_LANE=locker', env })
-    tallies.push(tally)
-  }
+  for (const node of testedNodes()) tallies.push(await runUnder(node, ENVIRONMENT, SPECS))
   return sum(tallies)
 }

@@ -20,7 +20,7 @@ use napi::sys;
 
 use super::facts::Facts;
 use super::peek::Peek;
-use super::watch::during;
+use super::watch::{STRINGIFY, during};
 use super::{Isolate, Unsupported};
 
 /// `GCCallbacksInSafepoint::CallbackData` (gc-callbacks.h, the same from 12.4 to 14.6).
@@ -87,7 +87,7 @@ pub(crate) unsafe fn learn(
     peek: &Peek,
     pointers: &[usize],
 ) -> Result<Callbacks, Unsupported> {
-    let program = c"(probe) => { JSON.stringify({ toJSON() { probe() } }) }";
+    let program = STRINGIFY;
     let above = (&raw const program) as usize;
     let heap = isolate as usize..isolate as usize + facts.isolate_words * 8;
     let look = || {

@@ -9,7 +9,7 @@ use napi::sys;
 use super::facts::Facts;
 use super::learn::scan;
 use super::peek::Peek;
-use super::watch::{during, grown};
+use super::watch::{STRINGIFY, during, grown};
 use super::{Isolate, Unsupported, ensure};
 
 /// Address of the vector's three words: begin, end, end of its memory.
@@ -73,7 +73,7 @@ pub(crate) unsafe fn learn(
     isolate: Isolate,
     peek: &Peek,
 ) -> Result<Doomed, Unsupported> {
-    let program = c"(probe) => { JSON.stringify({ toJSON() { probe() } }) }";
+    let program = STRINGIFY;
     let above = (&raw const program) as usize;
     let before = scan(facts, isolate, peek);
     let look = || {

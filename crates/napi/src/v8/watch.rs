@@ -53,6 +53,9 @@ unsafe extern "C" fn call(env: sys::napi_env, info: sys::napi_callback_info) -> 
     null_mut()
 }
 
+/// A program that looks while a `JsonStringifier` is alive, which lies between its frame and the one that looks.
+pub(super) const STRINGIFY: &CStr = c"(probe) => { JSON.stringify({ toJSON() { probe() } }) }";
+
 /// Where a `std::vector` of words begins that had one entry more `during` than `before` and `after`.
 pub(super) fn grown(before: &[u64], during: &[u64], after: &[u64]) -> Vec<usize> {
     let length = |words: &[u64], i: usize| words[i + 1].wrapping_sub(words[i]);
