@@ -14,7 +14,7 @@ import { connectContexts, endContext, frameFor, joinContext, resourceFor } from 
 import { GreenletError, isExit } from './errors.ts'
 import { DEAD, type Inner, LIVE, main, type Run, UNSTARTED, WAITING } from './inner.ts'
 import { address, attach, ENDED, FLAGS, IN_HOOK, mail, type Native, SELF_GENERATION, SELF_INDEX } from './native.ts'
-import { enrollStarted, living, strike } from './registry.ts'
+import { connectRegistry, enrollStarted, living, strike } from './registry.ts'
 import {
   connect,
   connection,
@@ -52,6 +52,7 @@ export function ensureAttached(): void {
   main.index = mail[SELF_INDEX]!
   main.generation = mail[SELF_GENERATION]!
   connectContexts(native)
+  connectRegistry(native)
   attached = true
 }
 

@@ -71,6 +71,8 @@ export interface Native {
   setCaptureRealm(fn: () => void): void
   /** Is to be called after an add-on was loaded. */
   findAddons(): void
+  /** As `queueMicrotask`, but async hooks see nothing. */
+  enqueueMicrotask(fn: () => void): void
 }
 
 /** In `mail`: the id of the stack that is to run. -1 as `TARGET_INDEX`, where a stack ends, starts a new one. */

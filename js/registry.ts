@@ -12,11 +12,13 @@
 
 import type { Greenlet } from './greenlet.ts'
 import { type Inner, main, UNSTARTED } from './inner.ts'
+import type { Native } from './native.ts'
 
 const young: Inner[] = []
 const unstarted = new Set<WeakRef<Inner>>()
 const started = new Set<Inner>()
 
+let native: Native
 let promotionIsDue = false
 /** The number of unstarted refs at which it is worth while to look for those whose greenlet was collected. */
 let sweepAt = 1024
@@ -32,12 +34,17 @@ export function whenUnreachable(listener: (inner: Inner) => void): void {
   onUnreachable = listener
 }
 
+/** To be called before a greenlet is taken in. */
+export function connectRegistry(attached: Native): void {
+  native = attached
+}
+
 /** Takes in a new greenlet, or one that starts. */
 export function enroll(inner: Inner): void {
   inner.place = young.push(inner) - 1
   if (promotionIsDue) return
+  native.enqueueMicrotask(promote)
   promotionIsDue = true
-  void Promise.resolve().then(promote)
 }
 
 /** A greenlet starts: from now on its Inner is kept, for its stack is too. */

@@ -173,6 +173,17 @@ test.serial('spawn and wait: each resource is entered and left in order', async 
   t.deepEqual(watch.misnested, [])
 })
 
+test.serial('greenlets that come and go make no other resource than their own', async (t) => {
+  // The first of a thread may, and the first of a job is another matter than the second.
+  new Greenlet(() => {}).switch()
+  await turn()
+  using watch = new Watch()
+  const parked = [new Greenlet(away), new Greenlet(away)]
+  for (const g of parked) g.switch()
+  for (const g of parked) g.switch()
+  t.deepEqual([...watch.made.values()], ['GREENLET', 'GREENLET'])
+})
+
 test('a hook cannot switch, and what was under way arrives', async (t) => {
   const { code, stdout, stderr } = await runProgram(`
     import { createHook } from 'node:async_hooks'

@@ -26,7 +26,7 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
         sys::napi_create_object(env, &mut object);
         let data = std::ptr::from_ref(thread) as *mut c_void;
         sys::napi_set_instance_data(env, data, None, null_mut());
-        let all: [(_, unsafe extern "C" fn(_, _) -> _); 11] = [
+        let all: [(_, unsafe extern "C" fn(_, _) -> _); 12] = [
             (c"switch", switch),
             (c"start", start),
             (c"frame", frame),
@@ -38,6 +38,7 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
             (c"stackSize", stack_size),
             (c"setCaptureRealm", set_capture_realm),
             (c"findAddons", find_addons),
+            (c"enqueueMicrotask", enqueue_microtask),
         ];
         for (name, callback) in all {
             let mut function = null_mut();
@@ -304,18 +305,42 @@ unsafe extern "C" fn find_addons(env: sys::napi_env, _: sys::napi_callback_info)
     null_mut()
 }
 
+/// `enqueueMicrotask(fn)`: `fn` runs when the running job is over.
+unsafe extern "C" fn enqueue_microtask(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: see `thread_of`.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    let host = thread.host();
+    // SAFETY: the callback's own.
+    unsafe {
+        let [function] = arguments_of(env, info);
+        if is_function(env, function) {
+            // A napi_value is a Local (js_native_api_v8.h, `JsValueFromV8LocalValue`).
+            (host.symbols.enqueue_microtask)(host.layout.isolate, function.cast());
+        }
+    }
+    null_mut()
+}
+
+/// Whether `value` is there, and a function.
+///
+/// # Safety
+/// `env` is live and `value` is a handle of the running callback, or null.
+unsafe fn is_function(env: sys::napi_env, value: sys::napi_value) -> bool {
+    let mut kind = 0;
+    // SAFETY: the caller's promise.
+    let status = unsafe { sys::napi_typeof(env, value, &mut kind) };
+    status == sys::Status::napi_ok && kind == sys::ValueType::napi_function
+}
+
 /// A strong reference to a function; `None` where it is none.
 ///
 /// # Safety
 /// `env` is live and `value` is a handle of the running callback, or null.
 pub(crate) unsafe fn function_reference(env: sys::napi_env, value: sys::napi_value) -> Option<sys::napi_ref> {
-    let (mut kind, mut reference) = (0, null_mut());
+    let mut reference = null_mut();
     // SAFETY: the caller's promise.
     unsafe {
-        if value.is_null() || sys::napi_typeof(env, value, &mut kind) != sys::Status::napi_ok {
-            return None;
-        }
-        if kind != sys::ValueType::napi_function {
+        if !is_function(env, value) {
             return None;
         }
         let status = sys::napi_create_reference(env, value, 1, &mut reference);
