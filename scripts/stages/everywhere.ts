@@ -1,4 +1,4 @@
-// Programs that know nothing of greenlets, with every callback inside of one (`__test__/everywhere/preload.mjs`): they must end
+// Programs that know nothing of greenlets, with every callback inside of one (`__test__/everywhere/preload.cjs`): they must end
 // as they do without, and print the same. On every Node, in both of its implementations of AsyncLocalStorage, and with stacks that
 // are copied away at every switch.
 
@@ -30,8 +30,8 @@ export async function everywhere(): Promise<Tally> {
         environment: Readonly<Record<string, string>>,
       ): Promise<Tally> => {
         const what = [...Object.keys(environment), 'node', version, ...flags, name].join(' ')
-        const args = [...flags, `--import=${join(HOME, 'preload.mjs')}`, ...program]
-        const env = { ...process.env, ...environment, EVERYWHERE_TELL: '' }
+        const args = [...flags, `--require=${join(HOME, 'preload.cjs')}`, ...program]
+        const env = { ...process.env, ...environment, EVERYWHERE: 'tell' }
         const outcome = await run(bin, args, { limit: SECONDS, cwd: ROOT, env })
         // Its children tell theirs, too.
         const times = Math.max(...[...outcome.output.matchAll(/^suspended (\d+) times$/gm)].map(([, n]) => Number(n)))
