@@ -403,3 +403,24 @@ test('greenlets that start each other until there may be no more', async (t) => 
     try { nest() } catch (error) { console.log(error.code, depth, Greenlet.all().length) }`)
   t.is(stdout, LANE === 'fast' ? 'ERR_GREENLET_LIMIT 2001 2\n' : 'ERR_GREENLET_NO_SLOT 1025 2\n')
 })
+
+// Node.js' own setImmediate() with arguments does not survive it, so neither does wait().
+test('nothing can be iterated any more', async (t) => {
+  const { stdout, stderr } = await runProgram(`
+    const { writeSync } = await import('node:fs')
+    const tell = (what) => writeSync(1, JSON.stringify(what) + '\\n')
+    for (const kind of [Array, Set, Map]) delete kind.prototype[Symbol.iterator]
+    const g = new Greenlet((x) => {
+      try { main.switch(x + 1) } catch (error) { return error.message }
+    })
+    tell([g.switch(1), g.throw(new Error('in')), g.dead])
+    const dies = new Greenlet(() => {}, { parent: new Greenlet((x) => x.name) })
+    tell(dies.throw(new GreenletExit()))
+    const left = new Greenlet(() => main.switch())
+    left.switch()
+    await undefined
+    tell(Greenlet.all().length)
+    left.kill()
+    tell(left.dead)`)
+  t.is(stdout, '[2,"in",true]\n"GreenletExit"\n2\ntrue\n', stderr)
+})

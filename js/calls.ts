@@ -59,8 +59,7 @@ function replace(owner: Record<string, Method>, name: string, wrap: (method: Met
   const method = owner[name]
   if (typeof method !== 'function') return
   const wrapper = wrap(method)
-  for (const key of ['name', 'length'] as const) {
-    Object.defineProperty(wrapper, key, { value: method[key], configurable: true })
-  }
+  const { name: shown, length } = method
+  Object.defineProperties(wrapper, { name: { value: shown }, length: { value: length } })
   Object.defineProperty(owner, name, { ...Object.getOwnPropertyDescriptor(owner, name), value: wrapper })
 }

@@ -48,7 +48,7 @@ export class SharedContext {
   }
 
   get frame(): unknown {
-    const [user] = this.users
+    const user = this.users[0]
     return user === undefined ? this.#frame : frameOf(user)
   }
 
@@ -150,7 +150,7 @@ function share(inner: Inner): Inner | undefined {
   }
   inner.shared = shared
   if (inner.index === -1 || shared.users.includes(inner)) return undefined
-  const [fellow] = shared.users
+  const fellow = shared.users[0]
   shared.enter(inner)
   return fellow
 }

@@ -88,7 +88,8 @@ export function deliver(target: Inner, threw: boolean, load: unknown): unknown {
       } catch (error) {
         if (!passedOn) throw error
         // One that died of what we bring passed it on, and not we: what says so goes to the next one, as in `leave`.
-        ;[threw, load] = [true, error]
+        threw = true
+        load = error
         to = to.parent!
         continue
       }
@@ -96,11 +97,17 @@ export function deliver(target: Inner, threw: boolean, load: unknown): unknown {
       if (to.life !== UNSTARTED) continue
       if (!threw) return launch(to, start)
       if (isTracing()) return launch(to, throwing(load))
-      if (succumb(to, load)) [threw, load] = [false, [undefined]]
+      if (succumb(to, load)) {
+        threw = false
+        load = [undefined]
+      }
       passedOn = true
     }
     // It is dead: GreenletExit has done its work, and goes on as a value.
-    if (threw && isExit(load)) [threw, load] = [false, [load]]
+    if (threw && isExit(load)) {
+      threw = false
+      load = [load]
+    }
     to = to.parent!
   }
 }
@@ -160,7 +167,8 @@ function arrive(): Start {
   current.run = undefined
   enrollStarted(current)
   if (current.shared !== undefined) joinContext(current)
-  const [start, origin] = pickUp() as [Start, Inner | undefined]
+  const { parcel, origin } = pickUp()
+  const start = parcel as Start
   report(start.threw, origin)
   return start
 }
@@ -194,7 +202,10 @@ function leave(threw: boolean, value: unknown): [object, unknown] | undefined {
           threw = false
           break
         }
-        if (succumb(to, value)) [threw, value] = [false, undefined]
+        if (succumb(to, value)) {
+          threw = false
+          value = undefined
+        }
       } catch (error) {
         // It cannot start; what says so goes to the next one, as in Python.
         threw = true
@@ -223,19 +234,20 @@ function bury(inner: Inner): void {
 /** Finds out who runs, and who died of it, after V8 has ended stacks on its own. */
 function recover(): void {
   mail[FLAGS]! &= ~ENDED
-  const [index, generation] = [mail[SELF_INDEX], mail[SELF_GENERATION]]
-  for (const inner of living()) {
-    if (inner.index === -1) continue
+  const index = mail[SELF_INDEX]
+  const generation = mail[SELF_GENERATION]
+  living().forEach((inner) => {
+    if (inner.index === -1) return
     if (inner.index === index && inner.generation === generation) reset(inner)
     address(inner.index, inner.generation)
-    if (connection().epoch() !== -1) continue
+    if (connection().epoch() !== -1) return
     const { settle } = inner
     bury(inner)
     settle?.(
       true,
       new GreenletError('ERR_GREENLET_ENDED', `greenlet '${inner.name}' was ended by V8, as by a time limit`),
     )
-  }
+  })
 }
 
 /** Looks up the function that `inner` is to run. A getter may throw here, or switch. */

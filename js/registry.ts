@@ -73,11 +73,12 @@ export function strike(inner: Inner): void {
 
 /** Main first, then in the order in which they were made. */
 export function living(): Inner[] {
-  const found = [main, ...young, ...started]
-  for (const ref of unstarted) {
+  const found = [main].concat(young)
+  started.forEach((inner) => found.push(inner))
+  unstarted.forEach((ref) => {
     const inner = ref.deref()
     if (inner !== undefined) found.push(inner)
-  }
+  })
   return found.toSorted((a, b) => a.serial - b.serial)
 }
 
@@ -90,7 +91,7 @@ export function hold(inner: Inner, greenlet: Greenlet): void {
 
 function promote(): void {
   promotionIsDue = false
-  for (const inner of young) {
+  young.forEach((inner) => {
     if (inner.life === UNSTARTED) {
       const ref = new WeakRef(inner)
       inner.place = ref
@@ -100,9 +101,11 @@ function promote(): void {
       started.add(inner)
       if (inner.strong !== undefined) hold(inner, inner.strong)
     }
-  }
+  })
   young.length = 0
   if (unstarted.size < sweepAt) return
-  for (const ref of unstarted) if (ref.deref() === undefined) unstarted.delete(ref)
+  unstarted.forEach((ref) => {
+    if (ref.deref() === undefined) unstarted.delete(ref)
+  })
   sweepAt = 2 * unstarted.size + 1024
 }

@@ -4,6 +4,9 @@
  * while native changes the stacks: the side that arrives picks it up.
  *
  * Nothing here may hold on to the Greenlet that leaves (its Inner does not): a suspended stack keeps alive what lies on it.
+ *
+ * Neither this file nor life.ts and registry.ts iterate, spread or take arrays apart: all of those call `Array.prototype[Symbol.iterator]`,
+ * which a program may have replaced or deleted.
  */
 
 import { frameFor, resourceFor } from './context.ts'
@@ -120,8 +123,8 @@ export function launch(target: Inner, value: unknown): unknown {
 }
 
 /** For a new stack: what `transfer` brought it, and, where somebody traces, who did. */
-export function pickUp(): [parcel: unknown, origin: Inner | undefined] {
-  const arrived: [unknown, Inner | undefined] = [parcel, origin]
+export function pickUp(): { readonly parcel: unknown; readonly origin: Inner | undefined } {
+  const arrived = { parcel, origin }
   reset(current)
   return arrived
 }

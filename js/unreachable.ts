@@ -25,10 +25,10 @@ function endAll(): void {
     return
   }
   // Ending one can take time and make others unreachable: those come in another turn.
-  for (const inner of unreachable.splice(0)) {
+  unreachable.splice(0).forEach((inner) => {
     // It was found meanwhile, by Greenlet.all() or as somebody's parent.
     if (inner.life !== DEAD && inner.weak?.deref() === undefined) end(inner)
-  }
+  })
 }
 
 function end(inner: Inner): void {

@@ -54,10 +54,13 @@ function ofRelease(release: string): Source[] {
     encoding: 'utf8',
   })
   return [...index.matchAll(/^Package: nodejs\n(?:.+\n)+/gm)].map(([paragraph]) => {
-    const [, version] = /^Version: (.*)$/m.exec(paragraph)!
-    const [, directory] = /^Directory: (.*)$/m.exec(paragraph)!
-    const [, sha256, file] = /^ ([0-9a-f]{64}) \d+ (\S+\.orig\.tar\.xz)$/m.exec(paragraph)!
-    return { version, path: `${directory}/${file}`, sha256 }
+    const found = (pattern: RegExp) => pattern.exec(paragraph)!.groups!
+    const { version, directory } = {
+      ...found(/^Version: (?<version>.*)$/m),
+      ...found(/^Directory: (?<directory>.*)$/m),
+    }
+    const { sha256, file } = found(/^ (?<sha256>[0-9a-f]{64}) \d+ (?<file>\S+\.orig\.tar\.xz)$/m)
+    return { version: version!, path: `${directory}/${file}`, sha256: sha256! }
   })
 }
 

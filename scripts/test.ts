@@ -7,6 +7,7 @@ import { matrix, spilled } from './stages/conformance.ts'
 import { flags } from './stages/flags.ts'
 import { consumers } from './stages/consumers.ts'
 import { everywhere } from './stages/everywhere.ts'
+import { nodeSuite } from './stages/node-suite.ts'
 import { faults } from './stages/faults.ts'
 import { lane } from './stages/lane.ts'
 import { rust } from './stages/rust.ts'
@@ -22,9 +23,10 @@ const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   faults,
   flags,
   matrix,
+  'node-suite': nodeSuite,
 }
-/** Half an hour: only where it is named, as in `make soak`. */
-const LONG = ['matrix']
+/** Half an hour and more: only where they are named, as in `make soak`. */
+const LONG = ['matrix', 'node-suite']
 
 const names =
   process.argv.length > 2 ? process.argv.slice(2) : Object.keys(STAGES).filter((name) => !LONG.includes(name))
