@@ -6,7 +6,8 @@
 //                    ╲            ▲      ╲
 //   greenlet A        pause ──────┘       callback ... emit ─► greenlet B: pause, listener, pause ... pause
 //
-// EVERYWHERE=wrapped is the control: the same wrappers, but no greenlets. EVERYWHERE=tell counts the suspensions.
+// EVERYWHERE=resources is the control: the same wrappers, each of which enters an AsyncResource instead; EVERYWHERE=tell counts the
+// suspensions.
 
 'use strict'
 const { AsyncResource } = require('node:async_hooks')
@@ -15,55 +16,65 @@ const Module = require('node:module')
 const { join } = require('node:path')
 
 const { EVERYWHERE } = process.env
-const CONTROLS = {
-  wrapped: (body) => body(),
-  resources: (body) => new AsyncResource('GREENLET').runInAsyncScope(body),
+const { Greenlet } = load()
+const { main } = Greenlet
+let asked
+let suspensions = 0
+if (EVERYWHERE === 'tell') process.on('exit', () => process._rawDebug(`suspended ${suspensions} times`))
+
+const run = EVERYWHERE === 'resources' ? inResource : inGreenlet
+
+/** The built package with the binary of the working tree, connected to this thread by a first greenlet. */
+function load() {
+  const { NAPI_RS_NATIVE_LIBRARY_PATH } = process.env
+  process.env.NAPI_RS_NATIVE_LIBRARY_PATH ??= join(__dirname, '../../js/greenlets.linux-x64-gnu.node')
+  const greenlets = require('../../dist/index.js')
+  if (NAPI_RS_NATIVE_LIBRARY_PATH === undefined) delete process.env.NAPI_RS_NATIVE_LIBRARY_PATH
+  new greenlets.Greenlet(() => {}).switch()
+  return greenlets
 }
-const run = CONTROLS[EVERYWHERE] ?? runner()
 
-function runner() {
-  const binary = 'NAPI_RS_NATIVE_LIBRARY_PATH'
-  const before = process.env[binary]
-  process.env[binary] ??= join(__dirname, '../../js/greenlets.linux-x64-gnu.node')
-  const { Greenlet } = require('../../dist/index.js')
-  if (before === undefined) delete process.env[binary]
+function inResource(body) {
+  return new AsyncResource('GREENLET').runInAsyncScope(body)
+}
 
-  const { main } = Greenlet
-  let asked
-  let suspensions = 0
-  if (EVERYWHERE === 'tell') process.on('exit', () => process._rawDebug(`suspended ${suspensions} times`))
-
-  /** Suspends the running greenlet and all below it; main resumes it at once. */
-  function pause() {
-    const { current } = Greenlet
-    if (current === main) return
-    asked = current
-    suspensions++
+function inGreenlet(body) {
+  const greenlet = new Greenlet(() => {
+    pause()
     try {
-      main.switch()
-    } catch (error) {
-      // Where no stack may be left, the callback runs as it would have.
-      if (error?.code !== 'ERR_GREENLET_FORBIDDEN') throw error
-      suspensions--
-    }
-  }
-
-  return (body) => {
-    const greenlet = new Greenlet(() => {
+      return body()
+    } finally {
       pause()
-      try {
-        return body()
-      } finally {
-        pause()
-      }
-    })
-    // Whoever is no main has main below it, in the loop.
-    if (Greenlet.current !== main) return greenlet.switch()
-    asked = greenlet
-    let result
-    do result = asked.switch()
-    while (!greenlet.dead)
-    return result
+    }
+  })
+  // Whoever is no main has main below it, in the loop.
+  if (Greenlet.current !== main) return begin(greenlet, body)
+  let result = begin(greenlet, body)
+  while (greenlet.started && !greenlet.dead) result = asked.switch()
+  return result
+}
+
+/** Where no stack may be left, the callback runs as it would have. */
+function begin(greenlet, body) {
+  asked = greenlet
+  try {
+    return greenlet.switch()
+  } catch (error) {
+    if (greenlet.started || greenlet.dead || error?.code !== 'ERR_GREENLET_FORBIDDEN') throw error
+    return body()
+  }
+}
+
+/** Suspends the running greenlet and all below it; main resumes it at once. */
+function pause() {
+  const { current } = Greenlet
+  if (current === main) return
+  asked = current
+  try {
+    main.switch()
+    suspensions++
+  } catch (error) {
+    if (error?.code !== 'ERR_GREENLET_FORBIDDEN') throw error
   }
 }
 
