@@ -12,6 +12,27 @@ const { Greenlet, sleep, spawn } = (await import(${load})).greenlets
 const ready = () => parentPort.postMessage('ready')
 const main = Greenlet.main
 `
+/** Calls `body` from C++ that holds an HTTP/2 session, in a greenlet: Node aborts where such a session outlives its thread. */
+const inSession = `
+const http2 = await import('node:http2')
+const { duplexPair } = await import('node:stream')
+const kept = []
+function inSession(body) {
+  const server = http2.createServer((request, response) => response.end('text'))
+  const [client, peer] = duplexPair()
+  server.emit('connection', peer)
+  const { emit } = client
+  client.emit = function (...args) { return new Greenlet(() => emit.apply(this, args)).switch() }
+  const request = http2.connect('http://localhost', { createConnection: () => client }).request()
+  request.once('data', () => {
+    // What comes now would be for a session that is in the middle of something.
+    client.emit = () => true
+    kept.push(Greenlet.current)
+    body()
+  })
+  request.end()
+}
+`
 const situations = {
   'two switch to each other': `
     const other = new Greenlet(() => { for (;;) main.switch() })
@@ -34,6 +55,10 @@ const situations = {
     for (let i = 0; i < 50; i++) new Greenlet(() => JSON.stringify({ toJSON: () => main.switch() })).switch()
     ready()
     for (;;) [].concat(Array(1000).fill({}))`,
+  'many are parked in sessions': `${inSession}
+    let parked = 0
+    for (let i = 0; i < 20; i++) inSession(() => { if (++parked === 20) ready(); try { main.switch() } finally { parentPort.postMessage('finally') } })
+    setInterval(() => {}, 1000)`,
   'many wait': `
     for (let i = 0; i < 50; i++) spawn(() => { try { sleep(1e6) } finally { parentPort.postMessage('finally') } })
     setTimeout(ready, 10)
@@ -51,6 +76,8 @@ const exits = {
   'exit in a greenlet among parked ones': `
     for (let i = 0; i < 50; i++) new Greenlet(() => main.switch()).switch()
     new Greenlet(() => [1].map(() => process.exit(3))).switch()`,
+  'exit in a greenlet of one in a session': `${inSession}
+    inSession(() => new Greenlet(() => process.exit(3)).switch())`,
 }
 
 async function run(what, program, { terminateAfter }) {

@@ -16,6 +16,7 @@ use crate::node;
 use crate::node::async_hooks::AsyncHooks;
 use crate::scopes::Scopes;
 use crate::settings::Settings;
+use crate::unwind::Watch;
 use crate::v8::host::V8Host;
 use crate::v8::layout::Layout;
 use crate::v8::locker::Locker;
@@ -28,6 +29,7 @@ pub(crate) struct Environment {
     outcome: Result<Box<Thread<V8Host>>, Unsupported>,
     /// Set by `attach`: the array shared with JavaScript is its own from then on.
     pub(crate) attached: Cell<bool>,
+    watch: RefCell<Option<Watch>>,
 }
 
 thread_local! {
@@ -38,19 +40,36 @@ thread_local! {
 impl Environment {
     /// The environment of `env`; the first call learns V8's layout and runs the self-test.
     pub(crate) fn of(env: sys::napi_env) -> Rc<Environment> {
-        let known = ENVIRONMENTS.with_borrow(|all| all.iter().find(|e| e.env == env).cloned());
-        known.unwrap_or_else(|| {
-            let made =
-                Rc::new(Environment { env, outcome: build_unless_ended(env), attached: Cell::new(false) });
+        Environment::known(env).unwrap_or_else(|| {
+            let made = Rc::new(Environment {
+                env,
+                outcome: build_unless_ended(env),
+                attached: Cell::new(false),
+                watch: RefCell::new(None),
+            });
             // Says nothing about this runtime: the next call, if there is one, tries again.
             if made.outcome.as_ref().is_err_and(|reason| !reason.is_final()) {
                 return made;
+            }
+            if let Ok(thread) = made.thread() {
+                // SAFETY: `env` is live, on this thread.
+                made.watch.replace(unsafe { Watch::start(thread.host().symbols, env) });
             }
             ENVIRONMENTS.with_borrow_mut(|all| all.push(made.clone()));
             // SAFETY: `env` is live; the hook gets it back.
             unsafe { sys::napi_add_env_cleanup_hook(env, Some(clean_up), env.cast()) };
             made
         })
+    }
+
+    /// The environment of `env`, if it has been asked for before and has not been torn down.
+    pub(crate) fn known(env: sys::napi_env) -> Option<Rc<Environment>> {
+        ENVIRONMENTS.with_borrow(|all| all.iter().find(|e| e.env == env).cloned())
+    }
+
+    /// From now on the environment's end is not looked for. Whether it was until now.
+    pub(crate) fn stop_watching(&self) -> bool {
+        self.watch.take().is_some()
     }
 
     /// The thread of greenlets, or why there is none.
@@ -67,6 +86,7 @@ unsafe extern "C" fn clean_up(data: *mut c_void) {
         Some(all.swap_remove(index))
     });
     let Some(environment) = environment else { return };
+    environment.stop_watching();
     let Ok(thread) = environment.thread() else { return };
     if thread.on_main() {
         // SAFETY: main runs, and no JavaScript will run on the other stacks any more. `env` lives until after its hooks.

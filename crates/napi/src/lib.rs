@@ -13,4 +13,5 @@ mod native;
 mod node;
 mod scopes;
 mod settings;
+mod unwind;
 mod v8;

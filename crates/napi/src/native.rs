@@ -11,7 +11,7 @@ use crate::mail::Status;
 use crate::node::async_hooks::Tell;
 use crate::v8::call;
 use crate::v8::capture::{Captured, Wanted};
-use crate::v8::host::V8Host;
+use crate::v8::host::{Doomed, V8Host};
 use crate::v8::leave::{self, Luggage};
 
 /// Makes the object with the native functions of one thread, which is the environment's instance data from now on: reading
@@ -119,21 +119,42 @@ unsafe extern "C" fn start(env: sys::napi_env, info: sys::napi_callback_info) ->
 #[inline(always)]
 unsafe fn go(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<V8Host>) -> sys::napi_value {
     let host = thread.host();
+    // SAFETY: passed on.
+    host.mail.set_status(unsafe { leave(thread, next) });
+    if host.doomed.get() != Doomed::Nobody {
+        // SAFETY: the callback's last act.
+        unsafe { end(thread) };
+    }
+    null_mut()
+}
+
+/// JavaScript was to end on somebody, and it may be the one who runs.
+#[cold]
+unsafe fn end(thread: &Thread<V8Host>) {
+    let host = thread.host();
+    match (host.doomed.get(), thread.on_main()) {
+        (Doomed::Main, true) => host.doomed.set(Doomed::Nobody),
+        (Doomed::Greenlets, false) => {}
+        _ => return,
+    }
+    // SAFETY: passed on.
+    unsafe { call::terminate(host) };
+}
+
+/// Leaves the running stack; returns when somebody switches back, or at once where it must not be left.
+///
+/// # Safety
+/// On the isolate's thread. Nothing of ours that could be unwound lies between the stack's JavaScript and this.
+#[inline(always)]
+pub(crate) unsafe fn leave(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<V8Host>) -> Status {
     let on_main = thread.on_main();
-    // SAFETY: in a native callback.
-    let status = unsafe {
-        match leave::is_plain(host, on_main) {
+    // SAFETY: passed on.
+    unsafe {
+        match leave::is_plain(thread.host(), on_main) {
             true => cross(thread, on_main, next),
             false => cross_carefully(thread, on_main, next),
         }
-    };
-    host.mail.set_status(status);
-    if host.terminating.get() && thread.on_main() {
-        host.terminating.set(false);
-        // SAFETY: the callback's last act.
-        unsafe { call::terminate(host) };
     }
-    null_mut()
 }
 
 /// Takes the running greenlet's entries off Node's stack of ids, switches, and puts them back.

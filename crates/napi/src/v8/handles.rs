@@ -5,6 +5,7 @@ use std::ptr::null_mut;
 use napi::sys;
 
 use super::facts::{BLOCKS, BLOCKS_SIZE, ENTERED_CONTEXTS_SIZE, Facts, HANDLE_BLOCK_WORDS};
+use super::layout::Layout;
 use super::learn::scan;
 use super::peek::Peek;
 use super::rehearsal::Seen;
@@ -135,4 +136,30 @@ pub(super) unsafe fn handle_scope_implementer(
         )));
     };
     Ok(implementer as *mut u64)
+}
+
+/// Calls `body` in a HandleScope of its own, as C++ would open one (api.cc, `HandleScope::Initialize` and its destructor): V8 14.6
+/// exports none, and those of Node-API are counted, which native callbacks on other stacks would notice.
+///
+/// # Safety
+/// On the isolate's thread. `body` leaves the running stack as it was.
+pub(crate) unsafe fn in_scope(v8: &Layout, body: impl FnOnce()) {
+    // SAFETY: the live HandleScopeData: next, limit, and level in the low half of the third word (v8-handle-scope.h); and the list of
+    // blocks, of which those that came meanwhile hold only handles of `body`. They are from operator new, malloc in Node.
+    unsafe {
+        let (data, implementer) = (v8.handle_scope_data, v8.handle_scope_implementer);
+        let level = data.add(2).cast::<i32>();
+        let (next, limit, blocks) = (*data, *data.add(1), *implementer.add(BLOCKS_SIZE));
+        *level += 1;
+        body();
+        *level -= 1;
+        *data = next;
+        *data.add(1) = limit;
+        while *implementer.add(BLOCKS_SIZE) > blocks {
+            *implementer.add(BLOCKS_SIZE) -= 1;
+            let last = *(*implementer.add(BLOCKS) as *const *mut libc::c_void)
+                .add(*implementer.add(BLOCKS_SIZE) as usize);
+            libc::free(last);
+        }
+    }
 }

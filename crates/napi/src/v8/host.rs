@@ -48,8 +48,8 @@ pub(crate) struct V8Host {
     pub(crate) quiet: Quiet,
     /// The thread this is the host of, once that is made.
     pub(crate) thread: Cell<Option<NonNull<Thread<V8Host>>>>,
-    /// V8 is ending JavaScript on this thread: a greenlet was unwound for it, and main must be too.
-    pub(crate) terminating: Cell<bool>,
+    /// Who must not go on with JavaScript when it runs again.
+    pub(crate) doomed: Cell<Doomed>,
     /// Microtask queues whose jobs run on main's stack, while another runs.
     pub(crate) running_on_main: Cell<u64>,
     /// How many steps of the debugger were put aside so far.
@@ -64,6 +64,16 @@ pub(crate) struct V8Host {
     main: Cell<Option<NonNull<VmState>>>,
     stacks: Cell<usize>,
     hooked: Cell<bool>,
+}
+
+/// Whose JavaScript ends when it runs again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Doomed {
+    Nobody,
+    /// V8 is ending JavaScript on this thread: a greenlet was unwound for it, and main must be too.
+    Main,
+    /// The environment is ending, and every greenlet that is resumed gives back what its C++ holds (`unwind.rs`).
+    Greenlets,
 }
 
 /// Capacity V8 gives a new DetachableVector (detachable-vector.h, `kMinimumCapacity`).
@@ -98,7 +108,7 @@ impl V8Host {
             block_list: Cell::new((0, 0)),
             quiet: Quiet::new(),
             thread: Cell::new(None),
-            terminating: Cell::new(false),
+            doomed: Cell::new(Doomed::Nobody),
             running_on_main: Cell::new(0),
             steps: Cell::new(0),
             collecting: Cell::new(0),
@@ -410,7 +420,7 @@ unsafe impl Host for V8Host {
         // is being torn down.
         let Outcome::Returned(parts) = outcome else {
             leave(Tell::Nobody);
-            host.terminating.set(true);
+            host.doomed.set(host.doomed.get().max(Doomed::Main));
             host.mail.set_own(thread.main());
             host.mail.set_ended();
             host.mail.let_go();

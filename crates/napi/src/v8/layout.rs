@@ -48,4 +48,6 @@ pub(crate) struct Layout {
     pub(crate) blank_top: [u64; MAX_TOP_WORDS],
     /// Word of `context_` in ThreadLocalTop.
     pub(crate) context_word: usize,
+    /// Word of `handler_` in ThreadLocalTop: the newest entry of JavaScript.
+    pub(crate) handler_word: usize,
 }

@@ -17,7 +17,9 @@ use super::symbols::{Symbols, set_embedder_data};
 use super::tls::{self, ThreadWords};
 use crate::scopes::Scopes;
 
-use super::{Isolate, Unsupported, callbacks, debug, doomed, ensure, facts, handles, microtasks, wasm};
+use super::{
+    Isolate, Unsupported, callbacks, debug, doomed, ensure, entries, facts, handles, microtasks, wasm,
+};
 
 /// More words than `isolate_words` is rounded up by.
 const SLACK_WORDS: usize = 600;
@@ -129,6 +131,8 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<(Lay
     let microtasks = unsafe { microtasks::learn(symbols, isolate, &peek)? };
     // SAFETY: passed on from the caller.
     let wasm_stacks = unsafe { wasm::learn(facts, env, isolate, main, &peek)? };
+    // SAFETY: passed on from the caller.
+    let handler_word = unsafe { entries::learn(facts, env, top, &live_top, &peek)? };
     let mut blank_top = [0; MAX_TOP_WORDS];
     blank_top[..seen.blank_top.len()].copy_from_slice(&seen.blank_top);
     // SAFETY: passed on from the caller.
@@ -156,6 +160,7 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<(Lay
         main,
         blank_top,
         context_word,
+        handler_word,
     };
     Ok((layout, scopes))
 }

@@ -39,6 +39,7 @@ pub(crate) mod callbacks;
 pub(crate) mod capture;
 pub(crate) mod debug;
 pub(crate) mod doomed;
+pub(crate) mod entries;
 pub(crate) mod facts;
 #[cfg(feature = "faults")]
 pub(crate) mod fault;

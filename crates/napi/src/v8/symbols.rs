@@ -1,4 +1,4 @@
-//! The public functions of V8, and some of Node, that the bridge calls, resolved by name in the running process.
+//! The public functions of V8, and some of Node and libuv, that the bridge calls, resolved by name in the running process.
 //!
 //! Only exported symbols (`V8_EXPORT`, `NODE_EXTERN`) are used: they are in `.dynsym` of every Node from 20 to 26, stripped or
 //! not; `v8::internal` is hidden from Node 24 on. A missing one is a named reason to refuse, never a crash.
@@ -54,6 +54,12 @@ impl CallbackScope {
     }
 }
 
+/// Room for an `Isolate::AllowJavascriptExecutionScope` (4 words; v8-isolate.h).
+pub(crate) type AllowScope = [usize; 8];
+
+/// `uv_prepare_cb` and `uv_close_cb` (uv.h).
+pub(crate) type UvCallback = unsafe extern "C" fn(*mut c_void);
+
 symbols! {
     /// `node::GetCurrentEnvironment(context)` (node.h)
     current_environment: unsafe extern "C" fn(Local) -> *mut c_void
@@ -72,6 +78,22 @@ symbols! {
     emit_before: unsafe extern "C" fn(*mut c_void, f64) = c"_ZN4node9AsyncWrap10EmitBeforeEPNS_11EnvironmentEd";
     /// `node::AsyncWrap::EmitAfter(environment, async_id)` (async_wrap.h)
     emit_after: unsafe extern "C" fn(*mut c_void, f64) = c"_ZN4node9AsyncWrap9EmitAfterEPNS_11EnvironmentEd";
+    /// `uv_handle_size(type)` (uv.h)
+    uv_handle_size: unsafe extern "C" fn(c_int) -> usize = c"uv_handle_size";
+    /// `uv_prepare_init(loop, handle)` (uv.h)
+    uv_prepare_init: unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int = c"uv_prepare_init";
+    /// `uv_prepare_start(handle, callback)` (uv.h)
+    uv_prepare_start: unsafe extern "C" fn(*mut c_void, UvCallback) -> c_int = c"uv_prepare_start";
+    /// `uv_unref(handle)` (uv.h)
+    uv_unref: unsafe extern "C" fn(*mut c_void) = c"uv_unref";
+    /// `uv_close(handle, callback)` (uv.h)
+    uv_close: unsafe extern "C" fn(*mut c_void, UvCallback) = c"uv_close";
+    /// `Isolate::AllowJavascriptExecutionScope::AllowJavascriptExecutionScope(isolate)`
+    allow_javascript: unsafe extern "C" fn(*mut AllowScope, Isolate)
+        = c"_ZN2v87Isolate29AllowJavascriptExecutionScopeC1EPS0_";
+    /// `Isolate::AllowJavascriptExecutionScope::~AllowJavascriptExecutionScope()`
+    allow_javascript_drop: unsafe extern "C" fn(*mut AllowScope)
+        = c"_ZN2v87Isolate29AllowJavascriptExecutionScopeD1Ev";
     /// `V8::GetVersion()`
     version: unsafe extern "C" fn() -> *const c_char = c"_ZN2v82V810GetVersionEv";
     /// `V8::SetFlagsFromString(str)`

@@ -68,7 +68,7 @@ impl WasmStacks {
             let top = v8.thread_local_top;
             (
                 *top.add(v8.facts.thread_local_top_words - 4) as usize,
-                *top.add(HANDLER) as usize,
+                *top.add(v8.handler_word) as usize,
                 *top as usize,
             )
         };
@@ -93,9 +93,6 @@ impl WasmStacks {
         !(entry..=base).contains(&fp)
     }
 }
-
-/// Word of `handler_` in ThreadLocalTop (thread-local-top.h, 12.4 to 14.6): the entry frame's.
-const HANDLER: usize = 17;
 
 /// One promising call of a wasm function that calls `probe`, which is not suspended. False where there is no JSPI.
 const PROGRAM: &std::ffi::CStr = c"(probe) => {
