@@ -1,6 +1,6 @@
 // Programs that know nothing of greenlets, with every callback inside of one (`__test__/everywhere/preload.cjs`): they must end
 // as they do without, and print the same. On every Node, in both of its implementations of AsyncLocalStorage, and with stacks that
-// are copied away at every switch.
+// are copied away at every switch, and in the locker lane.
 
 import { join, resolve } from 'node:path'
 import { testedNodes } from '../nodes.ts'
@@ -18,6 +18,7 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
 }
 
 const SPILLED = { GREENLETS_SPILL: 'always', GREENLETS_POISON: 'protect' }
+const LOCKER = { GREENLETS_LANE: 'locker' }
 
 export async function everywhere(): Promise<Tally> {
   const tallies: Tally[] = []
@@ -41,7 +42,7 @@ export async function everywhere(): Promise<Tally> {
         if (!good) console.log(`without greenlets:\n${told(plain)}\nwith:\n${told(outcome)}`)
         return { passed: good ? 1 : 0, failed: good ? 0 : 1 }
       }
-      tallies.push(await inside([], {}), await inside([], SPILLED))
+      tallies.push(await inside([], {}), await inside([], SPILLED), await inside([], LOCKER))
       if (other !== undefined) tallies.push(await inside([other], {}))
     }
   }
