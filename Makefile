@@ -48,7 +48,7 @@ soak: $(ADDON) $(DIST)
 	node --expose-gc --max-old-space-size=8192 __test__/soak/million.mjs
 	$(TS) __test__/interrupts/hammer.ts 60
 	node __test__/soak/server.mjs 600
-	$(TS) scripts/test.ts matrix
+	$(TS) scripts/test.ts matrix node-suite
 
 # memcheck on the core. Each test has its thread: valgrind follows one at a time.
 valgrind:
