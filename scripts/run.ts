@@ -1,6 +1,7 @@
 // Runs other programs for the test runner: output kept, time limited, two at once.
 
 import { spawn } from 'node:child_process'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 
 export interface Outcome {
   /** Exit code, signal name or 'time limit'. */
@@ -15,6 +16,8 @@ export interface RunOptions {
   readonly env?: NodeJS.ProcessEnv
   /** Seconds after which the program and everything it started are killed. */
   readonly limit?: number
+  /** A file for its output, for programs to which a pipe is not the same: what is written to that arrives later. */
+  readonly through?: string
 }
 
 const running = new Set<number>()
@@ -36,21 +39,22 @@ function killGroup(pid: number) {
 }
 
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-  const { cwd, env, limit = 600 } = options
+  const { cwd, env, limit = 600, through } = options
+  const file = through === undefined ? undefined : openSync(through, 'w+')
   const started = performance.now()
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       ...(cwd !== undefined && { cwd }),
       ...(env !== undefined && { env }),
       detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', file ?? 'pipe', file ?? 'pipe'],
     })
     const pid = child.pid
     if (pid !== undefined) running.add(pid)
 
     let output = ''
     for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (chunk: string) => (output += chunk))
+      stream?.setEncoding('utf8').on('data', (chunk: string) => (output += chunk))
     }
 
     let late = false
@@ -63,6 +67,10 @@ export function run(command: string, args: readonly string[], options: RunOption
     child.once('close', (code, signal) => {
       clearTimeout(timer)
       if (pid !== undefined) running.delete(pid)
+      if (file !== undefined) {
+        output = readFileSync(through!, 'utf8')
+        closeSync(file)
+      }
       const end = late ? 'time limit' : (code ?? signal ?? 'unknown end')
       resolve({ end, output, seconds: (performance.now() - started) / 1000 })
     })

@@ -3,7 +3,7 @@
 // as a greenlet is one: that tells apart the tests which count resources, mind the wrappers, this machine or another patch level.
 //
 //   in greenlets ──passes──► passed
-//        └─fails─► without ──fails──► fails without: says nothing
+//        └─fails─► without ──fails──► says nothing: minds the wrappers, or does not pass as it is either
 //                     └─passes─► in greenlets, alone, twice more ──passes once──► passed, but not reliably
 //                                        └─fails─► failed
 //
@@ -45,9 +45,9 @@ const FOLDERS = [
 ]
 const SECONDS = 120
 
-/** `EVERYWHERE` of the preload: in greenlets, or without. */
-type Kind = 'greenlets' | 'resources'
-type Verdict = 'passed' | 'unreliable' | 'without' | 'failed'
+/** `EVERYWHERE` of the preload: in greenlets, or without; or no preload at all. */
+type Kind = 'greenlets' | 'resources' | 'plain'
+type Verdict = 'passed' | 'unreliable' | 'minds wrappers' | 'never passes' | 'failed'
 
 export async function nodeSuite(): Promise<Tally> {
   const [, majors = '', names = ''] = /^(?:([\d,]+):)?(.*)$/.exec(process.env['NODE_SUITE'] ?? '')!
@@ -65,18 +65,20 @@ async function suiteOf(node: Node, names: RegExp): Promise<Tally> {
   await twoAtOnce(tests, async (test) => {
     if (await suite.passes(test, 'greenlets')) verdicts.set(test, 'passed')
     else if (await suite.passes(test, 'resources')) suspects.push(test)
-    else verdicts.set(test, 'without')
+    else verdicts.set(test, (await suite.passes(test, 'plain')) ? 'minds wrappers' : 'never passes')
   })
   for (const test of suspects) verdicts.set(test, await judge(suite, test))
 
   const of = (wanted: Verdict) => tests.filter((test) => verdicts.get(test) === wanted)
-  const [unreliable, without, failed] = [of('unreliable'), of('without'), of('failed')]
+  const [unreliable, minding, failed] = [of('unreliable'), of('minds wrappers'), of('failed')]
   const passed = of('passed').length + unreliable.length
+  const never = of('never passes').length
   console.log(
-    `  node ${node.version}: ${passed} of ${tests.length} pass in greenlets, ${failed.length} only without them, ${without.length} neither way`,
+    `  node ${node.version}: ${tests.length} tests; ${never} do not pass here, ${minding.length} mind the wrappers; ` +
+      `of the others ${passed} pass in greenlets and ${failed.length} do not`,
   )
   if (unreliable.length > 0) console.log(`  not every time: ${unreliable.join(' ')}`)
-  if (process.env['NODE_SUITE_TELL'] !== undefined) console.log(`  neither way: ${without.join(' ')}`)
+  if (process.env['NODE_SUITE_TELL'] !== undefined) console.log(`  mind the wrappers: ${minding.join(' ')}`)
   return { passed, failed: failed.length }
 }
 
@@ -126,11 +128,14 @@ class Suite {
       TEST_THREAD_ID: String(place),
       EVERYWHERE: kind,
     }
+    const preload = kind === 'plain' ? [] : [`--require=${PRELOAD}`]
     try {
-      return await run(this.node.bin, [...flags, `--require=${PRELOAD}`, file], {
+      return await run(this.node.bin, [...flags, ...preload, file], {
         cwd: join(this.#home, '..'),
         env,
         limit: SECONDS,
+        // As Node's own runner does it: some tests count what a pipe does.
+        through: join(this.#home, `../output-${place}`),
       })
     } finally {
       this.#places.push(place)
