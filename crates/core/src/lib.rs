@@ -106,6 +106,7 @@ mod local;
 mod memcheck;
 mod null_host;
 mod options;
+mod pages;
 mod registry;
 mod slots;
 mod snapshot;

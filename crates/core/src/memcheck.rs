@@ -5,7 +5,7 @@
 /// instructions do nothing (valgrind.h, `VALGRIND_DO_CLIENT_REQUEST`; memcheck.h, `VALGRIND_MAKE_MEM_DEFINED`).
 #[inline(always)]
 pub(crate) fn make_defined(from: usize, bytes: usize) {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         const MAKE_MEM_DEFINED: usize = (b'M' as usize) << 24 | (b'C' as usize) << 16 | 2;
         let request = [MAKE_MEM_DEFINED, from, bytes, 0, 0, 0];
@@ -23,6 +23,6 @@ pub(crate) fn make_defined(from: usize, bytes: usize) {
             );
         }
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(any(not(target_arch = "x86_64"), miri))]
     let _ = (from, bytes);
 }
