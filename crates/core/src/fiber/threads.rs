@@ -17,7 +17,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::null;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 
 use super::Left;
@@ -27,16 +27,16 @@ use crate::slots::StackBounds;
 
 /// A function on a thread of its own: `T` goes out with each suspension, `R` at the end.
 pub(crate) struct Fiber<T, R> {
-    resume: SyncSender<Luggage>,
-    left: Receiver<Handed<(Luggage, T)>>,
-    /// `None` once it has finished.
-    thread: Option<JoinHandle<Handed<(Luggage, thread::Result<R>)>>>,
+    exit: Arc<Exit<T>>,
+    /// `None` once it has finished or was abandoned.
+    thread: Option<JoinHandle<Handed<thread::Result<R>>>>,
 }
 
-/// The way out of a running fiber. Lives on the fiber's own stack, for as long as the fiber does.
+/// The two ends of a fiber's turn, both used by its thread alone but for what is handed over.
 pub(crate) struct Exit<T> {
-    resumed: Receiver<Luggage>,
-    leave: SyncSender<Handed<(Luggage, T)>>,
+    resumed: Door<()>,
+    /// `None` is the end.
+    left: Door<Option<T>>,
 }
 
 impl<T: 'static, R: 'static> Fiber<T, R> {
@@ -45,30 +45,26 @@ impl<T: 'static, R: 'static> Fiber<T, R> {
     /// # Safety
     /// None; as for corosensei's.
     pub(crate) unsafe fn new(_: StackBounds, function: impl FnOnce(&Exit<T>) -> R + 'static) -> Self {
-        let (resume, resumed) = sync_channel(1);
-        let (leave, left) = sync_channel(1);
-        let given = Handed((Exit { resumed, leave }, function));
+        let exit = Arc::new(Exit { resumed: Door::default(), left: Door::default() });
+        let given = Handed((exit.clone(), function));
         let thread = thread::spawn(move || {
             let (exit, function) = given.take();
-            exit.wait();
+            exit.resumed.enter();
             let result = catch_unwind(AssertUnwindSafe(|| function(&exit)));
-            Handed((Luggage::pack(), result))
+            exit.left.leave(None);
+            Handed(result)
         });
-        Fiber { resume, left, thread: Some(thread) }
+        Fiber { exit, thread: Some(thread) }
     }
 
     /// Runs the fiber until it suspends itself or finishes.
     pub(crate) fn resume(&mut self) -> Left<T, R> {
-        self.resume.send(Luggage::pack()).expect("a fiber that has finished cannot be resumed");
-        if let Ok(handed) = self.left.recv() {
-            let (luggage, next) = handed.take();
-            luggage.unpack();
+        self.exit.resumed.leave(());
+        if let Some(next) = self.exit.left.enter() {
             return Left::Suspended(next);
         }
-        // The way out has gone: the function has ended.
-        let thread = self.thread.take().expect("it was resumed");
-        let (luggage, result) = thread.join().expect("its panics are caught").take();
-        luggage.unpack();
+        let thread = self.thread.take().expect("a fiber that has finished is not resumed");
+        let result = thread.join().expect("panics are caught in it").take();
         Left::Finished(result.unwrap_or_else(|payload| resume_unwind(payload)))
     }
 
@@ -100,21 +96,38 @@ pub(crate) struct StackPointerWord;
 
 /// Leaves the running fiber; returns when it is resumed.
 pub(crate) fn suspend<T>(exit: &Exit<T>, next: T) {
-    let handed = Handed((Luggage::pack(), next));
-    // Nobody waits for it only where the fiber was abandoned, and then it does not run.
-    let _ = exit.leave.send(handed);
-    exit.wait();
+    exit.left.leave(Some(next));
+    exit.resumed.enter();
 }
 
-impl<T> Exit<T> {
-    /// Waits until the fiber is resumed.
-    fn wait(&self) {
-        match self.resumed.recv() {
-            Ok(luggage) => luggage.unpack(),
-            // Abandoned. Its frames stay as they are.
-            Err(_) => loop {
-                thread::park();
-            },
+/// Where the turn goes from one thread to another, with what it brings.
+struct Door<M> {
+    handed: Mutex<Option<Handed<(Luggage, M)>>>,
+    opened: Condvar,
+}
+
+impl<M> Default for Door<M> {
+    fn default() -> Self {
+        Door { handed: Mutex::new(None), opened: Condvar::new() }
+    }
+}
+
+impl<M> Door<M> {
+    /// It is the other thread's turn.
+    fn leave(&self, message: M) {
+        *self.handed.lock().unwrap() = Some(Handed((Luggage::pack(), message)));
+        self.opened.notify_one();
+    }
+
+    /// Waits until it is this thread's turn.
+    fn enter(&self) -> M {
+        let mut handed = self.handed.lock().unwrap();
+        loop {
+            if let Some(Handed((luggage, message))) = handed.take() {
+                luggage.unpack();
+                return message;
+            }
+            handed = self.opened.wait(handed).unwrap();
         }
     }
 }
@@ -124,9 +137,6 @@ struct Luggage {
     local: *const Local,
     top: *const Record,
 }
-
-// SAFETY: what they lead to is used by the one thread that runs, and the channels order what the threads do.
-unsafe impl Send for Luggage {}
 
 impl Luggage {
     fn pack() -> Luggage {
@@ -142,10 +152,11 @@ impl Luggage {
 /// What goes to another thread though its type may not.
 struct Handed<T>(T);
 
-// SAFETY: as for `Luggage`. Whoever hands something over waits until it is his turn again.
+// SAFETY: of the threads of one thread's fibers one runs at a time, and the doors order what they do.
 unsafe impl<T> Send for Handed<T> {}
 
 impl<T> Handed<T> {
+    /// A method, so that a closure takes all of it along.
     fn take(self) -> T {
         self.0
     }
