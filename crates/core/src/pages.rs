@@ -50,9 +50,7 @@ mod kernel {
     pub(crate) unsafe fn keep_small(range: Range<usize>) {
         // SAFETY: passed on from the caller; the advice changes how pages are backed, not what they hold. An error (EINVAL) means
         // a kernel without transparent huge pages: nothing to switch off.
-        let _ = unsafe {
-            rustix::mm::madvise(range.start as *mut _, range.len(), Advice::LinuxNoHugepage)
-        };
+        let _ = unsafe { rustix::mm::madvise(range.start as *mut _, range.len(), Advice::LinuxNoHugepage) };
     }
 
     /// Makes the range fault when it is touched, without a mapping of its own. False where the kernel cannot.

@@ -104,7 +104,7 @@ fn config() -> ProptestConfig {
     let seed = set("PROPTEST_RNG_SEED").unwrap_or_else(rand_seed);
     println!("PROPTEST_RNG_SEED={seed}");
     ProptestConfig {
-        cases: set("PROPTEST_CASES").map_or(2000, |cases| cases as u32),
+        cases: set("PROPTEST_CASES").map_or(if cfg!(miri) { 5 } else { 2000 }, |cases| cases as u32),
         rng_seed: RngSeed::Fixed(seed),
         failure_persistence: None,
         ..ProptestConfig::default()
@@ -124,6 +124,7 @@ proptest! {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "no stack can be copied there")]
     fn they_do_so_on_few_slots_too(program in prop::collection::vec(op(), 0..300), slots in 1_u32..4) {
         let spilling = if slots == 3 { Spilling::Always } else { Spilling::WhenNeeded };
         let options = Options::slots(slots).vacated(Vacated::Protected);
@@ -135,6 +136,7 @@ proptest! {
 
 /// The model itself must not be a model of nothing: over many programs, every kind of event happens.
 #[test]
+#[cfg_attr(miri, ignore = "no greenlet runs in it, and it takes long")]
 fn the_programs_reach_every_corner() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
