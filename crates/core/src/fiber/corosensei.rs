@@ -111,7 +111,12 @@ impl<T: 'static, R: 'static> Fiber<T, R> {
     /// The object as it is: the stack's base, two stack pointers and a function, in some order, and the stack's bounds where a
     /// sanitizer is told them.
     fn words(&self) -> [usize; WORDS] {
-        const { assert!(size_of::<Self>() == size_of::<[usize; WORDS]>(), "corosensei's Coroutine has another shape") };
+        const {
+            assert!(
+                size_of::<Self>() == size_of::<[usize; WORDS]>(),
+                "corosensei's Coroutine has another shape"
+            )
+        };
         // SAFETY: its fields are of one word each (coroutine.rs in corosensei), so there is no padding in it.
         unsafe { std::ptr::from_ref(self).cast::<[usize; WORDS]>().read() }
     }

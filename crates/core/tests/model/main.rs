@@ -15,8 +15,8 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 /// How many programs, and the most steps of one.
-const PROGRAMS: usize = times(2000, 8);
-const STEPS: usize = times(300, 60);
+const PROGRAMS: usize = times(2000, 3);
+const STEPS: usize = times(300, 30);
 /// The number of greenlets a program may make, main included.
 const MOST: usize = 30;
 
