@@ -68,8 +68,8 @@ miri: nightly
 	MIRIFLAGS="$$MIRIFLAGS -Zmiri-tree-borrows -Zmiri-tree-borrows-no-precise-interior-mut -Zmiri-ignore-leaks" \
 	cargo +$(NIGHTLY) miri test --package greenlets-core --test thread --test lifetime --test conformance
 
-# AddressSanitizer. Locals stay on their stacks (with stack-use-after-return they do not), what lies on suspended stacks is not
-# taken for leaked, and stack overflows are the tests' business.
+# AddressSanitizer. Locals stay on their stacks (with stack-use-after-return they do not), abandoned stacks leak what they own, and
+# stack overflows are the business of the tests.
 asan: asan-core asan-addon
 asan-core asan-addon: nightly
 asan-core asan-addon: SANITIZED := --target $(TARGET) --target-dir target/asan
