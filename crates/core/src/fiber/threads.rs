@@ -32,7 +32,7 @@ pub(crate) struct Fiber<T, R> {
     thread: Option<JoinHandle<Handed<thread::Result<R>>>>,
 }
 
-/// The two ends of a fiber's turn, both used by its thread alone but for what is handed over.
+/// The way out of a running fiber, and in: the doors between its thread and who resumes it.
 pub(crate) struct Exit<T> {
     resumed: Door<()>,
     /// `None` is the end.
