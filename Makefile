@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: build demo test lint bench soak valgrind pack clean
+.PHONY: build demo test lint bench soak valgrind miri asan asan-core asan-addon nightly pack clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 TS := node --import=@oxc-node/core/register
@@ -12,6 +12,10 @@ TS := node --import=@oxc-node/core/register
 RUST_SOURCES := $(wildcard Cargo.* rust-toolchain.toml) $(shell find crates -type f)
 JS_SOURCES := $(shell find js -name '*.ts' -o -name '*.cts' -o -name '*.cjs') tsconfig.json tsconfig.build.json
 FACE := package.json README.md CHANGELOG.md LICENSE
+
+# What only a nightly compiler has. By its day, so that what it complains of today it complains of tomorrow.
+NIGHTLY := nightly-2026-10-30
+TARGET := x86_64-unknown-linux-gnu
 
 NODE_MODULES := node_modules/.package-lock.json
 ADDON := js/greenlets.linux-x64-gnu.node
@@ -44,7 +48,7 @@ bench: $(ADDON)
 	for file in bench/*.bench.ts; do $(TS) "$$file"; done
 
 # What takes too long for every day.
-soak: $(ADDON) $(DIST)
+soak: $(ADDON) $(DIST) miri asan
 	node --expose-gc --max-old-space-size=8192 __test__/soak/million.mjs
 	$(TS) __test__/interrupts/hammer.ts 60
 	node __test__/soak/server.mjs 600
@@ -54,6 +58,45 @@ soak: $(ADDON) $(DIST)
 valgrind:
 	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='valgrind --quiet --error-exitcode=9' \
 	cargo test --package greenlets-core --lib --test switching --test frames --test exceptions --test thread -- --test-threads=1
+
+# The core's tests in an interpreter that knows all undefined behaviour. Those of the second line abandon stacks, whose frames
+# never return: what they own is leaked, and references that they hold to what has interior mutability outlive it, which is a
+# sin only by a rule finer than the compiler's.
+miri: export MIRIFLAGS = -Zmiri-permissive-provenance
+miri: nightly
+	cargo +$(NIGHTLY) miri test --package greenlets-core --lib --test switching --test frames --test exceptions --test slots --test model
+	MIRIFLAGS="$$MIRIFLAGS -Zmiri-tree-borrows -Zmiri-tree-borrows-no-precise-interior-mut -Zmiri-ignore-leaks" \
+	cargo +$(NIGHTLY) miri test --package greenlets-core --test thread --test lifetime --test conformance
+
+# AddressSanitizer. Locals stay on their stacks (with stack-use-after-return they do not), abandoned stacks leak what they own, and
+# stack overflows are the business of the tests.
+asan: asan-core asan-addon
+asan-core asan-addon: nightly
+asan-core asan-addon: SANITIZED := --target $(TARGET) --target-dir target/asan
+asan-core asan-addon: export ASAN_OPTIONS = detect_stack_use_after_return=0:detect_leaks=0:handle_segv=0
+
+# The core's tests.
+asan-core: export RUSTFLAGS = -Zsanitizer=address
+asan-core: export PROPTEST_CASES ?= 100
+asan-core:
+	cargo +$(NIGHTLY) test --package greenlets-core --lib --tests --features sanitizer $(SANITIZED)/core
+
+# The whole addon in Node, by the torture programs but for one that measures memory. The heap alone is watched: its switch is
+# our own, of which the sanitizer is not told, and it reads stacks as a collector does, red zones and all. What V8 allocated by
+# `new`, and nobody will ask V8 to free, is freed by `free` (v8/host.rs).
+asan-addon: export RUSTFLAGS = -Zsanitizer=address -Cllvm-args=-asan-stack=0
+asan-addon: export NAPI_RS_NATIVE_LIBRARY_PATH = $(CURDIR)/target/asan/greenlets.node
+asan-addon: $(DIST)
+	cargo +$(NIGHTLY) build --package greenlets-napi $(SANITIZED)/addon
+	cp target/asan/addon/$(TARGET)/debug/libgreenlets_napi.so $$NAPI_RS_NATIVE_LIBRARY_PATH
+	export ASAN_OPTIONS=$$ASAN_OPTIONS:alloc_dealloc_mismatch=0; \
+	for program in $(filter-out %/workers.mjs,$(wildcard __test__/torture/*.mjs)); do \
+		echo "$$program"; \
+		LD_PRELOAD=$$(cc -print-file-name=libasan.so) node --expose-gc "$$program"; \
+	done
+
+nightly:
+	cargo +$(NIGHTLY) miri --version || rustup toolchain install $(NIGHTLY) --profile minimal --component miri,rust-src
 
 pack: $(PACKED)
 

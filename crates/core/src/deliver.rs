@@ -23,8 +23,9 @@ use crate::error::{Error, Value};
 use crate::greenlet::{Greenlet, Stage};
 use crate::local::{Local, Parcel};
 use crate::null_host::{Body, NullHost};
+use crate::refusal::SwitchError;
 use crate::registry::Id;
-use crate::thread::{Next, SwitchError, Thread};
+use crate::thread::{Next, Thread};
 use crate::thrown::{GreenletExit, Thrown};
 
 /// Takes `parcel` to `target`, or to the first of its ancestors that can take it. Returns what the next switch back here brings.

@@ -3,7 +3,7 @@
 use std::any::{Any, type_name};
 use std::io;
 
-use crate::thread::Limit;
+use crate::refusal::Limit;
 
 /// Anything that crosses a switch.
 pub type Value = Box<dyn Any>;

@@ -30,7 +30,7 @@ use crate::host::Relocation;
 
 thread_local! {
     /// The innermost record of the stack that runs. Without a destructor, so it can be used at any time in a thread's life.
-    static TOP: Cell<*const Record> = const { Cell::new(null()) };
+    pub(crate) static TOP: Cell<*const Record> = const { Cell::new(null()) };
 }
 
 /// A function that [`frame!`](crate::frame!) made visible, as plain data.

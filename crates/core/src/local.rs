@@ -50,7 +50,7 @@ pub(crate) struct Local {
 thread_local! {
     // Two, because a value with a destructor cannot be used while the destructor runs; and greenlets killed at the thread's end
     // use everything.
-    static LOCAL: Cell<*const Local> = const { Cell::new(null()) };
+    pub(crate) static LOCAL: Cell<*const Local> = const { Cell::new(null()) };
     static REAPER: Reaper = const { Reaper };
 }
 

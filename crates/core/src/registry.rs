@@ -97,16 +97,17 @@ impl<H: Host> Record<H> {
     /// The record that a host's state is part of.
     ///
     /// # Safety
-    /// `vm` is the state in a record.
+    /// `vm` is what [`Record::vm`] gave of a record that lives.
     pub(crate) unsafe fn of<'a>(vm: NonNull<H::VmState>) -> &'a Record<H> {
-        // SAFETY: an UnsafeCell has the address of what is in it.
+        // SAFETY: an UnsafeCell has the address of what is in it, and the pointer may be used for the whole record.
         unsafe { vm.byte_sub(offset_of!(Record<H>, vm)).cast().as_ref() }
     }
 
+    /// The host's state. Its address is also that of the record, for `of`: it comes from a reference to all of it.
     #[inline(always)]
     pub(crate) fn vm(&self) -> NonNull<H::VmState> {
-        // SAFETY: the address of a field of a live object is not null.
-        unsafe { NonNull::new_unchecked(self.vm.get()) }
+        // SAFETY: a field of a live object.
+        unsafe { NonNull::from(self).byte_add(offset_of!(Record<H>, vm)).cast() }
     }
 }
 
@@ -181,6 +182,16 @@ mod tests {
             let (index, generation) = id.parts();
             assert_eq!(Id::from_parts(index, generation), id);
         }
+    }
+
+    #[test]
+    fn a_record_is_found_by_the_hosts_state_in_it() {
+        let registry = Registry::<NullHost>::new();
+        let target = registry.insert(|id| Record::new(id, NullHost.main_state(), Machine::Main, None));
+        // SAFETY: the record stays in the registry, and its state in it.
+        let (record, found) = unsafe { (target.as_ref(), Record::<NullHost>::of(target.as_ref().vm())) };
+        assert_eq!(found.id, record.id);
+        assert!(std::ptr::eq(found, record));
     }
 
     #[test]

@@ -23,18 +23,14 @@ use std::ptr::null_mut;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
-use corosensei::stack::valgrind::ValgrindStackRegistration;
-use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
-
 use crate::memcheck::make_defined;
+use crate::pages::{self, ValgrindStackRegistration};
 
-/// Bytes of one slot, guard included; also its alignment. As deep as Node's main stack (984 KiB by default).
-pub const SLOT_SIZE: usize = 1 << 20;
+/// Bytes of one slot, guard included; also its alignment. As deep as Node's main stack (984 KiB by default). Less under Miri, where
+/// no stack lies in it and all of it takes memory.
+pub const SLOT_SIZE: usize = if cfg!(miri) { 1 << 16 } else { 1 << 20 };
 /// Bytes at a slot's low end that fault when touched.
 pub const GUARD_SIZE: usize = 4096;
-/// The kernel's number for `MADV_GUARD_INSTALL` (include/uapi/asm-generic/mman-common.h, Linux 6.13); libc has no name
-/// for it yet.
-const MADV_GUARD_INSTALL: libc::c_int = 102;
 /// Most slots of a process with an `mprotect` guard. Each takes two mappings, and there may be 65,530 (`vm.max_map_count`): where
 /// none is left, nobody gets memory any more.
 const MOST_PROTECTED: usize = 16_384;
@@ -62,6 +58,10 @@ impl StackBounds {
     /// # Errors
     /// What the system says; for main it reads `/proc/self/maps`, which need not be there.
     pub fn of_this_thread() -> io::Result<StackBounds> {
+        if cfg!(miri) {
+            // A local is an allocation of its own there, and can be anywhere.
+            return Ok(StackBounds { base: usize::MAX, limit: 0 });
+        }
         let check = |status: libc::c_int| match status {
             0 => Ok(()),
             error => Err(io::Error::from_raw_os_error(error)),
@@ -150,18 +150,10 @@ impl Slots {
         if count == 0 || above_base > SLOT_SIZE / 4 {
             return Err(invalid());
         }
-        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
-        // SAFETY: a new anonymous mapping at an address of the kernel's choice changes no existing memory.
-        let mapping = unsafe {
-            rustix::mm::mmap_anonymous(null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, flags)?
-        };
+        let mapping = pages::reserve(size)?;
         let first = (mapping as usize).next_multiple_of(SLOT_SIZE);
-        // SAFETY: the range lies inside the mapping made above (one slot was added for the alignment); the advice
-        // changes how pages are backed, not what they hold. Huge pages would back 2 MiB for a stack that uses 4 KiB.
-        // An error (EINVAL) means a kernel without transparent huge pages: nothing to switch off.
-        let _ = unsafe {
-            rustix::mm::madvise(first as *mut _, count as usize * SLOT_SIZE, Advice::LinuxNoHugepage)
-        };
+        // SAFETY: the range lies inside the mapping made above: one slot was added for the alignment.
+        unsafe { pages::keep_small(first..first + count as usize * SLOT_SIZE) };
         Ok(Slots {
             mapping: mapping as usize,
             mapping_size: size,
@@ -174,7 +166,7 @@ impl Slots {
             vacated,
             free: RefCell::default(),
             abandoned: RefCell::default(),
-            _valgrind: ValgrindStackRegistration::new(mapping.cast(), size),
+            _valgrind: ValgrindStackRegistration::new(mapping, size),
         })
     }
 
@@ -246,7 +238,7 @@ impl Slots {
     /// What mprotect(2) says.
     pub(crate) fn enter(&self, slot: SlotIndex) -> io::Result<()> {
         match self.vacated {
-            Vacated::Protected => self.protect(slot, MprotectFlags::READ | MprotectFlags::WRITE),
+            Vacated::Protected => self.protect(slot, false),
             Vacated::Kept | Vacated::Filled => Ok(()),
         }
     }
@@ -265,14 +257,13 @@ impl Slots {
                 unsafe { (from as *mut u8).write_bytes(0xDB, size) };
             }
             // A slot that cannot be protected is only one that finds out nothing.
-            Vacated::Protected => drop(self.protect(slot, MprotectFlags::empty())),
+            Vacated::Protected => drop(self.protect(slot, true)),
         }
     }
 
-    fn protect(&self, slot: SlotIndex, flags: MprotectFlags) -> io::Result<()> {
-        let memory = self.memory(slot);
+    fn protect(&self, slot: SlotIndex, protected: bool) -> io::Result<()> {
         // SAFETY: all of a slot but its guard, in which no stack lies.
-        Ok(unsafe { rustix::mm::mprotect(memory.start as *mut _, memory.len(), flags) }?)
+        unsafe { pages::protect(self.memory(slot), protected) }
     }
 
     /// All of a slot but its guard.
@@ -283,23 +274,9 @@ impl Slots {
 
     /// Gives the pages of these slots, in which nothing lies, back to the system. Their next stacks find zeroes.
     pub(crate) fn discard(&self, slots: &[SlotIndex]) {
-        for batch in slots.chunks(IOV_MAX) {
-            let ranges: Vec<_> = batch
-                .iter()
-                .map(|slot| {
-                    let memory = self.memory(*slot);
-                    libc::iovec { iov_base: memory.start as *mut _, iov_len: memory.len() }
-                })
-                .collect();
-            // SAFETY: nothing lies in these ranges, which are ours.
-            if unsafe { discard_at_once(&ranges) }.is_none() {
-                for range in &ranges {
-                    // SAFETY: as above. It cannot fail for memory like this; if it did, the pages would stay.
-                    let _ =
-                        unsafe { rustix::mm::madvise(range.iov_base, range.iov_len, Advice::LinuxDontNeed) };
-                }
-            }
-        }
+        let ranges: Vec<_> = slots.iter().map(|slot| self.memory(*slot)).collect();
+        // SAFETY: nothing lies in these ranges, which are ours.
+        unsafe { pages::discard(&ranges) };
     }
 
     /// The mapping without the abandoned slots.
@@ -319,14 +296,11 @@ impl Slots {
     }
 
     fn install_guard(&self, index: u32) -> io::Result<()> {
-        let start = (self.first + index as usize * SLOT_SIZE) as *mut libc::c_void;
+        let start = self.first + index as usize * SLOT_SIZE;
+        let page = start..start + GUARD_SIZE;
         if self.guard.get() == GuardKind::Lightweight {
             // SAFETY: the page is the lowest of a slot that is not in use yet; nothing is stored there.
-            let installed = unsafe { libc::madvise(start, GUARD_SIZE, MADV_GUARD_INSTALL) } == 0;
-            // To qemu's user-mode emulation, advice is something to ignore with success. Where a guard is, nothing can be
-            // populated.
-            // SAFETY: as above.
-            if installed && unsafe { libc::madvise(start, GUARD_SIZE, libc::MADV_POPULATE_READ) } != 0 {
+            if unsafe { pages::guard(page.clone()) } {
                 return Ok(());
             }
             self.guard.set(GuardKind::Protected);
@@ -335,44 +309,21 @@ impl Slots {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         // SAFETY: as above.
-        unsafe { rustix::mm::mprotect(start, GUARD_SIZE, MprotectFlags::empty())? };
+        unsafe { pages::protect(page, true)? };
         PROTECTED.fetch_add(1, Relaxed);
         self.protected.set(self.protected.get() + 1);
         Ok(())
     }
 }
 
-/// Most ranges that one process_madvise(2) takes (uio(7)).
-const IOV_MAX: usize = 1024;
-
-/// madvise(2) for many ranges in one call, which the kernel takes for one's own process since 6.13. `None` where it does not.
-///
-/// # Safety
-/// The ranges hold nothing of value.
-unsafe fn discard_at_once(ranges: &[libc::iovec]) -> Option<()> {
-    // SAFETY: a new descriptor for this process; the kernel checks its arguments.
-    unsafe {
-        let own = libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0);
-        if own < 0 {
-            return None;
-        }
-        let advice = libc::MADV_DONTNEED;
-        let done = libc::syscall(libc::SYS_process_madvise, own, ranges.as_ptr(), ranges.len(), advice, 0);
-        libc::close(own as libc::c_int);
-        let wanted: usize = ranges.iter().map(|range| range.iov_len).sum();
-        (done == wanted as libc::c_long).then_some(())
-    }
-}
-
 impl Drop for Slots {
     fn drop(&mut self) {
-        for range in self.disposable() {
-            // SAFETY: the mapping is ours alone. `Thread`, the only owner, drops this when every stack in it has finished or
-            // was given up, and those that must stay are not in these ranges.
-            let unmapped = unsafe { rustix::mm::munmap(range.start as *mut _, range.len()) };
-            // Holes can make more mappings than `vm.max_map_count` allows. The range then stays reserved, which is harmless.
-            debug_assert!(unmapped.is_ok() || !self.abandoned.borrow().is_empty());
-        }
+        let whole = self.mapping..self.mapping + self.mapping_size;
+        // SAFETY: the mapping is ours alone. `Thread`, the only owner, drops this when every stack in it has finished or was given
+        // up, and those that must stay are not in these ranges.
+        let unmapped = unsafe { pages::unmap(whole, &self.disposable()) };
+        // Holes can make more mappings than `vm.max_map_count` allows. A range then stays reserved, which is harmless.
+        debug_assert!(unmapped || !self.abandoned.borrow().is_empty());
         // Those of abandoned slots are still there. They are few.
         PROTECTED.fetch_sub(self.protected.get(), Relaxed);
     }
@@ -386,6 +337,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "stacks have no addresses there")]
     fn a_thread_knows_its_own_stack() {
         let here = 0_u8;
         let bounds = StackBounds::of_this_thread().unwrap();
@@ -416,12 +368,13 @@ mod tests {
             let start = bounds.base & !(SLOT_SIZE - 1);
             assert_eq!(bounds.limit, start + GUARD_SIZE);
             assert!(bounds.base + 8192 <= start + SLOT_SIZE);
-            assert!(bounds.size() > 1000 * 1024);
+            assert!(bounds.size() > SLOT_SIZE - GUARD_SIZE - 8192 - 2048);
         }
         assert_eq!(slots.acquire().unwrap(), None, "all 40 are taken");
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "there are no pages there")]
     fn the_page_below_a_stack_cannot_be_touched_however_it_is_guarded() {
         for kind in [GuardKind::Lightweight, GuardKind::Protected] {
             let slots = Slots::reserve(2, 0, Vacated::Kept).unwrap();
@@ -476,6 +429,8 @@ mod tests {
         check(&[low..start(0), start(3)..high]);
         slots.abandon_all();
         check(&[low..start(0), start(4)..high]);
+        // Nothing lies there.
+        slots.abandoned.take();
     }
 
     #[test]

@@ -20,12 +20,13 @@ use std::cell::{Cell, RefCell};
 use std::mem::{forget, replace};
 use std::ops::Range;
 use std::ptr::NonNull;
-use std::{fmt, io, process};
+use std::{io, process};
 
 use crate::fiber::{Fiber, Left, suspend};
 use crate::homes::Homes;
 use crate::host::Host;
 use crate::options::{Options, Spilling};
+use crate::refusal::{Limit, SwitchError};
 use crate::registry::{Id, Machine, Record, Registry, State, Target};
 use crate::slots::{GuardKind, StackBounds};
 use crate::snapshot::{Snapshot, SnapshotError};
@@ -36,49 +37,6 @@ pub enum Next<H: Host> {
     Resume(Id),
     /// A new stack, running this.
     Start(H::Body),
-}
-
-/// Why a switch did not happen. Nothing has changed, and a body that was to start comes back.
-#[derive(thiserror::Error)]
-#[non_exhaustive]
-pub enum SwitchError<B> {
-    /// Every stack slot is occupied, and they are not shared.
-    #[error("all stack slots are occupied")]
-    NoSlot(B),
-    /// As many greenlets are under way, or as many bytes spilled, as the options allow.
-    #[error("{1}")]
-    Limit(B, Limit),
-    /// The system refused the memory of a stack: of a new one, which comes back, or of the copy of the one in whose place the
-    /// target was to run.
-    #[error("no memory for a stack: {1}")]
-    NoMemory(Option<B>, io::Error),
-    /// No suspended stack has this id: it has finished, or never was.
-    #[error("no such greenlet: it has ended")]
-    Gone(Id),
-}
-
-/// Which of the limits in the options was reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Limit {
-    /// So many greenlets are under way.
-    #[error("{0} greenlets are under way, and there may be no more")]
-    Greenlets(usize),
-    /// So many bytes of stacks are spilled, the first number; the second is how many there may be.
-    #[error("{0} bytes of suspended stacks are in memory, and there may be no more than {1}")]
-    SpilledBytes(usize, usize),
-}
-
-// By hand, for bodies that are closures and have no `Debug`.
-impl<B> fmt::Debug for SwitchError<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SwitchError::NoSlot(_) => f.write_str("NoSlot(..)"),
-            SwitchError::Limit(_, limit) => write!(f, "Limit(.., {limit:?})"),
-            SwitchError::NoMemory(_, error) => write!(f, "NoMemory(.., {error:?})"),
-            SwitchError::Gone(id) => f.debug_tuple("Gone").field(id).finish(),
-        }
-    }
 }
 
 /// All stacks of one thread. Lives in one place from the first switch on: stacks refer to it.

@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::mpsc;
 
-use common::{Log, Oops, as_exit, as_int, as_oops, code, in_a_process, int, nothing, on_a_thread, pause};
+use common::{
+    Log, Oops, as_exit, as_int, as_oops, code, in_a_process, int, nothing, on_a_thread, pause, times,
+};
 use common::{signal, stderr, stdout};
 use greenlets_core::{
     Body, Error, Greenlet, GreenletExit, Next, NullHost, Options, StackBounds, State, Thread, Thrown, Value,
@@ -128,7 +130,8 @@ fn row_27_leaks() {
     }
     let dropped = Rc::new(Cell::new(0));
     let before = Greenlet::all().len();
-    for _ in 0..100 {
+    const TIMES: usize = times(100, 10);
+    for _ in 0..TIMES {
         let value: Value = Box::new(Counted(dropped.clone()));
         let held = Counted(dropped.clone());
         let greenlet = Greenlet::new(move |value| {
@@ -139,13 +142,14 @@ fn row_27_leaks() {
         greenlet.switch(value).unwrap();
         assert!(greenlet.is_dead());
     }
-    assert_eq!(dropped.get(), 200);
+    assert_eq!(dropped.get(), 2 * TIMES);
     assert_eq!(Rc::strong_count(&dropped), 1);
     assert_eq!(Greenlet::all().len(), before);
 }
 
 /// A switch that cannot be done at the lowest level leaves no stack to go on with; greenlet ends the process too.
 #[test]
+#[cfg_attr(miri, ignore = "Miri makes no process")]
 fn row_105_failed_to_slp_switch_into_running() {
     let output = in_a_process("row_105_failed_to_slp_switch_into_running", || {
         let bare = Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(4)).unwrap();

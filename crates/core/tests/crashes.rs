@@ -1,4 +1,5 @@
-//! What ends a process, on purpose or by the rules. Each scenario runs in a process of its own.
+//! What ends a process, on purpose or by the rules. Each scenario runs in a process of its own, of which Miri makes none.
+#![cfg(not(miri))]
 
 mod common;
 

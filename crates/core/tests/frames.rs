@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Log, Outcome, as_int, code, int, nothing, on_a_thread, pause};
+use common::{Log, Outcome, as_int, code, int, nothing, on_a_thread, pause, times};
 use greenlets_core::{Error, Frame, Greenlet, Thrown, frame};
 
 fn inner() -> Outcome {
@@ -58,7 +58,7 @@ fn frames_of_many_depths_are_each_in_their_greenlets_chain() {
         frame!("level");
         if depth == 0 { pause() } else { descend(depth - 1) }
     }
-    let greenlets: Vec<_> = (0..50)
+    let greenlets: Vec<_> = (0..times(50, 8))
         .map(|depth| {
             let greenlet = Greenlet::new(move |_| descend(depth));
             greenlet.switch(nothing()).unwrap();

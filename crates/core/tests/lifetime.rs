@@ -6,7 +6,7 @@ use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::mpsc;
 
-use common::{Log, OnDrop, Oops, as_int, code, int, nothing, on_a_thread, pause};
+use common::{Log, OnDrop, Oops, as_int, code, int, nothing, on_a_thread, pause, times};
 use greenlets_core::{Greenlet, Options, State, Unraisable, configure, frame, set_unraisable_hook, unpack};
 
 /// Everything reported on this thread from now on, as text.
@@ -216,7 +216,7 @@ fn switching_to_the_parent_leaves_no_handle_behind() {
 #[test]
 fn a_long_line_of_ancestors_goes_without_a_deep_recursion() {
     let mut youngest = Greenlet::new(Ok);
-    for _ in 0..200_000 {
+    for _ in 0..times(200_000, 200) {
         youngest = Greenlet::builder().parent(&youngest).build(Ok).unwrap();
     }
     drop(youngest);
@@ -398,10 +398,11 @@ fn twenty_thousand_unfinished_greenlets_leave_nothing_behind() {
     // 146
     on_a_thread(|| {
         let log = Log::default();
-        let count = |name| (0..1000).map(|_| sleeper(name, &log)).collect::<Vec<_>>();
-        for _ in 0..20 {
-            drop(count("one"));
-            assert_eq!(log.take().len(), 1000);
+        const AT_ONCE: usize = times(1000, 10);
+        let sleepers = || (0..AT_ONCE).map(|_| sleeper("one", &log)).collect::<Vec<_>>();
+        for _ in 0..times(20, 2) {
+            drop(sleepers());
+            assert_eq!(log.take().len(), AT_ONCE);
         }
         assert_eq!(Greenlet::all().len(), 1);
         assert_eq!(unpack::<i32>(Greenlet::new(Ok).switch(int(1)).unwrap()).unwrap(), 1);

@@ -1,4 +1,6 @@
-//! More greenlets than slots: whoever is in the way is copied to the heap, and nobody notices.
+//! More greenlets than slots: whoever is in the way is copied to the heap, and nobody notices. Not under Miri, where a stack is a
+//! thread's and cannot be copied.
+#![cfg(not(miri))]
 
 mod common;
 
@@ -374,7 +376,7 @@ fn those_that_are_spilled_can_be_abandoned() {
 #[test]
 fn a_deep_stack_keeps_its_slot_to_itself_where_there_are_others() {
     let thread = bare(shared(4, Vacated::Kept));
-    let deep = start(&thread, 2, 400);
+    let deep = start(&thread, 2, 200);
     let others: Vec<_> = (0..30).map(|_| start(&thread, 1, 0)).collect();
     let before = thread.spilled_bytes();
     thread.switch(Next::Resume(deep)).unwrap();
@@ -419,6 +421,7 @@ fn a_body_beyond_the_limit_comes_back_and_nothing_has_changed() {
 // ---- in processes of their own ----
 
 #[test]
+#[cfg_attr(feature = "sanitizer", ignore = "AddressSanitizer does not bear to be refused memory")]
 fn memory_that_the_system_refuses_is_an_error_and_everybody_goes_on() {
     let test = "memory_that_the_system_refuses_is_an_error_and_everybody_goes_on";
     let output = in_a_process(test, || {

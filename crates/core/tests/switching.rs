@@ -5,7 +5,7 @@ mod common;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use common::{Log, Outcome, as_int, int, nothing, on_a_thread, pause};
+use common::{Log, Outcome, as_int, int, nothing, on_a_thread, pause, times};
 use greenlets_core::{Frame, Greenlet, State, Value, View, unpack};
 
 #[test]
@@ -141,11 +141,12 @@ fn greenlets_nest_as_deep_as_there_are_slots() {
         let child = Greenlet::new(move |_| descend(depth - 1));
         Ok(int(as_int(child.switch(nothing())) + 1))
     }
-    let top = Greenlet::new(|_| descend(499));
+    const DEPTH: i32 = times(499, 20) as i32;
+    let top = Greenlet::new(|_| descend(DEPTH));
     top.switch(nothing()).unwrap();
     // It is the innermost that went to main; switching to the outermost instead gives it a value in its child's place.
     let innermost = Greenlet::all().pop().unwrap();
-    assert_eq!(as_int(innermost.switch(int(0))), 499);
+    assert_eq!(as_int(innermost.switch(int(0))), DEPTH);
     assert!(top.is_dead());
 }
 
@@ -312,13 +313,15 @@ fn parents_may_form_no_cycle_and_main_gets_none() {
 #[test]
 fn two_threads_run_greenlets_at_once() {
     // 47
+    const GREENLETS: i32 = times(50, 4) as i32;
+    const TURNS: i32 = times(100, 10) as i32;
     let counts: Vec<i32> = std::thread::scope(|scope| {
         let run = || {
-            let greenlets: Vec<_> = (0..50)
+            let greenlets: Vec<_> = (0..GREENLETS)
                 .map(|i| {
                     Greenlet::new(move |_| {
                         let mut sum = i;
-                        for _ in 0..100 {
+                        for _ in 0..TURNS {
                             sum += as_int(pause());
                         }
                         Ok(int(sum))
@@ -326,7 +329,7 @@ fn two_threads_run_greenlets_at_once() {
                 })
                 .collect();
             let mut total = 0;
-            for _ in 0..101 {
+            for _ in 0..=TURNS {
                 for greenlet in &greenlets {
                     let value = greenlet.switch(int(1)).unwrap();
                     total += unpack::<i32>(value).unwrap_or(0);
@@ -337,8 +340,8 @@ fn two_threads_run_greenlets_at_once() {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    // Each of the 50 starts at its number, 0 to 49, and adds 100.
-    assert_eq!(counts, [50 * 49 / 2 + 5000; 4]);
+    // Each starts at its number, 0, 1, 2..., and adds one each turn.
+    assert_eq!(counts, [GREENLETS * (GREENLETS - 1) / 2 + GREENLETS * TURNS; 4]);
 }
 
 #[test]

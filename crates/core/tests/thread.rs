@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::ptr::NonNull;
 use std::rc::Rc;
 
+use common::times;
 use greenlets_core::{
     Body, Frame, Host, Id, Next, NullHost, Options, Relocation, SLOT_SIZE, Snapshot, SnapshotError, Spilling,
     StackBounds, State, SwitchError, Thread, frame,
@@ -46,6 +47,7 @@ fn a_thread_starts_with_main_running_and_alone() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "the stack is a thread's there")]
 fn a_running_stack_lies_within_its_bounds() {
     let thread = bare(2);
     let main = thread.bounds();
@@ -81,6 +83,7 @@ fn every_resume_is_an_epoch() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "the stack is a thread's there")]
 fn a_stack_has_a_size_while_it_is_suspended() {
     let thread = bare(2);
     let id = start_waiting(&thread, 1);
@@ -96,7 +99,7 @@ fn a_stack_has_a_size_while_it_is_suspended() {
 fn ids_are_never_used_again() {
     let thread = bare(1);
     let mut seen = HashSet::from([thread.main()]);
-    for _ in 0..10_000 {
+    for _ in 0..times(10_000, 20) {
         let id = start_waiting(&thread, 0);
         assert!(seen.insert(id), "{id:?} was given away before");
         assert_eq!(thread.state(id), State::Dead);
@@ -149,16 +152,17 @@ fn main_is_told_when_a_stack_ends_in_favour_of_nobody() {
 
 #[test]
 fn a_stack_that_ends_can_start_the_next_in_its_own_slot() {
+    const LINKS: usize = times(100, 10);
     let thread = bare(1);
-    fn chain(left: u32, count: Rc<Cell<u32>>) -> Body {
+    fn chain(left: usize, count: Rc<Cell<usize>>) -> Body {
         Body::new(move |thread| {
             count.set(count.get() + 1);
             if left == 0 { Next::Resume(thread.main()) } else { Next::Start(chain(left - 1, count)) }
         })
     }
     let count = Rc::new(Cell::new(0));
-    thread.switch(Next::Start(chain(99, count.clone()))).unwrap();
-    assert_eq!(count.get(), 100);
+    thread.switch(Next::Start(chain(LINKS - 1, count.clone()))).unwrap();
+    assert_eq!(count.get(), LINKS);
 }
 
 #[test]
@@ -304,6 +308,7 @@ unsafe impl Host for Auditor {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "no stack can move there")]
 fn a_host_is_told_when_a_stack_moves() {
     let auditor = Auditor::default();
     let log = auditor.log.clone();

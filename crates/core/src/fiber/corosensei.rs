@@ -65,6 +65,9 @@ impl<T: 'static, R: 'static> Fiber<T, R> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StackPointerWord(usize);
 
+/// How many words a [`Fiber`] has.
+const WORDS: usize = if cfg!(feature = "sanitizer") { 6 } else { 4 };
+
 impl<T: 'static, R: 'static> Fiber<T, R> {
     /// Learns it from a fiber in the free slot at `bounds` that runs to `out` and to its `end`. `None` where no word behaves as
     /// one must: then this is a corosensei that nobody has looked at.
@@ -105,11 +108,17 @@ impl<T: 'static, R: 'static> Fiber<T, R> {
         self.words()[word.0]
     }
 
-    /// The object as it is: the stack's base, two stack pointers and a function, in some order.
-    fn words(&self) -> [usize; 4] {
-        const { assert!(size_of::<Self>() == size_of::<[usize; 4]>(), "corosensei's Coroutine has another shape") };
-        // SAFETY: it has four fields of one word each (coroutine.rs in corosensei), so there is no padding in it.
-        unsafe { std::ptr::from_ref(self).cast::<[usize; 4]>().read() }
+    /// The object as it is: the stack's base, two stack pointers and a function, in some order, and the stack's bounds where a
+    /// sanitizer is told them.
+    fn words(&self) -> [usize; WORDS] {
+        const {
+            assert!(
+                size_of::<Self>() == size_of::<[usize; WORDS]>(),
+                "corosensei's Coroutine has another shape"
+            )
+        };
+        // SAFETY: its fields are of one word each (coroutine.rs in corosensei), so there is no padding in it.
+        unsafe { std::ptr::from_ref(self).cast::<[usize; WORDS]>().read() }
     }
 }
 

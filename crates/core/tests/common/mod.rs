@@ -17,6 +17,11 @@ pub(crate) fn nothing() -> Value {
     Box::new(())
 }
 
+/// How often, or how many: Miri takes a thousand times as long, and each greenlet is a thread there.
+pub(crate) const fn times(natively: usize, under_miri: usize) -> usize {
+    if cfg!(miri) { under_miri } else { natively }
+}
+
 /// An `i32` as a value.
 pub(crate) fn int(number: i32) -> Value {
     Box::new(number)

@@ -9,10 +9,14 @@ mod real;
 
 use std::hash::{BuildHasher, RandomState};
 
+use common::times;
 use greenlets_core::{Options, Spilling, State, Vacated};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
+/// How many programs, and the most steps of one.
+const PROGRAMS: usize = times(2000, 3);
+const STEPS: usize = times(300, 30);
 /// The number of greenlets a program may make, main included.
 const MOST: usize = 30;
 
@@ -104,7 +108,7 @@ fn config() -> ProptestConfig {
     let seed = set("PROPTEST_RNG_SEED").unwrap_or_else(rand_seed);
     println!("PROPTEST_RNG_SEED={seed}");
     ProptestConfig {
-        cases: set("PROPTEST_CASES").map_or(2000, |cases| cases as u32),
+        cases: set("PROPTEST_CASES").map_or(PROGRAMS as u32, |cases| cases as u32),
         rng_seed: RngSeed::Fixed(seed),
         failure_persistence: None,
         ..ProptestConfig::default()
@@ -119,12 +123,13 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn real_greenlets_do_what_the_model_says(program in prop::collection::vec(op(), 0..300)) {
+    fn real_greenlets_do_what_the_model_says(program in prop::collection::vec(op(), 0..STEPS)) {
         prop_assert_eq!(real::run(program.clone(), Options::default()), pure::run(program));
     }
 
     #[test]
-    fn they_do_so_on_few_slots_too(program in prop::collection::vec(op(), 0..300), slots in 1_u32..4) {
+    #[cfg_attr(miri, ignore = "no stack can be copied there")]
+    fn they_do_so_on_few_slots_too(program in prop::collection::vec(op(), 0..STEPS), slots in 1_u32..4) {
         let spilling = if slots == 3 { Spilling::Always } else { Spilling::WhenNeeded };
         let options = Options::slots(slots).vacated(Vacated::Protected);
         // SAFETY: nothing on a stack of theirs is used by others while it is suspended.
@@ -135,6 +140,7 @@ proptest! {
 
 /// The model itself must not be a model of nothing: over many programs, every kind of event happens.
 #[test]
+#[cfg_attr(miri, ignore = "no greenlet runs in it, and it takes long")]
 fn the_programs_reach_every_corner() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
