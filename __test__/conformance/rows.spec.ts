@@ -15,7 +15,7 @@ function tests(): string[] {
       /\b(?:test|leakcheck)(?:\.serial)?\(\s*['"`](J?\d+) (\w+): /g,
     ),
   ])
-  const names = readFileSync(RUST, 'utf8').matchAll(/#\[test\]\s*fn row_(\d+)_(\w+)\(/g)
+  const names = readFileSync(RUST, 'utf8').matchAll(/#\[test\]\s*(?:#\[.*\]\s*)*fn row_(\d+)_(\w+)\(/g)
   return [...titles, ...names].map(([, row, name]) => `${row} ${name}`)
 }
 
