@@ -23,6 +23,7 @@ const SYMBOLS = [
   '_ZN2v86Locker10InitializeEPNS_7IsolateE',
   '_ZN2v87Context17GetMicrotaskQueueEv',
   '_ZN2v88Function4CallENS_5LocalINS_7ContextEEENS1_INS_5ValueEEEiPS5_',
+  'uv_prepare_init',
   ...(major >= 22 ? ['_ZN2v87Isolate36SetContinuationPreservedEmbedderDataENS_5LocalINS_5ValueEEE'] : []),
 ]
 const FAULTS = [
