@@ -6,33 +6,14 @@ import { check, SLOW } from './lib/load.mjs'
 
 const PATIENCE_MS = 60_000
 const load = JSON.stringify(new URL('lib/load.mjs', import.meta.url).href)
+const session = JSON.stringify(new URL('../helpers/session.mjs', import.meta.url).href)
 const head = `
 import { parentPort } from 'node:worker_threads'
 const { Greenlet, sleep, spawn } = (await import(${load})).greenlets
 const ready = () => parentPort.postMessage('ready')
 const main = Greenlet.main
 `
-/** Calls `body` from C++ that holds an HTTP/2 session, in a greenlet: Node aborts where such a session outlives its thread. */
-const inSession = `
-const http2 = await import('node:http2')
-const { duplexPair } = await import('node:stream')
-const kept = []
-function inSession(body) {
-  const server = http2.createServer((request, response) => response.end('text'))
-  const [client, peer] = duplexPair()
-  server.emit('connection', peer)
-  const { emit } = client
-  client.emit = function (...args) { return new Greenlet(() => emit.apply(this, args)).switch() }
-  const request = http2.connect('http://localhost', { createConnection: () => client }).request()
-  request.once('data', () => {
-    // What comes now would be for a session that is in the middle of something.
-    client.emit = () => true
-    kept.push(Greenlet.current)
-    body()
-  })
-  request.end()
-}
-`
+const inSession = `const { inSession } = await import(${session})`
 const situations = {
   'two switch to each other': `
     const other = new Greenlet(() => { for (;;) main.switch() })
@@ -57,7 +38,7 @@ const situations = {
     for (;;) [].concat(Array(1000).fill({}))`,
   'many are parked in sessions': `${inSession}
     let parked = 0
-    for (let i = 0; i < 20; i++) inSession(() => { if (++parked === 20) ready(); try { main.switch() } finally { parentPort.postMessage('finally') } })
+    for (let i = 0; i < 20; i++) inSession(Greenlet, () => { if (++parked === 20) ready(); try { main.switch() } finally { parentPort.postMessage('finally') } })
     setInterval(() => {}, 1000)`,
   'many wait': `
     for (let i = 0; i < 50; i++) spawn(() => { try { sleep(1e6) } finally { parentPort.postMessage('finally') } })
@@ -77,7 +58,7 @@ const exits = {
     for (let i = 0; i < 50; i++) new Greenlet(() => main.switch()).switch()
     new Greenlet(() => [1].map(() => process.exit(3))).switch()`,
   'exit in a greenlet of one in a session': `${inSession}
-    inSession(() => new Greenlet(() => process.exit(3)).switch())`,
+    inSession(Greenlet, () => new Greenlet(() => process.exit(3)).switch())`,
 }
 
 async function run(what, program, { terminateAfter }) {
