@@ -232,9 +232,10 @@ fn dig_from_here(depth: usize, bottom: &dyn Fn()) -> usize {
 #[cfg_attr(miri, ignore = "the stack is a thread's there")]
 fn a_greenlet_can_recurse_through_500_kib() {
     // As deep as on main of Node, which has 984 KiB, is the aim; Rust's own frames leave enough of that.
+    const LEAST: usize = if cfg!(feature = "sanitizer") { 100 } else { 500 }; // its frames are larger
     for kib in [500, 900] {
         let greenlet = Greenlet::new(move |_| Ok(Box::new(dig_from_here(kib * 1024, &|| ()))));
-        assert!(unpack::<usize>(greenlet.switch(nothing()).unwrap()).unwrap() > 100);
+        assert!(unpack::<usize>(greenlet.switch(nothing()).unwrap()).unwrap() > LEAST);
     }
 }
 
