@@ -5,8 +5,8 @@
  *
  * Nothing here may hold on to the Greenlet that leaves (its Inner does not): a suspended stack keeps alive what lies on it.
  *
- * Neither this file nor life.ts and registry.ts iterate, spread or take arrays apart: all of those call `Array.prototype[Symbol.iterator]`,
- * which a program may have replaced or deleted.
+ * Once loaded, neither this file nor life.ts and registry.ts iterate, spread or take arrays apart: all of those call
+ * `Array.prototype[Symbol.iterator]`, which a program may have replaced or deleted.
  */
 
 import { frameFor, resourceFor } from './context.ts'

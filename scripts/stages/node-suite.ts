@@ -120,7 +120,7 @@ class Suite {
     const source = readFileSync(file, 'utf8')
     const wanted = (what: string) => new RegExp(`^// ${what}:(.*)$`, 'm').exec(source)?.[1]?.trim().split(/\s+/) ?? []
     const flags = [...(process.env['NODE_SUITE_FLAGS']?.split(' ') ?? []), ...wanted('Flags')]
-    if (/^--(experimental-)?permission$/m.test(flags.join('\n'))) flags.push(...PERMISSIONS)
+    if (flags.some((flag) => /^--(experimental-)?permission$/.test(flag))) flags.push(...PERMISSIONS)
     const place = this.#places.pop()!
     const env = {
       ...process.env,

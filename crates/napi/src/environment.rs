@@ -53,7 +53,7 @@ impl Environment {
             }
             if let Ok(thread) = made.thread() {
                 // SAFETY: `env` is live, on this thread.
-                made.watch.replace(unsafe { Watch::start(thread.host().symbols, env) });
+                made.watch.replace(unsafe { Watch::start(&thread.host().symbols, env) });
             }
             ENVIRONMENTS.with_borrow_mut(|all| all.push(made.clone()));
             // SAFETY: `env` is live; the hook gets it back.

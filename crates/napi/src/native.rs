@@ -11,7 +11,7 @@ use crate::mail::Status;
 use crate::node::async_hooks::Tell;
 use crate::v8::call;
 use crate::v8::capture::{Captured, Wanted};
-use crate::v8::host::{Doomed, V8Host};
+use crate::v8::host::{Terminating, V8Host};
 use crate::v8::leave::{self, Luggage};
 
 /// Makes the object with the native functions of one thread, which is the environment's instance data from now on: reading
@@ -121,7 +121,7 @@ unsafe fn go(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<V8Host>) -> sy
     let host = thread.host();
     // SAFETY: passed on.
     host.mail.set_status(unsafe { leave(thread, next) });
-    if host.doomed.get() != Doomed::Nobody {
+    if host.terminating.get() != Terminating::Nobody {
         // SAFETY: the callback's last act.
         unsafe { end(thread) };
     }
@@ -132,9 +132,9 @@ unsafe fn go(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<V8Host>) -> sy
 #[cold]
 unsafe fn end(thread: &Thread<V8Host>) {
     let host = thread.host();
-    match (host.doomed.get(), thread.on_main()) {
-        (Doomed::Main, true) => host.doomed.set(Doomed::Nobody),
-        (Doomed::Greenlets, false) => {}
+    match (host.terminating.get(), thread.on_main()) {
+        (Terminating::Main, true) => host.terminating.set(Terminating::Nobody),
+        (Terminating::Greenlets, false) => {}
         _ => return,
     }
     // SAFETY: passed on.

@@ -24,8 +24,8 @@ use napi::sys;
 
 use crate::environment::Environment;
 use crate::native;
-use crate::v8::host::{Doomed, V8Host};
-use crate::v8::symbols::{AllowScope, Symbols};
+use crate::v8::host::{Terminating, V8Host};
+use crate::v8::symbols::{AllowScope, Symbols, UvCallback};
 use crate::v8::{entries, handles};
 
 /// `UV_PREPARE` (uv.h, `UV_HANDLE_TYPE_MAP`).
@@ -33,8 +33,8 @@ const PREPARE: c_int = 9;
 
 /// A handle in the environment's loop that keeps nothing alive.
 pub(crate) struct Watch {
-    symbols: Symbols,
     handle: *mut c_void,
+    close: unsafe extern "C" fn(*mut c_void, UvCallback),
 }
 
 impl Watch {
@@ -42,7 +42,7 @@ impl Watch {
     ///
     /// # Safety
     /// `env` is live on this thread.
-    pub(crate) unsafe fn start(symbols: Symbols, env: sys::napi_env) -> Option<Watch> {
+    pub(crate) unsafe fn start(symbols: &Symbols, env: sys::napi_env) -> Option<Watch> {
         let mut uv_loop = null_mut();
         // SAFETY: `env` is live. The handle is as large as libuv says, and lives until its close callback.
         unsafe {
@@ -58,7 +58,7 @@ impl Watch {
             *handle.cast() = env;
             (symbols.uv_prepare_start)(handle, on_turn);
             (symbols.uv_unref)(handle);
-            Some(Watch { symbols, handle })
+            Some(Watch { handle, close: symbols.uv_close })
         }
     }
 }
@@ -66,7 +66,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         // SAFETY: open until now, and the loop runs until its handles are closed.
-        unsafe { (self.symbols.uv_close)(self.handle, free) };
+        unsafe { (self.close)(self.handle, free) };
     }
 }
 
@@ -120,14 +120,14 @@ unsafe fn unwind(thread: &Thread<V8Host>) {
     // first check for interrupts ends it (`call::terminate`).
     unsafe {
         (host.symbols.allow_javascript)(&mut allowed, host.layout.isolate);
-        host.doomed.set(Doomed::Greenlets);
+        host.terminating.set(Terminating::Greenlets);
         handles::in_scope(&host.layout, || {
             for id in nested {
                 // One that cannot be resumed, for want of memory, is forgotten as before.
                 native::leave(thread, || Next::Resume(id));
             }
         });
-        host.doomed.set(Doomed::Nobody);
+        host.terminating.set(Terminating::Nobody);
         (host.symbols.allow_javascript_drop)(&mut allowed);
     }
 }

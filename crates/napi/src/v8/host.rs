@@ -49,7 +49,7 @@ pub(crate) struct V8Host {
     /// The thread this is the host of, once that is made.
     pub(crate) thread: Cell<Option<NonNull<Thread<V8Host>>>>,
     /// Who must not go on with JavaScript when it runs again.
-    pub(crate) doomed: Cell<Doomed>,
+    pub(crate) terminating: Cell<Terminating>,
     /// Microtask queues whose jobs run on main's stack, while another runs.
     pub(crate) running_on_main: Cell<u64>,
     /// How many steps of the debugger were put aside so far.
@@ -68,7 +68,7 @@ pub(crate) struct V8Host {
 
 /// Whose JavaScript ends when it runs again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Doomed {
+pub(crate) enum Terminating {
     Nobody,
     /// V8 is ending JavaScript on this thread: a greenlet was unwound for it, and main must be too.
     Main,
@@ -108,7 +108,7 @@ impl V8Host {
             block_list: Cell::new((0, 0)),
             quiet: Quiet::new(),
             thread: Cell::new(None),
-            doomed: Cell::new(Doomed::Nobody),
+            terminating: Cell::new(Terminating::Nobody),
             running_on_main: Cell::new(0),
             steps: Cell::new(0),
             collecting: Cell::new(0),
@@ -420,7 +420,7 @@ unsafe impl Host for V8Host {
         // is being torn down.
         let Outcome::Returned(parts) = outcome else {
             leave(Tell::Nobody);
-            host.doomed.set(host.doomed.get().max(Doomed::Main));
+            host.terminating.set(host.terminating.get().max(Terminating::Main));
             host.mail.set_own(thread.main());
             host.mail.set_ended();
             host.mail.let_go();
