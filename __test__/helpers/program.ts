@@ -22,18 +22,18 @@ export interface Ending {
 
 /**
  * Runs the text of an ES module in the folder of the repository, with everything that greenlets export in scope. `before`
- * is what it does before greenlets are loaded.
+ * is what it does before greenlets are loaded, `env` are more variables of its environment.
  */
 export async function runProgram(
   source: string,
-  { flags = [] as readonly string[], before = '' } = {},
+  { flags = [] as readonly string[], before = '', env = {} as Readonly<Record<string, string>> } = {},
 ): Promise<Ending> {
   const text = `${before}
 const greenlets = await import('./js/index.ts')
 const { Greenlet, GreenletExit, GreenletError, StaleFrameError, UnsupportedRuntimeError, spawn, wait, sleep, configure, runtimeInfo } = greenlets
 const main = Greenlet.main
 ${source}`
-  return runNode([...flags, '--no-warnings', ...LOADER, '--input-type=module', '--eval', text])
+  return runNode([...flags, '--no-warnings', ...LOADER, '--input-type=module', '--eval', text], env)
 }
 
 /** Runs a module of the tests. */
@@ -41,10 +41,10 @@ export function runFile(file: string): Promise<Ending> {
   return runNode(['--no-warnings', ...LOADER, join(ROOT, '__test__', file)])
 }
 
-async function runNode(args: readonly string[]): Promise<Ending> {
+async function runNode(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ending> {
   await turn()
   try {
-    return await start(args)
+    return await start(args, env)
   } finally {
     free++
     queue.shift()?.()
@@ -66,8 +66,9 @@ function turn(): Promise<void> {
   })
 }
 
-function start(args: readonly string[]): Promise<Ending> {
-  const child = spawn(process.execPath, args, { cwd: ROOT, timeout: LIMIT_MS, killSignal: 'SIGKILL' })
+function start(args: readonly string[], more: Readonly<Record<string, string>>): Promise<Ending> {
+  const env = { ...process.env, ...more }
+  const child = spawn(process.execPath, args, { cwd: ROOT, env, timeout: LIMIT_MS, killSignal: 'SIGKILL' })
   let [stdout, stderr] = ['', '']
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk))
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk))

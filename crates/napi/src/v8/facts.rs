@@ -51,7 +51,8 @@ pub(crate) struct Facts {
     pub(crate) spare: usize,
     /// First words of the DetachableVectors {data, capacity, size} behind `blocks_` that hold malloc'd memory.
     pub(crate) vectors: &'static [usize],
-    /// Words of the StackGuard's C++ limits, `real_climit_` and `climit_`, where this V8 has them apart.
+    /// Words of the StackGuard's C++ limits, `real_climit_` and `climit_`, where this V8 sets them. 13.6 and 14.6 do so in
+    /// simulators only, and leave them as malloc gave them (stack-guard.h).
     pub(crate) c_limits: Option<(usize, usize)>,
     /// Word whose low half is `interrupt_flags_` in the StackGuard.
     pub(crate) interrupt_flags: usize,
