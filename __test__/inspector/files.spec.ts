@@ -59,10 +59,9 @@ test('--heap-prof names the functions that allocate in greenlets', async (t) => 
 
 fastOnly(test, NO_SAMPLES)('--prof has ticks in the functions of greenlets', async (t) => {
   const text = await written(t, (folder) => ['--prof', `--logfile=${folder}/v8.log`, '--no-logfile-per-isolate'])
-  const ranges = [...text.matchAll(/^code-creation,[^,]*,\d+,\d+,0x([0-9a-f]+),(\d+),hot /gm)].map(([, at, size]) => [
-    Number.parseInt(at!, 16),
-    Number(size),
-  ])
+  // Once `hot` is inlined, its ticks are in the code of its caller.
+  const created = text.matchAll(/^code-creation,[^,]*,\d+,\d+,0x([0-9a-f]+),(\d+),(?:hot|inGreenlet) /gm)
+  const ranges = [...created].map(([, at, size]) => [Number.parseInt(at!, 16), Number(size)])
   const ticks = [...text.matchAll(/^tick,0x([0-9a-f]+),/gm)].map(([, at]) => Number.parseInt(at!, 16))
   t.true(ranges.length > 0)
   t.true(ticks.filter((at) => ranges.some(([from, size]) => at >= from! && at < from! + size!)).length > 10)
