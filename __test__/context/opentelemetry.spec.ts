@@ -4,7 +4,7 @@ import test from 'ava'
 import { context, createContextKey, trace } from '@opentelemetry/api'
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
 import { Greenlet, sleep, spawn, wait } from '../../js/index.ts'
-import { later } from '../helpers/promises.ts'
+import { later, turn } from '../helpers/promises.ts'
 
 context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable())
 
@@ -60,5 +60,6 @@ test('what a span leaves to the event loop, and what bind() binds, is in that sp
   t.is(spanHere(), undefined)
   t.is(g.switch(), spanId(1, 1))
   await later(0, 10)
+  await turn()
   t.deepEqual(seen, [spanId(1, 1), spanId(1, 1), spanId(1, 1)])
 })
