@@ -119,6 +119,47 @@ for (const [how, hook] of [
   })
 }
 
+test('an end that V8 wants while a hook runs for a switch is not lost', async (t) => {
+  const { code, stdout, stderr } = await runProgram(
+    `const { runInThisContext } = await import('node:vm')
+    let endless
+    const loop = (what) => { if (endless === what) for (;;); }
+    createHook({ before() { loop('before') }, after() { loop('after') } }).enable()
+    const limited = (what, act) => {
+      globalThis.act = () => { endless = what; act() }
+      try { runInThisContext('act(); endless = undefined; for (;;);', { timeout: 100 }) } catch (error) { return (endless ?? 'late') + ' ' + error.code }
+    }
+    // One that has not begun to run may still be started.
+    const made = () => new Greenlet(() => { main.switch(); nested(2, () => main.switch()); return store.getStore() })
+    const other = store.run('other', made)
+    other.switch()
+    const told = (g, ended) => { endless = undefined; console.log(ended, g.dead, executionAsyncId(), executionAsyncResource() === resource) }
+    const resource = executionAsyncResource()
+    const starting = made()
+    told(starting, limited('before', () => starting.switch()))
+    const leaving = made()
+    told(leaving, limited('after', () => leaving.switch()))
+    told(leaving, limited('after', () => leaving.switch()))
+    told(leaving, limited('before', () => leaving.switch()))
+    const ending = new Greenlet(() => main.switch())
+    ending.switch()
+    told(ending, limited('after', () => ending.switch()))
+    other.switch()
+    starting.switch()
+    console.log(other.switch(), starting.gr_stack.length > 0)`,
+    { before },
+  )
+  const ended = (hook: string, dead: boolean): string => `${hook} ERR_SCRIPT_EXECUTION_TIMEOUT ${dead} 0 true\n`
+  const all = [
+    ended('before', false),
+    ended('after', false),
+    ended('after', false),
+    ended('before', true),
+    ended('after', true),
+  ]
+  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: `${all.join('')}other true\n`, stderr: '' })
+})
+
 test('each Worker has contexts of its own, and may be terminated in any', async (t) => {
   const work = new URL('../helpers/context-worker.mjs', import.meta.url)
   const run = (hooks: boolean, spin: boolean): Promise<boolean> =>

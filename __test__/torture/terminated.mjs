@@ -36,6 +36,16 @@ const situations = {
     for (let i = 0; i < 50; i++) new Greenlet(() => JSON.stringify({ toJSON: () => main.switch() })).switch()
     ready()
     for (;;) [].concat(Array(1000).fill({}))`,
+  'they come and go under async hooks': `
+    const { AsyncResource, createHook } = await import('node:async_hooks')
+    createHook({ before() {}, after() {} }).enable()
+    ready()
+    for (;;) {
+      const g = new Greenlet(() => new AsyncResource('R').runInAsyncScope(() => { for (;;) main.switch() }))
+      g.switch()
+      g.switch()
+      g.kill()
+    }`,
   'many are parked in sessions': `${inSession}
     let parked = 0
     for (let i = 0; i < 20; i++) inSession(Greenlet, () => { if (++parked === 20) ready(); try { main.switch() } finally { parentPort.postMessage('finally') } })

@@ -12,11 +12,13 @@ use super::facts::{
 };
 use super::resources::{Element, Kind, NONE, Resources};
 use crate::mail::Mail;
+use crate::v8::symbols::Symbols;
+use crate::v8::{Isolate, call};
 
 /// The resource is a pointer, or a variant in two registers.
 pub(super) type PushAsyncContext = unsafe extern "C" fn(*mut u64, f64, f64, u64, u64);
 /// `AsyncWrap::EmitBefore(environment, id)` and `EmitAfter`.
-pub(super) type EmitHook = unsafe extern "C" fn(*mut c_void, f64);
+type EmitHook = unsafe extern "C" fn(*mut c_void, f64);
 
 /// Where everything is.
 pub(super) struct Shape {
@@ -30,8 +32,8 @@ pub(super) struct Shape {
     pub(super) depth: *mut u64,
     pub(super) resources: Resources,
     pub(super) push: PushAsyncContext,
-    pub(super) before: EmitHook,
-    pub(super) after: EmitHook,
+    pub(super) symbols: Symbols,
+    pub(super) isolate: Isolate,
 }
 
 /// The async-hooks stack of one environment.
@@ -113,6 +115,16 @@ impl AsyncHooks {
         }
     }
 
+    /// Whether somebody is to be told of entries that come or go.
+    ///
+    /// # Safety
+    /// On the environment's thread, while it lives.
+    #[inline(always)]
+    pub(crate) unsafe fn calls_hooks(&self) -> bool {
+        // SAFETY: live words of the environment.
+        unsafe { *self.field(BEFORE) | *self.field(AFTER) != 0 }
+    }
+
     /// Main is about to be parked: its entries stay where they are.
     ///
     /// # Safety
@@ -142,7 +154,7 @@ impl AsyncHooks {
             }
             self.push(scope.id, scope.trigger, self.base_element(scope));
             if *self.field(BEFORE) != 0 {
-                self.emit(self.shape.before, scope.id, tell);
+                self.emit(self.shape.symbols.emit_before, scope.id, tell);
             }
         }
     }
@@ -177,7 +189,7 @@ impl AsyncHooks {
                 Parked::Nothing => Vec::new(),
                 Parked::Above(entries) => {
                     self.push(scope.id, scope.trigger, self.base_element(scope));
-                    self.emit(self.shape.before, scope.id, tell);
+                    self.emit(self.shape.symbols.emit_before, scope.id, tell);
                     entries
                 }
                 Parked::Cleared(entries) => {
@@ -188,7 +200,7 @@ impl AsyncHooks {
             };
             for entry in entries {
                 self.push_entry(&entry, entry.resource);
-                self.emit(self.shape.before, entry.id, tell);
+                self.emit(self.shape.symbols.emit_before, entry.id, tell);
             }
         }
     }
@@ -204,7 +216,7 @@ impl AsyncHooks {
             let cleared = base == 0 || length <= floor;
             let entries: Vec<Entry> = (floor + base..length).map(|i| self.read(i, length)).collect();
             for i in (floor..length).rev() {
-                self.emit(self.shape.after, *self.uid(EXECUTION_ID), tell);
+                self.emit(self.shape.symbols.emit_after, *self.uid(EXECUTION_ID), tell);
                 self.restore_ids(i);
             }
             self.cut(self.length());
@@ -365,7 +377,11 @@ impl AsyncHooks {
         }
         mail.set_in_hook(true);
         // SAFETY: Node's own functions, which call nobody where there is no hook and end the process where one throws.
-        unsafe { hook(self.shape.environment, id) };
+        // Where V8 ends JavaScript in one, whoever runs next is to end, and not this callback: the stack has to be left in order.
+        unsafe {
+            hook(self.shape.environment, id);
+            call::put_off_end(&self.shape.symbols, self.shape.isolate);
+        }
         mail.set_in_hook(false);
     }
 

@@ -54,8 +54,8 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Asyn
         depth: null_mut(),
         resources: Resources { kind, at: object.wrapping_add(NATIVE_RESOURCES) },
         push,
-        before: symbols.emit_before,
-        after: symbols.emit_after,
+        symbols: *symbols,
+        isolate,
     };
     ensure!(
         buffer(IDS_BUFFER) != 0 && !shape.fields.is_null() && !shape.uids.is_null(),

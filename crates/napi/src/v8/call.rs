@@ -1,11 +1,13 @@
 //! Entering JavaScript at the base of a stack, and ending it.
 
-use std::ptr::{null, null_mut};
+use std::ffi::c_void;
+use std::ptr::{from_ref, null, null_mut};
 
 use napi::sys;
 
+use super::Isolate;
 use super::host::V8Host;
-use super::symbols::{Local, TryCatch};
+use super::symbols::{Local, Symbols, TryCatch};
 
 /// How a function came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,68 @@ pub(crate) unsafe fn terminate(host: &V8Host) {
         (host.symbols.terminate)(host.layout.isolate);
         enter(host, host.entry.get());
     }
+}
+
+/// Where V8 has begun to end JavaScript in a call that C++ made and came back from, and nothing of ours is to be unwound for
+/// it: it begins again with whoever runs JavaScript next on this thread.
+///
+/// # Safety
+/// On the isolate's thread, in a native callback, after the call.
+pub(crate) unsafe fn put_off_end(symbols: &Symbols, isolate: Isolate) {
+    // SAFETY: public API.
+    unsafe {
+        if (symbols.is_terminating)(isolate) {
+            (symbols.cancel_terminate)(isolate);
+            (symbols.terminate)(isolate);
+        }
+    }
+}
+
+/// Does `act` in a native callback, from the base of a stack. There, a TryCatch of somebody else's makes V8 forget that it is
+/// ending JavaScript (`~TryCatch`, api.cc: where no call is below it); in a callback it stays to be seen. Whether it was done:
+/// not where V8 lets nobody be called any more.
+///
+/// # Safety
+/// As `call`.
+pub(crate) unsafe fn in_callback(host: &V8Host, mut act: impl FnMut()) -> bool {
+    let mut done = false;
+    let mut noted = || {
+        done = true;
+        act();
+    };
+    let noted: &mut dyn FnMut() = &mut noted;
+    // SAFETY: the callback takes what lies here out again, during the call; the host outlives its environment's functions.
+    unsafe {
+        let mut scope = null_mut();
+        sys::napi_open_handle_scope(host.env, &mut scope);
+        if host.caller.get().is_null() {
+            let (mut function, mut reference, data) =
+                (null_mut(), null_mut(), from_ref(host).cast_mut().cast());
+            sys::napi_create_function(host.env, null(), 0, Some(act_in_callback), data, &mut function);
+            sys::napi_create_reference(host.env, function, 1, &mut reference);
+            host.caller.set(reference);
+        }
+        let noted: *mut (dyn FnMut() + '_) = noted;
+        host.act.set(Some(std::mem::transmute::<*mut (dyn FnMut() + '_), *mut dyn FnMut()>(noted)));
+        if !host.caller.get().is_null() {
+            call(host, host.caller.get());
+        }
+        host.act.set(None);
+        sys::napi_close_handle_scope(host.env, scope);
+    }
+    done
+}
+
+unsafe extern "C" fn act_in_callback(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let mut data: *mut c_void = null_mut();
+    // SAFETY: the callback's own info; `data` is the host, and what is in it is alive until the call is over (`in_callback`).
+    unsafe {
+        sys::napi_get_cb_info(env, info, null_mut(), null_mut(), null_mut(), &mut data);
+        if let Some(act) = (*data.cast::<V8Host>()).act.take() {
+            (*act)();
+        }
+    }
+    null_mut()
 }
 
 unsafe fn enter(host: &V8Host, function: sys::napi_ref) -> Local {

@@ -34,6 +34,9 @@ pub(crate) struct V8Host {
     pub(crate) async_hooks: AsyncHooks,
     /// The function each greenlet begins with.
     pub(crate) entry: Cell<sys::napi_ref>,
+    /// A function that does what is in `act`; null until it is needed (`call::in_callback`).
+    pub(crate) caller: Cell<sys::napi_ref>,
+    pub(crate) act: Cell<Option<*mut dyn FnMut()>>,
     /// A function of the realm whose `Error` captures stacks; null until it is set.
     pub(crate) capture_realm: Cell<sys::napi_ref>,
     /// The locker lane, where that is the one.
@@ -101,6 +104,8 @@ impl V8Host {
             mail: Mail::new(),
             async_hooks,
             entry: Cell::new(null_mut()),
+            caller: Cell::new(null_mut()),
+            act: Cell::new(None),
             capture_realm: Cell::new(null_mut()),
             locker,
             wanted: Cell::new(capture::Wanted::Frames),
@@ -407,19 +412,18 @@ unsafe impl Host for V8Host {
             let vm = &mut *host.running.get().as_ptr();
             context.give_to(vm);
             raise_frame(host, vm);
-            host.async_hooks.enter(&mut vm.scope, Tell::Hooks(&host.mail));
+            at_base(host, |tell| host.async_hooks.enter(&mut vm.scope, tell));
             call::call(host, host.entry.get())
-        };
-        // SAFETY: the greenlet's JavaScript has ended, and its stack runs still.
-        let leave = |tell| unsafe {
-            let vm = &mut *host.running.get().as_ptr();
-            host.async_hooks.leave(&mut vm.scope, tell);
-            lower_frame(host, vm);
         };
         // The entry function catches whatever can be caught: what is not a return is a termination, or an environment that
         // is being torn down.
         let Outcome::Returned(parts) = outcome else {
-            leave(Tell::Nobody);
+            // SAFETY: the greenlet's JavaScript has ended, and its stack runs still.
+            unsafe {
+                let vm = &mut *host.running.get().as_ptr();
+                host.async_hooks.leave(&mut vm.scope, Tell::Nobody);
+                lower_frame(host, vm);
+            }
             host.terminating.set(host.terminating.get().max(Terminating::Main));
             host.mail.set_own(thread.main());
             host.mail.set_ended();
@@ -428,11 +432,33 @@ unsafe impl Host for V8Host {
         };
         // Hooks may write mail of their own.
         let (target, ids) = (host.mail.target(), host.mail.async_ids());
-        leave(Tell::Hooks(&host.mail));
+        // SAFETY: as above.
+        unsafe {
+            let vm = &mut *host.running.get().as_ptr();
+            at_base(host, |tell| host.async_hooks.leave(&mut vm.scope, tell));
+            lower_frame(host, vm);
+        }
         match target {
             Some(id) => Next::Resume(id),
             // SAFETY: a handle of this stack. From here on nothing of V8 is called until the new stack's `run`.
             None => Next::Start(unsafe { NewContext::of_pair(host, parts, ids) }),
+        }
+    }
+}
+
+/// Lets `change` tell hooks of the entries it adds or removes, at the base of the running stack.
+///
+/// # Safety
+/// As `call::call`.
+unsafe fn at_base(host: &V8Host, mut change: impl FnMut(Tell<'_>)) {
+    let tell = Tell::Hooks(&host.mail);
+    // SAFETY: passed on; live words of the environment.
+    unsafe {
+        if !host.async_hooks.calls_hooks() {
+            change(tell);
+        } else if !call::in_callback(host, || change(tell)) {
+            change(Tell::Nobody);
+            (host.symbols.terminate)(host.layout.isolate);
         }
     }
 }

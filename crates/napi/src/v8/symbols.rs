@@ -112,6 +112,8 @@ symbols! {
     discard_thread: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate29DiscardThreadSpecificMetadataEv";
     /// `Isolate::TerminateExecution()`
     terminate: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate18TerminateExecutionEv";
+    /// `Isolate::CancelTerminateExecution()`
+    cancel_terminate: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate24CancelTerminateExecutionEv";
     /// `Isolate::IsExecutionTerminating()`
     is_terminating: unsafe extern "C" fn(Isolate) -> bool = c"_ZN2v87Isolate22IsExecutionTerminatingEv";
     /// `Isolate::LowMemoryNotification()`: collects all garbage now
