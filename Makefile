@@ -51,6 +51,7 @@ bench: $(ADDON)
 soak: $(ADDON) $(DIST) miri asan
 	node --expose-gc --max-old-space-size=8192 __test__/soak/million.mjs
 	$(TS) __test__/interrupts/hammer.ts 60
+	TERMINATE_SECONDS=600 node __test__/torture/terminated.mjs
 	node __test__/soak/server.mjs 600
 	$(TS) scripts/test.ts matrix node-suite
 

@@ -1,15 +1,16 @@
 // worker.terminate() and process.exit() at any moment: while greenlets ping-pong, loop, are parked, are captured, learn.
-// Nothing may hang, crash, or run a finally block.
+// Nothing may hang, crash, or run a finally block. TERMINATE_SECONDS=n does so at random moments, with async hooks or without.
 
 import { Worker } from 'node:worker_threads'
 import { check, SLOW } from './lib/load.mjs'
 
 const PATIENCE_MS = 60_000
+const { TERMINATE_SECONDS } = process.env
 const load = JSON.stringify(new URL('lib/load.mjs', import.meta.url).href)
 const session = JSON.stringify(new URL('../helpers/session.mjs', import.meta.url).href)
 const head = `
 import { parentPort } from 'node:worker_threads'
-const { Greenlet, sleep, spawn } = (await import(${load})).greenlets
+const { Greenlet, sleep, spawn, wait } = (await import(${load})).greenlets
 const ready = () => parentPort.postMessage('ready')
 const main = Greenlet.main
 `
@@ -54,6 +55,29 @@ const situations = {
     for (let i = 0; i < 50; i++) spawn(() => { try { sleep(1e6) } finally { parentPort.postMessage('finally') } })
     setTimeout(ready, 10)
     setInterval(() => {}, 1000)`,
+  'they take turns in stores and scopes': `
+    const { AsyncLocalStorage, AsyncResource } = await import('node:async_hooks')
+    const store = new AsyncLocalStorage()
+    const nested = (depth, fn) => depth === 0 ? fn() : new AsyncResource('R').runInAsyncScope(() => nested(depth - 1, fn))
+    const make = (i) => new Greenlet(() => store.run(i, () => nested(i % 4, () => { for (let n = 0; n < i; n++) main.switch() })))
+    ready()
+    for (;;) {
+      const all = Array.from({ length: 20 }, (_, i) => make(i))
+      for (let n = 0; n < 15; n++) for (const g of all) g.switch()
+      for (const g of all) if (!g.dead) g.kill()
+    }`,
+  'they sleep and wait': `
+    ready()
+    for (let i = 0; i < 50; i++) spawn(() => { for (;;) { sleep(i % 3); wait(Promise.resolve(i)) } })`,
+  'scripts with a time limit': `
+    const { runInNewContext } = await import('node:vm')
+    ready()
+    for (;;) {
+      const g = new Greenlet(() => { for (;;) main.switch() })
+      try { runInNewContext('for (;;) g.switch()', { g }, { timeout: 2 }) } catch {}
+      const other = new Greenlet(() => { try { return runInNewContext('for (;;);', {}, { timeout: 2 }) } catch {} })
+      other.switch()
+    }`,
   'one is captured': `
     const parked = new Greenlet(() => { for (;;) main.switch() })
     parked.switch()
@@ -89,12 +113,31 @@ async function run(what, program, { terminateAfter }) {
   return code
 }
 
-const moments = SLOW ? [10] : [0, 1, 5, 20]
-for (const [what, program] of Object.entries(situations)) {
-  for (const terminateAfter of moments) {
-    check((await run(what, program, { terminateAfter })) === 1, `${what}: ended by terminate()`)
+const hooks = `
+await import('node:async_hooks').then(({ createHook }) => createHook({ init() {}, before() {}, after() {} }).enable());`
+if (TERMINATE_SECONDS === undefined) {
+  const moments = SLOW ? [10] : [0, 1, 5, 20]
+  for (const [what, program] of Object.entries(situations)) {
+    for (const terminateAfter of moments) {
+      check((await run(what, program, { terminateAfter })) === 1, `${what}: ended by terminate()`)
+    }
   }
+  for (const [what, program] of Object.entries(exits))
+    check((await run(what, program, {})) === 3, `${what}: the exit code`)
+} else {
+  const all = Object.entries(situations)
+  const any = () => {
+    const [what, program] = all[Math.trunc(Math.random() * all.length)]
+    return Math.random() < 0.5 ? [what, program] : [`${what}, with hooks`, hooks + program]
+  }
+  let count = 0
+  for (const end = performance.now() + TERMINATE_SECONDS * 1000; performance.now() < end; count += 2) {
+    const ends = [any(), any()].map(async ([what, program]) => {
+      const status = await run(what, program, { terminateAfter: Math.random() ** 2 * 50 })
+      check(status === 1, `${what}: ended by terminate(), and not with ${status}`)
+    })
+    await Promise.all(ends)
+  }
+  console.log(`${count} ended`)
 }
-for (const [what, program] of Object.entries(exits))
-  check((await run(what, program, {})) === 3, `${what}: the exit code`)
 console.log('ok')
