@@ -1,4 +1,4 @@
-//! One Node environment (the main thread's or a Worker's): learnt once, proven once, torn down with it.
+//! One Node environment (the main thread's or a Worker's): it is learnt once, proven once, and taken apart at its end.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -10,30 +10,37 @@ use std::sync::Mutex;
 use greenlets_core::{Options, Thread};
 use napi::sys;
 
-use crate::mail::Status;
-use crate::native;
-use crate::node;
+use crate::calls::callback::{forget, function_reference};
+use crate::calls::{functions, switch};
+use crate::host::{Terminating, V8Host};
+use crate::mail::{Mail, Status};
+use crate::node::addon_scopes::AddonScopes;
 use crate::node::async_hooks::AsyncHooks;
-use crate::scopes::Scopes;
+use crate::node::end_watch::{self, EndWatch};
+use crate::node::learn as node_learn;
 use crate::settings::Settings;
-use crate::unwind::Watch;
-use crate::v8::host::V8Host;
-use crate::v8::layout::Layout;
-use crate::v8::locker::Locker;
-use crate::v8::symbols::Symbols;
-use crate::v8::{Unsupported, flags, learn, leave, self_test, state};
+use crate::unsupported::{Unsupported, ensure};
+use crate::unwind::unwind;
+use crate::v8::lanes::V8;
+use crate::v8::lanes::locker::Locker;
+use crate::v8::learn::layout::Layout;
+use crate::v8::learn::self_test::{self, broken};
+use crate::v8::learn::symbols::Symbols;
+use crate::v8::learn::{self, flags};
+use crate::v8::stack::call::{self, Calls, Outcome};
+use crate::v8::stack::state;
 
 /// What an environment has: its greenlets' thread, or the reason why it has none.
 pub(crate) struct Environment {
-    pub(crate) env: sys::napi_env,
+    env: sys::napi_env,
     outcome: Result<Box<Thread<V8Host>>, Unsupported>,
-    /// Set by `attach`: the array shared with JavaScript is its own from then on.
+    /// Set by `attach`: from then on the array shared with JavaScript is its own.
     pub(crate) attached: Cell<bool>,
-    watch: RefCell<Option<Watch>>,
+    end_watch: RefCell<Option<EndWatch>>,
 }
 
 thread_local! {
-    /// One for each environment of this thread; Node has one, embedders may have more.
+    /// One for each environment of this thread. Node has one, embedders may have more.
     static ENVIRONMENTS: RefCell<Vec<Rc<Environment>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -43,42 +50,56 @@ impl Environment {
         Environment::known(env).unwrap_or_else(|| {
             let made = Rc::new(Environment {
                 env,
-                outcome: build_unless_ended(env),
+                outcome: build_unless_terminating(env),
                 attached: Cell::new(false),
-                watch: RefCell::new(None),
+                end_watch: RefCell::new(None),
             });
-            // Says nothing about this runtime: the next call, if there is one, tries again.
+            // This says nothing about the runtime: the next call, if there is one, tries again.
             if made.outcome.as_ref().is_err_and(|reason| !reason.is_final()) {
                 return made;
             }
             if let Ok(thread) = made.thread() {
-                // SAFETY: `env` is live, on this thread.
-                made.watch.replace(unsafe { Watch::start(&thread.host().symbols, env) });
+                let symbols = &thread.host().v8.layout.symbols;
+                // SAFETY: `env` is live on this thread: it called us.
+                made.end_watch.replace(unsafe { EndWatch::start(symbols, env, on_turn) });
             }
             ENVIRONMENTS.with_borrow_mut(|all| all.push(made.clone()));
-            // SAFETY: `env` is live; the hook gets it back.
+            // SAFETY: `env` is live, and the hook gets it back.
             unsafe { sys::napi_add_env_cleanup_hook(env, Some(clean_up), env.cast()) };
             made
         })
     }
 
-    /// The environment of `env`, if it has been asked for before and has not been torn down.
-    pub(crate) fn known(env: sys::napi_env) -> Option<Rc<Environment>> {
+    /// The environment of `env`, if it was asked for before and is not taken apart.
+    fn known(env: sys::napi_env) -> Option<Rc<Environment>> {
         ENVIRONMENTS.with_borrow(|all| all.iter().find(|e| e.env == env).cloned())
     }
 
-    /// From now on the environment's end is not looked for. Whether it was until now.
-    pub(crate) fn stop_watching(&self) -> bool {
-        self.watch.take().is_some()
+    /// Stops watching for the environment's end. Returns whether it was watched until now.
+    fn stop_watching(&self) -> bool {
+        self.end_watch.take().is_some()
     }
 
-    /// The thread of greenlets, or why there is none.
+    /// The thread of greenlets, or the reason why there is none.
     pub(crate) fn thread(&self) -> Result<&Thread<V8Host>, &Unsupported> {
         self.outcome.as_deref()
     }
 }
 
-/// Node is about to dispose of the isolate: V8's lists must be its own again, or it frees our memory.
+/// Runs in each turn of the loop. Where the environment is ending, it ends the stacks with C++ in them.
+unsafe extern "C" fn on_turn(handle: *mut c_void) {
+    // SAFETY: libuv calls this with the open handle that `EndWatch::start` has made.
+    let Some(env) = (unsafe { end_watch::ending_env(handle) }) else { return };
+    let Some(environment) = Environment::known(env) else { return };
+    if environment.stop_watching()
+        && let Ok(thread) = environment.thread()
+    {
+        // SAFETY: on the environment's thread, in its loop, and it is ending.
+        unsafe { unwind(thread) };
+    }
+}
+
+/// Node is about to dispose of the isolate: V8's lists must hold only V8's own memory then, because V8 frees what is in them.
 unsafe extern "C" fn clean_up(data: *mut c_void) {
     let env: sys::napi_env = data.cast();
     let environment = ENVIRONMENTS.with_borrow_mut(|all| {
@@ -91,25 +112,26 @@ unsafe extern "C" fn clean_up(data: *mut c_void) {
     if thread.on_main() {
         // SAFETY: main runs, and no JavaScript will run on the other stacks any more. `env` lives until after its hooks.
         unsafe {
-            native::forget(env);
+            forget(env);
             thread.abandon_all();
         }
     } else {
         // The environment is ending from inside of a greenlet: nothing is freed, and nothing runs any more.
-        thread.host().full_gc.want(&thread.host().symbols, false);
+        let v8 = &thread.host().v8;
+        v8.gc.full_gc.want(&v8.layout.symbols, false);
         std::mem::forget(environment);
     }
 }
 
-/// Learning reads what other threads' loads may be changing (the thread-local words of helper threads, V8's flags): one at
-/// a time.
+/// Learning reads what the learning of other threads may be changing (the thread-local words of helper threads, V8's flags): one
+/// thread learns at a time.
 static LEARNING: Mutex<()> = Mutex::new(());
 
-/// Where V8 began to end JavaScript meanwhile, what did not work out says nothing about this runtime.
-fn build_unless_ended(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
+/// Where V8 began to terminate JavaScript meanwhile, a failure says nothing about this runtime.
+fn build_unless_terminating(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     let is_terminating = || {
         let symbols = Symbols::resolve()?;
-        // SAFETY: public API, in a native callback: an isolate is entered.
+        // SAFETY: public API in a native callback: an isolate is entered.
         Ok::<bool, Unsupported>(unsafe { (symbols.is_terminating)((symbols.current_isolate)()) })
     };
     build(env)
@@ -121,37 +143,46 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     let _one_at_a_time = LEARNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let symbols = Symbols::resolve()?;
     flags::set(&symbols)?;
-    let (layout, scopes, async_hooks) = learn_from_a_callback(env, &symbols)?;
+    let Learnt { layout, addon_scopes, async_hooks } = learn_from_a_callback(env, &symbols)?;
     if !state::sizes_agree(&layout) {
         return Err(Unsupported::Because("the copy sizes do not agree with the table of facts".into()));
     }
     let main = layout.main;
-    settle_wasm_code_gc(&symbols, &layout);
-    // The smallest thread first: how the stacks are kept can be said again while there are none, the host is made once.
-    let host = V8Host::new(symbols, layout, scopes, async_hooks, env, settings.locker.then(Locker::default));
+    settle_wasm_code_gc(&layout);
+    let host = V8Host {
+        v8: V8::new(layout, settings.locker.then(Locker::default)),
+        mail: Mail::new(),
+        calls: Calls::new(),
+        async_hooks,
+        addon_scopes,
+        terminating: Cell::new(Terminating::Nothing),
+        thread: Cell::new(None),
+    };
+    // The smallest thread first: the host is made once, and `configure` sets how stacks are kept while there are none.
     let thread = Thread::new(host, main, Options::slots(1)).map_err(|error| no_stacks(&error))?;
     thread.host().thread.set(Some(NonNull::from(&*thread)));
-    thread.host().quiet.scan.set(settings.scan);
+    thread.host().v8.gc.quiet.scan.set(settings.scan);
     settings.apply(|options| thread.configure(options)).map_err(|error| no_stacks(&error))?;
     // SAFETY: the first greenlet is made in a native callback.
-    match unsafe { leave::refusal(thread.host(), true) } {
-        None => self_test::run(&thread, env)?,
+    match unsafe { switch::refusal(thread.host(), true) } {
+        None => prove(&thread, env)?,
         Some(Status::Paused) => return Err(Unsupported::NotNow("while the debugger is paused")),
         Some(_) => return Err(Unsupported::NotNow("inside of a promising wasm call")),
     }
     Ok(thread)
 }
 
-/// A collection of wasm code that was under way when its flag went off has left a task for this thread, and that task aborts
-/// where it finds an archived stack (WasmGCForegroundTask, wasm-engine.cc). So the tasks that wait run now, before there is
-/// one; Node runs them inside of JavaScript too, when a debugger pauses.
-fn settle_wasm_code_gc(symbols: &Symbols, layout: &Layout) {
-    // SAFETY: exported functions, on the isolate's thread and in a native callback, which has a current context; Node has
-    // one platform, of the class that exports the third.
+/// A collection of wasm code that was in progress when its flag was switched off has left a task for this thread, and that task
+/// aborts where it finds an archived stack (WasmGCForegroundTask, wasm-engine.cc). So the waiting tasks run now, before there is
+/// one; Node also runs them inside of JavaScript when a debugger pauses.
+fn settle_wasm_code_gc(v8: &Layout) {
+    let symbols = &v8.symbols;
+    // SAFETY: exported functions, on the isolate's thread and in a native callback, which has a current context. Node has one
+    // platform, of the class that exports the third function.
     unsafe {
-        let environment = (symbols.current_environment)((symbols.current_context)(layout.isolate));
+        let environment = (symbols.current_environment)((symbols.current_context)(v8.isolate));
         if !environment.is_null() {
-            (symbols.flush_foreground_tasks)((symbols.platform)(environment), layout.isolate);
+            (symbols.flush_foreground_tasks)((symbols.platform)(environment), v8.isolate);
         }
     }
 }
@@ -160,20 +191,76 @@ fn no_stacks(error: &io::Error) -> Unsupported {
     Unsupported::Because(format!("no stacks can be reserved: {error}"))
 }
 
+/// Runs the self-test on `thread`, with functions and numbers of its own; afterwards the thread has neither.
+fn prove(thread: &Thread<V8Host>, env: sys::napi_env) -> Result<(), Unsupported> {
+    let host = thread.host();
+    let mut scope = null_mut();
+    // SAFETY: `env` is live on this thread; all handles of the test end with the scope.
+    unsafe { sys::napi_open_handle_scope(env, &mut scope) };
+    // SAFETY: `env` is live, and the scope is open.
+    let result = unsafe { run_self_test(thread, env) };
+    host.mail.reset();
+    for reference in [host.calls.entry.replace(null_mut()), host.v8.capture.realm.replace(null_mut())] {
+        if !reference.is_null() {
+            // SAFETY: the reference was made for the test, and the host no longer has it.
+            unsafe { sys::napi_delete_reference(env, reference) };
+        }
+    }
+    // SAFETY: opened above, and the innermost scope.
+    unsafe { sys::napi_close_handle_scope(env, scope) };
+    let problems = result?;
+    ensure!(problems.is_empty(), "the self-test failed: {problems}");
+    ensure!(thread.live() == 0, "the self-test left a stack behind");
+    Ok(())
+}
+
+/// # Safety
+/// `env` is live on this thread, with a handle scope open.
+unsafe fn run_self_test(thread: &Thread<V8Host>, env: sys::napi_env) -> Result<String, Unsupported> {
+    let host = thread.host();
+    let v8 = &host.v8.layout;
+    // SAFETY: the caller's promise. The shared numbers stay in place until `Mail::reset`: their array is a handle of the open scope.
+    unsafe {
+        let connect = |numbers| {
+            host.mail.exchange(numbers);
+            host.mail.set_own(thread.main());
+        };
+        let program = self_test::prepare(env, functions(env, thread), connect)?;
+        host.calls.entry.set(function_reference(env, program.entry).ok_or_else(|| broken("entry"))?);
+        let run = function_reference(env, program.run).ok_or_else(|| broken("run"))?;
+        let outcome = call::call(v8, run);
+        sys::napi_delete_reference(env, run);
+        match outcome {
+            Outcome::Returned(result) => Ok(self_test::problems(env, result.cast())),
+            Outcome::Threw => Err(broken("it threw")),
+            Outcome::Terminated => {
+                // The request ended with the test, but it was meant for the caller.
+                (v8.symbols.terminate)(v8.isolate);
+                Err(Unsupported::Interrupted)
+            }
+        }
+    }
+}
+
+/// What was learnt of one environment.
+struct Learnt {
+    layout: Layout,
+    addon_scopes: AddonScopes,
+    async_hooks: AsyncHooks,
+}
+
 struct Lesson<'a> {
     symbols: &'a Symbols,
     learnt: Option<Result<Learnt, Unsupported>>,
 }
 
-type Learnt = (Layout, Scopes, AsyncHooks);
-
-/// Learns inside a native callback that C++ calls: V8 then has a Relocatable on this stack, which shows where their chain
-/// hangs (FunctionCallbackArguments is one, api-arguments.h).
+/// Learns inside a native callback that C++ calls: V8 then has a Relocatable on this stack, which shows where the chain of them
+/// begins (FunctionCallbackArguments is one, api-arguments.h).
 fn learn_from_a_callback(env: sys::napi_env, symbols: &Symbols) -> Result<Learnt, Unsupported> {
     let mut lesson = Lesson { symbols, learnt: None };
     let (mut scope, mut function, mut receiver, mut result) =
         (null_mut(), null_mut(), null_mut(), null_mut());
-    // SAFETY: `env` is live on this thread; `lesson` outlives the call, after which nobody calls the function again.
+    // SAFETY: `env` is live on this thread; `lesson` outlives the call, after which nothing calls the function again.
     unsafe {
         sys::napi_open_handle_scope(env, &mut scope);
         let data = (&raw mut lesson).cast();
@@ -189,14 +276,24 @@ fn learn_from_a_callback(env: sys::napi_env, symbols: &Symbols) -> Result<Learnt
 
 unsafe extern "C" fn take_lesson(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let mut data = null_mut();
-    // SAFETY: the callback's own info; `data` is the lesson (above). It runs on this thread, called from C++.
+    // SAFETY: `info` is this callback's own, and `data` is the lesson of `learn_from_a_callback`, which waits for this call. C++ calls
+    // this on the isolate's thread.
     unsafe {
         sys::napi_get_cb_info(env, info, null_mut(), null_mut(), null_mut(), &mut data);
         let lesson = &mut *data.cast::<Lesson>();
-        lesson.learnt = Some(
-            learn::learn(lesson.symbols, env)
-                .and_then(|(layout, scopes)| Ok((layout, scopes, node::learn::learn(lesson.symbols, env)?))),
-        );
+        lesson.learnt = Some(learn_all(lesson.symbols, env));
     }
     null_mut()
+}
+
+/// # Safety
+/// In a native callback of `env` that C++ called, on the isolate's thread and its own stack.
+unsafe fn learn_all(symbols: &Symbols, env: sys::napi_env) -> Result<Learnt, Unsupported> {
+    // SAFETY: the caller's promise is the one that each of them wants.
+    unsafe {
+        let layout = learn::learn(symbols, env)?;
+        let addon_scopes = AddonScopes::learn(symbols, layout.isolate, env)?;
+        let async_hooks = node_learn::learn(symbols, env)?;
+        Ok(Learnt { layout, addon_scopes, async_hooks })
+    }
 }

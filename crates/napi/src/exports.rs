@@ -1,4 +1,4 @@
-//! What `require('greenlets.node')` gives.
+//! The exports of the addon: `runtimeInfo()`, `configure()`, `attach()`.
 #![allow(unreachable_pub, reason = "Node-API calls them; napi-derive wants them public")]
 
 use std::io::ErrorKind;
@@ -7,12 +7,13 @@ use napi::bindgen_prelude::*;
 use napi::sys;
 use napi_derive::napi;
 
+use crate::calls;
+use crate::calls::callback::function_reference;
 use crate::environment::Environment;
 use crate::mail::MAIL_LENGTH;
-use crate::native;
 use crate::settings::Settings;
 use crate::v8::learn;
-use crate::v8::symbols::Symbols;
+use crate::v8::learn::symbols::Symbols;
 
 /// What `runtimeInfo()` tells about this process and thread.
 #[napi(object)]
@@ -25,9 +26,9 @@ pub struct RuntimeInfo {
     pub reason: Option<String>,
     /// V8's version; absent where it cannot be asked.
     pub v8: Option<String>,
-    /// How many stacks of this thread can lie at their place at once. More than that share places.
+    /// How many stacks of this thread can be in memory slots at once. Further stacks share slots.
     pub slots: Option<u32>,
-    /// How many stacks of this thread are copied to the heap while others lie at their place.
+    /// How many suspended stacks of this thread are copied to the heap, because another stack is in their slot.
     pub spilled: Option<f64>,
     /// Bytes that those copies take.
     pub spilled_bytes: Option<f64>,
@@ -44,7 +45,9 @@ pub fn runtime_info(env: Env) -> RuntimeInfo {
     let thread = environment.thread();
     RuntimeInfo {
         supported: thread.is_ok(),
-        lane: thread.ok().map(|thread| if thread.host().locker.is_some() { "locker" } else { "fast" }.into()),
+        lane: thread
+            .ok()
+            .map(|thread| if thread.host().v8.locker.is_some() { "locker" } else { "fast" }.into()),
         reason: thread.err().map(ToString::to_string),
         v8: Symbols::resolve().ok().map(|symbols| learn::version(&symbols)),
         slots: thread.ok().map(|thread| thread.slots()),
@@ -55,8 +58,8 @@ pub fn runtime_info(env: Env) -> RuntimeInfo {
     }
 }
 
-/// Says how this thread's stacks are kept, as long as there are none. Numbers that are not given stay as they are by default.
-/// Returns false where there are some.
+/// Sets how this thread's stacks are kept. Numbers that are not given have their defaults. Returns false, and changes nothing, where
+/// the thread has stacks already.
 #[napi]
 pub fn configure(
     env: Env,
@@ -78,8 +81,8 @@ pub fn configure(
     }
 }
 
-/// Wires this thread's greenlets up: `mail` is the array both sides share, `entry` the function every greenlet begins
-/// with. One array for each thread: the same one may be given again, by somebody who did not get to see the result.
+/// Connects JavaScript to this thread's greenlets: `mail` is the array that both sides share, `entry` the function that every
+/// greenlet begins with. A thread has one array; the same one may be given again, where the first call's result was lost.
 #[napi(ts_return_type = "object")]
 pub fn attach(env: Env, mail: Unknown<'_>, entry: Unknown<'_>) -> Result<sys::napi_value> {
     let environment = Environment::of(env.raw());
@@ -87,8 +90,8 @@ pub fn attach(env: Env, mail: Unknown<'_>, entry: Unknown<'_>) -> Result<sys::na
     let host = thread.host();
     let (mut kind, mut length, mut data) = (0, 0, std::ptr::null_mut());
     let mut reference = std::ptr::null_mut();
-    // SAFETY: `env` is live on this thread and the values are the callback's arguments. The strong reference keeps the
-    // array's memory where it is for the environment's life.
+    // SAFETY: `env` is live on this thread and the values are the callback's arguments. The strong reference keeps the array's memory
+    // in place as long as the environment lives, as `Mail` requires.
     unsafe {
         let status = sys::napi_get_typedarray_info(
             env.raw(),
@@ -109,15 +112,15 @@ pub fn attach(env: Env, mail: Unknown<'_>, entry: Unknown<'_>) -> Result<sys::na
             if !host.mail.is(data.cast()) {
                 return Err(Error::from_reason("another copy of greenlets is attached to this thread"));
             }
-            return Ok(native::functions(env.raw(), thread));
+            return Ok(calls::functions(env.raw(), thread));
         }
-        let entry = native::function_reference(env.raw(), entry.raw())
+        let entry = function_reference(env.raw(), entry.raw())
             .ok_or_else(|| Error::from_reason("entry must be a function"))?;
         sys::napi_create_reference(env.raw(), mail.raw(), 1, &mut reference);
-        host.entry.set(entry);
+        host.calls.entry.set(entry);
         host.mail.exchange(data.cast());
         host.mail.set_own(thread.main());
         environment.attached.set(true);
-        Ok(native::functions(env.raw(), thread))
+        Ok(calls::functions(env.raw(), thread))
     }
 }

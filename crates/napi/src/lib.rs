@@ -1,17 +1,37 @@
-//! The binding of greenlets to Node.js: a thin layer between TypeScript (`js/`), the core (`greenlets-core`) and V8
-//! (`v8/`, the only module that knows it), with a room for what Node itself keeps for a stack (`node/`).
+//! The binding of greenlets to Node.js: a thin layer between TypeScript (`js/`), the core (`greenlets-core`), V8 and Node.
 //!
-//! JavaScript calls two functions: `runtimeInfo()` says whether greenlets work here, `attach()` wires an environment up
-//! and returns the few functions of `native.rs`. From then on a switch passes no arguments: who is to run stands in an
-//! Int32Array that both sides share (`mail.rs`), and values never leave JavaScript.
+//! ```text
+//!   exports        the addon's exports: runtimeInfo(), configure(), attach()
+//!   environment    puts one Node environment together, and takes it apart
+//!   unwind         the end of an environment: stacks that must be resumed once more
+//!      │
+//!   calls/         what JavaScript calls once it is attached: switch() and the questions about a stack
+//!      │
+//!   host           V8 and Node as the core's `Host`: nothing but the `impl`
+//!      │
+//!   node/          what Node keeps for the running stack: async ids, resources, contexts, scopes of add-ons
+//!      │
+//!   v8/lanes/      moving V8's state: ourselves (fast) or by V8 (locker)
+//!   v8/gc/         what happens around a garbage collection
+//!   v8/stack/      the state of one stack; leaving, calling, reading it
+//!   v8/learn/      where V8 keeps what, and the proof
+//!      │
+//!   mail, settings, unsupported       numbers and words that all of them share
+//! ```
+//!
+//! A file imports only from its own room and from rooms below it; `make lint` checks that (`scripts/rooms.ts`).
+//!
+//! JavaScript calls `attach()` once for each thread and gets an object of functions. From then on a switch passes no
+//! arguments: the id of the greenlet that is to run stands in an Int32Array that both sides share (`mail.rs`), and values never
+//! leave JavaScript.
 
-mod context;
+mod calls;
 mod environment;
 mod exports;
+mod host;
 mod mail;
-mod native;
 mod node;
-mod scopes;
 mod settings;
+mod unsupported;
 mod unwind;
 mod v8;

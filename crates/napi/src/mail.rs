@@ -1,18 +1,23 @@
-//! The few numbers that JavaScript and Rust share: an Int32Array, so that a switch passes no arguments.
+//! The numbers that JavaScript and Rust share: an Int32Array, so that a switch passes no arguments.
+//!
+//! # Contract
+//! - **array**: `Mail::array` points to [`MAIL_LENGTH`] numbers that stay in place until `exchange` or `reset` installs others, and
+//!   only this thread reads and writes them.
 
 use std::cell::{Cell, UnsafeCell};
 
 use greenlets_core::Id;
 
-use crate::context::AsyncIds;
+/// An async id and a trigger id.
+pub(crate) type AsyncIds = [f64; 2];
 
-/// What is where in the array; `js/mail.ts` has the same table.
+/// The index of each number in the array; `js/native/` has the same table.
 #[derive(Clone, Copy)]
 enum Slot {
-    /// In: which greenlet is to run; -1 where a stack ends and a new one is to begin.
+    /// In: the id of the greenlet that is to run; -1 where a stack ends and a new one is to begin.
     TargetIndex = 0,
     TargetGeneration = 1,
-    /// Out: 0, or why the switch did not happen.
+    /// Out: 0, or the reason why the switch did not happen.
     Status = 2,
     /// Out: the id of the greenlet that begins.
     OwnIndex = 3,
@@ -21,11 +26,12 @@ enum Slot {
     Collections = 5,
     /// Out: see [`Flag`].
     Flags = 6,
-    /// In: how many calls with a time limit are under way on the running greenlet.
+    /// In: how many calls with a time limit are active on the running greenlet.
     Held = 7,
     /// In: the async id and the trigger id of a context, two doubles.
     AsyncIds = 8,
-    /// In: which greenlet a question is about. Apart from the target, for a debugger may ask in the middle of a switch.
+    /// In: the id of the greenlet that a question is about. It has a place of its own, because a debugger may ask in the middle of
+    /// a switch.
     SubjectIndex = 12,
     SubjectGeneration = 13,
 }
@@ -33,13 +39,13 @@ enum Slot {
 /// Length of the array.
 pub(crate) const MAIL_LENGTH: usize = 14;
 
-/// Bits of `Slot::Flags`: what JavaScript must heed before it switches.
+/// Bits of `Slot::Flags`: what JavaScript must look at before it switches.
 #[derive(Clone, Copy, Debug)]
 #[repr(i32)]
 enum Flag {
-    /// V8 has ended a greenlet that could not say who runs next; JavaScript clears it.
+    /// V8 has ended a greenlet that could not say which one runs next. JavaScript clears the bit.
     Ended = 1,
-    /// An async hook runs on behalf of a greenlet that is half on Node's stack of ids.
+    /// An async hook runs for a greenlet whose entries are partly on Node's stack of async ids.
     InHook = 2,
 }
 
@@ -51,7 +57,7 @@ pub(crate) enum Status {
     NoSlot = 1,
     Gone = 2,
     NoMemory = 3,
-    /// A limit that the program has set itself.
+    /// A limit that the program has set by `configure()`.
     Limit = 4,
     /// This and the following: the running stack must not be left.
     Forbidden = 5,
@@ -62,10 +68,10 @@ pub(crate) enum Status {
     Limited = 10,
 }
 
-/// The shared array. It can be exchanged: the self-test has one of its own, and JavaScript brings another.
+/// The shared array. The self-test uses one of its own, and JavaScript brings another later.
 pub(crate) struct Mail {
     array: Cell<*mut i32>,
-    /// In use while there is no other: a collection counts whether or not anybody is attached.
+    /// Used while JavaScript has brought none: collections are counted before JavaScript attaches, too.
     own: Box<UnsafeCell<[i32; MAIL_LENGTH]>>,
 }
 
@@ -75,8 +81,10 @@ impl Mail {
         Mail { array: Cell::new(own.get().cast()), own }
     }
 
+    /// Uses `array` from now on.
+    ///
     /// # Safety
-    /// `array` points to [`MAIL_LENGTH`] numbers that stay until another array takes their place.
+    /// `array` keeps the contract's clause **array**.
     pub(crate) unsafe fn exchange(&self, array: *mut i32) {
         self.array.set(array);
     }
@@ -86,33 +94,33 @@ impl Mail {
         self.array.get() == array
     }
 
-    /// Uses no other array any more.
+    /// Uses the array of this object again.
     pub(crate) fn reset(&self) {
         self.array.set(self.own.get().cast());
     }
 
     #[inline(always)]
     fn at(&self, slot: Slot) -> *mut i32 {
-        // SAFETY: every slot is below MAIL_LENGTH.
+        // SAFETY: every slot is below MAIL_LENGTH, the array's length by the contract's clause **array**.
         unsafe { self.array.get().add(slot as usize) }
     }
 
-    /// Who is to run; none for a new greenlet.
+    /// The id of the greenlet that is to run; `None` for a new greenlet.
     pub(crate) fn target(&self) -> Option<Id> {
-        // SAFETY: see `exchange`.
+        // SAFETY: the contract's clause **array**.
         (unsafe { *self.at(Slot::TargetIndex) } >= 0).then(|| self.target_id())
     }
 
-    /// The id in the target's place. -1 names nobody.
+    /// The id in the target's place. Index -1 names no greenlet.
     #[inline(always)]
     pub(crate) fn target_id(&self) -> Id {
-        // SAFETY: see `exchange`.
+        // SAFETY: the contract's clause **array**.
         unsafe { Id::from_parts(*self.at(Slot::TargetIndex) as u32, *self.at(Slot::TargetGeneration) as u32) }
     }
 
-    /// Whom a question is about.
+    /// The id of the greenlet that a question is about.
     pub(crate) fn subject(&self) -> Id {
-        // SAFETY: see `exchange`.
+        // SAFETY: the contract's clause **array**.
         unsafe {
             Id::from_parts(*self.at(Slot::SubjectIndex) as u32, *self.at(Slot::SubjectGeneration) as u32)
         }
@@ -120,56 +128,58 @@ impl Mail {
 
     #[inline(always)]
     pub(crate) fn set_status(&self, status: Status) {
-        // SAFETY: see `exchange`.
+        // SAFETY: the contract's clause **array**.
         unsafe { *self.at(Slot::Status) = status as i32 };
     }
 
+    /// How many calls with a time limit are active on the running greenlet.
     #[inline(always)]
     pub(crate) fn held(&self) -> u64 {
-        // SAFETY: see `exchange`.
+        // SAFETY: the contract's clause **array**.
         unsafe { *self.at(Slot::Held) as u32 as u64 }
     }
 
-    /// V8 has ended the calls that hold the running stack.
-    pub(crate) fn let_go(&self) {
-        // SAFETY: see `exchange`.
+    /// V8 has ended the calls with a time limit on the running stack.
+    pub(crate) fn clear_held(&self) {
+        // SAFETY: the contract's clause **array**.
         unsafe { *self.at(Slot::Held) = 0 };
     }
 
     /// The ids of the context that a call is about.
     #[inline(always)]
     pub(crate) fn async_ids(&self) -> AsyncIds {
-        // SAFETY: see `exchange`; two doubles lie within MAIL_LENGTH.
+        // SAFETY: the contract's clause **array**; two doubles lie within MAIL_LENGTH, and the read does not need alignment.
         unsafe { self.at(Slot::AsyncIds).cast::<AsyncIds>().read_unaligned() }
     }
 
     pub(crate) fn set_ended(&self) {
-        // SAFETY: see `exchange`.
+        // SAFETY: the contract's clause **array**.
         unsafe { *self.at(Slot::Flags) |= Flag::Ended as i32 };
     }
 
-    /// Not 0 while a hook runs in which nobody can switch.
+    /// Not 0 while an async hook runs, in which a switch is refused.
     #[inline(always)]
     pub(crate) fn in_hook(&self) -> u64 {
-        // SAFETY: see `exchange`.
+        // SAFETY: the contract's clause **array**.
         unsafe { (*self.at(Slot::Flags) & Flag::InHook as i32) as u64 }
     }
 
     pub(crate) fn set_in_hook(&self, running: bool) {
         let flags = self.at(Slot::Flags);
-        // SAFETY: see `exchange`.
+        // SAFETY: the contract's clause **array**.
         unsafe { *flags = *flags & !(Flag::InHook as i32) | if running { Flag::InHook as i32 } else { 0 } };
     }
 
     pub(crate) fn count_collection(&self) {
         let count = self.at(Slot::Collections);
-        // SAFETY: see `exchange`.
+        // SAFETY: the contract's clause **array**.
         unsafe { *count = (*count).wrapping_add(1) };
     }
 
+    /// Tells JavaScript the id of the greenlet that begins.
     pub(crate) fn set_own(&self, id: Id) {
         let (index, generation) = id.parts();
-        // SAFETY: see `exchange`.
+        // SAFETY: the contract's clause **array**.
         unsafe {
             *self.at(Slot::OwnIndex) = index as i32;
             *self.at(Slot::OwnGeneration) = generation as i32;

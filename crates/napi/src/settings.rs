@@ -13,8 +13,18 @@ use std::io;
 
 use greenlets_core::{DEFAULT_SLOTS, Options, Spilling, Vacated};
 
-use crate::v8::Unsupported;
-use crate::v8::quiet::Scan;
+use crate::unsupported::Unsupported;
+
+/// Which stacks a scavenge visits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scan {
+    /// Only those that may hold a young object.
+    Young,
+    /// All stacks; none is marked quiet.
+    All,
+    /// All stacks; a quiet one that changes ends the process. This tests the young scan.
+    Verify,
+}
 
 /// Flags, by a part of their names, that let a scavenge keep a young object where it is (flag-definitions.h, 13.6 and 14.6):
 /// objects are pinned, or stacks are read as if every word were a pointer. V8 has them for experiments.

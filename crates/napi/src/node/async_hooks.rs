@@ -12,8 +12,8 @@ use super::facts::{
 };
 use super::resources::{Element, Kind, NONE, Resources};
 use crate::mail::Mail;
-use crate::v8::symbols::Symbols;
-use crate::v8::{Isolate, call};
+use crate::v8::learn::symbols::{Isolate, Symbols};
+use crate::v8::stack::call;
 
 /// The resource is a pointer, or a variant in two registers.
 pub(super) type PushAsyncContext = unsafe extern "C" fn(*mut u64, f64, f64, u64, u64);
@@ -101,7 +101,7 @@ pub(crate) enum Tell<'a> {
     /// The program's hooks; the mail says meanwhile that they must not switch.
     Hooks(&'a Mail),
     /// V8 is ending JavaScript.
-    Nobody,
+    Nothing,
 }
 
 impl AsyncHooks {
@@ -143,18 +143,18 @@ impl AsyncHooks {
     /// # Safety
     /// See `leave_main`; `scope` is the running stack's, has a resource, and stays where it is until `leave`.
     #[inline(always)]
-    pub(crate) unsafe fn enter(&self, scope: &mut Scope, tell: Tell<'_>) {
+    pub(crate) unsafe fn enter(&self, scope: *mut Scope, tell: Tell<'_>) {
         // SAFETY: live words of the environment.
         unsafe {
-            *self.uid(DEFAULT_TRIGGER_ID) = scope.default_trigger;
-            *self.shape.depth = (*self.shape.depth).wrapping_add(scope.depth);
+            *self.uid(DEFAULT_TRIGGER_ID) = (*scope).default_trigger;
+            *self.shape.depth = (*self.shape.depth).wrapping_add((*scope).depth);
             self.floor.set(self.length());
-            if !matches!(scope.parked, Parked::Nothing) {
+            if !matches!((*scope).parked, Parked::Nothing) {
                 return self.put_back(scope, tell);
             }
-            self.push(scope.id, scope.trigger, self.base_element(scope));
+            self.push((*scope).id, (*scope).trigger, self.base_element(scope));
             if *self.field(BEFORE) != 0 {
-                self.emit(self.shape.symbols.emit_before, scope.id, tell);
+                self.emit(self.shape.symbols.emit_before, (*scope).id, tell);
             }
         }
     }
@@ -164,7 +164,7 @@ impl AsyncHooks {
     /// # Safety
     /// See `leave_main`; `scope` is the running stack's, and `enter` was called for it.
     #[inline(always)]
-    pub(crate) unsafe fn leave(&self, scope: &mut Scope, tell: Tell<'_>) {
+    pub(crate) unsafe fn leave(&self, scope: *mut Scope, tell: Tell<'_>) {
         // SAFETY: as above; an entry of the stack says what was on top before it.
         unsafe {
             let floor = self.floor.get();
@@ -175,21 +175,21 @@ impl AsyncHooks {
                 self.take_off(scope, tell);
             }
             let (trigger, depth) = (self.uid(DEFAULT_TRIGGER_ID), self.shape.depth);
-            scope.default_trigger = trigger.replace(self.main_trigger.get());
-            scope.depth = depth.replace(self.main_depth.get()).wrapping_sub(self.main_depth.get());
+            (*scope).default_trigger = trigger.replace(self.main_trigger.get());
+            (*scope).depth = depth.replace(self.main_depth.get()).wrapping_sub(self.main_depth.get());
         }
     }
 
     /// Every hook sees pairs that nest: here one `before` for each entry, from the base up.
     #[cold]
-    unsafe fn put_back(&self, scope: &mut Scope, tell: Tell<'_>) {
+    unsafe fn put_back(&self, scope: *mut Scope, tell: Tell<'_>) {
         // SAFETY: passed on. The handles of the entries are those of a callback that has not returned.
         unsafe {
-            let entries = match std::mem::replace(&mut scope.parked, Parked::Nothing) {
+            let entries = match std::mem::replace(&mut (*scope).parked, Parked::Nothing) {
                 Parked::Nothing => Vec::new(),
                 Parked::Above(entries) => {
-                    self.push(scope.id, scope.trigger, self.base_element(scope));
-                    self.emit(self.shape.symbols.emit_before, scope.id, tell);
+                    self.push((*scope).id, (*scope).trigger, self.base_element(scope));
+                    self.emit(self.shape.symbols.emit_before, (*scope).id, tell);
                     entries
                 }
                 Parked::Cleared(entries) => {
@@ -207,7 +207,7 @@ impl AsyncHooks {
 
     /// And one `after` for each, down to the base.
     #[cold]
-    unsafe fn take_off(&self, scope: &mut Scope, tell: Tell<'_>) {
+    unsafe fn take_off(&self, scope: *mut Scope, tell: Tell<'_>) {
         // SAFETY: entries from the floor up are the running greenlet's.
         unsafe {
             let length = self.length();
@@ -223,7 +223,7 @@ impl AsyncHooks {
             if base == 0 {
                 self.show_main();
             }
-            scope.parked = match (cleared, entries.is_empty()) {
+            (*scope).parked = match (cleared, entries.is_empty()) {
                 (true, _) => Parked::Cleared(entries),
                 (false, false) => Parked::Above(entries),
                 (false, true) => Parked::Nothing,
@@ -380,17 +380,23 @@ impl AsyncHooks {
         // Where V8 ends JavaScript in one, whoever runs next is to end, and not this callback: the stack has to be left in order.
         unsafe {
             hook(self.shape.environment, id);
-            call::put_off_end(&self.shape.symbols, self.shape.isolate);
+            call::put_off_termination(&self.shape.symbols, self.shape.isolate);
         }
         mail.set_in_hook(false);
     }
 
     /// How the container names a greenlet's resource.
+    ///
+    /// # Safety
+    /// `scope` is live.
     #[inline(always)]
-    fn base_element(&self, scope: &Scope) -> Element {
-        match self.shape.resources.kind {
-            Kind::VectorOfLocals => [scope.resource as u64, NONE[1]],
-            _ => [addr_of!(scope.resource) as u64, NONE[1]],
+    unsafe fn base_element(&self, scope: *mut Scope) -> Element {
+        // SAFETY: the caller promises a live scope.
+        unsafe {
+            match self.shape.resources.kind {
+                Kind::VectorOfLocals => [(*scope).resource as u64, NONE[1]],
+                _ => [addr_of!((*scope).resource) as u64, NONE[1]],
+            }
         }
     }
 

@@ -12,9 +12,9 @@ use super::facts::{
     RESOURCES, STACK_LENGTH, TRIGGER_ID, UIDS, UIDS_BUFFER, WORDS,
 };
 use super::resources::{Kind, Resources};
-use crate::v8::peek::Peek;
-use crate::v8::symbols::{self, CallbackScope, Local, Symbols};
-use crate::v8::{Isolate, Unsupported, ensure};
+use crate::unsupported::{Unsupported, ensure};
+use crate::v8::learn::peek::Peek;
+use crate::v8::learn::symbols::{self, CallbackScope, Isolate, Local, Symbols};
 
 /// `AsyncHooks::push_async_context(id, trigger, resource)`: the type of the resource tells how Node keeps them.
 const PUSH: [(&CStr, Kind); 3] = [
@@ -123,7 +123,7 @@ unsafe fn watch(
         Look { fields, uids: std::array::from_fn(uid), words: peek.prefix(shape.object as usize, NEAR, 32) }
     };
     let (mut scope, mut resource) = (null_mut(), null_mut());
-    let (mut outer, mut inner) = (CallbackScope::room(), CallbackScope::room());
+    let (mut outer, mut inner) = (CallbackScope::storage(), CallbackScope::storage());
     // SAFETY: public API in the order of C++ scopes, with a live object. The scope depth is held above one meanwhile, once it
     // is known, so that closing the outer scope does not run microtasks and ticks where none was open before.
     let (before, first, second, leads, after, depths) = unsafe {

@@ -26,7 +26,11 @@
 //! | `async_hooks` | entering and leaving |
 //! | `resources` | the container of native resources |
 
+pub(crate) mod addon_scopes;
 pub(crate) mod async_hooks;
+pub(crate) mod context;
+pub(crate) mod end_watch;
 mod facts;
 pub(crate) mod learn;
 mod resources;
+pub(crate) mod vm_state;

@@ -4,7 +4,7 @@
 //! and `Global*`. A Local is the address of a handle; a null element is a hole. A deque of libstdc++ is
 //! {map, size, start {current, first, last, node}, finish {...}} with chunks of 512 bytes.
 
-use crate::v8::peek::Peek;
+use crate::v8::learn::peek::Peek;
 
 /// One element: a `Local`, or a pointer and the variant's index.
 pub(super) type Element = [u64; 2];

@@ -1,0 +1,115 @@
+//! What every native callback begins with: the thread it belongs to, and its arguments.
+//!
+//! # Contract
+//! - **callback**: Node-API calls these functions on the environment's thread, in a HandleScope, with an `info` of their own. Handles
+//!   are valid until the callback returns.
+//! - **instance data**: the environment's instance data is the [`Thread`] of its greenlets, from [`remember`] to [`forget`]; after
+//!   that it is null. The thread is alive as long as it is there.
+
+use std::ptr::{from_ref, null_mut};
+
+use greenlets_core::Thread;
+use napi::sys;
+
+use crate::host::V8Host;
+
+/// Makes `thread` the environment's instance data.
+///
+/// # Safety
+/// `env` is live on this thread, and `thread` outlives every call until [`forget`].
+pub(super) unsafe fn remember(env: sys::napi_env, thread: &Thread<V8Host>) {
+    // SAFETY: the caller promises a live environment.
+    unsafe { sys::napi_set_instance_data(env, from_ref(thread) as *mut _, None, null_mut()) };
+}
+
+/// The thread of `env` is about to be dropped: calls from now on throw.
+///
+/// # Safety
+/// `env` is live on this thread.
+pub(crate) unsafe fn forget(env: sys::napi_env) {
+    // SAFETY: the caller promises a live environment.
+    unsafe { sys::napi_set_instance_data(env, null_mut(), None, null_mut()) };
+}
+
+/// The thread behind a callback. `None`, with an error for JavaScript, once the environment was torn down.
+///
+/// # Safety
+/// The contract's clauses **callback** and **instance data**.
+#[inline(always)]
+pub(super) unsafe fn thread_of<'a>(env: sys::napi_env) -> Option<&'a Thread<V8Host>> {
+    let mut data = null_mut();
+    // SAFETY: the contract's clause **instance data**.
+    let thread = unsafe {
+        sys::napi_get_instance_data(env, &mut data);
+        data.cast::<Thread<V8Host>>().as_ref()
+    };
+    if thread.is_none() {
+        // SAFETY: the contract's clause **callback**: the environment is live.
+        unsafe { throw_gone(env) };
+    }
+    thread
+}
+
+/// # Safety
+/// The contract's clause **callback**.
+#[cold]
+unsafe fn throw_gone(env: sys::napi_env) {
+    let message = c"greenlets cannot be used any more: their thread is being torn down";
+    // SAFETY: C strings, and by the clause **callback** a live environment.
+    unsafe { sys::napi_throw_error(env, c"ERR_GREENLET_GONE".as_ptr(), message.as_ptr()) };
+}
+
+/// A callback's first arguments; those that were not given are undefined.
+///
+/// # Safety
+/// The contract's clause **callback**.
+#[inline(always)]
+pub(super) unsafe fn arguments_of<const N: usize>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> [sys::napi_value; N] {
+    let (mut count, mut arguments) = (N, [null_mut(); N]);
+    // SAFETY: the contract's clause **callback**; the array has space for `N` arguments.
+    unsafe {
+        sys::napi_get_cb_info(env, info, &mut count, arguments.as_mut_ptr(), null_mut(), null_mut());
+    }
+    arguments
+}
+
+/// A JavaScript number.
+///
+/// # Safety
+/// The contract's clause **callback**.
+pub(super) unsafe fn number(env: sys::napi_env, value: f64) -> sys::napi_value {
+    let mut number = null_mut();
+    // SAFETY: the contract's clause **callback**.
+    unsafe { sys::napi_create_double(env, value, &mut number) };
+    number
+}
+
+/// Whether `value` is there, and a function.
+///
+/// # Safety
+/// The contract's clause **callback**; `value` is a handle, or null.
+pub(super) unsafe fn is_function(env: sys::napi_env, value: sys::napi_value) -> bool {
+    let mut kind = 0;
+    // SAFETY: the caller's clause; Node-API refuses a null value.
+    let status = unsafe { sys::napi_typeof(env, value, &mut kind) };
+    status == sys::Status::napi_ok && kind == sys::ValueType::napi_function
+}
+
+/// A strong reference to a function; `None` where `value` is no function.
+///
+/// # Safety
+/// The contract's clause **callback**; `value` is a handle, or null.
+pub(crate) unsafe fn function_reference(env: sys::napi_env, value: sys::napi_value) -> Option<sys::napi_ref> {
+    let mut reference: sys::napi_ref = null_mut();
+    // SAFETY: the caller's clause.
+    unsafe {
+        if !is_function(env, value) {
+            return None;
+        }
+        let status = sys::napi_create_reference(env, value, 1, &mut reference);
+        (status == sys::Status::napi_ok && !reference.is_null()).then_some(reference)
+    }
+}

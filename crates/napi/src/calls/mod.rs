@@ -1,0 +1,53 @@
+//! What JavaScript calls once it is attached: plain Node-API callbacks, because a switch must not pay for conversions.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `callback` | what all of them begin with: the thread, the arguments |
+//! | `switch` | leaving the running stack, the one call that is made often |
+//! | `questions` | reading a stack, its context and its size; settings |
+
+pub(crate) mod callback;
+mod questions;
+pub(crate) mod switch;
+
+use std::ptr::null_mut;
+
+use greenlets_core::Thread;
+use napi::sys;
+
+use crate::host::V8Host;
+
+/// Makes the object with the native functions of one thread, which becomes the environment's instance data: a switch reads that
+/// faster than a callback's own data.
+///
+/// # Safety
+/// `env` is live on this thread, and `thread` outlives every call: the environment's cleanup hook drops it, after which no
+/// JavaScript runs.
+pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> sys::napi_value {
+    let mut object = null_mut();
+    // SAFETY: the caller promises a live environment; names are C strings.
+    unsafe {
+        sys::napi_create_object(env, &mut object);
+        callback::remember(env, thread);
+        let all: [(_, unsafe extern "C" fn(_, _) -> _); 12] = [
+            (c"switch", switch::switch),
+            (c"start", switch::start),
+            (c"frame", questions::frame),
+            (c"setContext", questions::set_context),
+            (c"underFrame", questions::under_frame),
+            (c"capture", questions::capture),
+            (c"scriptIds", questions::script_ids),
+            (c"epoch", questions::epoch),
+            (c"stackSize", questions::stack_size),
+            (c"setCaptureRealm", questions::set_capture_realm),
+            (c"findAddons", questions::find_addons),
+            (c"enqueueMicrotask", questions::enqueue_microtask),
+        ];
+        for (name, callback) in all {
+            let mut function = null_mut();
+            sys::napi_create_function(env, name.as_ptr(), -1, Some(callback), null_mut(), &mut function);
+            sys::napi_set_named_property(env, object, name.as_ptr(), function);
+        }
+    }
+    object
+}

@@ -1,0 +1,169 @@
+//! The calls that do not switch: reading a stack, its context and its size, and a few settings. The mail's subject is the greenlet
+//! that a question is about.
+//!
+//! The clause **callback** is that of `callback.rs`: each of these functions is a native callback.
+
+use std::ptr::null_mut;
+
+use greenlets_core::{Id, Thread};
+use napi::sys;
+
+use super::callback::{arguments_of, function_reference, is_function, number, thread_of};
+use crate::host::V8Host;
+use crate::node::context::{self, Replacement};
+use crate::v8::stack::capture::{Captured, Wanted};
+
+/// `capture()`: an `Error` with the stack of the mail's subject, or undefined where it is not suspended.
+pub(super) unsafe extern "C" fn capture(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: the clause **callback**.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    match read_subject(thread, Wanted::Frames) {
+        Some(Captured::Frames(error)) => error,
+        _ => null_mut(),
+    }
+}
+
+/// `scriptIds()`: an Int32Array for the same stack, or undefined.
+pub(super) unsafe extern "C" fn script_ids(
+    env: sys::napi_env,
+    _: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: the clause **callback**.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    let Some(Captured::ScriptIds(ids)) = read_subject(thread, Wanted::ScriptIds) else { return null_mut() };
+    let (mut buffer, mut data, mut array) = (null_mut(), null_mut(), null_mut());
+    // SAFETY: the clause **callback**; the buffer has space for all ids.
+    unsafe {
+        sys::napi_create_arraybuffer(env, ids.len() * 4, &mut data, &mut buffer);
+        if !ids.is_empty() && !data.is_null() {
+            std::ptr::copy_nonoverlapping(ids.as_ptr(), data.cast(), ids.len());
+        }
+        sys::napi_create_typedarray(env, sys::TypedarrayType::int32_array, ids.len(), buffer, 0, &mut array);
+    }
+    array
+}
+
+fn read_subject(thread: &Thread<V8Host>, wanted: Wanted) -> Option<Captured> {
+    let host = thread.host();
+    host.v8.capture.wanted.set(wanted);
+    thread.snapshot(host.mail.subject()).ok()?.detach()
+}
+
+/// `epoch()`: how often the mail's subject was resumed; -1 where it has ended.
+pub(super) unsafe extern "C" fn epoch(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: the clause **callback**.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    let epoch = thread.epoch(thread.host().mail.subject()).map_or(-1.0, |epoch| epoch as f64);
+    // SAFETY: the clause **callback**.
+    unsafe { number(env, epoch) }
+}
+
+/// `stackSize()`: bytes that the stack of the mail's subject takes while it is suspended; else 0.
+pub(super) unsafe extern "C" fn stack_size(
+    env: sys::napi_env,
+    _: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: the clause **callback**.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    let size = thread.stack_size(thread.host().mail.subject());
+    // SAFETY: the clause **callback**.
+    unsafe { number(env, size as f64) }
+}
+
+/// `frame()`: the present frame of the mail's subject; undefined where it has no stack.
+pub(super) unsafe extern "C" fn frame(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: the clause **callback**.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    let host = thread.host();
+    let Some(vm) = thread.vm_state(host.mail.subject()) else { return null_mut() };
+    // SAFETY: the clause **callback**; the core keeps the state at its address while the stack lives.
+    unsafe { context::frame_of(&host.v8, vm.cast()) }
+}
+
+/// `setContext(resource, frame, index, generation)`: gives the mail's subject another context, of which the ids are in the mail. With
+/// an id, it shares the context of that greenlet. Does nothing where the subject has no stack, or is main.
+pub(super) unsafe extern "C" fn set_context(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: the clause **callback**.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    let (mut index, mut generation) = (-1, 0);
+    // SAFETY: the clause **callback**; a value that is no number leaves its variable as it is.
+    let [resource, frame] = unsafe {
+        let [resource, frame, first, second] = arguments_of(env, info);
+        sys::napi_get_value_int32(env, first, &mut index);
+        sys::napi_get_value_int32(env, second, &mut generation);
+        [resource, frame]
+    };
+    let host = thread.host();
+    let id = host.mail.subject();
+    let Some(vm) = thread.vm_state(id).filter(|_| id != thread.main()) else { return null_mut() };
+    let sharer = (index >= 0).then(|| Id::from_parts(index as u32, generation as u32));
+    let sharer = sharer.and_then(|id| thread.vm_state(id)).map(|vm| vm.cast());
+    let new = Replacement { resource, frame, ids: host.mail.async_ids(), sharer };
+    // SAFETY: the clause **callback**; the core keeps both states at their addresses while the stacks live.
+    unsafe { context::replace(&host.v8, &host.async_hooks, &host.mail, vm.cast(), new) };
+    null_mut()
+}
+
+/// `underFrame(frame, fn)`: what `fn()` returns where the object `frame` is the async context.
+pub(super) unsafe extern "C" fn under_frame(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: the clause **callback**.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    // SAFETY: the clause **callback**.
+    unsafe {
+        let [frame, function] = arguments_of(env, info);
+        context::under_frame(&thread.host().v8.layout, frame, function)
+    }
+}
+
+/// `setCaptureRealm(fn)`: captures make their `Error` in the realm of this function.
+pub(super) unsafe extern "C" fn set_capture_realm(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: the clause **callback**.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    // SAFETY: the clause **callback**.
+    unsafe {
+        let [function] = arguments_of(env, info);
+        if let Some(reference) = function_reference(env, function) {
+            thread.host().v8.capture.realm.set(reference);
+        }
+    }
+    null_mut()
+}
+
+/// `findAddons()`: an add-on was loaded.
+pub(super) unsafe extern "C" fn find_addons(
+    env: sys::napi_env,
+    _: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: the clause **callback**.
+    if let Some(thread) = unsafe { thread_of(env) } {
+        thread.host().addon_scopes.find_addons();
+    }
+    null_mut()
+}
+
+/// `enqueueMicrotask(fn)`: `fn` runs when the running job is over.
+pub(super) unsafe extern "C" fn enqueue_microtask(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: the clause **callback**.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    let v8 = &thread.host().v8.layout;
+    // SAFETY: the clause **callback**. A napi_value is a Local (js_native_api_v8.h, `JsValueFromV8LocalValue`).
+    unsafe {
+        let [function] = arguments_of(env, info);
+        if is_function(env, function) {
+            (v8.symbols.enqueue_microtask)(v8.isolate, function.cast());
+        }
+    }
+    null_mut()
+}

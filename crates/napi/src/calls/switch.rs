@@ -1,0 +1,191 @@
+//! Leaving the running stack for another one.
+//!
+//! ```text
+//!   switch() ─► leave ─► is anything unusual? ─ no ─► cross ─► core's Thread::switch ─ ... ─► the same, on the other stack
+//!                              └ yes ─► cross_carefully: refuses, or takes along what belongs to the stack
+//! ```
+//!
+//! # Contract
+//! - **callback**: as in `callback.rs`.
+//! - **leaving**: the call is made on the isolate's thread, and nothing of ours that could be unwound lies between the running stack's
+//!   JavaScript and the call.
+
+use std::ptr::null_mut;
+
+use greenlets_core::{Next, SwitchError, Thread};
+use napi::sys;
+
+use super::callback::{arguments_of, thread_of};
+use crate::host::{Terminating, V8Host};
+use crate::mail::Status;
+use crate::node::async_hooks::Tell;
+use crate::node::context::NewContext;
+use crate::node::vm_state::scope_of;
+use crate::v8::stack::{debugger, leave};
+
+/// `switch()`: suspends the running stack and runs the mail's target; returns when another greenlet switches back.
+pub(super) unsafe extern "C" fn switch(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: the contract's clause **callback**.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    let id = thread.host().mail.target_id();
+    // SAFETY: the contract's clause **leaving**: this is the callback itself.
+    unsafe { go(thread, || Next::Resume(id)) }
+}
+
+/// `start(resource, frame)`: as `switch`, to a new stack with this context; its ids are in the mail.
+pub(super) unsafe extern "C" fn start(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: the contract's clause **callback**.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    // SAFETY: the contract's clause **callback**.
+    let [resource, frame] = unsafe { arguments_of(env, info) };
+    let ids = thread.host().mail.async_ids();
+    // SAFETY: the contract's clause **leaving**: this is the callback itself, and the two are handles of it.
+    unsafe { go(thread, || Next::Start(NewContext::of(resource, frame, ids))) }
+}
+
+/// Leaves the running stack, or writes into the mail why not. `next` is asked after the stack's entries have left Node's stack of
+/// ids, because hooks may have run by then.
+///
+/// # Safety
+/// The contract's clause **leaving**.
+#[inline(always)]
+unsafe fn go(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<V8Host>) -> sys::napi_value {
+    let host = thread.host();
+    // SAFETY: the caller's clause is the one that `leave` wants.
+    host.mail.set_status(unsafe { leave(thread, next) });
+    if host.terminating.get() != Terminating::Nothing {
+        // SAFETY: this is the callback's last action.
+        unsafe { terminate(thread) };
+    }
+    null_mut()
+}
+
+/// JavaScript is to end on some stack. Ends it here, where that is the running stack.
+///
+/// # Safety
+/// The contract's clause **leaving**.
+#[cold]
+unsafe fn terminate(thread: &Thread<V8Host>) {
+    let host = thread.host();
+    match (host.terminating.get(), thread.on_main()) {
+        (Terminating::Main, true) => host.terminating.set(Terminating::Nothing),
+        (Terminating::Greenlets, false) => {}
+        _ => return,
+    }
+    // SAFETY: the caller's clause: nothing of ours lies between this and the JavaScript that is to end.
+    unsafe { host.calls.terminate(&host.v8.layout) };
+}
+
+/// Leaves the running stack; returns when another one switches back, or at once where the stack must not be left.
+///
+/// # Safety
+/// The contract's clause **leaving**.
+#[inline(always)]
+pub(crate) unsafe fn leave(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<V8Host>) -> Status {
+    let on_main = thread.on_main();
+    // SAFETY: the caller's clause is the one that both want.
+    unsafe {
+        match is_plain(thread.host(), on_main) {
+            true => cross(thread, on_main, next),
+            false => cross_carefully(thread, on_main, next),
+        }
+    }
+}
+
+/// Whether nothing needs care when the running stack is left. Nearly always so.
+#[inline(always)]
+fn is_plain(host: &V8Host, on_main: bool) -> bool {
+    let obstacles = leave::obstacles(&host.v8.layout, &host.v8.stacks, on_main)
+        | host.v8.gc.collecting.get()
+        | host.mail.held()
+        | host.mail.in_hook()
+        | host.addon_scopes.open();
+    obstacles == 0
+}
+
+/// Why the running stack must not be left; `None` where it may.
+///
+/// # Safety
+/// In a native callback on the isolate's thread.
+pub(crate) unsafe fn refusal(host: &V8Host, on_main: bool) -> Option<Status> {
+    if host.v8.gc.collecting.get() != 0 {
+        return Some(Status::Collecting);
+    }
+    if host.mail.in_hook() != 0 {
+        return Some(Status::Forbidden);
+    }
+    // SAFETY: the caller promises the isolate's thread.
+    if let Some(status) = unsafe { leave::refusal(&host.v8.layout, &host.v8.stacks, on_main) } {
+        return Some(status);
+    }
+    (!on_main && host.mail.held() != 0).then_some(Status::Limited)
+}
+
+/// Takes the running greenlet's entries off Node's stack of ids, switches, and puts them back.
+///
+/// # Safety
+/// The contract's clause **leaving**, and the stack may be left.
+#[inline(always)]
+unsafe fn cross(thread: &Thread<V8Host>, on_main: bool, next: impl FnOnce() -> Next<V8Host>) -> Status {
+    let host = thread.host();
+    let me = host.v8.stacks.running.get();
+    // SAFETY: the running stack's state stays at its address while the stack lives. Hooks run JavaScript, so its scope is accessed by
+    // a raw pointer.
+    let result = unsafe {
+        if on_main {
+            host.async_hooks.leave_main();
+        } else {
+            host.async_hooks.leave(scope_of(me), Tell::Hooks(&host.mail));
+        }
+        let result = thread.switch(next());
+        if !on_main {
+            host.async_hooks.enter(scope_of(me), Tell::Hooks(&host.mail));
+        }
+        result
+    };
+    match result {
+        Ok(()) => Status::Ok,
+        Err(error) => status_of(&error),
+    }
+}
+
+/// Something is unusual: refuses to leave the stack, or takes along what belongs to it.
+///
+/// # Safety
+/// The contract's clause **leaving**.
+#[cold]
+#[inline(never)]
+unsafe fn cross_carefully(
+    thread: &Thread<V8Host>,
+    on_main: bool,
+    next: impl FnOnce() -> Next<V8Host>,
+) -> Status {
+    let host = thread.host();
+    let (v8, stacks) = (&host.v8.layout, &host.v8.stacks);
+    // SAFETY: the caller's clause. What is taken along stays in this frame, and is given back when the stack runs again. In the
+    // locker lane V8 archives the debugger's step.
+    unsafe {
+        if let Some(refusal) = refusal(host, on_main) {
+            return refusal;
+        }
+        let step = if host.v8.locker.is_none() { debugger::put_step_aside(v8, stacks) } else { None };
+        let scopes = host.addon_scopes.take();
+        let status = cross(thread, on_main, next);
+        host.addon_scopes.give_back(&scopes);
+        if let Some(step) = step {
+            debugger::put_step_back(v8, stacks, step);
+        }
+        status
+    }
+}
+
+#[cold]
+fn status_of(error: &SwitchError<NewContext>) -> Status {
+    match error {
+        SwitchError::NoSlot(_) => Status::NoSlot,
+        SwitchError::Limit(..) => Status::Limit,
+        SwitchError::NoMemory(..) => Status::NoMemory,
+        SwitchError::Gone(_) => Status::Gone,
+        _ => Status::Forbidden,
+    }
+}

@@ -1,0 +1,32 @@
+//! Why a thread has no greenlets.
+
+/// Why a thread has no greenlets.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Unsupported {
+    /// This runtime cannot have them. One sentence, for `runtimeInfo().reason`.
+    #[error("{0}")]
+    Because(String),
+    /// V8 was terminating JavaScript on this thread during the set-up, which says nothing about the runtime.
+    #[error("JavaScript is being terminated on this thread")]
+    Interrupted,
+    /// The set-up is not possible at this moment, but will be later.
+    #[error("greenlets cannot be set up {0}; make the first one after that")]
+    NotNow(&'static str),
+}
+
+impl Unsupported {
+    /// Whether the answer stays the same for this runtime, so that another attempt is pointless.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Unsupported::Because(_))
+    }
+}
+
+/// Returns an [`Unsupported`] error where a condition does not hold.
+macro_rules! ensure {
+    ($condition:expr, $($reason:tt)*) => {
+        if !$condition {
+            return Err($crate::unsupported::Unsupported::Because(format!($($reason)*)));
+        }
+    };
+}
+pub(crate) use ensure;

@@ -1,0 +1,167 @@
+//! V8's callbacks before and after each garbage collection.
+//!
+//! V8 visits the isolate's one slot of continuation-preserved embedder data once for *every* archived stack (Isolate::Iterate,
+//! isolate.cc, 12.4 to 14.6), and a scavenge that visits a slot twice copies the object again (RootScavengeVisitor, scavenger.cc).
+//! So for the length of a scavenge the value is in a root of our own, which is visited once (`roots.rs`), and the slot holds a Smi.
+//! The stacks of wasm calls are visited as often; `full.rs` handles them.
+//!
+//! # Contract
+//! - **hooked**: what is given to [`Collector::hook`] stays at its address until [`Collector::unhook`], and so does the collector.
+//! - **callback**: V8 calls both callbacks on the isolate's thread, with the collector as their data. No JavaScript runs in them.
+
+use std::cell::Cell;
+use std::ffi::{c_int, c_void};
+use std::ops::Range;
+use std::ptr::{NonNull, from_ref};
+
+use super::full::FullGc;
+use super::quiet::Quiet;
+use super::roots::Roots;
+use crate::v8::learn::layout::Layout;
+use crate::v8::learn::symbols::Isolate;
+use crate::v8::stack::stacks::Stacks;
+use crate::v8::stack::state::StackState;
+
+/// `kGCTypeScavenge`, `kGCTypeMarkSweepCompact` and `kGCTypeAll` (v8-callbacks.h, the same since 10.2).
+const SCAVENGE: c_int = 1;
+const MARK_SWEEP_COMPACT: c_int = 4;
+const ALL: c_int = 0x1f;
+
+/// What the collector's side must know about greenlets, and tell them.
+pub(crate) trait Greenlets {
+    /// The bytes of the suspended stack of `vm` that are in use, in its slot or in its copy; `None` where it has no stack.
+    ///
+    /// # Safety
+    /// The clauses **live** and **parked** of `stack/state.rs`.
+    unsafe fn live_bytes(&self, vm: NonNull<StackState>) -> Option<Range<usize>>;
+
+    /// A collection is over.
+    fn collected(&self);
+
+    /// V8 has just given back the memory that it could: greenlets may do the same.
+    fn trim(&self);
+}
+
+/// What must happen around the collections of one isolate.
+pub(crate) struct Collector {
+    /// The stacks that a scavenge need not visit.
+    pub(crate) quiet: Quiet,
+    pub(crate) roots: Roots,
+    /// Whether scavenges are to be full collections.
+    pub(crate) full_gc: FullGc,
+    /// 1 while a collection's callbacks run.
+    pub(crate) collecting: Cell<u64>,
+    hooked: Cell<Option<Hooked>>,
+}
+
+/// What the callbacks work with.
+#[derive(Clone, Copy)]
+struct Hooked {
+    v8: NonNull<Layout>,
+    stacks: NonNull<Stacks>,
+    greenlets: NonNull<dyn Greenlets>,
+}
+
+impl Collector {
+    pub(crate) fn new(v8: &Layout) -> Collector {
+        Collector {
+            quiet: Quiet::new(),
+            roots: Roots::new(v8),
+            full_gc: FullGc::new(),
+            collecting: Cell::new(0),
+            hooked: Cell::new(None),
+        }
+    }
+
+    /// Registers the callbacks with V8, once.
+    ///
+    /// # Safety
+    /// The contract's clause **hooked**, on the isolate's thread.
+    pub(crate) unsafe fn hook(&self, v8: &Layout, stacks: &Stacks, greenlets: NonNull<dyn Greenlets>) {
+        if self.hooked.get().is_some() {
+            return;
+        }
+        self.hooked.set(Some(Hooked { v8: NonNull::from(v8), stacks: NonNull::from(stacks), greenlets }));
+        let data = from_ref(self) as *mut c_void;
+        // SAFETY: public API on the isolate's thread; by the clause **hooked** the callbacks find the collector that they expect.
+        unsafe {
+            (v8.symbols.add_gc_prologue)(v8.isolate, prologue, data, ALL);
+            (v8.symbols.add_gc_epilogue)(v8.isolate, epilogue, data, ALL);
+        }
+    }
+
+    /// Removes the callbacks where they are registered: removing what was never added would corrupt V8's list.
+    ///
+    /// # Safety
+    /// On the isolate's thread.
+    pub(crate) unsafe fn unhook(&self, v8: &Layout) {
+        if self.hooked.take().is_none() {
+            return;
+        }
+        let data = from_ref(self) as *mut c_void;
+        // SAFETY: public API on the isolate's thread, with what `hook` has added.
+        unsafe {
+            (v8.symbols.remove_gc_prologue)(v8.isolate, prologue, data);
+            (v8.symbols.remove_gc_epilogue)(v8.isolate, epilogue, data);
+        }
+    }
+}
+
+unsafe extern "C" fn prologue(_isolate: Isolate, kind: c_int, _flags: c_int, data: *mut c_void) {
+    // SAFETY: the contract's clauses **callback** and **hooked**: all three are alive, and are only read through shared references.
+    let collector = unsafe { &*data.cast::<Collector>() };
+    let Some(hooked) = collector.hooked.get() else { return };
+    // SAFETY: the contract's clause **hooked**.
+    let (v8, stacks, greenlets) =
+        unsafe { (hooked.v8.as_ref(), hooked.stacks.as_ref(), hooked.greenlets.as_ref()) };
+    collector.collecting.set(1);
+    if kind != SCAVENGE || !collector.roots.is_listed() {
+        return;
+    }
+    if v8.wasm_stacks.exist() {
+        // SAFETY: public API; V8 allows a collection inside of this callback.
+        unsafe { (v8.symbols.collect_all)(v8.isolate) };
+        collector.full_gc.want(&v8.symbols, true);
+    }
+    if let Some(word) = v8.embedder_data {
+        // SAFETY: the clause **learnt**, and a word of the root table; V8 has not begun to visit roots.
+        unsafe {
+            *collector.roots.during_scavenge() = *word;
+            *word = 0;
+        }
+    }
+    // SAFETY: the contract's clause **callback**.
+    unsafe { collector.quiet.prologue(v8, stacks, &collector.roots, greenlets) };
+}
+
+unsafe extern "C" fn epilogue(_isolate: Isolate, kind: c_int, _flags: c_int, data: *mut c_void) {
+    // SAFETY: the contract's clauses **callback** and **hooked**, as in `prologue`.
+    let collector = unsafe { &*data.cast::<Collector>() };
+    let Some(hooked) = collector.hooked.get() else { return };
+    // SAFETY: the contract's clause **hooked**.
+    let (v8, greenlets) = unsafe { (hooked.v8.as_ref(), hooked.greenlets.as_ref()) };
+    collector.collecting.set(0);
+    greenlets.collected();
+    if kind != SCAVENGE {
+        if collector.full_gc.is_wanted() && !v8.wasm_stacks.exist() {
+            collector.full_gc.want(&v8.symbols, false);
+        }
+        if kind == MARK_SWEEP_COMPACT {
+            greenlets.trim();
+        }
+        return;
+    }
+    if !collector.roots.is_listed() {
+        return;
+    }
+    // SAFETY: the contract's clause **callback**.
+    unsafe { collector.quiet.epilogue(v8, &collector.roots, greenlets) };
+    if let Some(word) = v8.embedder_data {
+        // SAFETY: the clause **learnt**, and a word of the root table, which the collector has updated.
+        unsafe {
+            let root = collector.roots.during_scavenge();
+            *word = *root;
+            *root = 0;
+        }
+    }
+}

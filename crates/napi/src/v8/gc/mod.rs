@@ -1,0 +1,16 @@
+//! What happens around a garbage collection while greenlets are suspended.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `hooks` | V8's callbacks before and after each collection, in which the others act |
+//! | `quiet` | which stacks a scavenge need not visit |
+//! | `roots` | the root table: words of our own that the collector visits |
+//! | `full` | makes every collection a full one while wasm calls have stacks of their own |
+//!
+//! docs/internals/gc.md explains the design. The clauses **thread**, **learnt**, **live**, **raw** and **parked** are those of
+//! `stack/state.rs`.
+
+pub(crate) mod full;
+pub(crate) mod hooks;
+pub(crate) mod quiet;
+pub(crate) mod roots;

@@ -1,0 +1,199 @@
+//! Every raw fact about V8 that is not found out at load time: one table, with where each was learnt and how it is
+//! verified before anything relies on it.
+//!
+//! Sizes and offsets are in 8-byte words unless they say bytes; "in the isolate" means from the `v8::Isolate*`. Sources: V8
+//! 11.2/11.4 (around Node 20's 11.3), 12.4.254, 13.6.233, 14.6.202.
+//!
+//! | fact | learnt from | verified by |
+//! |---|---|---|
+//! | `thread_local_top` | `kIsolateThreadLocalTopOffset`, v8-internal.h, computed per ABI | the rehearsal's archive holds the same words (`rehearsal.rs`) |
+//! | `thread_local_top_words` | size of ThreadLocalTop, thread-local-top.h | as above: all words match at exactly one place |
+//! | `implementer_words` | size of HandleScopeImplementer less its HandleScopeData, api.h | what precedes ThreadLocalTop in the archive |
+//! | `scope_data`, `scope_data_words` | `kHandleScopeDataOffset`, v8-internal.h (12.4+); HandleScopeData, v8-handle-scope.h | making three handles moves that word by 24 bytes, and no other |
+//! | `stack_guard` | `kIsolateStackGuardOffset`, v8-internal.h | word 0 is the isolate, `real_jslimit_` lies below the stack start |
+//! | limits, scopes, flags | StackGuard::ThreadLocal, stack-guard.h | an interrupt that is asked for raises exactly these |
+//! | `vectors`, `spare` | HandleScopeImplementer's members, api.h | `Context::Enter` raises the size of `entered_contexts_` by one; a block of handles that goes is the spare one |
+//! | `wasm_own_stacks` | Isolate::wasm_stacks_ (isolate.h, 13.6 and 14.6) | the list grows by one during a promising call (`wasm_stacks.rs`) |
+//! | `isolate_words` | what `Isolate::Allocate` asks for, in Node's binary, rounded up | nothing is looked for beyond it, and all is found |
+//! | `epilogue_callbacks` | LocalHeap::InvokeGCEpilogueCallbacksInSafepoint, in Node's binary | the vector there grows by one on this stack during `JSON.stringify`, twice (`epilogue_callbacks.rs`) |
+//! | `has_destroy_list` | isolate.cc 12.4:4560 | the list grows by one during `JSON.stringify` (`destroy_list.rs`) |
+//! | `embedder_data` | `kContinuationPreservedEmbedderDataOffset`, v8-internal.h (12.4+) | setting it by the API changes exactly that word |
+
+/// Which V8 the facts are of. The switch path branches on it to copy with sizes known to the compiler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Abi {
+    /// Node 20.
+    V8_11_3,
+    /// Node 22.
+    V8_12_4,
+    /// Node 24.
+    V8_13_6,
+    /// Node 26.
+    V8_14_6,
+}
+
+/// What is known beforehand about one V8 version; see the module's table.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) abi: Abi,
+    /// What `V8::GetVersion()` begins with.
+    pub(crate) version: &'static str,
+    /// The isolate's size, or a little more.
+    pub(crate) isolate_words: usize,
+    /// Bytes from the isolate to its ThreadLocalTop.
+    pub(crate) thread_local_top: usize,
+    pub(crate) thread_local_top_words: usize,
+    /// Bytes from the isolate to its HandleScopeData; found by an experiment where the headers do not say.
+    pub(crate) scope_data: Option<usize>,
+    pub(crate) scope_data_words: usize,
+    pub(crate) implementer_words: usize,
+    /// Word of `spare_` in the HandleScopeImplementer.
+    pub(crate) spare: usize,
+    /// First words of the DetachableVectors {data, capacity, size} behind `blocks_` that hold malloc'd memory.
+    pub(crate) vectors: &'static [usize],
+    /// Words of the StackGuard's C++ limits, `real_climit_` and `climit_`, where this V8 sets them. 13.6 and 14.6 do so in
+    /// simulators only, and leave them as malloc gave them (stack-guard.h).
+    pub(crate) c_limits: Option<(usize, usize)>,
+    /// Word whose low half is `interrupt_flags_` in the StackGuard.
+    pub(crate) interrupt_flags: usize,
+    /// Bytes from the isolate to its continuation-preserved embedder data.
+    pub(crate) embedder_data: Option<usize>,
+    /// Stacks that the isolate lists though no wasm call has one of its own; none where V8 has no JSPI.
+    pub(crate) wasm_own_stacks: Option<usize>,
+    /// Whether the isolate lists C++ objects that must end in the order of one stack; see `destroy_list.rs`.
+    pub(crate) has_destroy_list: bool,
+    /// Word of `gc_epilogue_callbacks_` in a LocalHeap, where objects on stacks enter themselves; see `epilogue_callbacks.rs`.
+    pub(crate) epilogue_callbacks: Option<usize>,
+}
+
+impl Facts {
+    /// Words of an archive that hold state: HandleScopeImplementer, HandleScopeData, ThreadLocalTop and the top of the
+    /// Relocatables.
+    pub(crate) const fn archive_words(&self) -> usize {
+        self.implementer_words + self.scope_data_words + self.thread_local_top_words + 1
+    }
+
+    /// Word of `interrupt_scopes_` in the StackGuard: the member before the flags.
+    #[inline(always)]
+    pub(crate) fn interrupt_scopes(&self) -> usize {
+        self.interrupt_flags - 1
+    }
+
+    /// Words of a V8 archive before Debug's: those of an image and StackGuard's.
+    pub(crate) fn debug_in_archive(&self) -> usize {
+        self.archive_words() + self.interrupt_flags
+    }
+}
+
+/// Bytes from the isolate to its StackGuard (all versions).
+pub(crate) const STACK_GUARD: usize = 8;
+/// Word of `real_jslimit_` in the StackGuard: the limit itself.
+pub(crate) const REAL_JS_LIMIT: usize = 1;
+/// Word of `jslimit_`: the limit, or a very high address while an interrupt is requested (stack-guard.h).
+pub(crate) const JS_LIMIT: usize = 3;
+/// `InterruptFlag::TERMINATE_EXECUTION` (stack-guard.h).
+pub(crate) const TERMINATE_EXECUTION: u32 = 1;
+
+/// First words of `blocks_` and `entered_contexts_` in the HandleScopeImplementer, and where their sizes are.
+pub(crate) const BLOCKS: usize = 1;
+pub(crate) const BLOCKS_CAPACITY: usize = 2;
+pub(crate) const BLOCKS_SIZE: usize = 3;
+pub(crate) const ENTERED_CONTEXTS_SIZE: usize = 6;
+/// `kHandleBlockSize` (handles.h): handles of one block. With malloc's header a block is just below 8 KiB.
+pub(crate) const HANDLE_BLOCK_WORDS: usize = 1022;
+pub(crate) const HANDLE_BLOCK_BYTES: u64 = HANDLE_BLOCK_WORDS as u64 * 8;
+/// Words behind Relocatable's in an archive that a GC may read: `Debug::Iterate` visits four, behind StackGuard's.
+pub(crate) const ARCHIVE_TAIL_WORDS: usize = 20;
+
+/// Largest sizes over all versions.
+pub(crate) const MAX_TOP_WORDS: usize = 30;
+pub(crate) const MAX_ARCHIVE_WORDS: usize = {
+    let (mut most, mut i) = (0, 0);
+    while i < TABLE.len() {
+        let words = TABLE[i].archive_words();
+        most = if words > most { words } else { most };
+        i += 1;
+    }
+    most + ARCHIVE_TAIL_WORDS
+};
+
+const TABLE: [Facts; 4] = [
+    Facts {
+        abi: Abi::V8_11_3,
+        version: "11.3.",
+        isolate_words: 8192,
+        thread_local_top: 264,
+        thread_local_top_words: 25,
+        scope_data: None,
+        scope_data_words: 4,
+        implementer_words: 15,
+        spare: 13,
+        vectors: &[4, 7, 10],
+        c_limits: Some((2, 4)),
+        interrupt_flags: 6,
+        embedder_data: None,
+        wasm_own_stacks: None,
+        has_destroy_list: false,
+        epilogue_callbacks: None,
+    },
+    Facts {
+        abi: Abi::V8_12_4,
+        version: "12.4.",
+        isolate_words: 8704,
+        thread_local_top: 272,
+        thread_local_top_words: 30,
+        scope_data: Some(512),
+        scope_data_words: 3,
+        implementer_words: 12,
+        spare: 10,
+        vectors: &[4, 7],
+        c_limits: Some((2, 4)),
+        interrupt_flags: 7,
+        embedder_data: Some(576),
+        wasm_own_stacks: None,
+        has_destroy_list: true,
+        epilogue_callbacks: Some(7),
+    },
+    Facts {
+        abi: Abi::V8_13_6,
+        version: "13.6.",
+        isolate_words: 9216,
+        thread_local_top: 320,
+        thread_local_top_words: 30,
+        scope_data: Some(560),
+        scope_data_words: 3,
+        implementer_words: 13,
+        spare: 10,
+        vectors: &[4, 7],
+        c_limits: None,
+        interrupt_flags: 7,
+        embedder_data: Some(632),
+        wasm_own_stacks: Some(1),
+        has_destroy_list: false,
+        epilogue_callbacks: Some(8),
+    },
+    Facts {
+        abi: Abi::V8_14_6,
+        version: "14.6.",
+        isolate_words: 9216,
+        thread_local_top: 328,
+        thread_local_top_words: 29,
+        scope_data: Some(560),
+        scope_data_words: 3,
+        implementer_words: 13,
+        spare: 10,
+        vectors: &[4, 7],
+        c_limits: None,
+        interrupt_flags: 7,
+        embedder_data: Some(680),
+        wasm_own_stacks: Some(1),
+        has_destroy_list: false,
+        epilogue_callbacks: Some(10),
+    },
+];
+
+/// The facts of the V8 that calls itself `version`, as in "13.6.233.17-node.53".
+pub(crate) fn of(version: &str) -> Option<&'static Facts> {
+    static FACTS: [Facts; 4] = TABLE;
+    FACTS.iter().find(|facts| version.starts_with(facts.version))
+}

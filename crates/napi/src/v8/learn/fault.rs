@@ -1,0 +1,41 @@
+//! Facts that are wrong on purpose: the test build (cargo feature `faults`) breaks the one that `GREENLETS_FAULT` names, by a
+//! word up or down, as in `thread_local_top+1`. What is built on it has to notice; see `__test__/faults.mjs`.
+
+use super::facts::Facts;
+use crate::unsupported::{Unsupported, ensure};
+
+/// The facts with the one fault that is asked for.
+pub(crate) fn inject(facts: &'static Facts) -> Result<&'static Facts, Unsupported> {
+    let Ok(fault) = std::env::var("GREENLETS_FAULT") else { return Ok(facts) };
+    if fault.starts_with("symbol:") || ["peek", "pipe", "version"].contains(&fault.as_str()) {
+        return Ok(facts);
+    }
+    let (name, up) = match (fault.strip_suffix("+1"), fault.strip_suffix("-1")) {
+        (Some(name), _) => (name, true),
+        (_, Some(name)) => (name, false),
+        _ => return Err(Unsupported::Because(format!("there is no fault '{fault}'"))),
+    };
+    let mut broken = facts.clone();
+    let by = |fact: &mut usize, size: usize| *fact = if up { *fact + size } else { *fact - size };
+    let applies = match name {
+        "thread_local_top" => Some(by(&mut broken.thread_local_top, 8)),
+        "thread_local_top_words" => Some(by(&mut broken.thread_local_top_words, 1)),
+        "scope_data" => broken.scope_data.as_mut().map(|fact| by(fact, 8)),
+        "scope_data_words" => Some(by(&mut broken.scope_data_words, 1)),
+        "implementer_words" => Some(by(&mut broken.implementer_words, 1)),
+        "spare" => Some(by(&mut broken.spare, 1)),
+        "c_limits" => broken.c_limits.as_mut().map(|(real, _)| by(real, 1)),
+        "interrupt_flags" => Some(by(&mut broken.interrupt_flags, 1)),
+        "embedder_data" => broken.embedder_data.as_mut().map(|fact| by(fact, 8)),
+        "callbacks" => broken.epilogue_callbacks.as_mut().map(|fact| by(fact, 1)),
+        "wasm_own_stacks" => broken.wasm_own_stacks.as_mut().map(|fact| by(fact, 1)),
+        _ => return Err(Unsupported::Because(format!("there is no fault '{fault}'"))),
+    };
+    ensure!(applies.is_some(), "this V8 has no fact '{name}' that could be broken");
+    Ok(Box::leak(Box::new(broken)))
+}
+
+/// Whether the fault is this one.
+pub(crate) fn is(fault: &str) -> bool {
+    std::env::var("GREENLETS_FAULT").is_ok_and(|asked| asked == fault)
+}

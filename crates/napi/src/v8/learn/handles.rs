@@ -1,0 +1,146 @@
+//! Finding where V8 keeps the handles of the running stack: HandleScopeData and HandleScopeImplementer.
+
+use std::ptr::null_mut;
+
+use napi::sys;
+
+use super::facts::{BLOCKS, BLOCKS_SIZE, ENTERED_CONTEXTS_SIZE, HANDLE_BLOCK_BYTES, HANDLE_BLOCK_WORDS};
+use super::rehearsal::Seen;
+use super::session::Session;
+use crate::unsupported::{Unsupported, ensure};
+
+/// Finds HandleScopeData: the word that three new handles move by 24 bytes.
+///
+/// # Safety
+/// The session's clause **callback** holds.
+pub(super) unsafe fn handle_scope_data(session: &Session<'_>) -> Result<*mut u64, Unsupported> {
+    let env = session.env;
+    let (mut scope, mut inner) = (null_mut(), null_mut());
+    // SAFETY: the session's clause **callback**; scopes close in the opposite order of opening.
+    let moved = unsafe {
+        sys::napi_open_handle_scope(env, &mut scope);
+        let mut moved = moved_by_handles(session);
+        if moved.is_empty() {
+            // The three went into a new block. With three handles in it already, the next three stay in it.
+            sys::napi_open_handle_scope(env, &mut inner);
+            make_handles(env);
+            moved = moved_by_handles(session);
+            sys::napi_close_handle_scope(env, inner);
+        }
+        sys::napi_close_handle_scope(env, scope);
+        moved
+    };
+    let &[index] = moved.as_slice() else {
+        return Err(Unsupported::Because(format!("{} words behave like V8's next handle", moved.len())));
+    };
+    ensure!(
+        session.facts.scope_data.is_none_or(|offset| offset == index * 8),
+        "V8's next handle is at {} in the isolate, not where its headers say",
+        index * 8
+    );
+    Ok(session.word_at(index))
+}
+
+/// The words that behave like `next` of HandleScopeData, with `limit` behind it.
+///
+/// # Safety
+/// The session's clause **callback** holds.
+unsafe fn moved_by_handles(session: &Session<'_>) -> Vec<usize> {
+    let env = session.env;
+    let mut scope = null_mut();
+    // SAFETY: the session's clause **callback**; the scope is closed at the end.
+    let (before, after) = unsafe {
+        sys::napi_open_handle_scope(env, &mut scope);
+        let before = session.scan();
+        make_handles(env);
+        let after = session.scan();
+        sys::napi_close_handle_scope(env, scope);
+        (before, after)
+    };
+    let is_next = |i: &usize| {
+        let (next, limit) = (before[*i], before[*i + 1]);
+        after[*i] == next.wrapping_add(24)
+            && after[*i + 1] == limit
+            && limit > next
+            && limit - next <= HANDLE_BLOCK_BYTES
+    };
+    (0..before.len().min(after.len()).saturating_sub(1)).filter(is_next).collect()
+}
+
+/// Makes three handles in the current scope.
+///
+/// # Safety
+/// `env` is live on this thread, with a scope open.
+unsafe fn make_handles(env: sys::napi_env) {
+    for number in 0..3 {
+        let mut handle = null_mut();
+        // SAFETY: the caller promises a live environment with an open scope.
+        unsafe { sys::napi_create_int32(env, number, &mut handle) };
+    }
+}
+
+/// Verifies where the spare block of handles is: one more block is filled, and released.
+///
+/// # Safety
+/// The session's clause **callback** holds, and `implementer` is the live HandleScopeImplementer.
+pub(super) unsafe fn verify_spare(session: &Session<'_>, implementer: *mut u64) -> Result<(), Unsupported> {
+    let (facts, peek, env) = (session.facts, session.peek, session.env);
+    let words = || peek.words(implementer as usize, facts.implementer_words).unwrap_or_default();
+    let mut scope = null_mut();
+    // SAFETY: the session's clause **callback**; the scope is closed at the end.
+    let during = unsafe {
+        sys::napi_open_handle_scope(env, &mut scope);
+        for _ in 0..HANDLE_BLOCK_WORDS / 3 + 1 {
+            make_handles(env);
+        }
+        let during = words();
+        sys::napi_close_handle_scope(env, scope);
+        during
+    };
+    let after = words();
+    let last = during[BLOCKS] as usize + (during[BLOCKS_SIZE] as usize).saturating_sub(1) * 8;
+    ensure!(
+        facts.spare < after.len() && peek.word(last) == Some(after[facts.spare]),
+        "V8's spare block of handles is not where it should be"
+    );
+    Ok(())
+}
+
+/// Finds the live HandleScopeImplementer: it has the archived words, and entering a context adds to it.
+///
+/// # Safety
+/// The session's clause **callback** holds.
+pub(super) unsafe fn handle_scope_implementer(
+    session: &Session<'_>,
+    seen: &Seen,
+) -> Result<*mut u64, Unsupported> {
+    let (symbols, facts, isolate, peek) = (session.symbols, session.facts, session.isolate, session.peek);
+    let image = &seen.archive[..facts.implementer_words];
+    ensure!(image[0] == isolate as u64, "V8's archive does not begin with a HandleScopeImplementer");
+    let mut candidates: Vec<usize> = Vec::new();
+    peek.each(&session.pointers, facts.implementer_words, |at, words| {
+        if (0..image.len()).all(|i| words[i] == image[i] || i == facts.spare) {
+            candidates.push(at);
+        }
+    });
+    let entered = |at: usize| peek.word(at + ENTERED_CONTEXTS_SIZE * 8).unwrap_or(0);
+    let before: Vec<u64> = candidates.iter().map(|&at| entered(at)).collect();
+    // SAFETY: the session's clause **callback**: a context is entered; entering it once more and leaving it changes nothing.
+    let during: Vec<u64> = unsafe {
+        let context = (symbols.current_context)(isolate);
+        (symbols.context_enter)(context);
+        let during = candidates.iter().map(|&at| entered(at)).collect();
+        (symbols.context_exit)(context);
+        during
+    };
+    // Stale copies in freed memory look the same, but do not change.
+    let live: Vec<usize> =
+        (0..candidates.len()).filter(|&i| during[i] == before[i] + 1).map(|i| candidates[i]).collect();
+    let &[implementer] = live.as_slice() else {
+        return Err(Unsupported::Because(format!(
+            "{} objects behave like V8's HandleScopeImplementer",
+            live.len()
+        )));
+    };
+    Ok(implementer as *mut u64)
+}

@@ -1,0 +1,76 @@
+//! Looking at V8 in the middle of a JavaScript program.
+
+use std::ffi::CStr;
+use std::ptr::null_mut;
+
+use napi::sys;
+
+use super::peek::is_plausible;
+use crate::unsupported::Unsupported;
+
+/// Runs `program`, the source of a function, with an argument: a function that calls `look`. Returns what `look` returned last, and
+/// whether `program` returned true.
+///
+/// # Safety
+/// In a native callback of `env`, on its thread.
+pub(super) unsafe fn during<T>(
+    env: sys::napi_env,
+    program: &CStr,
+    mut look: impl FnMut() -> T,
+) -> Result<(Option<T>, bool), Unsupported> {
+    let mut seen = None;
+    let mut see = || seen = Some(look());
+    let mut see: &mut dyn FnMut() = &mut see;
+    let (mut source, mut function, mut probe, mut receiver, mut result) =
+        (null_mut(), null_mut(), null_mut(), null_mut(), null_mut());
+    let mut truth = false;
+    // SAFETY: `env` is live on this thread; `see` outlives the call, after which nothing calls the probe again.
+    unsafe {
+        sys::napi_create_string_utf8(env, program.as_ptr(), -1, &mut source);
+        sys::napi_run_script(env, source, &mut function);
+        let data = (&raw mut see).cast();
+        sys::napi_create_function(env, c"probe".as_ptr(), -1, Some(call), data, &mut probe);
+        sys::napi_get_undefined(env, &mut receiver);
+        let status = sys::napi_call_function(env, receiver, function, 1, &probe, &mut result);
+        if status != sys::Status::napi_ok {
+            let mut error = null_mut();
+            sys::napi_get_and_clear_last_exception(env, &mut error);
+            return Err(Unsupported::Because(format!(
+                "this program could not run: {}",
+                program.to_string_lossy()
+            )));
+        }
+        sys::napi_get_value_bool(env, result, &mut truth);
+    }
+    Ok((seen, truth))
+}
+
+unsafe extern "C" fn call(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let mut data = null_mut();
+    // SAFETY: `info` is this callback's own, and `data` is the closure of `during`, which waits for this call.
+    unsafe {
+        sys::napi_get_cb_info(env, info, null_mut(), null_mut(), null_mut(), &mut data);
+        (*data.cast::<&mut dyn FnMut()>())();
+    }
+    null_mut()
+}
+
+/// A program that looks while a `JsonStringifier` is alive. The object lies between the frame of this call and the frame that looks.
+pub(super) const STRINGIFY: &CStr = c"(probe) => { JSON.stringify({ toJSON() { probe() } }) }";
+
+/// The indexes at which a `std::vector` of words begins that had one entry more `during` than `before` and `after`.
+pub(super) fn grown(before: &[u64], during: &[u64], after: &[u64]) -> Vec<usize> {
+    let length = |words: &[u64], i: usize| words[i + 1].wrapping_sub(words[i]);
+    let words = before.len().min(during.len()).min(after.len());
+    (0..words.saturating_sub(2))
+        .filter(|&i| {
+            is_plausible(during[i])
+                && length(during, i) == length(before, i).wrapping_add(8)
+                && length(after, i) == length(before, i)
+                && (during[i + 1]..=during[i] + MOST_BYTES).contains(&during[i + 2])
+        })
+        .collect()
+}
+
+/// A vector with a larger capacity than this is not one.
+const MOST_BYTES: u64 = 1 << 20;

@@ -1,0 +1,61 @@
+//! What every learner works with: one attempt to learn the layout of one isolate.
+//!
+//! # Contract
+//! - **callback**: a session exists only inside a native callback of `env` that C++ called, on the isolate's thread and on the
+//!   thread's own stack. So an isolate and a context are entered, a HandleScope is open, and public functions of V8 and Node-API
+//!   may be called in the order in which C++ scopes would call them. Only V8 itself changes V8's words meanwhile, on this thread,
+//!   except for the interrupt words of the StackGuard.
+
+use napi::sys;
+
+use super::facts::Facts;
+use super::peek::{Peek, is_plausible};
+use super::symbols::{Isolate, Symbols};
+use super::tls::ThreadWords;
+use crate::unsupported::{Unsupported, ensure};
+
+/// `Facts::isolate_words` is rounded up by fewer words than these.
+const SLACK_WORDS: usize = 600;
+
+/// See the module.
+pub(super) struct Session<'a> {
+    pub(super) symbols: &'a Symbols,
+    pub(super) facts: &'static Facts,
+    pub(super) isolate: Isolate,
+    pub(super) env: sys::napi_env,
+    pub(super) peek: &'a Peek,
+    pub(super) thread: ThreadWords,
+    /// The isolate's words before anything was learnt.
+    pub(super) words: Vec<u64>,
+    /// Those of them that may be addresses, sorted.
+    pub(super) pointers: Vec<usize>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(
+        symbols: &'a Symbols,
+        facts: &'static Facts,
+        isolate: Isolate,
+        env: sys::napi_env,
+        peek: &'a Peek,
+        thread: ThreadWords,
+    ) -> Result<Session<'a>, Unsupported> {
+        let words = peek.prefix(isolate as usize, facts.isolate_words, 64);
+        ensure!(words.len() >= facts.isolate_words - SLACK_WORDS, "the isolate cannot be read");
+        let plausible = words.iter().filter(|&&word| is_plausible(word));
+        let mut pointers: Vec<usize> = plausible.map(|&word| word as usize).collect();
+        pointers.sort_unstable();
+        pointers.dedup();
+        Ok(Session { symbols, facts, isolate, env, peek, thread, words, pointers })
+    }
+
+    /// The isolate's words as they are now.
+    pub(super) fn scan(&self) -> Vec<u64> {
+        self.peek.prefix(self.isolate as usize, self.facts.isolate_words, 64)
+    }
+
+    /// The address of a word of the isolate.
+    pub(super) fn word_at(&self, index: usize) -> *mut u64 {
+        (self.isolate as usize + index * 8) as *mut u64
+    }
+}

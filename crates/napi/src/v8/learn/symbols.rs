@@ -1,0 +1,213 @@
+//! The public functions of V8, and some of Node and libuv, that the bridge calls, resolved by name in the running process.
+//!
+//! Only exported symbols (`V8_EXPORT`, `NODE_EXTERN`) are used: they are in `.dynsym` of every Node from 20 to 26, stripped or
+//! not; `v8::internal` is hidden from Node 24 on. A missing one is a named reason to refuse, never a crash.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::mem::MaybeUninit;
+
+use crate::unsupported::Unsupported;
+
+/// A `v8::Isolate*`.
+pub(crate) type Isolate = *mut c_void;
+
+/// A `v8::Local<T>`: the address of a handle, which holds a tagged word. Null where it is empty.
+pub(crate) type Local = *mut usize;
+
+/// `v8::Isolate::GCCallbackWithData`; the two ints are `GCType` and `GCCallbackFlags`.
+pub(crate) type GcCallback = unsafe extern "C" fn(Isolate, c_int, c_int, *mut c_void);
+
+/// Storage for a `v8::TryCatch` (6 to 7 words in every version; v8-exception.h), aligned as one.
+#[repr(C, align(16))]
+pub(crate) struct TryCatch([u64; 8]);
+
+impl TryCatch {
+    pub(crate) const fn storage() -> Self {
+        TryCatch([0; 8])
+    }
+}
+
+macro_rules! symbols {
+    ($($(#[$doc:meta])* $field:ident: $type:ty = $name:literal;)*) => {
+        /// One function pointer for each symbol of the table below.
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) struct Symbols { $($(#[$doc])* pub(crate) $field: $type,)* }
+
+        impl Symbols {
+            /// Looks all of them up.
+            pub(crate) fn resolve() -> Result<Self, Unsupported> {
+                Ok(Symbols { $($field: {
+                    let address = find($name)?;
+                    // SAFETY: the symbol is a function of V8's public API with this signature: its mangled name spells
+                    // the parameter types, and the return type is the one its header declares in 11.3 to 14.6.
+                    unsafe { std::mem::transmute::<*mut c_void, $type>(address) }
+                },)* })
+            }
+        }
+    };
+}
+
+/// Storage for a `node::CallbackScope` (an InternalCallbackScope and a TryCatch; node.h), aligned as one.
+#[repr(C, align(16))]
+pub(crate) struct CallbackScope([u64; 32]);
+
+impl CallbackScope {
+    pub(crate) const fn storage() -> Self {
+        CallbackScope([0; 32])
+    }
+}
+
+/// Storage for an `Isolate::AllowJavascriptExecutionScope` (4 words; v8-isolate.h).
+pub(crate) type AllowScope = [usize; 8];
+
+/// `std::unique_ptr<MicrotaskQueue>` as it is returned: in memory that the caller provides. The callee writes one word.
+#[repr(C)]
+pub(crate) struct ReturnedQueue(pub(crate) MaybeUninit<[u64; 3]>);
+
+/// `uv_prepare_cb` and `uv_close_cb` (uv.h).
+pub(crate) type UvCallback = unsafe extern "C" fn(*mut c_void);
+
+symbols! {
+    /// `node::GetCurrentEnvironment(context)` (node.h)
+    current_environment: unsafe extern "C" fn(Local) -> *mut c_void
+        = c"_ZN4node21GetCurrentEnvironmentEN2v85LocalINS0_7ContextEEE";
+    /// `node::GetMultiIsolatePlatform(environment)` (node.h)
+    platform: unsafe extern "C" fn(*mut c_void) -> *mut c_void = c"_ZN4node23GetMultiIsolatePlatformEPNS_11EnvironmentE";
+    /// `node::NodePlatform::FlushForegroundTasks(isolate)` (node_platform.h)
+    flush_foreground_tasks: unsafe extern "C" fn(*mut c_void, Isolate) -> bool
+        = c"_ZN4node12NodePlatform20FlushForegroundTasksEPN2v87IsolateE";
+    /// `node::CallbackScope::CallbackScope(isolate, resource, async_context)`, the last two doubles (node.h)
+    callback_scope_new: unsafe extern "C" fn(*mut CallbackScope, Isolate, Local, f64, f64)
+        = c"_ZN4node13CallbackScopeC1EPN2v87IsolateENS1_5LocalINS1_6ObjectEEENS_13async_contextE";
+    /// `node::CallbackScope::~CallbackScope()` (node.h)
+    callback_scope_drop: unsafe extern "C" fn(*mut CallbackScope) = c"_ZN4node13CallbackScopeD1Ev";
+    /// `node::AsyncWrap::EmitBefore(environment, async_id)` (async_wrap.h)
+    emit_before: unsafe extern "C" fn(*mut c_void, f64) = c"_ZN4node9AsyncWrap10EmitBeforeEPNS_11EnvironmentEd";
+    /// `node::AsyncWrap::EmitAfter(environment, async_id)` (async_wrap.h)
+    emit_after: unsafe extern "C" fn(*mut c_void, f64) = c"_ZN4node9AsyncWrap9EmitAfterEPNS_11EnvironmentEd";
+    /// `uv_handle_size(type)` (uv.h)
+    uv_handle_size: unsafe extern "C" fn(c_int) -> usize = c"uv_handle_size";
+    /// `uv_prepare_init(loop, handle)` (uv.h)
+    uv_prepare_init: unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int = c"uv_prepare_init";
+    /// `uv_prepare_start(handle, callback)` (uv.h)
+    uv_prepare_start: unsafe extern "C" fn(*mut c_void, UvCallback) -> c_int = c"uv_prepare_start";
+    /// `uv_unref(handle)` (uv.h)
+    uv_unref: unsafe extern "C" fn(*mut c_void) = c"uv_unref";
+    /// `uv_close(handle, callback)` (uv.h)
+    uv_close: unsafe extern "C" fn(*mut c_void, UvCallback) = c"uv_close";
+    /// `Isolate::AllowJavascriptExecutionScope::AllowJavascriptExecutionScope(isolate)`
+    allow_javascript: unsafe extern "C" fn(*mut AllowScope, Isolate)
+        = c"_ZN2v87Isolate29AllowJavascriptExecutionScopeC1EPS0_";
+    /// `Isolate::AllowJavascriptExecutionScope::~AllowJavascriptExecutionScope()`
+    allow_javascript_drop: unsafe extern "C" fn(*mut AllowScope)
+        = c"_ZN2v87Isolate29AllowJavascriptExecutionScopeD1Ev";
+    /// `V8::GetVersion()`
+    version: unsafe extern "C" fn() -> *const c_char = c"_ZN2v82V810GetVersionEv";
+    /// `V8::SetFlagsFromString(str)`
+    set_flags: unsafe extern "C" fn(*const c_char) = c"_ZN2v82V818SetFlagsFromStringEPKc";
+    /// `ScriptCompiler::CachedDataVersionTag()`
+    cached_data_version_tag: unsafe extern "C" fn() -> u32 = c"_ZN2v814ScriptCompiler20CachedDataVersionTagEv";
+    /// `Isolate::GetCurrent()`
+    current_isolate: unsafe extern "C" fn() -> Isolate = c"_ZN2v87Isolate10GetCurrentEv";
+    /// `Isolate::GetCurrentContext()`
+    current_context: unsafe extern "C" fn(Isolate) -> Local = c"_ZN2v87Isolate17GetCurrentContextEv";
+    /// `Isolate::Enter()`
+    enter: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate5EnterEv";
+    /// `Isolate::Exit()`
+    exit: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate4ExitEv";
+    /// `Isolate::DiscardThreadSpecificMetadata()`
+    discard_thread: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate29DiscardThreadSpecificMetadataEv";
+    /// `Isolate::TerminateExecution()`
+    terminate: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate18TerminateExecutionEv";
+    /// `Isolate::CancelTerminateExecution()`
+    cancel_terminate: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate24CancelTerminateExecutionEv";
+    /// `Isolate::IsExecutionTerminating()`
+    is_terminating: unsafe extern "C" fn(Isolate) -> bool = c"_ZN2v87Isolate22IsExecutionTerminatingEv";
+    /// `Isolate::LowMemoryNotification()`: collects all garbage now
+    collect_all: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate21LowMemoryNotificationEv";
+    /// `Isolate::RequestInterrupt(callback, data)`
+    request_interrupt: unsafe extern "C" fn(Isolate, unsafe extern "C" fn(Isolate, *mut c_void), *mut c_void)
+        = c"_ZN2v87Isolate16RequestInterruptEPFvPS0_PvES2_";
+    /// `Isolate::AddGCPrologueCallback(callback, data, type)`
+    add_gc_prologue: unsafe extern "C" fn(Isolate, GcCallback, *mut c_void, c_int)
+        = c"_ZN2v87Isolate21AddGCPrologueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_S2_";
+    /// `Isolate::RemoveGCPrologueCallback(callback, data)`
+    remove_gc_prologue: unsafe extern "C" fn(Isolate, GcCallback, *mut c_void)
+        = c"_ZN2v87Isolate24RemoveGCPrologueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_";
+    /// `Isolate::AddGCEpilogueCallback(callback, data, type)`
+    add_gc_epilogue: unsafe extern "C" fn(Isolate, GcCallback, *mut c_void, c_int)
+        = c"_ZN2v87Isolate21AddGCEpilogueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_S2_";
+    /// `Isolate::RemoveGCEpilogueCallback(callback, data)`
+    remove_gc_epilogue: unsafe extern "C" fn(Isolate, GcCallback, *mut c_void)
+        = c"_ZN2v87Isolate24RemoveGCEpilogueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_";
+    /// `Locker::Initialize(isolate)`; a Locker is two words (v8-locker.h)
+    locker_initialize: unsafe extern "C" fn(*mut [usize; 2], Isolate) = c"_ZN2v86Locker10InitializeEPNS_7IsolateE";
+    /// `Locker::~Locker()`
+    locker_drop: unsafe extern "C" fn(*mut [usize; 2]) = c"_ZN2v86LockerD1Ev";
+    /// `Locker::IsLocked(isolate)`
+    is_locked: unsafe extern "C" fn(Isolate) -> bool = c"_ZN2v86Locker8IsLockedEPNS_7IsolateE";
+    /// `Unlocker::Initialize(isolate)`; an Unlocker is one word (v8-locker.h)
+    unlocker_initialize: unsafe extern "C" fn(*mut usize, Isolate) = c"_ZN2v88Unlocker10InitializeEPNS_7IsolateE";
+    /// `Unlocker::~Unlocker()`
+    unlocker_drop: unsafe extern "C" fn(*mut usize) = c"_ZN2v88UnlockerD1Ev";
+    /// `base::Stack::GetStackStart()`
+    stack_start: unsafe extern "C" fn() -> usize = c"_ZN2v84base5Stack13GetStackStartEv";
+    /// `Context::Enter()`
+    context_enter: unsafe extern "C" fn(Local) = c"_ZN2v87Context5EnterEv";
+    /// `Context::Exit()`
+    context_exit: unsafe extern "C" fn(Local) = c"_ZN2v87Context4ExitEv";
+    /// `Object::GetCreationContextChecked()`
+    creation_context: unsafe extern "C" fn(Local) -> Local = c"_ZN2v86Object25GetCreationContextCheckedEv";
+    /// `Function::Call(context, receiver, argc, argv)`
+    call: unsafe extern "C" fn(Local, Local, Local, c_int, *const Local) -> Local
+        = c"_ZN2v88Function4CallENS_5LocalINS_7ContextEEENS1_INS_5ValueEEEiPS5_";
+    /// `Context::GetMicrotaskQueue()`
+    microtask_queue: unsafe extern "C" fn(Local) -> *const u64 = c"_ZN2v87Context17GetMicrotaskQueueEv";
+    /// `Isolate::EnqueueMicrotask(function)`
+    enqueue_microtask: unsafe extern "C" fn(Isolate, Local)
+        = c"_ZN2v87Isolate16EnqueueMicrotaskENS_5LocalINS_8FunctionEEE";
+    /// `MicrotaskQueue::New(isolate, policy)`
+    new_microtask_queue: unsafe extern "C" fn(Isolate, c_int) -> ReturnedQueue
+        = c"_ZN2v814MicrotaskQueue3NewEPNS_7IsolateENS_16MicrotasksPolicyE";
+    /// `TryCatch::TryCatch(isolate)`
+    try_catch_new: unsafe extern "C" fn(*mut TryCatch, Isolate) = c"_ZN2v88TryCatchC1EPNS_7IsolateE";
+    /// `TryCatch::~TryCatch()`
+    try_catch_drop: unsafe extern "C" fn(*mut TryCatch) = c"_ZN2v88TryCatchD1Ev";
+    /// `TryCatch::HasTerminated()`
+    has_terminated: unsafe extern "C" fn(*const TryCatch) -> bool = c"_ZNK2v88TryCatch13HasTerminatedEv";
+    /// `StackTrace::CurrentStackTrace(isolate, frame_limit, options)`
+    stack_trace: unsafe extern "C" fn(Isolate, c_int, c_int) -> Local
+        = c"_ZN2v810StackTrace17CurrentStackTraceEPNS_7IsolateEiNS0_17StackTraceOptionsE";
+    /// `StackTrace::GetFrameCount()`
+    frame_count: unsafe extern "C" fn(Local) -> c_int = c"_ZNK2v810StackTrace13GetFrameCountEv";
+    /// `StackTrace::GetFrame(isolate, index)`
+    frame: unsafe extern "C" fn(Local, Isolate, u32) -> Local = c"_ZNK2v810StackTrace8GetFrameEPNS_7IsolateEj";
+    /// `StackFrame::GetScriptId()`
+    script_id: unsafe extern "C" fn(Local) -> c_int = c"_ZNK2v810StackFrame11GetScriptIdEv";
+}
+
+/// `Isolate::SetContinuationPreservedEmbedderData(value)`: absent on Node 20.
+pub(crate) fn set_embedder_data() -> Result<unsafe extern "C" fn(Isolate, Local), Unsupported> {
+    let address = find(c"_ZN2v87Isolate36SetContinuationPreservedEmbedderDataENS_5LocalINS_5ValueEEE")?;
+    // SAFETY: as in `Symbols::resolve`.
+    Ok(unsafe { std::mem::transmute::<*mut c_void, unsafe extern "C" fn(Isolate, Local)>(address) })
+}
+
+/// Looks an exported symbol up.
+pub(crate) fn find(name: &CStr) -> Result<*mut c_void, Unsupported> {
+    // SAFETY: the name is a C string; looking a symbol up has no other effect.
+    let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    #[cfg(feature = "faults")]
+    let address = if super::fault::is(&format!("symbol:{}", name.to_string_lossy())) {
+        std::ptr::null_mut()
+    } else {
+        address
+    };
+    if address.is_null() {
+        return Err(Unsupported::Because(format!(
+            "V8's symbol {} is not exported by this runtime",
+            name.to_string_lossy()
+        )));
+    }
+    Ok(address)
+}

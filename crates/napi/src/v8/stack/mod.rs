@@ -1,0 +1,28 @@
+//! The state of one stack: what V8 keeps for it, and how it is moved, left, called and read.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `state` | what is kept for one stack, and copying V8's words between the isolate and an image |
+//! | `stacks` | what all stacks of a thread share: which one runs, the list of handle blocks |
+//! | `list`, `context_words` | V8's list of archived threads; the async context of a stack |
+//! | `handles` | a handle scope of our own |
+//! | `debugger`, `destroy_list`, `epilogue_callbacks`, `js_entries`, `microtasks`, `wasm_stacks` | what else lies on a stack |
+//! | `leave` | whether V8 allows the running stack to be left |
+//! | `call`, `capture` | running JavaScript at a stack's base; reading a suspended stack |
+//!
+//! The contract that the `SAFETY` sentences of this room name is at the head of `state.rs`.
+
+pub(crate) mod call;
+pub(crate) mod capture;
+pub(crate) mod context_words;
+pub(crate) mod debugger;
+mod destroy_list;
+mod epilogue_callbacks;
+pub(crate) mod handles;
+pub(crate) mod js_entries;
+pub(crate) mod leave;
+pub(crate) mod list;
+mod microtasks;
+pub(crate) mod stacks;
+pub(crate) mod state;
+mod wasm_stacks;
