@@ -60,9 +60,9 @@ export function markdown({ nodes, machine, date, peers }: Results): string {
     ...aligned([head, head.map(() => '---'), ...rows]),
     '',
     `Made on ${date.slice(0, 10)} on ${machine.cpu} (${machine.cores} cores, Linux ${machine.kernel}), load ${loads}; ${peers}. ` +
-      'Ratios of minima, with the times, in ns unless it says otherwise, in brackets; each row in many short batches that take turns in one process, in ' +
-      `${nodes[0]?.processes} processes, the peers' between them. Bold is what misses its target. What the rows do: \`make bench\`; ` +
-      'why they miss: [docs/internals/performance.md](docs/internals/performance.md).',
+      'Each cell is a ratio of best times; the times are in brackets, in ns where no unit is given. The rows of one process take turns in many short batches, in ' +
+      `${nodes[0]?.processes} processes; the other tools run between them. Bold marks a missed target. \`make bench\` says what each row does; ` +
+      '[docs/internals/performance.md](docs/internals/performance.md) says why targets are missed.',
   ].join('\n')
 }
 

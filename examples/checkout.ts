@@ -1,4 +1,4 @@
-/** What `park.spec.ts` tests: ordinary code that knows nothing of greenlets. */
+/** The code that `park.spec.ts` tests: ordinary functions that know nothing of greenlets. */
 
 export interface Item {
   readonly name: string
@@ -6,7 +6,7 @@ export interface Item {
 }
 
 export interface Bank {
-  /** Returns the number of the receipt; throws where the card is declined. */
+  /** Returns the number of the receipt; throws if the card is declined. */
   charge(amount: number): string
 }
 

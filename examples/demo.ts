@@ -1,12 +1,12 @@
 /**
- * `make demo`: what greenlets are for, in two parts. It checks what it prints, and ends with exit code 1 where that is not
- * as it should be.
+ * `make demo`: shows in two parts what greenlets can do. It checks everything that it prints, and ends with exit code 1 if a
+ * check fails.
  */
 
 import { parked } from './parked.ts'
 import { seed } from './seed.ts'
 
-// What hangs is wrong too.
+// A demo that hangs has failed too.
 const limit = setTimeout(() => {
   console.error('the demo is not done after 60 s')
   process.exit(1)

@@ -1,6 +1,6 @@
 /**
- * Greenlets in tests: run the code under test until it calls something outside, look where it stands, decide what that
- * call returns or throws, and go on. The code need not be async for it, nor know of greenlets.
+ * Greenlets in tests: run the code under test until it makes a call to the outside, look where it is parked, decide what that
+ * call returns or throws, and go on. The code under test need not be async, and need not know of greenlets.
  */
 
 import test from 'ava'
@@ -12,25 +12,25 @@ const ITEMS = [
   { name: 'pen', price: 2 },
 ]
 
-// Stands in for the outside world: it hands what it is asked to the test, and is parked until the test answers.
+// Replaces the real bank: it passes the amount to the test, and is parked until the test answers.
 const bank: Bank = {
   charge: (amount) => Greenlet.current.parent!.switch(amount),
 }
 
-test('checkout charges one item after the other, and is paid when the last receipt is there', (t) => {
+test('checkout charges one item after the other, and is paid after the last receipt', (t) => {
   const order = { state: 'open' }
   const gr = new Greenlet(() => checkout(ITEMS, bank, order), { name: 'checkout' })
 
   // Runs until the first charge.
   t.is(gr.switch(), 30)
-  // In between anything can be looked at: nothing moves.
+  // The test can look at everything meanwhile: checkout does not run.
   t.is(order.state, 'open')
 
-  // Where does it stand? Frames have names and files, and are in order, innermost first.
+  // Where is it parked? Frames have names and files, and come innermost first.
   const stack = gr.gr_stack
   t.deepEqual(stack.map((frame) => frame.functionName).slice(0, 5), ['charge', 'pay', 'map', 'payAll', 'checkout'])
   t.deepEqual(
-    // V8's own functions, as Array.prototype.map, have no file.
+    // Functions of V8, such as Array.prototype.map, have no file.
     stack.map((frame) => frame.fileName?.split('/').at(-1)).slice(0, 5),
     ['park.spec.ts', 'checkout.ts', undefined, 'checkout.ts', 'checkout.ts'],
   )
@@ -38,15 +38,15 @@ test('checkout charges one item after the other, and is paid when the last recei
   t.is(gr.gr_frame?.functionName, 'charge')
   t.is(gr.gr_frame?.f_back?.functionName, 'pay')
 
-  // The first charge returns; the next stop is the second.
+  // The first charge returns; checkout stops again in the second.
   const before = stack.detach()
   t.is(gr.switch('receipt 1'), 2)
-  // What was read before it went on is stale; a detached copy lasts.
+  // A stack that was read before checkout went on is stale; a detached copy lasts.
   t.false(stack.valid)
   t.throws(() => stack[0], { name: 'StaleFrameError' })
   t.is(before[0]?.functionName, 'charge')
 
-  // The last charge returns, and with it checkout.
+  // The last charge returns, and then checkout returns.
   t.deepEqual(gr.switch('receipt 2'), ['receipt 1', 'receipt 2'])
   t.true(gr.dead)
   t.is(order.state, 'paid')
@@ -56,12 +56,12 @@ test('checkout is cancelled when a card is declined', (t) => {
   const order = { state: 'open' }
   const gr = new Greenlet(() => checkout(ITEMS, bank, order))
   gr.switch()
-  // Thrown where it is parked, in bank.charge().
+  // The error is thrown where checkout is parked, in bank.charge().
   t.throws(() => gr.throw(new Error('card declined')), { message: 'card declined' })
   t.is(order.state, 'cancelled')
 })
 
-test('checkout is cancelled when it is ended in the middle', (t) => {
+test('checkout is cancelled when its greenlet is ended in the middle', (t) => {
   const order = { state: 'open' }
   const gr = new Greenlet(() => checkout(ITEMS, bank, order))
   gr.switch()

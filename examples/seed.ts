@@ -1,11 +1,12 @@
 /**
- * The issue that greenlets grew from, https://github.com/python-greenlet/greenlet/issues/388, in JavaScript: the whole
- * stack of a suspended greenlet, not only its innermost frame, and no garbage once the greenlet has gone on.
+ * The first part of the demo: https://github.com/python-greenlet/greenlet/issues/388 in JavaScript, the issue that this project
+ * grew from. It reads the whole stack of a suspended greenlet, not only its innermost frame. A frame that is read after the
+ * greenlet went on throws an error instead of giving garbage.
  */
 
 import assert from 'node:assert/strict'
 import { Greenlet, StaleFrameError } from '../js/index.ts'
-import { heading, lines } from './show.ts'
+import { heading, stackText } from './show.ts'
 
 function inner(): unknown {
   const parent = Greenlet.current.parent!
@@ -17,7 +18,7 @@ function outer(): unknown {
   return inner()
 }
 
-/** The same with V8's own functions between the two, where neither `yield` nor `await` could stand. */
+/** The same with V8's own functions in between, through which neither `yield` nor `await` can suspend. */
 function outerThroughBuiltIns(): unknown {
   const order = {
     get total(): unknown {
@@ -44,7 +45,7 @@ function look(run: () => unknown, names: (string | null)[]): void {
   const gr = new Greenlet(run)
   assert.equal(gr.switch(), 42)
   console.log('inner switched 42 to its parent, and is suspended. gr.gr_stack:\n')
-  console.log(lines(gr.gr_stack))
+  console.log(stackText(gr.gr_stack))
 
   const frame = gr.gr_frame!
   assert.equal(frame.functionName, 'inner')

@@ -1,13 +1,13 @@
 /**
- * A shop whose handlers look up prices, one by one, in the middle of synchronous code. None of them is async, and no
- * request keeps another one waiting.
+ * The server of the demo: a shop with handlers that look up prices, one by one, in the middle of synchronous code. No handler
+ * is async, and no request blocks another one.
  */
 
 import express, { type Express } from 'express'
 import { greenlets } from '../js/adapters/express.ts'
 import { wait } from '../js/index.ts'
 
-/** Where the prices come from: it takes its time. */
+/** The source of the prices; it is slow. */
 export interface PriceList {
   find(article: number): Promise<number>
   findVisitor(id: number): Promise<string>
@@ -21,17 +21,17 @@ export function makeShop(prices: PriceList): Express {
 
   const app = express()
   app.use(greenlets())
-  // It goes on from the event loop when it has read a body; what follows is in a greenlet all the same.
+  // This middleware calls next() from the event loop after it has read a body; the handlers after it still run in a greenlet.
   app.use(express.json())
 
-  // A middleware that blocks, for some.
+  // A middleware that blocks, for some requests.
   app.use('/:kind/:id', function greet(req, res, next) {
     const id = Number(req.params.id)
     if (id % 10 === 0) res.set('x-visitor', wait(prices.findVisitor(id)))
     next()
   })
 
-  // In the callback of Array.prototype.map.
+  // Blocks in the callback of Array.prototype.map.
   app.get('/orders/:id', function order(req, res) {
     const sum = articles(req.params.id)
       .map((article) => price(article))
@@ -39,7 +39,7 @@ export function makeShop(prices: PriceList): Express {
     res.json(sum)
   })
 
-  // In a getter.
+  // Blocks in a getter.
   app.get('/carts/:id', function cart(req, res) {
     const cart = {
       get total(): number {
@@ -51,12 +51,12 @@ export function makeShop(prices: PriceList): Express {
     res.json(cart.total)
   })
 
-  // In a comparator of Array.prototype.sort.
+  // Blocks in a comparator of Array.prototype.sort.
   app.get('/offers/:id', function offers(req, res) {
     res.json(articles(req.params.id).sort((a, b) => price(a) - price(b)))
   })
 
-  // In the reviver of JSON.parse, of a request that has a body.
+  // Blocks in the reviver of JSON.parse, for a request with a body.
   app.post('/imports/:id', function load(req, res) {
     const { text } = req.body as { text: string }
     res.json(JSON.parse(text, (_key, value: unknown) => (typeof value === 'number' ? price(value) : value)))

@@ -1,4 +1,4 @@
-/** How the demo prints. */
+/** Functions that print the stacks and lists of the demo. */
 
 import { findSourceMap } from 'node:module'
 import { dirname, relative } from 'node:path'
@@ -11,17 +11,17 @@ export function heading(text: string): void {
   console.log(`\n# ${text}\n`)
 }
 
-/** A line for each frame: where it stands in the source, although what runs was compiled. */
-export function lines(frames: readonly Frame[]): string {
+/** One line for each frame, with its position in the TypeScript source, not in the compiled code that runs. */
+export function stackText(frames: readonly Frame[]): string {
   return frames.map((frame) => `    at ${describe(frame)}`).join('\n')
 }
 
 function describe(frame: Frame): string {
-  // V8's own have no place in a source: `Array.map (<anonymous>)`.
+  // Functions of V8 have no position in a source: `Array.map (<anonymous>)`.
   return frame.isNative ? frame.toString() : `${frame.functionName ?? '<anonymous>'} (${where(frame)})`
 }
 
-/** Names, as many as fit into a line. */
+/** The names in columns, as many as fit into a line. */
 export function columns(names: readonly string[]): string {
   const width = Math.max(...names.map((name) => name.length)) + 2
   const perLine = Math.max(1, Math.floor(112 / width))
@@ -33,8 +33,8 @@ export function columns(names: readonly string[]): string {
   return rows.join('\n')
 }
 
-/** Whether a frame is in a package, and not in the program. */
-export function isForeign(frame: Frame): boolean {
+/** Whether a frame is in an npm package, and not in the program. */
+export function isInPackage(frame: Frame): boolean {
   return frame.fileName?.includes('/node_modules/') === true
 }
 
