@@ -1,5 +1,5 @@
-//! `cargo bench`: the core alone, with [`NullHost`], beside corosensei's own coroutine. What a greenlet costs in memory is in
-//! `memory.rs`. How many instructions a switch takes, which no clock can tell as well, is counted by `make test STAGES=rust`
+//! `cargo bench`: the core alone, with [`NullHost`], beside corosensei's own coroutine. The memory of a greenlet is measured in
+//! `memory.rs`. The instructions of a switch, a more exact number than any time, are counted by `make test STAGES=rust`
 //! (`examples/count.rs`).
 
 use std::cell::Cell;
@@ -16,7 +16,7 @@ criterion_main!(benches);
 
 type Core = Thread<NullHost>;
 
-/// There and back, with nothing.
+/// There and back, without a value.
 fn switch(criterion: &mut Criterion) {
     let thread = bare(Options::slots(1));
     let id = start(&thread, wait_for_ever::<1>);
@@ -32,7 +32,7 @@ fn switch(criterion: &mut Criterion) {
     criterion.bench_function("corosensei: switch", |bencher| {
         bencher.iter(|| assert!(matches!(coroutine.resume(()), CoroutineResult::Yield(()))));
     });
-    // SAFETY: nothing on that stack is known elsewhere.
+    // SAFETY: no code relies on the frames of that stack.
     unsafe { coroutine.force_reset() };
 }
 
@@ -49,10 +49,10 @@ fn life(criterion: &mut Criterion) {
 /// Bytes that lie on the stacks that are copied.
 const LIVE: RangeInclusive<usize> = 2000..=2100;
 
-/// Two stacks that take turns in a slot of their own each, and in one: there each turn spills one and brings the other back.
+/// Two stacks that take turns, each in a slot of its own, and both in one slot: there each turn spills one and unspills the other.
 fn spill(criterion: &mut Criterion) {
     for (name, slots) in [("core: switch, 2 KB, at home", 2), ("core: switch, 2 KB, spilled", 1)] {
-        // SAFETY: nobody uses what lies on these stacks while they are suspended.
+        // SAFETY: no code uses the contents of these stacks while they are suspended.
         let thread = bare(unsafe { Options::slots(slots).spilling(Spilling::WhenNeeded) });
         let ids = [(); 2].map(|()| start(&thread, wait_for_ever::<200>));
         for id in ids {

@@ -1,4 +1,4 @@
-//! What a suspended greenlet of the core takes: the growth of the process, everything counted, over how many there are.
+//! The memory of a suspended greenlet of the core: the growth of the process, everything counted, divided by their number.
 //! `cargo bench --bench memory [-- how many]`
 
 use std::error::Error;
@@ -10,7 +10,7 @@ const PAGE: usize = 4096;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let count = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(1_000_000);
-    // SAFETY: nobody uses what lies on these stacks while they are suspended.
+    // SAFETY: no code uses the contents of these stacks while they are suspended.
     let options = unsafe { Options::default().spilling(Spilling::WhenNeeded) };
     let thread = Thread::new(NullHost, StackBounds::of_this_thread()?, options)?;
     let before = resident()?;
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         thread.stack_size(id),
         thread.spilled_bytes() / thread.spilled().max(1)
     );
-    // SAFETY: nothing relies on what lies on them.
+    // SAFETY: main runs, and no code relies on the frames of the suspended stacks.
     unsafe { thread.abandon_all() };
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Switches there and back as often as its first argument says, for an instruction counter:
-//! `valgrind --tool=callgrind target/release/examples/count 10000`. With `spill` as second argument to two stacks of 2 KB in turn
-//! that share a slot, so that one is copied out and the other back each time. `scripts/stages/instructions.ts` takes the
-//! difference of two runs and holds it against a bound.
+//! `valgrind --tool=callgrind target/release/examples/count 10000`. With `spill` as second argument, it switches to two stacks of
+//! 2 KB in turn that share a slot, so that one is copied out and the other back each time. `scripts/stages/instructions.ts`
+//! compares the difference of two runs with a bound.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let count = arguments.next().ok_or("how often?")?.parse()?;
     let spills = arguments.next().is_some_and(|word| word == "spill");
-    // SAFETY: nobody uses what lies on these stacks while they are suspended.
+    // SAFETY: no code uses the contents of these stacks while they are suspended.
     let options = unsafe { Options::slots(1).spilling(Spilling::WhenNeeded) };
     let thread = Thread::new(NullHost, StackBounds::of_this_thread()?, options)?;
 
@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         thread.switch(Next::Resume(ids[turn % 2]))?;
     }
     println!("{count} switches there and back, to {} bytes", thread.stack_size(ids[1 - count % 2]));
-    // SAFETY: nothing relies on what lies on them.
+    // SAFETY: main runs, and no code relies on the frames of the suspended stacks.
     unsafe { thread.abandon_all() };
     Ok(())
 }
@@ -39,7 +39,7 @@ fn start(thread: &Core) -> Result<Id, Box<dyn Error>> {
         tell.set(thread.current());
         drop(tell);
         let mut words = [0_usize; 200];
-        // Every eighth leads to another one, as in a chain of frames.
+        // Every eighth word is an address on the stack, as in a chain of frames.
         let start = words.as_ptr() as usize;
         for (i, word) in words.iter_mut().enumerate().step_by(8) {
             *word = start + i * size_of::<usize>();

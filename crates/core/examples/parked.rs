@@ -1,4 +1,4 @@
-//! Workers that block deep inside plain functions, and a debug page that shows where each one stands.
+//! Workers that block deep inside plain functions, and a debug page that shows where each one waits.
 //!
 //! `cargo run -p greenlets-core --example parked`
 
@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use greenlets_core::{Greenlet, State, Thrown, frame, unpack};
 
-/// The tickets that are waiting for an answer, and who waits for it.
+/// The questions without an answer, and the greenlet that waits for each.
 type Queue = Rc<RefCell<VecDeque<(String, Greenlet)>>>;
 
 /// Blocks the calling greenlet, not the thread, until main has an answer.
@@ -34,10 +34,10 @@ fn handle(queue: &Queue, id: u32) -> Result<String, Thrown> {
     frame!("handle");
     let name = load_user(queue, id)?;
     let friends = load_friends(queue, id)?;
-    Ok(format!("{name} knows {}", if friends.is_empty() { "nobody".into() } else { friends.join(", ") }))
+    Ok(format!("{name} knows {}", if friends.is_empty() { "no one".into() } else { friends.join(", ") }))
 }
 
-fn print_where_everybody_stands() {
+fn print_where_each_greenlet_waits() {
     for greenlet in Greenlet::all() {
         if let (State::Suspended, Some(stack)) = (greenlet.state(), greenlet.stack()) {
             println!("  {} waits in", greenlet.name());
@@ -57,12 +57,12 @@ fn main() -> Result<(), Thrown> {
             println!("request {id}: {answer}");
             Ok(Box::new(()))
         })?;
-        // Runs until it first waits; the queue keeps it from then on.
+        // Runs until it first waits. From then on the queue keeps it alive.
         request.switch(Box::new(()))?;
     }
 
     println!("after the start:");
-    print_where_everybody_stands();
+    print_where_each_greenlet_waits();
     let mut answered = 0;
     while let Some((question, greenlet)) = { queue.borrow_mut().pop_front() } {
         let answer = format!("<{question}>");
@@ -71,7 +71,7 @@ fn main() -> Result<(), Thrown> {
         if answered == 4 {
             println!("after {answered} answers:");
             drop((question, greenlet));
-            print_where_everybody_stands();
+            print_where_each_greenlet_waits();
         }
     }
     assert_eq!(Greenlet::all(), [Greenlet::main()]);

@@ -17,7 +17,7 @@ fn node(left: Tree, right: Tree) -> Tree {
     Tree::Node(Box::new(left), Box::new(right))
 }
 
-/// An iterator over what a function hands out, from whatever depth of its recursion.
+/// An iterator over the values that a recursive function yields, from any depth.
 struct Walk {
     walker: Greenlet,
 }
@@ -27,8 +27,8 @@ impl Walk {
         fn visit(tree: &Tree) -> Result<(), Thrown> {
             match tree {
                 Leaf(leaf) => {
-                    // Whoever made the walk is its parent, and asks for the leaves. A walk that is dropped half way ends
-                    // here, by `?`.
+                    // The greenlet that made the walk is its parent, and asks for the leaves. A walk that is dropped half way
+                    // ends here, by `?`.
                     Greenlet::switch_to_parent(Box::new(Some(*leaf)))?;
                     Ok(())
                 }

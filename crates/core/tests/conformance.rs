@@ -1,5 +1,6 @@
-//! Rows of greenlet's own tests that are about native code: its C API, for which this crate stands, and what must end the
-//! process. One test for each row; the table is `__test__/conformance/rows.ts`, which has the other rows' tests beside it.
+//! The tests of Python's greenlet that are about native code: its C API, in the place of which this crate stands, and situations
+//! that must end the process. One test for each row of the table `__test__/conformance/rows.ts`; the other rows' tests are beside
+//! that table.
 
 mod common;
 
@@ -24,7 +25,8 @@ fn row_16_switch() {
     assert!(greenlet.is_dead());
 }
 
-/// Named arguments are a value like any other; what is no greenlet does not compile, so the wrong type is that of the value.
+/// Named arguments are a value like any other. An argument that is no greenlet does not compile, so the wrong type is tested with
+/// the value.
 #[test]
 fn row_17_switch_kwargs() {
     let multiplier = || {
@@ -57,7 +59,7 @@ fn row_18_setparent() {
     let child = unpack::<Greenlet>(foo.switch(nothing()).unwrap()).unwrap();
     assert_eq!(child.parent(), Some(foo.clone()));
     child.set_parent(&Greenlet::current()).unwrap();
-    assert_eq!(as_int(child.switch(nothing())), 1, "to us, and not to foo");
+    assert_eq!(as_int(child.switch(nothing())), 1, "to main, and not to foo");
     assert_eq!(child.parent(), Some(Greenlet::main()));
     assert_eq!(foo.state(), State::Suspended);
 }
@@ -88,7 +90,7 @@ fn row_21_raise_greenlet_dead() {
     let greenlet = Greenlet::new(|_| Err(GreenletExit::new("test GreenletExit exception.").into()));
     assert_eq!(as_exit(greenlet.switch(nothing())), "test GreenletExit exception.");
     assert!(greenlet.is_dead());
-    // Where nobody is above, it is an error that native code can see.
+    // Outside of a greenlet it is an error that native code can see.
     let thrown: Thrown = GreenletExit::default().into();
     assert!(thrown.is_exit());
     assert_eq!(thrown.code(), Some("ERR_GREENLET_EXIT"));
@@ -147,9 +149,9 @@ fn row_27_leaks() {
     assert_eq!(Greenlet::all().len(), before);
 }
 
-/// A switch that cannot be done at the lowest level leaves no stack to go on with; greenlet ends the process too.
+/// A switch that fails at the lowest level leaves no stack to go on with. Python's greenlet ends the process too.
 #[test]
-#[cfg_attr(miri, ignore = "Miri makes no process")]
+#[cfg_attr(miri, ignore = "Miri starts no process")]
 fn row_105_failed_to_slp_switch_into_running() {
     let output = in_a_process("row_105_failed_to_slp_switch_into_running", || {
         let bare = Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(4)).unwrap();

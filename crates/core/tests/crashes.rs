@@ -1,4 +1,4 @@
-//! What ends a process, on purpose or by the rules. Each scenario runs in a process of its own, of which Miri makes none.
+//! Situations that end a process, on purpose or by the rules. Each scenario runs in a process of its own; Miri starts none.
 #![cfg(not(miri))]
 
 mod common;
@@ -8,7 +8,7 @@ use std::hint::black_box;
 use common::{Log, OnDrop, in_a_process, nothing, pause, signal, stderr, stdout};
 use greenlets_core::{Body, Greenlet, Next, NullHost, Options, SLOT_SIZE, StackBounds, Thread, frame};
 
-/// For things whose end can be seen from outside.
+/// Prints when it is dropped, so that the end can be seen from outside.
 struct Shouts(&'static str);
 
 impl Drop for Shouts {
@@ -27,7 +27,7 @@ fn dig(top: usize, depth: usize) -> usize {
 #[test]
 fn a_stack_overflow_hits_the_guard() {
     let output = in_a_process("a_stack_overflow_hits_the_guard", || {
-        // The slot below is in use: without a guard the overflow would run into it unseen, and come back.
+        // The slot below is in use: without a guard the overflow would run into it unnoticed, and come back.
         let neighbour = Greenlet::new(|_| pause());
         neighbour.switch(nothing()).unwrap();
         let greenlet = Greenlet::new(|_| {
@@ -78,7 +78,7 @@ fn exit_inside_a_greenlet_ends_the_process_with_that_code() {
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
     let printed = stdout(&output);
     assert!(printed.contains("leaving") && !printed.contains("came back"), "{printed}");
-    assert!(!printed.contains("unwound"), "the others' stacks stay as they are: {printed}");
+    assert!(!printed.contains("unwound"), "the stacks of the others stay as they are: {printed}");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_panic_out_of_a_host_aborts_with_a_reason() {
 }
 
 #[test]
-fn a_frame_that_outlives_its_place_aborts_with_a_reason() {
+fn a_frame_that_ends_on_another_chain_aborts_with_a_reason() {
     use std::future::Future;
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
@@ -121,12 +121,12 @@ fn a_frame_that_outlives_its_place_aborts_with_a_reason() {
         .await;
     }
 
-    let output = in_a_process("a_frame_that_outlives_its_place_aborts_with_a_reason", || {
+    let output = in_a_process("a_frame_that_ends_on_another_chain_aborts_with_a_reason", || {
         let mut context = Context::from_waker(Waker::noop());
         let (mut first, mut second) = (pin!(sleepwalker(2)), pin!(sleepwalker(3)));
         assert!(first.as_mut().poll(&mut context).is_pending());
         assert!(second.as_mut().poll(&mut context).is_pending());
-        // It would take its record off the chain, and the second one's would go on pointing to it.
+        // It would take its record off the chain, and the record of the second one would still point to it.
         let _ = first.as_mut().poll(&mut context);
         println!("survived");
     });
@@ -136,8 +136,8 @@ fn a_frame_that_outlives_its_place_aborts_with_a_reason() {
 }
 
 #[test]
-fn what_nobody_can_be_told_goes_to_standard_error() {
-    let output = in_a_process("what_nobody_can_be_told_goes_to_standard_error", || {
+fn errors_that_cannot_be_delivered_go_to_standard_error() {
+    let output = in_a_process("errors_that_cannot_be_delivered_go_to_standard_error", || {
         let body = |_| {
             let log = Log::default();
             let _held = OnDrop(log, "");
@@ -150,6 +150,7 @@ fn what_nobody_can_be_told_goes_to_standard_error() {
         drop(greenlet);
     });
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let expected = "greenlets: nobody could be told about greenlet 'mule': greenlet 'mule' was told to end";
+    let expected =
+        "greenlets: greenlet 'mule' failed while it was being killed: greenlet 'mule' was told to end";
     assert!(stderr(&output).contains(expected), "{}", stderr(&output));
 }

@@ -1,4 +1,4 @@
-//! Errors, panics and `GreenletExit` from greenlet to greenlet. Numbers are rows of the conformance notes.
+//! Errors, panics and `GreenletExit` that go from greenlet to greenlet. Row numbers are those of `__test__/conformance/rows.ts`.
 
 mod common;
 
@@ -11,12 +11,12 @@ use greenlets_core::{Greenlet, GreenletExit, State, Thrown, unpack};
 
 #[test]
 fn an_error_goes_to_the_parent_and_through_it_to_its_parent() {
-    // 49
+    // Row 49.
     let log = Log::default();
     let seen = log.clone();
     let g1 = Greenlet::new(move |_| {
         pause().inspect_err(|thrown| seen.push(format_args!("g1 sees {thrown}")))?;
-        unreachable!("it is an error that comes")
+        unreachable!("an error arrives")
     });
     g1.switch(nothing()).unwrap();
     let g2 = Greenlet::builder().parent(&g1).build(|_| Err(Oops("from g2").into())).unwrap();
@@ -27,7 +27,7 @@ fn an_error_goes_to_the_parent_and_through_it_to_its_parent() {
 
 #[test]
 fn a_parent_that_handles_the_error_goes_on() {
-    // 50
+    // Row 50.
     let parent = Greenlet::new(|_| {
         let child = Greenlet::new(|_| Err(Oops("caught").into()));
         assert_eq!(as_oops(child.switch(nothing())), Oops("caught"));
@@ -37,13 +37,13 @@ fn a_parent_that_handles_the_error_goes_on() {
 }
 
 #[test]
-fn an_error_arrives_as_the_object_it_was() {
+fn an_error_arrives_as_the_same_object() {
     let error: Box<dyn StdError> = Box::new(Oops("itself"));
     let address = &raw const *error as *const ();
     let passes_on = Greenlet::new(|_| pause());
     let outer = Greenlet::new(move |_| {
         passes_on.switch(nothing())?;
-        unreachable!("nothing but an error comes here")
+        unreachable!("an error arrives")
     });
     outer.switch(nothing()).unwrap();
     let Thrown::Error(error) = outer.throw(Thrown::Error(error)).unwrap_err() else { panic!("an error") };
@@ -51,8 +51,8 @@ fn an_error_arrives_as_the_object_it_was() {
 }
 
 #[test]
-fn what_is_thrown_into_a_suspended_greenlet_comes_out_of_its_switch() {
-    // 23, 149, 150, 155
+fn an_error_thrown_into_a_suspended_greenlet_comes_out_of_its_switch() {
+    // Rows 23, 149, 150, 155.
     let catcher = Greenlet::new(|_| {
         let thrown = pause().unwrap_err();
         assert_eq!(thrown.downcast_ref::<Oops>(), Some(&Oops("take that")));
@@ -68,7 +68,7 @@ fn what_is_thrown_into_a_suspended_greenlet_comes_out_of_its_switch() {
 
 #[test]
 fn an_exit_is_returned_to_the_parent_as_a_value() {
-    // 151
+    // Row 151.
     let greenlet = Greenlet::new(|_| pause());
     greenlet.switch(nothing()).unwrap();
     assert_eq!(as_exit(greenlet.throw(GreenletExit::new("enough"))), "enough");
@@ -76,7 +76,7 @@ fn an_exit_is_returned_to_the_parent_as_a_value() {
     assert_eq!(
         as_exit(greenlet.throw(GreenletExit::new("again"))),
         "again",
-        "a dead one makes a value of it too"
+        "a dead greenlet turns it into a value too"
     );
 
     let quits = Greenlet::new(|_| Err(GreenletExit::default().into()));
@@ -101,8 +101,8 @@ fn an_exit_can_be_refused_by_going_on() {
 }
 
 #[test]
-fn what_is_thrown_into_an_unstarted_greenlet_kills_it_and_goes_to_its_parent() {
-    // 152
+fn an_error_thrown_into_an_unstarted_greenlet_ends_it_and_goes_to_its_parent() {
+    // Row 152.
     let log = Log::default();
     let make = |parent: &Greenlet| {
         let held = OnDrop(log.clone(), "body dropped");
@@ -111,9 +111,9 @@ fn what_is_thrown_into_an_unstarted_greenlet_kills_it_and_goes_to_its_parent() {
     let child = make(&Greenlet::main());
     assert_eq!(as_oops(child.throw(Oops("uncaught"))), Oops("uncaught"));
     assert!(child.is_dead());
-    assert_eq!(log.take(), ["body dropped"], "what it would have run is gone with it");
+    assert_eq!(log.take(), ["body dropped"], "its function is dropped with it");
 
-    // To the parent, and not to the one who throws.
+    // To the parent, and not to the greenlet that throws.
     let parent = Greenlet::new(|_| {
         assert_eq!(as_oops(pause()), Oops("for the parent"));
         Ok(int(3))
@@ -137,7 +137,7 @@ fn an_error_passes_unstarted_and_dead_parents_until_one_can_take_it() {
     let unstarted = Greenlet::builder().parent(&dead).build(move |_| Ok(Box::new(held))).unwrap();
     let child = Greenlet::builder().parent(&unstarted).build(|_| Err(Oops("far").into())).unwrap();
     assert_eq!(as_oops(child.switch(nothing())), Oops("far"));
-    assert!(unstarted.is_dead(), "it was killed by what came from its child");
+    assert!(unstarted.is_dead(), "the error of its child ended it");
     assert_eq!(log.take(), ["unstarted dropped"]);
 }
 
@@ -145,18 +145,18 @@ fn an_error_passes_unstarted_and_dead_parents_until_one_can_take_it() {
 fn an_exit_that_reaches_an_unstarted_parent_as_a_value_starts_it() {
     let parent = Greenlet::new(Ok);
     let child = Greenlet::builder().parent(&parent).build(Ok).unwrap();
-    // The child dies of it, and what goes on is a value.
+    // The exit ends the child, and goes on as a value.
     assert_eq!(as_exit(child.throw(GreenletExit::new("handed on"))), "handed on");
     assert!(parent.is_dead());
 }
 
 #[test]
-fn throwing_at_oneself_comes_back_at_once() {
+fn an_error_thrown_into_the_current_greenlet_comes_back_at_once() {
     assert_eq!(as_oops(Greenlet::current().throw(Oops("boomerang"))), Oops("boomerang"));
 }
 
 #[test]
-fn throwing_at_main_comes_out_of_the_switch_main_is_in() {
+fn an_error_thrown_into_main_comes_out_of_the_switch_that_main_waits_in() {
     let child = Greenlet::new(|_| Greenlet::main().throw(Oops("upwards")));
     assert_eq!(as_oops(child.switch(nothing())), Oops("upwards"));
     assert_eq!(child.state(), State::Suspended);
@@ -174,11 +174,11 @@ fn a_panic_reaches_the_parent_with_its_payload() {
     assert_eq!(*payload.downcast::<u64>().unwrap(), 17);
     assert_eq!(log.take(), ["unwound"]);
     assert!(greenlet.is_dead());
-    assert_eq!(as_int(Greenlet::new(Ok).switch(int(5))), 5, "the thread is as good as before");
+    assert_eq!(as_int(Greenlet::new(Ok).switch(int(5))), 5, "the thread still works");
 }
 
 #[test]
-fn a_panic_goes_up_the_parents_like_an_error_and_can_go_on_as_a_panic() {
+fn a_panic_goes_up_the_parents_like_an_error_and_can_be_resumed_as_a_panic() {
     let outer = Greenlet::new(|_| Greenlet::new(|_| panic!("at the bottom, {}", pid())).switch(nothing()));
     let thrown = outer.switch(nothing()).unwrap_err();
     assert_eq!(thrown.to_string(), format!("panicked: at the bottom, {}", pid()));
@@ -189,7 +189,7 @@ fn a_panic_goes_up_the_parents_like_an_error_and_can_go_on_as_a_panic() {
 
 #[test]
 fn panics_are_caught_on_the_stack_they_happened_on() {
-    // 10: each of ten greenlets switches away inside catch_unwind, and panics there when it is resumed.
+    // Row 10: each of ten greenlets switches away inside catch_unwind, and panics there when it is resumed.
     let greenlets: Vec<_> = (0..10)
         .map(|i| {
             Greenlet::new(move |_| {
@@ -248,8 +248,8 @@ fn kill_returns_when_the_greenlet_is_dead() {
 }
 
 #[test]
-fn kill_comes_back_to_the_killer_whoever_the_parent_is() {
-    // 63
+fn kill_comes_back_to_the_killer_and_not_to_the_parent() {
+    // Row 63.
     let hub = Greenlet::new(|_| pause());
     hub.switch(nothing()).unwrap();
     let log = Log::default();
@@ -271,7 +271,7 @@ fn kill_comes_back_to_the_killer_whoever_the_parent_is() {
     assert_eq!(as_int(killer.unwrap().switch(nothing())), 1);
     assert_eq!(log.take(), ["killer"]);
     assert_eq!(victim.parent(), Some(hub.clone()), "as before");
-    assert_eq!(hub.state(), State::Suspended, "it was not bothered");
+    assert_eq!(hub.state(), State::Suspended, "it did not run");
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn a_greenlet_that_refuses_to_die_is_an_error_and_keeps_its_parent() {
 }
 
 #[test]
-fn kill_throws_what_the_victim_threw_instead_of_ending_quietly() {
+fn kill_throws_the_error_that_the_victim_ended_with() {
     let greenlet = Greenlet::new(|_| {
         pause().unwrap_err();
         Err(Oops("in the clean-up").into())
@@ -307,7 +307,7 @@ fn kill_throws_what_the_victim_threw_instead_of_ending_quietly() {
 fn killing_the_current_greenlet_is_an_exit_to_pass_on_and_main_cannot_be_killed() {
     let suicidal = Greenlet::new(|_| {
         Greenlet::current().kill()?;
-        unreachable!("it is passed on")
+        unreachable!("the exit is passed on")
     });
     assert_eq!(as_exit(suicidal.switch(nothing())), "the greenlet was told to end");
     assert_eq!(code(Greenlet::main().kill()), "ERR_GREENLET_MAIN");
@@ -329,7 +329,7 @@ fn a_child_may_kill_its_parent() {
     };
     let parent = Greenlet::new(|_| pause());
     parent.switch(nothing()).unwrap();
-    // What comes of the child then goes past the dead parent, to main.
+    // The result of the child then goes past the dead parent, to main.
     assert_eq!(as_int(child_of(parent.clone()).unwrap().switch(nothing())), 9);
 }
 
@@ -338,7 +338,7 @@ fn two_killers_of_one_victim_each_get_an_answer() {
     let log = Log::default();
     let (first_log, second_log, victim_log) = (log.clone(), log.clone(), log.clone());
     let victim = Greenlet::builder().name("victim").build(move |_| {
-        // The first exit is answered by switching to main, which sends the second killer.
+        // It answers the first exit by switching to main, which starts the second killer.
         let first = pause().unwrap_err();
         pause().unwrap_err();
         victim_log.push(format_args!("victim dies under {}", Greenlet::current().parent().unwrap().name()));
@@ -364,7 +364,7 @@ fn two_killers_of_one_victim_each_get_an_answer() {
 }
 
 #[test]
-fn a_parent_set_while_it_is_killed_gets_the_result() {
+fn a_parent_that_is_set_during_a_kill_gets_the_result() {
     let heir = Greenlet::new(|_| {
         let exit = pause()?;
         Ok(Box::new(unpack::<GreenletExit>(exit)?.to_string()))

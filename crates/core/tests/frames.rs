@@ -1,4 +1,4 @@
-//! Reading the frames of suspended greenlets. Numbers are rows of the conformance notes.
+//! Reading the frames of suspended greenlets. Row numbers are those of `__test__/conformance/rows.ts`.
 
 mod common;
 
@@ -27,7 +27,7 @@ fn names(greenlet: &Greenlet) -> Vec<&'static str> {
 
 #[test]
 fn the_whole_stack_of_a_suspended_greenlet_can_be_read() {
-    // 80: the test of #388. Others run on their stacks in between.
+    // Row 80: the test of #388. Other greenlets run on their stacks in between.
     let greenlet = seed();
     for _ in 0..3 {
         Greenlet::new(|_| outer()).switch(nothing()).unwrap();
@@ -36,12 +36,12 @@ fn the_whole_stack_of_a_suspended_greenlet_can_be_read() {
     let stack = greenlet.stack().unwrap();
     let frames = stack.get().unwrap();
     assert!(frames.iter().all(|frame| frame.file.ends_with("frames.rs")));
-    assert!(frames[0].line < frames[1].line, "inner stands above outer in this file");
+    assert!(frames[0].line < frames[1].line, "inner is defined above outer in this file");
     assert_eq!(greenlet.frame().unwrap().get().unwrap(), &frames[0]);
 }
 
 #[test]
-fn reading_does_not_disturb_and_can_be_repeated() {
+fn reading_a_stack_changes_nothing_and_can_be_repeated() {
     let greenlet = seed();
     let first = greenlet.stack().unwrap();
     for _ in 0..100 {
@@ -52,8 +52,8 @@ fn reading_does_not_disturb_and_can_be_repeated() {
 }
 
 #[test]
-fn frames_of_many_depths_are_each_in_their_greenlets_chain() {
-    // 81
+fn each_greenlet_has_the_frames_of_its_own_depth() {
+    // Row 81.
     fn descend(depth: usize) -> Outcome {
         frame!("level");
         if depth == 0 { pause() } else { descend(depth - 1) }
@@ -80,7 +80,7 @@ fn a_greenlet_without_frames_has_an_empty_stack_and_no_frame() {
 
 #[test]
 fn only_a_suspended_greenlet_has_a_stack_to_show() {
-    // 54
+    // Row 54.
     let greenlet = Greenlet::new(|_| {
         frame!("runs");
         assert!(Greenlet::current().stack().is_none());
@@ -132,13 +132,13 @@ fn a_view_is_stale_once_the_greenlet_was_resumed() {
         stack.epoch() + 1,
     );
     assert_eq!(error.to_string(), expected);
-    assert_eq!(kept[0].name, "inner", "what was detached lasts");
+    assert_eq!(kept[0].name, "inner", "a detached copy stays");
     assert_eq!(
         names(&greenlet),
         ["inner", "outer"],
-        "it stands at the same place again, but that is another time"
+        "it is suspended at the same place again, but in another epoch"
     );
-    assert_eq!(stack.detach(), kept, "detaching works late, too");
+    assert_eq!(stack.detach(), kept, "a stale view can be detached too");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_view_is_stale_once_the_greenlet_has_ended() {
     let error = stack.get().unwrap_err();
     assert!(matches!(error, Error::StaleFrame { now: None, .. }), "{error:?}");
     assert!(error.to_string().starts_with("greenlet 'seed' has ended"), "{error}");
-    // The next one lives in the same slot, at the same place in the table.
+    // The next greenlet has the same slot, and the same place in the table.
     let next = seed();
     assert!(!stack.is_valid());
     drop(next);
@@ -177,7 +177,7 @@ fn a_view_does_not_keep_its_greenlet_alive() {
 }
 
 #[test]
-fn an_innermost_frame_that_has_gone_is_not_seen() {
+fn a_frame_that_has_ended_is_not_seen() {
     let log = Log::default();
     let greenlet = Greenlet::new(|_| {
         frame!("first");

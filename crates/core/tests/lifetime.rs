@@ -1,4 +1,4 @@
-//! Handles that are dropped, threads that end. Numbers are rows of the conformance notes.
+//! Handles that are dropped, and threads that end. Row numbers are those of `__test__/conformance/rows.ts`.
 
 mod common;
 
@@ -19,7 +19,7 @@ fn reports() -> Log {
     log
 }
 
-/// A greenlet called `name` that waits, cleans up when it is told to end, and ends.
+/// A greenlet called `name` that waits until it is told to end, cleans up and ends.
 fn sleeper(name: &'static str, log: &Log) -> Greenlet {
     let held = OnDrop(log.clone(), name);
     let body = move |_| {
@@ -31,7 +31,7 @@ fn sleeper(name: &'static str, log: &Log) -> Greenlet {
     greenlet
 }
 
-/// A greenlet called `name` that always switches away, whatever it is told.
+/// A greenlet called `name` that always switches away, also when it is told to end.
 fn mule(name: &'static str) -> Greenlet {
     let body = |_| {
         loop {
@@ -45,7 +45,7 @@ fn mule(name: &'static str) -> Greenlet {
 
 #[test]
 fn dropping_the_last_handle_of_a_suspended_greenlet_ends_it() {
-    // 51
+    // Row 51.
     let log = Log::default();
     let seen = log.clone();
     let greenlet = Greenlet::new(move |_| {
@@ -63,7 +63,7 @@ fn dropping_the_last_handle_of_a_suspended_greenlet_ends_it() {
 }
 
 #[test]
-fn dropping_an_unstarted_greenlet_drops_what_it_would_have_run() {
+fn dropping_an_unstarted_greenlet_drops_its_function() {
     let log = Log::default();
     let held = OnDrop(log.clone(), "body");
     drop(Greenlet::new(move |_| Ok(Box::new(held))));
@@ -72,7 +72,7 @@ fn dropping_an_unstarted_greenlet_drops_what_it_would_have_run() {
 }
 
 #[test]
-fn a_dropped_greenlet_sees_the_dropper_as_its_parent() {
+fn the_greenlet_that_drops_the_last_handle_takes_the_place_of_the_parent() {
     let log = Log::default();
     let seen = log.clone();
     let greenlet = Greenlet::new(move |_| {
@@ -90,8 +90,8 @@ fn a_dropped_greenlet_sees_the_dropper_as_its_parent() {
 }
 
 #[test]
-fn an_error_from_a_dropped_greenlet_is_reported_and_hurts_nobody() {
-    // 52
+fn an_error_from_a_dropped_greenlet_is_reported_and_goes_no_further() {
+    // Row 52.
     on_a_thread(|| {
         let reports = reports();
         let greenlet = Greenlet::new(|_| {
@@ -110,7 +110,7 @@ fn an_error_from_a_dropped_greenlet_is_reported_and_hurts_nobody() {
 }
 
 #[test]
-fn a_hook_that_panics_is_not_felt() {
+fn a_panic_in_the_hook_is_ignored() {
     on_a_thread(|| {
         set_unraisable_hook(|_| panic!("in the hook"));
         drop(mule("mule"));
@@ -129,7 +129,7 @@ fn a_dropped_greenlet_that_refuses_to_die_is_abandoned_and_reported() {
         assert!(told[0].starts_with("mule: greenlet 'mule' was told to end and switched away"), "{told:?}");
         assert_eq!(Greenlet::all(), [Greenlet::main()]);
 
-        // Its slot is lost: something may still rely on what lies there. The other one works.
+        // Its slot is lost, because other code may still rely on its contents. The other slot works.
         let first = sleeper("first", &Log::default());
         let second = Greenlet::new(Ok);
         assert_eq!(code(second.switch(nothing())), "ERR_GREENLET_NO_SLOT");
@@ -139,8 +139,8 @@ fn a_dropped_greenlet_that_refuses_to_die_is_abandoned_and_reported() {
 }
 
 #[test]
-fn a_greenlet_that_makes_itself_known_again_while_it_is_dropped_lives_on() {
-    // 74
+fn a_greenlet_that_stores_a_new_handle_while_it_is_dropped_lives_on() {
+    // Row 74.
     let saved = Rc::new(RefCell::new(None));
     let place = saved.clone();
     let greenlet = Greenlet::new(move |_| {
@@ -150,14 +150,14 @@ fn a_greenlet_that_makes_itself_known_again_while_it_is_dropped_lives_on() {
     });
     greenlet.switch(nothing()).unwrap();
     drop(greenlet);
-    let greenlet = saved.take().expect("it saved itself");
+    let greenlet = saved.take().expect("it stored a handle");
     assert_eq!(greenlet.state(), State::Suspended);
     assert_eq!(as_int(greenlet.switch(int(3))), 3);
 }
 
 #[test]
 fn a_value_under_way_is_not_lost_when_its_sender_loses_its_last_handle() {
-    // 70
+    // Row 70.
     let log = Log::default();
     let seen = log.clone();
     let only_handle = Rc::new(RefCell::new(None));
@@ -167,7 +167,7 @@ fn a_value_under_way_is_not_lost_when_its_sender_loses_its_last_handle() {
         let value = pause()?;
         drop(inside.take());
         starter.get().unwrap().set_parent(&Greenlet::main())?;
-        // Now only the thread holds this greenlet, as the current one; from the switch on nobody does.
+        // Now only the thread holds this greenlet, as the current one. From the switch on there is no handle.
         let exit = Greenlet::main().switch(value).unwrap_err();
         seen.push(format_args!("finally: {exit}"));
         Err(exit)
@@ -214,7 +214,7 @@ fn switching_to_the_parent_leaves_no_handle_behind() {
 }
 
 #[test]
-fn a_long_line_of_ancestors_goes_without_a_deep_recursion() {
+fn a_long_line_of_ancestors_is_dropped_without_a_deep_recursion() {
     let mut youngest = Greenlet::new(Ok);
     for _ in 0..times(200_000, 200) {
         youngest = Greenlet::builder().parent(&youngest).build(Ok).unwrap();
@@ -224,7 +224,7 @@ fn a_long_line_of_ancestors_goes_without_a_deep_recursion() {
 }
 
 #[test]
-fn a_parent_that_only_its_child_kept_ends_with_it() {
+fn a_parent_that_only_its_child_keeps_alive_ends_with_it() {
     let log = Log::default();
     let parent = sleeper("parent", &log);
     let child = Greenlet::builder().parent(&parent).build(Ok).unwrap();
@@ -235,7 +235,7 @@ fn a_parent_that_only_its_child_kept_ends_with_it() {
 }
 
 #[test]
-fn destructors_that_panic_cost_no_value() {
+fn a_value_is_not_lost_when_a_destructor_panics() {
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {
@@ -270,8 +270,8 @@ fn a_destructor_may_switch_while_a_greenlet_hands_over_its_last_result() {
     }
     let log = Log::default();
     let detour = Detour(log.clone());
-    // The error that ends the child kills its unstarted parent, and what that one would have run is dropped on the child's
-    // stack, the child being neither dead nor quite alive.
+    // The error that ends the child also ends its unstarted parent, so the parent's function is dropped on the child's stack. At
+    // that time the child's function has returned, but the child is not dead yet.
     let parent = Greenlet::new(move |_| Ok(Box::new(detour)));
     let child = Greenlet::builder().parent(&parent).build(|_| Err(Oops("late").into())).unwrap();
     let thrown = child.switch(nothing()).unwrap_err();
@@ -282,7 +282,7 @@ fn a_destructor_may_switch_while_a_greenlet_hands_over_its_last_result() {
 
 #[test]
 fn a_thread_that_ends_kills_what_is_suspended_oldest_first() {
-    // 113 to 121: here the thread's end, for the process's see crashes.rs.
+    // Rows 113 to 121: the end of a thread here; the end of the process is in crashes.rs.
     let (sender, receiver) = mpsc::channel();
     on_a_thread(move || {
         let make = |name: &'static str| {
@@ -290,7 +290,7 @@ fn a_thread_that_ends_kills_what_is_suspended_oldest_first() {
             let greenlet = Greenlet::new(move |_| {
                 frame!("waits at the thread's end");
                 let exit = pause().unwrap_err();
-                assert!(Greenlet::all().len() > 1, "all can still be used");
+                assert!(Greenlet::all().len() > 1, "everything can still be used");
                 sender.send((name, exit.to_string())).unwrap();
                 Err(exit)
             });
@@ -320,7 +320,7 @@ fn a_greenlet_that_holds_itself_lasts_until_the_thread_ends() {
 }
 
 #[test]
-fn refusing_at_the_threads_end_is_reported_and_does_not_hang() {
+fn a_greenlet_that_refuses_at_the_threads_end_is_reported_and_nothing_hangs() {
     let (sender, receiver) = mpsc::channel();
     on_a_thread(move || {
         set_unraisable_hook(move |unraisable| {
@@ -328,7 +328,7 @@ fn refusing_at_the_threads_end_is_reported_and_does_not_hang() {
             sender.send((unraisable.greenlet.clone(), code)).unwrap();
         });
         std::mem::forget(mule("mule"));
-        // Each one that ends leaves another behind.
+        // Each greenlet that ends starts another one.
         fn hydra() {
             let head = Greenlet::new(|_| {
                 let exit = Greenlet::switch_to_parent(nothing());
@@ -347,7 +347,7 @@ fn refusing_at_the_threads_end_is_reported_and_does_not_hang() {
 
 #[test]
 fn greenlets_can_be_used_while_thread_locals_are_destroyed() {
-    // 122 to 126
+    // Rows 122 to 126.
     struct Late(mpsc::Sender<i32>);
     impl Drop for Late {
         fn drop(&mut self) {
@@ -369,7 +369,7 @@ fn greenlets_can_be_used_while_thread_locals_are_destroyed() {
 }
 
 #[test]
-fn a_handle_that_outlives_its_thread_is_dead_weight() {
+fn a_handle_that_outlives_its_thread_can_only_be_dropped() {
     struct Keeper([Greenlet; 3], mpsc::Sender<([State; 3], &'static str)>);
     impl Drop for Keeper {
         fn drop(&mut self) {
@@ -395,7 +395,7 @@ fn a_handle_that_outlives_its_thread_is_dead_weight() {
 
 #[test]
 fn twenty_thousand_unfinished_greenlets_leave_nothing_behind() {
-    // 146
+    // Row 146.
     on_a_thread(|| {
         let log = Log::default();
         const AT_ONCE: usize = times(1000, 10);

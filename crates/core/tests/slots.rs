@@ -1,4 +1,4 @@
-//! Native stacks: how deep they are, what happens when there are no more, that they are used again.
+//! Native stacks: their depth, the error when there are no more, and that they are used again. Row numbers are those of `__test__/conformance/rows.ts`.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::hint::black_box;
 use common::{as_int, code, int, nothing, on_a_thread, pause, times};
 use greenlets_core::{Error, Greenlet, Options, State, configure, unpack};
 
-/// What only another kernel does, in a process that is told so by seccomp.
+/// What happens with an older kernel, which seccomp imitates in a process of its own.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod on_an_old_kernel {
     use common::{in_a_process, signal, stdout};
@@ -15,15 +15,15 @@ mod on_an_old_kernel {
 
     use super::*;
 
-    /// Before Linux 6.13 `MADV_GUARD_INSTALL` is EINVAL, as it is for this process from now on.
+    /// From now on `MADV_GUARD_INSTALL` fails with EINVAL in this process, as it does before Linux 6.13.
     fn begin() {
         const GUARD_INSTALL: u32 = 102;
-        // Of `struct seccomp_data`: the system call, and the lower half of its third argument.
+        // Offsets in `struct seccomp_data`: the system call, and the lower half of its third argument.
         let [number, advice] = [0, 32];
         let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
         let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
         let answer = (libc::BPF_RET | libc::BPF_K) as u16;
-        // SAFETY: they only make structures; the filter outlives the calls, which copy it.
+        // SAFETY: the functions of libc only make structures. The filter outlives the calls, which copy it.
         let status = unsafe {
             let mut filter = [
                 libc::BPF_STMT(load, number),
@@ -49,12 +49,12 @@ mod on_an_old_kernel {
     }
 
     #[test]
-    fn stacks_are_guarded_all_the_same() {
-        let output = in_a_process("on_an_old_kernel::stacks_are_guarded_all_the_same", || {
+    fn stacks_are_still_guarded() {
+        let output = in_a_process("on_an_old_kernel::stacks_are_still_guarded", || {
             begin();
             let thread = Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(2));
             let thread = thread.unwrap();
-            // The slot below is in use: without a guard the overflow would run into it unseen.
+            // The slot below is in use: without a guard the overflow would run into it unnoticed.
             park(&thread);
             assert_eq!(thread.guard_kind(), GuardKind::Protected);
             println!("digging");
@@ -78,7 +78,7 @@ mod on_an_old_kernel {
             in_a_process("on_an_old_kernel::guards_leave_mappings_for_the_rest_of_the_program", || {
                 begin();
                 let here = StackBounds::of_this_thread().unwrap();
-                // SAFETY: nobody uses what lies on these stacks while they are suspended.
+                // SAFETY: no code uses the contents of these stacks while they are suspended.
                 let options = unsafe { Options::slots(SLOTS).spilling(Spilling::WhenNeeded) };
                 let many = Thread::new(NullHost, here, options).unwrap();
                 for _ in 0..SLOTS {
@@ -89,7 +89,7 @@ mod on_an_old_kernel {
                     many.switch(Next::Resume(id)).unwrap();
                 }
                 println!("{} live", many.live());
-                // Giving 40,000 slots back is slow in a debug build.
+                // Unmapping 40,000 slots is slow in a debug build.
                 std::mem::forget(many);
 
                 let one_more = Thread::new(NullHost, here, Options::slots(1));
@@ -107,7 +107,7 @@ fn waiting() -> Greenlet {
 }
 
 #[test]
-fn running_out_of_slots_is_an_error_that_loses_nothing() {
+fn running_out_of_slots_is_an_error_that_gives_the_value_back() {
     for slots in 1..=3 {
         on_a_thread(move || {
             configure(Options::slots(slots)).unwrap();
@@ -122,7 +122,7 @@ fn running_out_of_slots_is_an_error_that_loses_nothing() {
                 assert_eq!(one_more.state(), State::Unstarted);
                 assert_eq!(Greenlet::current(), Greenlet::main());
             }
-            // Everybody who was there goes on, and with one gone there is room.
+            // The greenlets that have started go on, and when one has ended there is a free slot.
             assert_eq!(as_int(full.pop().unwrap().switch(int(1))), 1);
             assert_eq!(as_int(one_more.switch(int(2))), 2);
             for greenlet in full {
@@ -133,7 +133,7 @@ fn running_out_of_slots_is_an_error_that_loses_nothing() {
 }
 
 #[test]
-fn running_out_of_slots_inside_a_greenlet_is_told_there() {
+fn running_out_of_slots_inside_a_greenlet_is_an_error_there() {
     on_a_thread(|| {
         configure(Options::slots(1)).unwrap();
         let greenlet = Greenlet::new(|_| {
@@ -158,7 +158,7 @@ fn a_greenlet_that_ends_hands_its_slot_to_the_parent_it_starts() {
 }
 
 #[test]
-fn one_slot_is_enough_for_any_number_one_after_the_other() {
+fn one_slot_is_enough_for_any_number_of_greenlets_one_after_the_other() {
     on_a_thread(|| {
         configure(Options::slots(1)).unwrap();
         for i in 0..times(1000, 20) as i32 {
@@ -169,7 +169,7 @@ fn one_slot_is_enough_for_any_number_one_after_the_other() {
 }
 
 #[test]
-fn killing_makes_room() {
+fn killing_a_greenlet_frees_its_slot() {
     on_a_thread(|| {
         configure(Options::slots(1)).unwrap();
         let first = waiting();
@@ -229,10 +229,10 @@ fn dig_from_here(depth: usize, bottom: &dyn Fn()) -> usize {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "the stack is a thread's there")]
+#[cfg_attr(miri, ignore = "under Miri the stack is that of a thread")]
 fn a_greenlet_can_recurse_through_500_kib() {
-    // As deep as on main of Node, which has 984 KiB, is the aim; Rust's own frames leave enough of that.
-    const LEAST: usize = if cfg!(feature = "sanitizer") { 100 } else { 500 }; // its frames are larger
+    // The aim is the depth of Node's main stack, which has 984 KiB. The frames of a sanitizer are larger.
+    const LEAST: usize = if cfg!(feature = "sanitizer") { 100 } else { 500 };
     for kib in [500, 900] {
         let greenlet = Greenlet::new(move |_| Ok(Box::new(dig_from_here(kib * 1024, &|| ()))));
         assert!(unpack::<usize>(greenlet.switch(nothing()).unwrap()).unwrap() > LEAST);
@@ -240,8 +240,8 @@ fn a_greenlet_can_recurse_through_500_kib() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "the stack is a thread's there")]
-fn deep_stacks_keep_their_contents_while_others_run() {
+#[cfg_attr(miri, ignore = "under Miri the stack is that of a thread")]
+fn deep_stacks_keep_their_contents_while_other_stacks_run() {
     let deep = |_| {
         dig_from_here(300 * 1024, &|| {
             pause().unwrap();
@@ -265,12 +265,12 @@ fn resident() -> usize {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "Miri tells nothing about the process")]
-#[cfg_attr(feature = "sanitizer", ignore = "AddressSanitizer keeps what is freed")]
-fn a_hundred_thousand_births_and_deaths_do_not_grow_the_process() {
-    // 145
+#[cfg_attr(miri, ignore = "Miri has no numbers about the process")]
+#[cfg_attr(feature = "sanitizer", ignore = "AddressSanitizer keeps freed memory")]
+fn a_hundred_thousand_greenlets_that_end_do_not_grow_the_process() {
+    // Row 145.
     on_a_thread(|| {
-        let live_and_die = |count: i32| {
+        let start_and_end = |count: i32| {
             for i in 0..count {
                 let greenlet = Greenlet::new(|value| {
                     let _ = value;
@@ -280,18 +280,18 @@ fn a_hundred_thousand_births_and_deaths_do_not_grow_the_process() {
                 assert_eq!(as_int(greenlet.switch(int(i))), i);
             }
         };
-        live_and_die(1000);
+        start_and_end(1000);
         let before = resident();
-        live_and_die(100_000);
+        start_and_end(100_000);
         let grown = resident().saturating_sub(before);
-        // Other tests run in this process; one page for each would be 400 MB.
+        // Other tests run in this process. One lost page for each greenlet would be 400 MB.
         assert!(grown < 100_000, "{grown} KiB");
         assert_eq!(Greenlet::all().len(), 1);
     });
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "Miri tells nothing about the process")]
+#[cfg_attr(miri, ignore = "Miri has no numbers about the process")]
 fn a_thousand_slots_take_no_memory_until_they_are_used() {
     on_a_thread(|| {
         let before = resident();

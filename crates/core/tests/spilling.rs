@@ -1,5 +1,5 @@
-//! More greenlets than slots: whoever is in the way is copied to the heap, and nobody notices. Not under Miri, where a stack is a
-//! thread's and cannot be copied.
+//! More greenlets than slots: a stack is copied to the heap while another one needs its slot, and no greenlet notices. Not under
+//! Miri, where a stack is that of a thread and cannot be copied.
 #![cfg(not(miri))]
 
 mod common;
@@ -23,11 +23,11 @@ const ALL_WAYS: [Vacated; 3] = [Vacated::Kept, Vacated::Filled, Vacated::Protect
 
 fn shared(slots: u32, vacated: Vacated) -> Options {
     let options = Options::slots(slots).vacated(vacated);
-    // SAFETY: nothing on a stack of these tests is used by others while it is suspended.
+    // SAFETY: these tests use nothing on the stack of a suspended greenlet from elsewhere.
     unsafe { options.spilling(Spilling::WhenNeeded) }
 }
 
-/// Runs `test` with few slots, whatever becomes of the memory that was left, and with every stack spilled each time.
+/// Runs `test` with few slots, in each way of treating vacated memory, and with every stack spilled at every switch.
 fn with_few_slots(test: impl Fn() + Copy + Send + Sync) {
     for vacated in ALL_WAYS {
         for slots in 1..=3 {
@@ -37,7 +37,7 @@ fn with_few_slots(test: impl Fn() + Copy + Send + Sync) {
             });
         }
         on_a_thread(move || {
-            // SAFETY: as in `shared`.
+            // SAFETY: these tests use nothing on the stack of a suspended greenlet from elsewhere.
             configure(unsafe { shared(4, vacated).spilling(Spilling::Always) }).unwrap();
             test();
         });
@@ -48,7 +48,7 @@ fn names(greenlet: &Greenlet) -> Vec<&'static str> {
     greenlet.stack().map_or_else(Vec::new, |stack| stack.detach().iter().map(|frame| frame.name).collect())
 }
 
-/// Waits under `depth` frames, each with something to lose, and says what it was sent.
+/// Waits under `depth` frames, each of which checks its contents afterwards, and returns what it was sent.
 fn descend(depth: i32) -> Result<Value, Thrown> {
     frame!("descend");
     let own = black_box([depth; 16]);
@@ -61,7 +61,7 @@ fn descend(depth: i32) -> Result<Value, Thrown> {
 }
 
 #[test]
-fn any_number_takes_turns_in_few_slots() {
+fn any_number_of_greenlets_take_turns_in_few_slots() {
     with_few_slots(|| {
         let greenlets: Vec<_> = (0..20)
             .map(|depth| {
@@ -119,7 +119,7 @@ fn the_frames_of_a_spilled_greenlet_are_read_from_its_copy() {
 }
 
 #[test]
-fn a_greenlet_starts_where_its_parent_lies() {
+fn a_greenlet_starts_in_the_slot_of_its_parent() {
     /// A greenlet in a greenlet in a greenlet: each waits for the next one, which gives it one number and then its result.
     fn nest(depth: i32) -> i32 {
         let greenlet = Greenlet::new(move |_| {
@@ -137,7 +137,7 @@ fn a_greenlet_starts_where_its_parent_lies() {
 }
 
 #[test]
-fn a_ring_goes_round_on_one_slot() {
+fn a_ring_of_greenlets_works_with_one_slot() {
     with_few_slots(|| {
         let ring: Rc<RefCell<Vec<Greenlet>>> = Rc::default();
         for i in 0..7 {
@@ -160,7 +160,7 @@ fn a_ring_goes_round_on_one_slot() {
 }
 
 #[test]
-fn what_is_thrown_into_a_spilled_greenlet_arrives_there() {
+fn an_error_thrown_into_a_spilled_greenlet_arrives_there() {
     with_few_slots(|| {
         let log = Log::default();
         let make = |name: &'static str| {
@@ -187,7 +187,7 @@ fn what_is_thrown_into_a_spilled_greenlet_arrives_there() {
 }
 
 #[test]
-fn a_panic_goes_from_a_slot_to_its_next_inhabitant() {
+fn a_panic_goes_to_a_parent_in_the_same_slot() {
     with_few_slots(|| {
         let parent = Greenlet::new(|_| {
             let child = Greenlet::new(|_| std::panic::resume_unwind(Box::new(7_i32)));
@@ -201,7 +201,7 @@ fn a_panic_goes_from_a_slot_to_its_next_inhabitant() {
 }
 
 #[test]
-fn thousands_are_born_and_die_in_one_slot_while_others_wait_in_it() {
+fn thousands_start_and_end_in_one_slot_while_others_are_spilled_from_it() {
     with_few_slots(|| {
         let waiting: Vec<_> = (0..5).map(|_| Greenlet::new(|_| pause())).collect();
         waiting.iter().for_each(|greenlet| drop(greenlet.switch(nothing())));
@@ -215,7 +215,7 @@ fn thousands_are_born_and_die_in_one_slot_while_others_wait_in_it() {
 }
 
 #[test]
-fn the_thread_ends_those_that_are_spilled() {
+fn the_end_of_the_thread_ends_spilled_greenlets() {
     for vacated in ALL_WAYS {
         let ended = on_a_thread(move || {
             configure(shared(1, vacated)).unwrap();
@@ -242,7 +242,7 @@ fn the_thread_ends_those_that_are_spilled() {
 }
 
 #[test]
-fn a_limit_on_greenlets_is_an_error_that_loses_nothing() {
+fn a_limit_on_greenlets_is_an_error_that_gives_the_value_back() {
     on_a_thread(|| {
         configure(shared(1, Vacated::Kept).max_greenlets(3)).unwrap();
         let waiting: Vec<_> = (0..3).map(|_| Greenlet::new(|_| pause())).collect();
@@ -251,7 +251,10 @@ fn a_limit_on_greenlets_is_an_error_that_loses_nothing() {
         for _ in 0..2 {
             let error = late.switch(Box::new("precious")).unwrap_err().downcast::<Error>().unwrap();
             assert_eq!(error.code(), "ERR_GREENLET_LIMIT");
-            assert!(error.to_string().contains("'late' cannot start: 3 greenlets are under way"), "{error}");
+            assert!(
+                error.to_string().contains("'late' cannot start: 3 greenlets have started and not finished"),
+                "{error}"
+            );
             assert_eq!(unpack::<&str>(error.into_value().unwrap()).unwrap(), "precious");
             assert_eq!(late.state(), State::Unstarted);
         }
@@ -261,7 +264,7 @@ fn a_limit_on_greenlets_is_an_error_that_loses_nothing() {
 }
 
 #[test]
-fn a_limit_on_memory_stops_those_who_start_and_nobody_else() {
+fn a_limit_on_memory_stops_only_greenlets_that_start() {
     on_a_thread(|| {
         configure(shared(1, Vacated::Kept).max_spilled(20_000)).unwrap();
         let greenlets: Vec<_> = (0..100).map(|_| Greenlet::new(|_| descend(20))).collect();
@@ -276,7 +279,7 @@ fn a_limit_on_memory_stops_those_who_start_and_nobody_else() {
 }
 
 #[test]
-fn without_spilling_each_slot_has_one() {
+fn without_spilling_each_slot_has_one_stack() {
     on_a_thread(|| {
         configure(Options::slots(1)).unwrap();
         let waiting = Greenlet::new(|_| pause());
@@ -291,7 +294,7 @@ fn bare(options: Options) -> Box<Thread<NullHost>> {
     Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), options).unwrap()
 }
 
-/// Starts a stack that waits `times` times for main under `depth` frames.
+/// Starts a stack that switches to main `times` times under `depth` frames.
 fn start(thread: &Thread<NullHost>, times: u32, depth: u32) -> Id {
     fn wait(thread: &Thread<NullHost>, depth: u32) {
         frame!("wait");
@@ -315,7 +318,7 @@ fn start(thread: &Thread<NullHost>, times: u32, depth: u32) -> Id {
 }
 
 #[test]
-fn nothing_is_copied_while_everybody_has_a_slot() {
+fn nothing_is_copied_while_each_stack_has_a_slot() {
     let thread = bare(shared(5, Vacated::Protected));
     let ids: Vec<_> = (0..5).map(|_| start(&thread, 3, 2)).collect();
     for id in &ids {
@@ -333,7 +336,7 @@ fn nothing_is_copied_while_everybody_has_a_slot() {
 }
 
 #[test]
-fn a_thread_without_stacks_can_be_configured_anew() {
+fn a_thread_without_stacks_can_be_configured_again() {
     let thread = bare(Options::slots(1));
     let id = start(&thread, 1, 0);
     assert_eq!(thread.configure(Options::slots(2)).unwrap_err().kind(), std::io::ErrorKind::ResourceBusy);
@@ -353,7 +356,7 @@ fn a_thread_without_stacks_can_be_configured_anew() {
 }
 
 #[test]
-fn those_that_are_spilled_can_be_abandoned() {
+fn spilled_stacks_can_be_abandoned() {
     let thread = bare(shared(2, Vacated::Protected));
     let ids: Vec<_> = (0..6).map(|_| start(&thread, 2, 3)).collect();
     assert_eq!(thread.spilled(), 4);
@@ -363,7 +366,7 @@ fn those_that_are_spilled_can_be_abandoned() {
         thread.switch(Next::Resume(*id)).unwrap();
     }
     start(&thread, 0, 0);
-    // SAFETY: main runs, and what waits holds nothing anybody relies on.
+    // SAFETY: main runs, and no code relies on the frames of the suspended stacks.
     unsafe { thread.abandon_all() };
     assert_eq!((thread.live(), thread.spilled(), thread.spilled_bytes()), (0, 0, 0));
     start(&thread, 0, 0);
@@ -374,14 +377,14 @@ fn those_that_are_spilled_can_be_abandoned() {
 }
 
 #[test]
-fn a_deep_stack_keeps_its_slot_to_itself_where_there_are_others() {
+fn a_deep_stack_does_not_share_its_slot_where_other_slots_can_be_shared() {
     let thread = bare(shared(4, Vacated::Kept));
     // With AddressSanitizer frames are larger.
     let deep = start(&thread, 2, if cfg!(feature = "sanitizer") { 200 } else { 400 });
     let others: Vec<_> = (0..30).map(|_| start(&thread, 1, 0)).collect();
     let before = thread.spilled_bytes();
     thread.switch(Next::Resume(deep)).unwrap();
-    assert!(before.abs_diff(thread.spilled_bytes()) < 20_000, "it was at home");
+    assert!(before.abs_diff(thread.spilled_bytes()) < 20_000, "it was resident");
     for id in others.into_iter().chain([deep]) {
         thread.switch(Next::Resume(id)).unwrap();
     }
@@ -389,11 +392,11 @@ fn a_deep_stack_keeps_its_slot_to_itself_where_there_are_others() {
 }
 
 #[test]
-fn sweeping_gives_back_what_is_empty_and_harms_nobody() {
+fn trimming_gives_back_the_empty_slots_and_changes_no_stack() {
     for vacated in ALL_WAYS {
         let thread = bare(shared(100, vacated));
         let ids: Vec<_> = (0..150).map(|_| start(&thread, 2, 30)).collect();
-        assert_eq!(thread.trim(), 0, "somebody lies everywhere");
+        assert_eq!(thread.trim(), 0, "every slot has an occupant");
         for id in &ids[..100] {
             thread.switch(Next::Resume(*id)).unwrap();
             thread.switch(Next::Resume(*id)).unwrap();
@@ -410,7 +413,7 @@ fn sweeping_gives_back_what_is_empty_and_harms_nobody() {
 }
 
 #[test]
-fn a_body_beyond_the_limit_comes_back_and_nothing_has_changed() {
+fn a_body_that_exceeds_the_limit_comes_back_and_nothing_has_changed() {
     let thread = bare(shared(1, Vacated::Kept).max_greenlets(1));
     let id = start(&thread, 1, 0);
     let refused = thread.switch(Next::Start(Body::new(|thread| Next::Resume(thread.main()))));
@@ -422,26 +425,26 @@ fn a_body_beyond_the_limit_comes_back_and_nothing_has_changed() {
 // ---- in processes of their own ----
 
 #[test]
-#[cfg_attr(feature = "sanitizer", ignore = "AddressSanitizer does not bear to be refused memory")]
-fn memory_that_the_system_refuses_is_an_error_and_everybody_goes_on() {
-    let test = "memory_that_the_system_refuses_is_an_error_and_everybody_goes_on";
+#[cfg_attr(feature = "sanitizer", ignore = "AddressSanitizer ends the process where memory is refused")]
+fn memory_that_the_system_refuses_is_an_error_and_all_greenlets_go_on() {
+    let test = "memory_that_the_system_refuses_is_an_error_and_all_greenlets_go_on";
     let output = in_a_process(test, || {
         configure(shared(1, Vacated::Kept)).unwrap();
         let deep = Greenlet::new(|_| descend(2000));
         deep.switch(nothing()).unwrap();
         let small = Greenlet::builder().name("small").build(|_| pause()).unwrap();
         let inside = Greenlet::new(|_| {
-            // It runs in the only slot; `small` is to start there.
+            // It runs in the only slot, the one in which `small` is to start.
             Greenlet::builder().name("another").build(Ok).unwrap().switch(int(3))
         });
         let limit = libc::rlimit { rlim_cur: 0, rlim_max: libc::RLIM_INFINITY };
         let mut before = limit;
-        // SAFETY: plain system calls with room for their results. With no address space left, malloc has what it has.
+        // SAFETY: plain system calls with memory for their results. With no address space left, malloc gets no more memory.
         unsafe {
             libc::getrlimit(libc::RLIMIT_AS, &raw mut before);
             libc::setrlimit(libc::RLIMIT_AS, &raw const limit);
         }
-        // What the pool and malloc have left is used up.
+        // This uses up the memory that the pool and malloc still have.
         let mut hoard = Vec::with_capacity(1000);
         let mut size = 1 << 20;
         while size >= 64 * 1024 {
@@ -455,7 +458,7 @@ fn memory_that_the_system_refuses_is_an_error_and_everybody_goes_on() {
             }
         }
         let refused = small.switch(int(1));
-        // SAFETY: as above.
+        // SAFETY: a plain system call; `before` is what getrlimit(2) wrote.
         unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const before) };
         let error = refused.unwrap_err().downcast::<Error>().unwrap();
         println!("{} {}", error.code(), error);
@@ -473,8 +476,8 @@ fn memory_that_the_system_refuses_is_an_error_and_everybody_goes_on() {
 }
 
 #[test]
-fn whoever_uses_the_stack_of_a_spilled_greenlet_is_found_out() {
-    let output = in_a_process("whoever_uses_the_stack_of_a_spilled_greenlet_is_found_out", || {
+fn a_use_of_the_stack_of_a_spilled_greenlet_is_found() {
+    let output = in_a_process("a_use_of_the_stack_of_a_spilled_greenlet_is_found", || {
         configure(shared(1, Vacated::Protected)).unwrap();
         let address = Rc::new(Cell::new(0));
         let tell = address.clone();
@@ -487,7 +490,7 @@ fn whoever_uses_the_stack_of_a_spilled_greenlet_is_found_out() {
         let second = Greenlet::new(Ok);
         second.switch(nothing()).unwrap();
         println!("looking");
-        // SAFETY: none: the memory is not there, which is the point.
+        // SAFETY: there is none: the memory is protected, and this test shows it.
         let word = unsafe { (address.get() as *const u64).read_volatile() };
         println!("seen {word}");
     });

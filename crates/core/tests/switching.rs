@@ -1,4 +1,4 @@
-//! Switches between live greenlets, and what goes where at their end. Numbers are rows of the conformance notes.
+//! Switches between live greenlets, and the way of their results. Row numbers are those of `__test__/conformance/rows.ts`.
 
 mod common;
 
@@ -10,7 +10,7 @@ use greenlets_core::{Frame, Greenlet, State, Value, View, unpack};
 
 #[test]
 fn a_greenlet_runs_when_it_is_switched_to_and_waits_where_it_switched_away() {
-    // 40
+    // Row 40.
     let log = Log::default();
     let inside = log.clone();
     let greenlet = Greenlet::new(move |_| {
@@ -29,7 +29,7 @@ fn a_greenlet_runs_when_it_is_switched_to_and_waits_where_it_switched_away() {
 }
 
 #[test]
-fn values_go_both_ways_and_the_last_one_is_what_the_function_returns() {
+fn values_go_both_ways_and_the_last_one_is_the_result_of_the_function() {
     let greenlet = Greenlet::new(|value| {
         let mut sum = unpack::<i32>(value)?;
         for _ in 0..3 {
@@ -42,7 +42,7 @@ fn values_go_both_ways_and_the_last_one_is_what_the_function_returns() {
 }
 
 #[test]
-fn a_value_arrives_as_the_object_it_was() {
+fn a_value_arrives_as_the_same_object() {
     let value: Value = Box::new(String::from("itself"));
     let address = &raw const *value as *const ();
     let echo = Greenlet::new(|value| {
@@ -55,7 +55,7 @@ fn a_value_arrives_as_the_object_it_was() {
 }
 
 #[test]
-fn a_ring_is_passed_round_without_main() {
+fn a_ring_of_greenlets_needs_no_switch_to_main() {
     const SIZE: usize = 10;
     let log = Log::default();
     let ring: Rc<Vec<std::cell::OnceCell<Greenlet>>> =
@@ -69,7 +69,7 @@ fn a_ring_is_passed_round_without_main() {
                 if hops == 0 {
                     return Ok(int(i as i32));
                 }
-                // Only borrowed from the ring, or the ring would keep itself alive.
+                // The reference to the ring is weak: otherwise the ring would keep itself alive.
                 let next = ring.upgrade().unwrap()[(i + 1) % SIZE].get().unwrap().clone();
                 value = next.switch(int(hops - 1))?;
             }
@@ -88,7 +88,7 @@ fn a_ring_is_passed_round_without_main() {
 
 #[test]
 fn two_children_take_turns() {
-    // 45
+    // Row 45.
     let log = Log::default();
     let child = |name: &'static str| {
         let log = log.clone();
@@ -113,7 +113,7 @@ fn two_children_take_turns() {
 
 #[test]
 fn a_greenlet_made_inside_a_greenlet_ends_there() {
-    // 46
+    // Row 46.
     let log = Log::default();
     let inside = log.clone();
     let g = Greenlet::new(move |_| {
@@ -144,14 +144,14 @@ fn greenlets_nest_as_deep_as_there_are_slots() {
     const DEPTH: i32 = times(499, 20) as i32;
     let top = Greenlet::new(|_| descend(DEPTH));
     top.switch(nothing()).unwrap();
-    // It is the innermost that went to main; switching to the outermost instead gives it a value in its child's place.
+    // The innermost greenlet switched to main, so it gets the value. (The outermost would take it for the result of its child.)
     let innermost = Greenlet::all().pop().unwrap();
     assert_eq!(as_int(innermost.switch(int(0))), DEPTH);
     assert!(top.is_dead());
 }
 
 #[test]
-fn switching_to_oneself_gives_the_value_back() {
+fn a_switch_to_the_current_greenlet_gives_the_value_back() {
     assert_eq!(as_int(Greenlet::current().switch(int(5))), 5);
     let greenlet = Greenlet::new(|_| Greenlet::current().switch(int(6)));
     assert_eq!(as_int(greenlet.switch(nothing())), 6);
@@ -159,7 +159,7 @@ fn switching_to_oneself_gives_the_value_back() {
 
 #[test]
 fn switching_to_a_dead_greenlet_gives_the_value_to_its_parent() {
-    // 49
+    // Row 49.
     let greenlet = Greenlet::new(Ok);
     greenlet.switch(nothing()).unwrap();
     assert!(greenlet.is_dead());
@@ -185,8 +185,8 @@ fn a_result_goes_through_dead_parents() {
 }
 
 #[test]
-fn falling_off_the_end_starts_an_unstarted_parent() {
-    // 76, 77
+fn a_result_starts_an_unstarted_parent() {
+    // Rows 76, 77.
     let parent = Greenlet::new(|value| Ok(Box::new((unpack::<i32>(value)?, 24))));
     let child = Greenlet::builder().parent(&parent).build(|_| Ok(int(42))).unwrap();
     let result = unpack::<(i32, i32)>(child.switch(nothing()).unwrap()).unwrap();
@@ -196,7 +196,7 @@ fn falling_off_the_end_starts_an_unstarted_parent() {
 
 #[test]
 fn a_dead_greenlet_with_a_new_unstarted_parent_starts_it() {
-    // 79
+    // Row 79.
     let log = Log::default();
     let child = Greenlet::new(Ok);
     child.switch(nothing()).unwrap();
@@ -212,8 +212,8 @@ fn a_dead_greenlet_with_a_new_unstarted_parent_starts_it() {
 }
 
 #[test]
-fn a_generator_is_a_greenlet_that_switches_to_whoever_asked() {
-    // 34
+fn a_generator_is_a_greenlet_that_switches_to_its_parent() {
+    // Row 34.
     let numbers = Greenlet::new(|_| {
         for number in 0..5 {
             for _ in 0..2 {
@@ -228,8 +228,8 @@ fn a_generator_is_a_greenlet_that_switches_to_whoever_asked() {
 }
 
 #[test]
-fn a_switch_crosses_whatever_native_frames_lie_between() {
-    // 81, 83: two sorts at once, each suspended inside its comparator.
+fn a_switch_crosses_any_native_frames() {
+    // Rows 81, 83: two sorts at once, each suspended inside its comparator.
     let sorter = |input: &'static [i32]| {
         Greenlet::new(move |_| {
             let mut list = input.to_vec();
@@ -253,7 +253,7 @@ fn a_switch_crosses_whatever_native_frames_lie_between() {
 
 #[test]
 fn states_and_the_current_greenlet_follow_the_switches() {
-    // 54, 94 to 98
+    // Rows 54, 94 to 98.
     let main = Greenlet::main();
     assert_eq!(Greenlet::current(), main);
     assert_eq!(main.state(), State::Running);
@@ -279,7 +279,7 @@ fn states_and_the_current_greenlet_follow_the_switches() {
 }
 
 #[test]
-fn unnamed_greenlets_are_numbered_and_all_lists_the_living_by_age() {
+fn unnamed_greenlets_are_numbered_and_all_lists_those_that_are_not_dead_by_age() {
     on_a_thread(|| {
         let names = || Greenlet::all().iter().map(|it| it.name().into_owned()).collect::<Vec<_>>();
         assert_eq!(names(), ["main"]);
@@ -288,15 +288,15 @@ fn unnamed_greenlets_are_numbered_and_all_lists_the_living_by_age() {
         assert_eq!(names(), ["main", "greenlet-1", "greenlet-2"]);
         second.switch(nothing()).unwrap();
         first.switch(nothing()).unwrap();
-        assert_eq!(names(), ["main", "greenlet-2"], "the dead are left out");
+        assert_eq!(names(), ["main", "greenlet-2"], "dead greenlets are not in the list");
         drop(second);
         assert_eq!(names(), ["main"], "the list does not keep them alive");
     });
 }
 
 #[test]
-fn parents_may_form_no_cycle_and_main_gets_none() {
-    // 89, 91 to 93
+fn parents_may_form_no_cycle_and_main_gets_no_parent() {
+    // Rows 89, 91 to 93.
     let [a, b, c] = ["a", "b", "c"].map(|name| Greenlet::builder().name(name).build(Ok).unwrap());
     a.set_parent(&b).unwrap();
     b.set_parent(&c).unwrap();
@@ -312,7 +312,7 @@ fn parents_may_form_no_cycle_and_main_gets_none() {
 
 #[test]
 fn two_threads_run_greenlets_at_once() {
-    // 47
+    // Row 47.
     const GREENLETS: i32 = times(50, 4) as i32;
     const TURNS: i32 = times(100, 10) as i32;
     let counts: Vec<i32> = std::thread::scope(|scope| {
@@ -340,15 +340,15 @@ fn two_threads_run_greenlets_at_once() {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    // Each starts at its number, 0, 1, 2..., and adds one each turn.
+    // Each greenlet starts at its number, 0, 1, 2..., and adds one each turn.
     assert_eq!(counts, [GREENLETS * (GREENLETS - 1) / 2 + GREENLETS * TURNS; 4]);
 }
 
 #[test]
 fn a_greenlet_smuggled_to_another_thread_is_refused_there() {
-    // 58, 84
+    // Rows 58, 84.
     struct Smuggled<'a>(&'a Greenlet, &'a View<Vec<Frame>>);
-    // SAFETY: none in general. Here the owner waits for the other thread, so that no two use them at a time.
+    // SAFETY: there is none in general. Here the owner waits for the other thread, so the two never use them at the same time.
     unsafe impl Send for Smuggled<'_> {}
 
     let greenlet = Greenlet::builder().name("foreigner").build(|_| pause()).unwrap();
@@ -358,12 +358,12 @@ fn a_greenlet_smuggled_to_another_thread_is_refused_there() {
     let smuggled = Smuggled(&greenlet, &stack);
     on_a_thread(move || {
         let Smuggled(foreigner, stack) = { smuggled };
-        // With the same id in this thread's table, suspended in the same epoch.
+        // A greenlet with the same id in this thread's table, suspended in the same epoch.
         let native = Greenlet::new(|_| pause());
         native.switch(nothing()).unwrap();
         assert!(!stack.is_valid());
         assert_eq!(common::code(stack.get()), "ERR_GREENLET_STALE_FRAME");
-        assert!(foreigner.is_dead(), "here it is not to be switched to");
+        assert!(foreigner.is_dead(), "on this thread it cannot be switched to");
         let error = foreigner.switch(int(5)).unwrap_err().downcast::<greenlets_core::Error>().unwrap();
         assert_eq!(error.code(), "ERR_GREENLET_WRONG_THREAD");
         assert!(error.to_string().contains("'foreigner'"), "{error}");
@@ -374,5 +374,5 @@ fn a_greenlet_smuggled_to_another_thread_is_refused_there() {
         assert_eq!(common::code(child), "ERR_GREENLET_WRONG_THREAD");
         assert!(foreigner.stack().is_none());
     });
-    assert_eq!(as_int(greenlet.switch(int(5))), 5, "no harm was done");
+    assert_eq!(as_int(greenlet.switch(int(5))), 5, "nothing has changed for it");
 }

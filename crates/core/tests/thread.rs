@@ -1,4 +1,4 @@
-//! `Thread`, the core that hosts build on: who runs, ids, epochs, and what a host is promised.
+//! `Thread`, the core that hosts build on: the running stack, ids, epochs, and the promises to a host.
 
 mod common;
 
@@ -17,7 +17,7 @@ fn bare(slots: u32) -> Box<Thread<NullHost>> {
     Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(slots)).unwrap()
 }
 
-/// Starts a stack that tells `id` to the caller and switches back to main whenever it runs, `times` times in all.
+/// Starts a stack that switches back to main whenever it runs, `times` times in all. Returns its id.
 fn start_waiting(thread: &Thread<NullHost>, times: usize) -> Id {
     let told = Rc::new(Cell::new(None));
     let tell = told.clone();
@@ -34,7 +34,7 @@ fn start_waiting(thread: &Thread<NullHost>, times: usize) -> Id {
 }
 
 #[test]
-fn a_thread_starts_with_main_running_and_alone() {
+fn a_new_thread_has_only_main_which_runs() {
     let thread = bare(3);
     assert!(thread.on_main());
     assert_eq!(thread.current(), thread.main());
@@ -43,11 +43,11 @@ fn a_thread_starts_with_main_running_and_alone() {
     assert_eq!((thread.live(), thread.slots()), (0, 3));
     assert!(thread.bounds().contains(&raw const thread as usize));
     thread.switch(Next::Resume(thread.main())).unwrap();
-    assert_eq!(thread.epoch(thread.main()), Some(0), "a switch to oneself is none");
+    assert_eq!(thread.epoch(thread.main()), Some(0), "a switch to the running stack is not counted");
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "the stack is a thread's there")]
+#[cfg_attr(miri, ignore = "under Miri the stack is that of a thread")]
 fn a_running_stack_lies_within_its_bounds() {
     let thread = bare(2);
     let main = thread.bounds();
@@ -66,7 +66,7 @@ fn a_running_stack_lies_within_its_bounds() {
 }
 
 #[test]
-fn every_resume_is_an_epoch() {
+fn every_resume_starts_an_epoch() {
     let thread = bare(2);
     let a = start_waiting(&thread, 3);
     assert_eq!((thread.epoch(a), thread.epoch(thread.main())), (Some(1), Some(1)));
@@ -78,12 +78,12 @@ fn every_resume_is_an_epoch() {
     thread.switch(Next::Resume(a)).unwrap();
     assert_eq!(thread.epoch(a), None, "it has ended");
     assert_eq!(thread.state(a), State::Dead);
-    assert_eq!(thread.epoch(b), Some(1), "nobody else's business");
+    assert_eq!(thread.epoch(b), Some(1), "the other stack has the same epoch as before");
     thread.switch(Next::Resume(b)).unwrap();
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "the stack is a thread's there")]
+#[cfg_attr(miri, ignore = "under Miri the stack is that of a thread")]
 fn a_stack_has_a_size_while_it_is_suspended() {
     let thread = bare(2);
     let id = start_waiting(&thread, 1);
@@ -109,12 +109,12 @@ fn ids_are_never_used_again() {
 }
 
 #[test]
-fn switching_to_who_has_ended_or_never_was_changes_nothing() {
+fn a_switch_to_a_stack_that_has_ended_or_never_existed_changes_nothing() {
     let thread = bare(1);
     let dead = start_waiting(&thread, 0);
     let alive = start_waiting(&thread, 1);
-    for nobody in [dead, Id::from_parts(9, 9), Id::default()] {
-        assert!(matches!(thread.switch(Next::Resume(nobody)), Err(SwitchError::Gone(id)) if id == nobody));
+    for unknown in [dead, Id::from_parts(9, 9), Id::default()] {
+        assert!(matches!(thread.switch(Next::Resume(unknown)), Err(SwitchError::Gone(id)) if id == unknown));
     }
     assert!(thread.on_main());
     assert_eq!(thread.state(alive), State::Suspended);
@@ -141,7 +141,7 @@ fn a_body_that_finds_no_slot_comes_back() {
 }
 
 #[test]
-fn main_is_told_when_a_stack_ends_in_favour_of_nobody() {
+fn main_gets_an_error_when_a_stack_ends_and_names_one_that_has_ended() {
     let thread = bare(1);
     let dead = start_waiting(&thread, 0);
     let result = thread.switch(Next::Start(Body::new(move |_| Next::Resume(dead))));
@@ -182,7 +182,7 @@ fn a_snapshot_is_of_one_epoch() {
 }
 
 #[test]
-fn an_abandoned_stack_is_gone_and_its_slot_with_it() {
+fn an_abandoned_stack_and_its_slot_are_lost() {
     let thread = bare(2);
     let (a, b) = (start_waiting(&thread, 1), start_waiting(&thread, 1));
     assert!(!thread.abandon(thread.main()));
@@ -191,14 +191,14 @@ fn an_abandoned_stack_is_gone_and_its_slot_with_it() {
     assert_eq!((thread.state(a), thread.live()), (State::Dead, 1));
     let full = thread.switch(Next::Start(Body::new(|thread| Next::Resume(thread.main()))));
     assert!(matches!(full, Err(SwitchError::NoSlot(_))), "the slot is lost");
-    // SAFETY: main runs, and what waits holds nothing anybody relies on.
+    // SAFETY: main runs, and no code relies on the frames of the suspended stacks.
     unsafe { thread.abandon_all() };
     assert_eq!((thread.state(b), thread.live()), (State::Dead, 0));
     start_waiting(&thread, 0);
 }
 
 #[test]
-fn what_lies_on_an_abandoned_stack_stays_when_the_thread_is_gone() {
+fn the_contents_of_an_abandoned_stack_stay_when_the_thread_is_gone() {
     let thread = bare(2);
     let address = Rc::new(Cell::new(0));
     let tell = address.clone();
@@ -210,17 +210,17 @@ fn what_lies_on_an_abandoned_stack_stays_when_the_thread_is_gone() {
     });
     thread.switch(Next::Start(body)).unwrap();
     drop(thread);
-    // SAFETY: the word lives on a stack that was suspended when its thread was dropped; such a stack is left as it is.
+    // SAFETY: the word lies on a stack that was suspended when its thread was dropped. Such a stack is left as it is.
     assert_eq!(unsafe { *(address.get() as *const u64) }, 4711);
 }
 
-/// Keeps no state but the promises that it checks at every call.
+/// A host that keeps nothing for a stack but a number, and checks at every call that the core keeps its promises.
 #[derive(Default)]
 struct Auditor {
-    /// By address. `None` where it is live.
+    /// Whether each state is parked, by its address.
     parked: RefCell<BTreeMap<usize, Parked>>,
     log: Rc<RefCell<Vec<String>>>,
-    born: Cell<u32>,
+    next_number: Cell<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -243,7 +243,7 @@ impl Auditor {
     }
 
     fn next(&self) -> u32 {
-        self.born.replace(self.born.get() + 1)
+        self.next_number.replace(self.next_number.get() + 1)
     }
 }
 
@@ -284,7 +284,7 @@ unsafe impl Host for Auditor {
     }
 
     unsafe fn relocate(&self, vm: NonNull<u32>, moved: &Relocation) {
-        let way = if moved.home { "comes home" } else { "spills" };
+        let way = if moved.home { "unspills" } else { "spills" };
         self.set(vm, Parked::Yes, Some(Parked::Yes), way);
     }
 
@@ -308,14 +308,14 @@ unsafe impl Host for Auditor {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "no stack can move there")]
+#[cfg_attr(miri, ignore = "under Miri no stack can move")]
 fn a_host_is_told_when_a_stack_moves() {
     let auditor = Auditor::default();
     let log = auditor.log.clone();
-    // SAFETY: nobody uses what lies on another's stack.
+    // SAFETY: no code uses the contents of a suspended stack.
     let options = unsafe { Options::slots(1).spilling(Spilling::WhenNeeded) };
     let thread = Thread::new(auditor, StackBounds::of_this_thread().unwrap(), options).unwrap();
-    assert!(log.take().is_empty(), "learning is the core's business");
+    assert!(log.take().is_empty(), "the host is not called for the core's own preparations");
     let waits: fn() -> Task = || {
         Box::new(|thread| {
             thread.switch(Next::Resume(thread.main())).unwrap();
@@ -330,13 +330,13 @@ fn a_host_is_told_when_a_stack_moves() {
     assert_eq!(thread.snapshot(first).unwrap().detach(), 1);
     assert_eq!(log.take(), ["capture 1"], "nothing moves for a snapshot");
     thread.switch(Next::Resume(first)).unwrap();
-    assert_eq!(log.take(), ["park 0", "spills 2", "comes home 1", "unpark 1", "retire 1", "unpark 0"]);
+    assert_eq!(log.take(), ["park 0", "spills 2", "unspills 1", "unpark 1", "retire 1", "unpark 0"]);
     drop(thread);
     assert_eq!(log.take(), ["abandon 2", "retire 0"]);
 }
 
 #[test]
-fn a_host_is_called_as_it_is_promised() {
+fn a_host_is_called_as_its_contract_says() {
     let auditor = Auditor::default();
     let log = auditor.log.clone();
     let thread = Thread::new(auditor, StackBounds::of_this_thread().unwrap(), Options::slots(3)).unwrap();
@@ -364,7 +364,7 @@ fn a_host_is_called_as_it_is_promised() {
     assert!(matches!(thread.switch(Next::Start(waits())), Err(SwitchError::NoSlot(_))));
     assert!(thread.switch(Next::Resume(first)).is_err());
     thread.switch(Next::Resume(thread.main())).unwrap();
-    assert!(log.take().is_empty(), "nothing is parked for a switch that is none");
+    assert!(log.take().is_empty(), "nothing is parked for a switch that does not happen");
 
     drop(thread);
     let mut end = log.take();

@@ -1,21 +1,26 @@
 //! Fibers by corosensei, the default. The only module that switches by it.
+//!
+//! corosensei keeps the stack pointer of a suspended coroutine in a private field. Spilling needs it, so it is learnt once for
+//! each process, by watching the words of a coroutine while it is fresh, suspended and finished ([`learn_stack_pointer`]).
 
 use std::cell::Cell;
 use std::hint::black_box;
+use std::io;
 use std::rc::Rc;
+use std::sync::OnceLock;
 
-use corosensei::stack::{Stack, StackPointer};
+use corosensei::stack::{DefaultStack, Stack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-use super::Left;
-use crate::slots::{SLOT_SIZE, StackBounds};
+use crate::fiber::bounds::{SLOT_SIZE, StackBounds};
+use crate::fiber::yielded::Yielded;
 
-/// A stack slot as corosensei wants to see it: its base says it all.
+/// A stack slot in the form that corosensei asks for. The base is enough to compute the rest.
 struct SlotStack(usize);
 
-// SAFETY: `Slots` hands out disjoint ranges of one live read-write mapping. `base` is 16-byte aligned, the slot's first page
-// faults (corosensei's limit includes the guard), and `Thread` keeps the mapping until every fiber in it was finished or
-// abandoned.
+// SAFETY: `Fiber::new` is given a slot of a live read-write mapping that no other fiber uses. `base` is 16-byte aligned, the
+// slot's first page faults (the limit given to corosensei includes the guard), and the caller of `Fiber::new` keeps the mapping
+// until the fiber has finished or was abandoned.
 unsafe impl Stack for SlotStack {
     fn base(&self) -> StackPointer {
         StackPointer::new(self.0).expect("a slot never lies at address 0")
@@ -26,7 +31,7 @@ unsafe impl Stack for SlotStack {
     }
 }
 
-/// A function on a stack of its own: `T` goes out with each suspension, `R` at the end.
+/// A function on a stack of its own: it sends a `T` with each suspension, and an `R` at the end.
 pub(crate) struct Fiber<T, R>(Coroutine<(), T, R, SlotStack>);
 
 /// The way out of a running fiber. Lives at the base of the fiber's own stack, for as long as the fiber does.
@@ -36,17 +41,17 @@ impl<T: 'static, R: 'static> Fiber<T, R> {
     /// Writes the first frame of `function` to the stack at `bounds`; it runs at the first [`Fiber::resume`].
     ///
     /// # Safety
-    /// `bounds` is a slot that belongs to this fiber alone until it finished or was abandoned.
+    /// `bounds` is a slot that belongs to this fiber alone until the fiber has finished or was abandoned.
     pub(crate) unsafe fn new(bounds: StackBounds, function: impl FnOnce(&Exit<T>) -> R + 'static) -> Self {
         Fiber(Coroutine::with_stack(SlotStack(bounds.base), move |exit, ()| function(exit)))
     }
 
     /// Runs the fiber until it suspends itself or finishes.
     #[inline(always)]
-    pub(crate) fn resume(&mut self) -> Left<T, R> {
+    pub(crate) fn resume(&mut self) -> Yielded<T, R> {
         match self.0.resume(()) {
-            CoroutineResult::Yield(next) => Left::Suspended(next),
-            CoroutineResult::Return(result) => Left::Finished(result),
+            CoroutineResult::Yield(next) => Yielded::Suspended(next),
+            CoroutineResult::Return(result) => Yielded::Finished(result),
         }
     }
 
@@ -55,61 +60,18 @@ impl<T: 'static, R: 'static> Fiber<T, R> {
     /// # Safety
     /// Nothing may still rely on those frames: no pinned object registered elsewhere, no lock held in them.
     pub(crate) unsafe fn abandon(&mut self) {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller promises what `force_reset` asks for, that nothing relies on the frames.
         unsafe { self.0.force_reset() }
     }
-}
 
-/// Which word of a suspended [`Fiber`] is its stack pointer: the lowest address of what is suspended. corosensei keeps it to
-/// itself, so it is found out by watching one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StackPointerWord(usize);
-
-/// How many words a [`Fiber`] has.
-const WORDS: usize = if cfg!(feature = "sanitizer") { 6 } else { 4 };
-
-impl<T: 'static, R: 'static> Fiber<T, R> {
-    /// Learns it from a fiber in the free slot at `bounds` that runs to `out` and to its `end`. `None` where no word behaves as
-    /// one must: then this is a corosensei that nobody has looked at.
-    ///
-    /// # Safety
-    /// As for [`Fiber::new`].
-    pub(crate) unsafe fn learn(bounds: StackBounds, out: T, end: R) -> Option<StackPointerWord> {
-        let here = Rc::new(Cell::new(0));
-        let tell = here.clone();
-        // SAFETY: passed on from the caller. The function does not panic.
-        let mut fiber = unsafe {
-            Self::new(bounds, move |exit| {
-                let local = 0_u8;
-                tell.set(black_box(&raw const local) as usize);
-                suspend(exit, out);
-                end
-            })
-        };
-        let fresh = fiber.words();
-        let suspended = matches!(fiber.resume(), Left::Suspended(_));
-        let waiting = fiber.words();
-        let finished = matches!(fiber.resume(), Left::Finished(_));
-        let ended = fiber.words();
-        let is_it = |&i: &usize| {
-            bounds.contains(fresh[i])
-                && waiting[i] != fresh[i]
-                && waiting[i] >= bounds.limit
-                && (1..4096).contains(&here.get().wrapping_sub(waiting[i]))
-                && ended[i] == 0
-        };
-        let mut found = (0..fresh.len()).filter(is_it);
-        let word = StackPointerWord(found.next()?);
-        (suspended && finished && found.next().is_none()).then_some(word)
+    /// The lowest address of the suspended part of the stack. `None` where nothing is suspended, or before
+    /// [`learn_stack_pointer`].
+    pub(crate) fn stack_pointer(&self) -> Option<usize> {
+        Some(self.words()[*STACK_POINTER_WORD.get()?]).filter(|&low| low != 0)
     }
 
-    /// The lowest address of what is suspended.
-    pub(crate) fn stack_pointer(&self, word: StackPointerWord) -> usize {
-        self.words()[word.0]
-    }
-
-    /// The object as it is: the stack's base, two stack pointers and a function, in some order, and the stack's bounds where a
-    /// sanitizer is told them.
+    /// The coroutine's words: the stack's base, two stack pointers and a function, in some order; with a sanitizer also the
+    /// stack's bounds.
     fn words(&self) -> [usize; WORDS] {
         const {
             assert!(
@@ -126,4 +88,91 @@ impl<T: 'static, R: 'static> Fiber<T, R> {
 #[inline(always)]
 pub(crate) fn suspend<T>(exit: &Exit<T>, next: T) {
     exit.suspend(next);
+}
+
+/// How many words a [`Fiber`] has.
+const WORDS: usize = if cfg!(feature = "sanitizer") { 6 } else { 4 };
+
+/// Which word of a suspended [`Fiber`] is its stack pointer. It is the same word for every `T` and `R`: they occur in corosensei's
+/// `Coroutine` only as a `PhantomData`.
+static STACK_POINTER_WORD: OnceLock<usize> = OnceLock::new();
+
+/// Finds out which word is the stack pointer, once for each process.
+///
+/// # Errors
+/// `Unsupported` where no word behaves as a stack pointer must: this is an unknown version of corosensei. Otherwise the error of
+/// the system that refused a stack to try it on.
+pub(crate) fn learn_stack_pointer() -> io::Result<()> {
+    if STACK_POINTER_WORD.get().is_none() {
+        let unknown = || {
+            io::Error::new(
+                io::ErrorKind::Unsupported,
+                "cannot find the stack pointer in corosensei's Coroutine",
+            )
+        };
+        // Another thread may have stored the same word meanwhile.
+        let _ = STACK_POINTER_WORD.set(observe()?.ok_or_else(unknown)?);
+    }
+    Ok(())
+}
+
+/// Watches a fiber that is fresh, then suspended, then finished. `None` where not exactly one word behaves as its stack pointer.
+fn observe() -> io::Result<Option<usize>> {
+    // Two slots long, so that there is a whole aligned slot in it.
+    let stack = DefaultStack::new(2 * SLOT_SIZE)?;
+    let slot_end = stack.base().get() & !(SLOT_SIZE - 1);
+    let bounds = StackBounds { base: slot_end - 64, limit: slot_end - SLOT_SIZE };
+
+    let here = Rc::new(Cell::new(0));
+    let tell = here.clone();
+    // SAFETY: the slot lies in `stack`, which is used by this fiber alone and dropped after it. The function does not panic.
+    let mut fiber = unsafe {
+        Fiber::<(), ()>::new(bounds, move |exit| {
+            let local = 0_u8;
+            tell.set(black_box(&raw const local) as usize);
+            suspend(exit, ());
+        })
+    };
+    let fresh = fiber.words();
+    let suspended = matches!(fiber.resume(), Yielded::Suspended(()));
+    let waiting = fiber.words();
+    let finished = matches!(fiber.resume(), Yielded::Finished(()));
+    let ended = fiber.words();
+
+    let is_stack_pointer = |&i: &usize| {
+        bounds.contains(fresh[i])
+            && waiting[i] != fresh[i]
+            && waiting[i] >= bounds.limit
+            && (1..4096).contains(&here.get().wrapping_sub(waiting[i]))
+            && ended[i] == 0
+    };
+    let mut found = (0..WORDS).filter(is_stack_pointer);
+    let word = found.next();
+    Ok(word.filter(|_| suspended && finished && found.next().is_none()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stack_pointer_is_known_while_a_fiber_is_suspended() {
+        learn_stack_pointer().unwrap();
+        let stack = DefaultStack::new(2 * SLOT_SIZE).unwrap();
+        let base = (stack.base().get() & !(SLOT_SIZE - 1)) - 64;
+        let bounds = StackBounds { base, limit: base + 64 - SLOT_SIZE };
+        // SAFETY: the slot lies in `stack`, which no other fiber uses, and the fiber runs to its end.
+        let mut fiber = unsafe {
+            Fiber::<usize, String>::new(bounds, |exit| {
+                let local = 0_u8;
+                suspend(exit, black_box(&raw const local) as usize);
+                String::from("done")
+            })
+        };
+        let Yielded::Suspended(address) = fiber.resume() else { panic!("it ended early") };
+        let low = fiber.stack_pointer().expect("it is suspended");
+        assert!((bounds.limit..address).contains(&low) && address - low < 4096, "{low:#x} {address:#x}");
+        assert!(matches!(fiber.resume(), Yielded::Finished(_)));
+        assert_eq!(fiber.stack_pointer(), None);
+    }
 }

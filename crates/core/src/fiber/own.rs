@@ -1,21 +1,26 @@
 //! Fibers by a switch of our own: the feature `own-switch`.
 //!
 //! A processor predicts where a RET goes from the CALLs it has seen. corosensei enters a stack with CALL and leaves it with
-//! RET, so that after a switch each RET on the way out is predicted wrongly. This one leaves the address to go on at on the
-//! stack and jumps: CALLs and RETs stay paired, and as both sides of a switch have come the same way, the predictions of one
-//! fit the other.
+//! RET, so that after a switch each RET on the way out is predicted wrongly. The switch here stores the address to continue at
+//! on the stack and jumps. CALLs and RETs stay paired, and as both sides of a switch were called in the same way, the
+//! predictions made on one stack are right for the other.
 //!
 //! ```text
 //!   base ─► +--------------------------+
-//!           | Base: exit, result,      |   while the function runs, `exit` holds the stack pointer of who resumed
+//!           | Base: exit, result,      |   while the function runs, `exit` holds the stack pointer of the resumer
 //!           |       function           |
 //!           +--------------------------+ ◄─ 16-byte aligned
 //!           | frames ...               |
-//!           | address to go on at      |
+//!           | address to continue at   |
 //!           | rbp (x29)                |
-//!           | rbx (x19)                |   these two are the compiler's and cannot be named as clobbered
+//!           | rbx (x19)                |   the compiler reserves these two, so `asm!` cannot name them as clobbered
 //!     sp ─► +--------------------------+
 //! ```
+//!
+//! # Contract
+//! * "own slot": from `Fiber::new` until the fiber has finished or was abandoned, its slot belongs to it alone, and the `Base`
+//!   that `new` wrote there is valid.
+//! * "used once": a stack pointer that `switch` returned, or that `Fiber::new` computed, is passed to `switch` once.
 
 use std::arch::{asm, naked_asm};
 use std::cell::Cell;
@@ -23,19 +28,19 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::abort;
 
-use super::Left;
-use crate::slots::StackBounds;
+use crate::fiber::bounds::StackBounds;
+use crate::fiber::yielded::Yielded;
 
-/// A function on a stack of its own: `T` goes out with each suspension, `R` at the end.
+/// A function on a stack of its own: it sends a `T` with each suspension, and an `R` at the end.
 pub(crate) struct Fiber<T, R> {
-    /// Where it is suspended; 0 once it has finished or was abandoned.
+    /// The suspended stack pointer; 0 once the fiber has finished or was abandoned.
     sp: usize,
     base: *mut Base<T, R, ()>,
 }
 
 /// The way out of a running fiber. Lives at the base of the fiber's own stack, for as long as the fiber does.
 pub(crate) struct Exit<T> {
-    /// Stack pointer of who resumed.
+    /// Stack pointer of the stack that resumed this one.
     resumer: Cell<usize>,
     next: Cell<Option<T>>,
 }
@@ -47,7 +52,7 @@ struct Base<T, R, F> {
     function: ManuallyDrop<F>,
 }
 
-/// What a switch carries, beside the stack pointer of who left.
+/// What `suspend` and `entry` tell the resumer, beside the stack pointer of the stack that was left.
 const SUSPENDED: usize = 0;
 const FINISHED: usize = 1;
 
@@ -55,13 +60,13 @@ impl<T: 'static, R: 'static> Fiber<T, R> {
     /// Writes the first frame of `function` to the stack at `bounds`; it runs at the first [`Fiber::resume`].
     ///
     /// # Safety
-    /// `bounds` is a slot that belongs to this fiber alone until it finished or was abandoned.
+    /// `bounds` is a slot that belongs to this fiber alone until the fiber has finished or was abandoned.
     pub(crate) unsafe fn new<F: FnOnce(&Exit<T>) -> R + 'static>(bounds: StackBounds, function: F) -> Self {
         const { assert!(align_of::<Base<T, R, F>>() <= 16) };
         let base = (bounds.base - size_of::<Base<T, R, F>>()) & !15;
         let first = first_frame(begin as *const () as usize, entry::<T, R, F> as *const () as usize);
         let sp = base - size_of_val(&first);
-        // SAFETY: the slot is free and writable (the caller's promise), and larger than a page; both addresses are aligned.
+        // SAFETY: the caller gives a free, writable slot, which is larger than what is written; both addresses are aligned.
         unsafe {
             (base as *mut Base<T, R, F>).write(Base {
                 exit: Exit { resumer: Cell::new(0), next: Cell::new(None) },
@@ -75,19 +80,21 @@ impl<T: 'static, R: 'static> Fiber<T, R> {
 
     /// Runs the fiber until it suspends itself or finishes.
     #[inline(always)]
-    pub(crate) fn resume(&mut self) -> Left<T, R> {
+    pub(crate) fn resume(&mut self) -> Yielded<T, R> {
         debug_assert_ne!(self.sp, 0, "a fiber that has finished cannot be resumed");
-        // SAFETY: `sp` is where `switch` left this stack, or what `new` wrote, and nothing else runs on it.
+        // SAFETY: contract clause "used once": `sp` is replaced below before the next resume.
         let (sp, how) = unsafe { switch(self.sp, self.base as usize) };
-        // SAFETY: the base is valid as long as the slot is this fiber's, and nothing runs on it now.
+        // SAFETY: contract clause "own slot", and nothing runs on that stack now.
         let base = unsafe { &*self.base };
         if how == SUSPENDED {
             self.sp = sp;
-            return Left::Suspended(base.exit.next.take().expect("`suspend` says who is next"));
+            return Yielded::Suspended(
+                base.exit.next.take().expect("`suspend` stores a value before it switches"),
+            );
         }
         self.sp = 0;
-        // SAFETY: `entry` wrote it right before it left for good.
-        Left::Finished(unsafe { base.result.assume_init_read() })
+        // SAFETY: the function has finished, and `entry` wrote its result right before it left the stack.
+        Yielded::Finished(unsafe { base.result.assume_init_read() })
     }
 
     /// Forgets what is suspended on the stack, without unwinding it: destructors of its frames never run, as in `longjmp`.
@@ -98,29 +105,18 @@ impl<T: 'static, R: 'static> Fiber<T, R> {
         self.sp = 0;
     }
 
-    /// Nothing to learn: the stack pointer is a field.
-    ///
-    /// # Safety
-    /// None; as for corosensei's.
-    pub(crate) unsafe fn learn(_: StackBounds, _: T, _: R) -> Option<StackPointerWord> {
-        Some(StackPointerWord)
-    }
-
-    /// The lowest address of what is suspended; 0 where nothing is.
-    pub(crate) fn stack_pointer(&self, _: StackPointerWord) -> usize {
-        self.sp
+    /// The lowest address of the suspended part of the stack. `None` where nothing is suspended.
+    pub(crate) fn stack_pointer(&self) -> Option<usize> {
+        Some(self.sp).filter(|&low| low != 0)
     }
 }
-
-/// corosensei's stack pointer has to be found; see `corosensei.rs`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StackPointerWord;
 
 /// Leaves the running fiber; returns when it is resumed.
 #[inline(always)]
 pub(crate) fn suspend<T>(exit: &Exit<T>, next: T) {
     exit.next.set(Some(next));
-    // SAFETY: an exit is reachable on its own running stack only, and `resumer` is where `switch` left who resumed it.
+    // SAFETY: contract clause "used once": an exit can be reached only on its own stack while that runs, and `resumer` is the
+    // stack pointer of the latest resume.
     let (resumer, _) = unsafe { switch(exit.resumer.get(), SUSPENDED) };
     exit.resumer.set(resumer);
 }
@@ -130,31 +126,31 @@ extern "C" fn entry<T: 'static, R: 'static, F: FnOnce(&Exit<T>) -> R>(
     base: *mut Base<T, R, F>,
     resumer: usize,
 ) -> ! {
-    // SAFETY: `new` wrote the base for this stack, and the function is taken out once: `begin` runs once.
+    // SAFETY: contract clause "own slot". The function is taken out once, because `begin` runs once for each stack.
     let exit = unsafe {
         (*base).exit.resumer.set(resumer);
         let function = ManuallyDrop::take(&mut (*base).function);
-        // Nobody is below to catch a panic; without a catch here, not even destructors would run that say so.
+        // No frame below catches a panic. Without this catch, the destructors that report it would not run either.
         let Ok(result) = catch_unwind(AssertUnwindSafe(|| function(&(*base).exit))) else { abort() };
         (*base).result.write(result);
         (*base).exit.resumer.get()
     };
-    // SAFETY: as in `suspend`. Nothing on this stack is alive any more.
+    // SAFETY: contract clause "used once": `exit` is the stack pointer of the latest resume. Nothing on this stack is used again.
     unsafe { switch(exit, FINISHED) };
     abort()
 }
 
-/// What `switch` finds on a new stack: `entry` in rbx (x19), rbp (x29) of an outermost frame, and where to go on. One more
-/// word keeps the alignment.
+/// The words that `switch` pops from a new stack: `entry` for rbx (x19), 0 for rbp (x29) as in an outermost frame, and the
+/// address to continue at. One more word keeps the alignment.
 fn first_frame(begin: usize, entry: usize) -> [usize; 4] {
     [entry, 0, begin, 0]
 }
 
-/// Leaves the running stack for the one suspended at `to`, and takes `word` there. Returns when somebody switches back here:
-/// with the stack pointer that the other left, and its word.
+/// Leaves the running stack for the one suspended at `to`, and takes `word` there. Returns when another stack switches back
+/// here, with the suspended stack pointer of that stack and its word.
 ///
 /// # Safety
-/// `to` was left by `switch`, or written by `Fiber::new`, and is used once.
+/// Contract clause "used once" holds for `to`.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 unsafe fn switch(to: usize, word: usize) -> (usize, usize) {
@@ -183,11 +179,11 @@ unsafe fn switch(to: usize, word: usize) -> (usize, usize) {
     (left, brought)
 }
 
-/// Where a new stack goes on: calls `entry(base, resumer)`.
+/// The first code on a new stack: calls `entry(base, resumer)`.
 #[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
 extern "C" fn begin() {
-    // `switch` has brought: rdx the base, rsi who left. Nobody is below: an unwinder stops here.
+    // From `switch`: rdx is the base, rsi the stack pointer of the resumer. This is the outermost frame: an unwinder stops here.
     naked_asm!(
         ".cfi_startproc",
         ".cfi_undefined rip",
@@ -199,10 +195,10 @@ extern "C" fn begin() {
     )
 }
 
-/// As for x86-64.
+/// The same for AArch64.
 ///
 /// # Safety
-/// As for x86-64.
+/// Contract clause "used once" holds for `to`.
 #[cfg(target_arch = "aarch64")]
 #[inline(always)]
 unsafe fn switch(to: usize, word: usize) -> (usize, usize) {
@@ -236,7 +232,8 @@ unsafe fn switch(to: usize, word: usize) -> (usize, usize) {
     (left, brought)
 }
 
-/// As for x86-64; x2 is the base, x1 who left.
+/// The first code on a new stack: calls `entry(base, resumer)`. From `switch`: x2 is the base, x1 the stack pointer of the
+/// resumer.
 #[cfg(target_arch = "aarch64")]
 #[unsafe(naked)]
 extern "C" fn begin() {
@@ -257,19 +254,19 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::slots::{Slots, Vacated};
 
-    fn stack() -> (Slots, StackBounds) {
-        let slots = Slots::reserve(1, 0, Vacated::Kept).unwrap();
-        let slot = slots.acquire().unwrap().unwrap();
-        let bounds = slots.bounds(slot);
-        (slots, bounds)
+    /// Memory for a stack of 256 KiB, and its bounds.
+    fn stack() -> (Vec<u128>, StackBounds) {
+        let memory = vec![0_u128; 16 * 1024];
+        let limit = memory.as_ptr() as usize;
+        let bounds = StackBounds { base: limit + size_of_val(&memory[..]), limit };
+        (memory, bounds)
     }
 
     #[test]
-    fn what_a_function_holds_survives_its_suspensions() {
-        let (_slots, bounds) = stack();
-        // SAFETY: the slot is this fiber's, which runs to its end.
+    fn values_of_a_function_survive_its_suspensions() {
+        let (_memory, bounds) = stack();
+        // SAFETY: the memory belongs to this fiber, which runs to its end.
         let mut fiber = unsafe {
             Fiber::<usize, String>::new(bounds, |exit| {
                 // More values than registers, of both kinds, all alive over each suspension.
@@ -286,50 +283,49 @@ mod tests {
         let mine: [f64; 24] = black_box(std::array::from_fn(|i| i as f64));
         let mut total = 0.0;
         for (i, value) in mine.iter().enumerate() {
-            let Left::Suspended(number) = fiber.resume() else { panic!("it ended early") };
+            let Yielded::Suspended(number) = fiber.resume() else { panic!("it ended early") };
             assert_eq!(number, i * 3);
             total += value;
         }
-        let Left::Finished(result) = fiber.resume() else { panic!("it did not end") };
+        let Yielded::Finished(result) = fiber.resume() else { panic!("it did not end") };
         assert_eq!((result.as_str(), total), ("92.000", 276.0));
     }
 
     #[test]
     fn the_function_and_its_result_are_dropped_once() {
-        let (_slots, bounds) = stack();
+        let (_memory, bounds) = stack();
         let counted = Rc::new(());
         let held = counted.clone();
-        // SAFETY: as above.
+        // SAFETY: the memory belongs to this fiber, which runs to its end.
         let mut fiber = unsafe {
             Fiber::<usize, Rc<()>>::new(bounds, move |exit| {
                 suspend(exit, 1);
                 held
             })
         };
-        assert!(matches!(fiber.resume(), Left::Suspended(1)));
+        assert!(matches!(fiber.resume(), Yielded::Suspended(1)));
         assert_eq!(Rc::strong_count(&counted), 2);
-        let Left::Finished(result) = fiber.resume() else { panic!("it did not end") };
+        let Yielded::Finished(result) = fiber.resume() else { panic!("it did not end") };
         drop(result);
         assert_eq!(Rc::strong_count(&counted), 1);
     }
 
     #[test]
     fn every_frame_is_aligned() {
-        let (_slots, bounds) = stack();
+        let (_memory, bounds) = stack();
         #[repr(align(16))]
         struct Aligned(u128);
-        // SAFETY: as above.
+        // SAFETY: the memory belongs to this fiber, which runs to its end.
         let mut fiber = unsafe {
             Fiber::<usize, ()>::new(bounds, |exit| {
                 let local = black_box(Aligned(7));
                 suspend(exit, (&raw const local) as usize + local.0 as usize - 7);
             })
         };
-        let Left::Suspended(address) = fiber.resume() else { panic!("it ended early") };
+        let Yielded::Suspended(address) = fiber.resume() else { panic!("it ended early") };
         assert!(address % 16 == 0 && bounds.contains(address));
-        let word = StackPointerWord;
-        assert!((bounds.limit..address).contains(&fiber.stack_pointer(word)));
-        assert!(matches!(fiber.resume(), Left::Finished(())));
-        assert_eq!(fiber.stack_pointer(word), 0);
+        assert!((bounds.limit..address).contains(&fiber.stack_pointer().unwrap()));
+        assert!(matches!(fiber.resume(), Yielded::Finished(())));
+        assert_eq!(fiber.stack_pointer(), None);
     }
 }

@@ -1,162 +1,155 @@
-//! Fibers for Miri: threads that take turns.
+//! Fibers for Miri: system threads that take turns.
 //!
-//! Miri interprets the program and finds its undefined behaviour, but it knows no assembly, of which every switch is made. So
-//! here each fiber is a thread of the system: it waits until it is resumed, and who resumed it waits meanwhile. Everything above
-//! a fiber is the same code as ever.
+//! Miri interprets the program and finds its undefined behaviour, but it cannot run assembly, and every switch is assembly. So
+//! here each fiber is a system thread. It waits until it is resumed, and the thread that resumed it waits meanwhile. All code
+//! above a fiber is the same as in other builds.
 //!
 //! ```text
-//!   resumer ── luggage ──────────► fiber
-//!      (waits)                       │ runs
-//!   resumer ◄── luggage, who next ───┘ suspends itself
-//!                                    (waits)
+//!   resumer ── carried pointers ────────► fiber
+//!      (waits)                              │ runs
+//!   resumer ◄── carried pointers, value ────┘ suspends itself
+//!                                           (waits)
 //! ```
 //!
-//! What this crate keeps in thread-locals belongs to whoever runs. It is handed over with the turn, as *luggage*; thread-locals
-//! of others are not. The stacks are the threads' own and not in slots: they cannot be copied, so there is no spilling, and
-//! nobody knows how deep they are.
+//! The thread-local pointers of this crate (`carried.rs`) belong to the running fiber, so they are handed over with the turn.
+//! Thread-locals of other crates are not. The stacks are those of the threads and lie in no slots: they cannot be copied, so
+//! there is no spilling, and their depth is not known.
+//!
+//! # Contract
+//! * "turns": of the threads of one thread's fibers, one runs at a time; the mutexes in [`Handoff`] order what they do.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::null;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 
-use super::Left;
-use crate::frame::{Record, TOP};
-use crate::local::{LOCAL, Local};
-use crate::slots::StackBounds;
+use crate::fiber::bounds::StackBounds;
+use crate::fiber::carried::{THREAD_GREENLETS, TOP_FRAME};
+use crate::fiber::yielded::Yielded;
 
-/// A function on a thread of its own: `T` goes out with each suspension, `R` at the end.
+/// A function on a thread of its own: it sends a `T` with each suspension, and an `R` at the end.
 pub(crate) struct Fiber<T, R> {
     exit: Arc<Exit<T>>,
-    /// `None` once it has finished or was abandoned.
-    thread: Option<JoinHandle<Handed<thread::Result<R>>>>,
+    /// `None` once the fiber has finished or was abandoned.
+    thread: Option<JoinHandle<AssertSend<thread::Result<R>>>>,
 }
 
-/// The way out of a running fiber, and in: the doors between its thread and who resumes it.
+/// The two handoffs between a fiber's thread and the thread that resumes it.
 pub(crate) struct Exit<T> {
-    resumed: Door<()>,
+    resumed: Handoff<()>,
     /// `None` is the end.
-    left: Door<Option<T>>,
+    left: Handoff<Option<T>>,
 }
 
 impl<T: 'static, R: 'static> Fiber<T, R> {
     /// Starts a thread for `function`; it runs at the first [`Fiber::resume`].
     ///
     /// # Safety
-    /// None; as for corosensei's.
+    /// This one asks for nothing; it is unsafe because the other implementations are.
     pub(crate) unsafe fn new(_: StackBounds, function: impl FnOnce(&Exit<T>) -> R + 'static) -> Self {
-        let exit = Arc::new(Exit { resumed: Door::default(), left: Door::default() });
-        let given = Handed((exit.clone(), function));
+        let exit = Arc::new(Exit { resumed: Handoff::default(), left: Handoff::default() });
+        let given = AssertSend((exit.clone(), function));
         let thread = thread::spawn(move || {
             let (exit, function) = given.take();
-            exit.resumed.enter();
+            exit.resumed.wait();
             let result = catch_unwind(AssertUnwindSafe(|| function(&exit)));
-            exit.left.leave(None);
-            Handed(result)
+            exit.left.give(None);
+            AssertSend(result)
         });
         Fiber { exit, thread: Some(thread) }
     }
 
     /// Runs the fiber until it suspends itself or finishes.
-    pub(crate) fn resume(&mut self) -> Left<T, R> {
-        self.exit.resumed.leave(());
-        if let Some(next) = self.exit.left.enter() {
-            return Left::Suspended(next);
+    pub(crate) fn resume(&mut self) -> Yielded<T, R> {
+        self.exit.resumed.give(());
+        if let Some(next) = self.exit.left.wait() {
+            return Yielded::Suspended(next);
         }
         let thread = self.thread.take().expect("a fiber that has finished is not resumed");
-        let result = thread.join().expect("panics are caught in it").take();
-        Left::Finished(result.unwrap_or_else(|payload| resume_unwind(payload)))
+        let result = thread.join().expect("panics are caught in the thread").take();
+        Yielded::Finished(result.unwrap_or_else(|payload| resume_unwind(payload)))
     }
 
     /// Forgets the thread, which waits for ever.
     ///
     /// # Safety
-    /// None; as for corosensei's.
+    /// This one asks for nothing; it is unsafe because the other implementations are.
     pub(crate) unsafe fn abandon(&mut self) {
         self.thread = None;
     }
 
-    /// There is nothing to learn.
-    ///
-    /// # Safety
-    /// None; as for corosensei's.
-    pub(crate) unsafe fn learn(_: StackBounds, _: T, _: R) -> Option<StackPointerWord> {
-        Some(StackPointerWord)
-    }
-
-    /// 0: it is not known.
-    pub(crate) fn stack_pointer(&self, _: StackPointerWord) -> usize {
-        0
+    /// Always `None`: the depth of a thread's stack is not known.
+    pub(crate) fn stack_pointer(&self) -> Option<usize> {
+        None
     }
 }
-
-/// For the interface.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StackPointerWord;
 
 /// Leaves the running fiber; returns when it is resumed.
 pub(crate) fn suspend<T>(exit: &Exit<T>, next: T) {
-    exit.left.leave(Some(next));
-    exit.resumed.enter();
+    exit.left.give(Some(next));
+    exit.resumed.wait();
 }
 
-/// Where the turn goes from one thread to another, with what it brings.
-struct Door<M> {
-    handed: Mutex<Option<Handed<(Luggage, M)>>>,
-    opened: Condvar,
+/// Gives the turn from one thread to another, with a message.
+struct Handoff<M> {
+    message: Mutex<Option<AssertSend<(CarriedPointers, M)>>>,
+    given: Condvar,
 }
 
-impl<M> Default for Door<M> {
+impl<M> Default for Handoff<M> {
     fn default() -> Self {
-        Door { handed: Mutex::new(None), opened: Condvar::new() }
+        Handoff { message: Mutex::new(None), given: Condvar::new() }
     }
 }
 
-impl<M> Door<M> {
-    /// It is the other thread's turn.
-    fn leave(&self, message: M) {
-        *self.handed.lock().unwrap() = Some(Handed((Luggage::pack(), message)));
-        self.opened.notify_one();
+impl<M> Handoff<M> {
+    /// Gives the turn to the other thread.
+    fn give(&self, message: M) {
+        *self.message.lock().unwrap() = Some(AssertSend((CarriedPointers::take(), message)));
+        self.given.notify_one();
     }
 
     /// Waits until it is this thread's turn.
-    fn enter(&self) -> M {
-        let mut handed = self.handed.lock().unwrap();
+    fn wait(&self) -> M {
+        let mut slot = self.message.lock().unwrap();
         loop {
-            if let Some(Handed((luggage, message))) = handed.take() {
-                luggage.unpack();
+            if let Some(AssertSend((pointers, message))) = slot.take() {
+                pointers.restore();
                 return message;
             }
-            handed = self.opened.wait(handed).unwrap();
+            slot = self.given.wait(slot).unwrap();
         }
     }
 }
 
-/// This crate's thread-locals.
-struct Luggage {
-    local: *const Local,
-    top: *const Record,
+/// The thread-local pointers of this crate, on their way to another thread.
+struct CarriedPointers {
+    thread_greenlets: *const (),
+    top_frame: *const (),
 }
 
-impl Luggage {
-    fn pack() -> Luggage {
-        Luggage { local: LOCAL.replace(null()), top: TOP.replace(null()) }
+impl CarriedPointers {
+    fn take() -> CarriedPointers {
+        CarriedPointers {
+            thread_greenlets: THREAD_GREENLETS.replace(null()),
+            top_frame: TOP_FRAME.replace(null()),
+        }
     }
 
-    fn unpack(self) {
-        LOCAL.set(self.local);
-        TOP.set(self.top);
+    fn restore(self) {
+        THREAD_GREENLETS.set(self.thread_greenlets);
+        TOP_FRAME.set(self.top_frame);
     }
 }
 
-/// What goes to another thread though its type may not.
-struct Handed<T>(T);
+/// A value that goes to another thread though its type is not `Send`.
+struct AssertSend<T>(T);
 
-// SAFETY: of the threads of one thread's fibers one runs at a time, and the doors order what they do.
-unsafe impl<T> Send for Handed<T> {}
+// SAFETY: contract clause "turns".
+unsafe impl<T> Send for AssertSend<T> {}
 
-impl<T> Handed<T> {
-    /// A method, so that a closure takes all of it along.
+impl<T> AssertSend<T> {
+    /// A method, so that a closure captures all of it.
     fn take(self) -> T {
         self.0
     }

@@ -1,4 +1,4 @@
-//! What several test files need.
+//! Helpers for several test files.
 #![allow(dead_code, reason = "each test file is a program of its own and uses some of this")]
 
 use std::cell::RefCell;
@@ -10,14 +10,14 @@ use std::rc::Rc;
 
 use greenlets_core::{Greenlet, GreenletExit, Thrown, Value, unpack};
 
-/// The type of what a greenlet's function returns.
+/// The result of a greenlet's function.
 pub(crate) type Outcome = Result<Value, Thrown>;
 
 pub(crate) fn nothing() -> Value {
     Box::new(())
 }
 
-/// How often, or how many: Miri takes a thousand times as long, and each greenlet is a thread there.
+/// A number of repetitions or greenlets: Miri takes a thousand times as long, and each greenlet is a thread there.
 pub(crate) const fn times(natively: usize, under_miri: usize) -> usize {
     if cfg!(miri) { under_miri } else { natively }
 }
@@ -33,13 +33,13 @@ pub(crate) fn as_int(outcome: Outcome) -> i32 {
     unpack::<i32>(outcome.expect("a value")).expect("an i32")
 }
 
-/// The text of the `GreenletExit` that came as a value.
+/// The text of a `GreenletExit` that arrived as a value.
 #[track_caller]
 pub(crate) fn as_exit(outcome: Outcome) -> String {
     unpack::<GreenletExit>(outcome.expect("a value")).expect("a GreenletExit").to_string()
 }
 
-/// An error that knows which one it is.
+/// An error with a text, so that tests can tell one from another.
 #[derive(Debug, PartialEq, Eq, Clone, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Oops(pub(crate) &'static str);
@@ -55,13 +55,13 @@ pub(crate) fn code<T: Debug, E: Into<Thrown>>(outcome: Result<T, E>) -> &'static
     outcome.expect_err("an error").into().code().expect("an error of this crate")
 }
 
-/// Runs `test` on a thread of its own, for what is counted by thread, and returns when the thread has ended altogether.
+/// Runs `test` on a thread of its own, for what is counted for each thread, and returns when the thread has ended completely.
 pub(crate) fn on_a_thread<R: Send>(test: impl FnOnce() -> R + Send) -> R {
     std::thread::scope(|scope| scope.spawn(test).join())
         .unwrap_or_else(|payload| std::panic::resume_unwind(payload))
 }
 
-/// What happened, in order.
+/// A list of events, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -84,21 +84,22 @@ impl Drop for OnDrop {
     }
 }
 
-/// Switches to main with nothing and passes on what is thrown meanwhile.
+/// Switches to main with no value. Returns what the next switch back brings, value or error.
 pub(crate) fn pause() -> Outcome {
     Greenlet::main().switch(nothing())
 }
 
 const CHILD: &str = "GREENLETS_TEST_CHILD";
 
-/// Runs `scenario` in a process of its own, which is this test once more; `test` is the test's name. Returns what became of it.
+/// Runs `scenario` in a process of its own, which runs this test once more; `test` is the test's name. Returns the process's
+/// output and status.
 pub(crate) fn in_a_process(test: &str, scenario: impl FnOnce()) -> Output {
     if std::env::var_os(CHILD).is_some() {
         scenario();
         std::process::exit(0);
     }
     let this = std::env::current_exe().expect("this test");
-    // As cargo has run this one: natively, or in an emulator.
+    // In the same way as cargo runs this one: natively, or in an emulator.
     let runner = format!("CARGO_TARGET_{}_UNKNOWN_LINUX_GNU_RUNNER", std::env::consts::ARCH.to_uppercase());
     let runner = std::env::var(runner).unwrap_or_default();
     let mut command_line = runner.split_whitespace().map(OsStr::new).chain([this.as_os_str()]);

@@ -1,6 +1,7 @@
-//! Random programs, run by real greenlets and by a model that knows the rules and no stacks. Both must tell the same story.
+//! Random programs, run by real greenlets and by a model that has the rules but no stacks. Both must record the same events.
 //!
-//! A program is one list of operations. Whoever runs takes the next one, so a switch hands the rest of the list to its target.
+//! A program is one list of operations. The running greenlet takes the next one, so a switch hands the rest of the list to its
+//! target.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -14,17 +15,17 @@ use greenlets_core::{Options, Spilling, State, Vacated};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-/// How many programs, and the most steps of one.
+/// The number of programs, and the most steps of one.
 const PROGRAMS: usize = times(2000, 3);
 const STEPS: usize = times(300, 30);
 /// The number of greenlets a program may make, main included.
 const MOST: usize = 30;
 
-/// One step. Greenlets are numbered in the order of their making, 0 is main; a number too high is taken modulo how many there
-/// are.
+/// One step. Greenlets are numbered in the order in which they are made; 0 is main. A number that is too high is taken modulo the
+/// number of greenlets.
 #[derive(Clone, Debug)]
 enum Op {
-    /// `parent` of `None` is whoever runs. A stubborn greenlet goes on after whatever is thrown into it.
+    /// A `parent` of `None` is the running greenlet. A stubborn greenlet catches everything that is thrown into it and goes on.
     Create {
         parent: Option<usize>,
         stubborn: bool,
@@ -36,18 +37,18 @@ enum Op {
     Reparent(usize, usize),
     /// Takes a snapshot, and keeps it.
     Look(usize),
-    /// One more frame on the stack of whoever runs, and one less.
+    /// One more frame on the stack of the running greenlet, and one less.
     Enter,
     Leave,
-    /// These three end whoever runs; main does nothing.
+    /// These three end the running greenlet; main does nothing.
     Return(i32),
     Fail(i32),
     Panic(i32),
 }
 
-/// What arrives where something was sent.
+/// A value or an error that arrives at a greenlet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Parcel {
+enum Payload {
     Value(i32),
     /// A `GreenletExit` as a value.
     ExitValue,
@@ -56,24 +57,24 @@ enum Parcel {
     Panic(i32),
 }
 
-impl Parcel {
+impl Payload {
     fn is_thrown(self) -> bool {
-        matches!(self, Parcel::Error(_) | Parcel::Exit | Parcel::Panic(_))
+        matches!(self, Payload::Error(_) | Payload::Exit | Payload::Panic(_))
     }
 }
 
-/// What a program has to tell.
+/// What a program records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Event {
-    Started(usize, Parcel),
+    Started(usize, Payload),
     /// A switch or a throw of this greenlet came back with this.
-    Got(usize, Parcel),
+    Got(usize, Payload),
     /// A kill of this greenlet returned: with nothing, or a code of the crate.
     Killed(usize, Result<(), &'static str>),
     Reparented(Result<(), &'static str>),
-    /// Frames that were seen, or nothing where there is nothing to see.
+    /// The number of frames that were read, or `None` where there is no stack to read.
     Saw(Option<usize>),
-    /// Before each operation: who runs, the states, the parents, and which of the snapshots kept are still valid.
+    /// Before each operation: the running greenlet, the states, the parents, and which of the kept snapshots are still valid.
     Now {
         current: usize,
         states: Vec<State>,
@@ -83,16 +84,16 @@ enum Event {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let who = 0..MOST;
+    let greenlet = 0..MOST;
     prop_oneof![
-        6 => (prop::option::of(who.clone()), prop::bool::weighted(0.4))
+        6 => (prop::option::of(greenlet.clone()), prop::bool::weighted(0.4))
             .prop_map(|(parent, stubborn)| Op::Create { parent, stubborn }),
-        8 => (who.clone(), 0..100).prop_map(|(to, value)| Op::Switch(to, value)),
-        2 => (who.clone(), 0..100).prop_map(|(to, error)| Op::Throw(to, error)),
-        1 => who.clone().prop_map(Op::ThrowExit),
-        4 => who.clone().prop_map(Op::Kill),
-        2 => (who.clone(), who.clone()).prop_map(|(child, parent)| Op::Reparent(child, parent)),
-        3 => who.prop_map(Op::Look),
+        8 => (greenlet.clone(), 0..100).prop_map(|(to, value)| Op::Switch(to, value)),
+        2 => (greenlet.clone(), 0..100).prop_map(|(to, error)| Op::Throw(to, error)),
+        1 => greenlet.clone().prop_map(Op::ThrowExit),
+        4 => greenlet.clone().prop_map(Op::Kill),
+        2 => (greenlet.clone(), greenlet.clone()).prop_map(|(child, parent)| Op::Reparent(child, parent)),
+        3 => greenlet.prop_map(Op::Look),
         2 => Just(Op::Enter),
         1 => Just(Op::Leave),
         1 => (0..100).prop_map(Op::Return),
@@ -101,8 +102,8 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// A failure shows the smallest program that still fails, and the seed; PROPTEST_RNG_SEED=that runs it again, PROPTEST_CASES is
-/// how many programs.
+/// A failure prints the smallest program that still fails, and the seed. PROPTEST_RNG_SEED=<seed> runs it again; PROPTEST_CASES is
+/// the number of programs.
 fn config() -> ProptestConfig {
     let set = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
     let seed = set("PROPTEST_RNG_SEED").unwrap_or_else(rand_seed);
@@ -128,19 +129,19 @@ proptest! {
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "no stack can be copied there")]
+    #[cfg_attr(miri, ignore = "under Miri no stack can be copied")]
     fn they_do_so_on_few_slots_too(program in prop::collection::vec(op(), 0..STEPS), slots in 1_u32..4) {
         let spilling = if slots == 3 { Spilling::Always } else { Spilling::WhenNeeded };
         let options = Options::slots(slots).vacated(Vacated::Protected);
-        // SAFETY: nothing on a stack of theirs is used by others while it is suspended.
+        // SAFETY: the programs use nothing on the stack of a suspended greenlet from elsewhere.
         let options = unsafe { options.spilling(spilling) };
         prop_assert_eq!(real::run(program.clone(), options), pure::run(program));
     }
 }
 
-/// The model itself must not be a model of nothing: over many programs, every kind of event happens.
+/// The model is a test only if the programs do enough: over many programs, every kind of event happens.
 #[test]
-#[cfg_attr(miri, ignore = "no greenlet runs in it, and it takes long")]
+#[cfg_attr(miri, ignore = "it runs no greenlet, and takes long")]
 fn the_programs_reach_every_corner() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
@@ -153,10 +154,10 @@ fn the_programs_reach_every_corner() {
         story.extend(pure::run(programs.new_tree(&mut runner).unwrap().current()));
     }
     let corners: [Corner; 10] = [
-        ("a start with an exit", |event| matches!(event, Event::Started(_, Parcel::ExitValue))),
-        ("an error that arrives", |event| matches!(event, Event::Got(1.., Parcel::Error(_)))),
-        ("a panic that arrives", |event| matches!(event, Event::Got(1.., Parcel::Panic(_)))),
-        ("an exit that arrives", |event| matches!(event, Event::Got(1.., Parcel::Exit))),
+        ("a start with an exit", |event| matches!(event, Event::Started(_, Payload::ExitValue))),
+        ("an error that arrives", |event| matches!(event, Event::Got(1.., Payload::Error(_)))),
+        ("a panic that arrives", |event| matches!(event, Event::Got(1.., Payload::Panic(_)))),
+        ("an exit that arrives", |event| matches!(event, Event::Got(1.., Payload::Exit))),
         ("a kill by a greenlet", |event| matches!(event, Event::Killed(1.., Ok(())))),
         ("a kill refused", |event| matches!(event, Event::Killed(_, Err("ERR_GREENLET_KILL_REFUSED")))),
         ("a cycle refused", |event| matches!(event, Event::Reparented(Err("ERR_GREENLET_PARENT_CYCLE")))),

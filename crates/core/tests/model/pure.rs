@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use greenlets_core::State;
 
-use crate::{Event, MOST, Op, Parcel};
+use crate::{Event, MOST, Op, Payload};
 
-/// What a greenlet waits in.
+/// The call that a greenlet waits in.
 #[derive(Clone, Copy)]
 enum Waits {
     InSwitch,
@@ -26,7 +26,7 @@ struct Row {
 struct Model {
     rows: Vec<Row>,
     current: usize,
-    /// Whose, how often it had been resumed.
+    /// The greenlet, and how often it had been resumed.
     looks: Vec<(usize, u64)>,
     story: Vec<Event>,
 }
@@ -39,8 +39,8 @@ pub(crate) fn run(program: Vec<Op>) -> Vec<Event> {
     loop {
         match program.pop_front() {
             Some(op) => model.step(op),
-            // With nothing left to do, everybody goes home.
-            None if model.current != 0 => model.end(Parcel::Value(-1)),
+            // The program is over: every greenlet that gets control ends.
+            None if model.current != 0 => model.end(Payload::Value(-1)),
             None => return model.story,
         }
     }
@@ -63,28 +63,28 @@ impl Model {
                 let parent = parent.map_or(me, |parent| parent % count);
                 self.rows.push(Row::new(Some(parent), stubborn));
             }
-            Op::Switch(to, value) => self.send(to % count, Parcel::Value(value), Waits::InSwitch),
-            Op::Throw(to, error) => self.send(to % count, Parcel::Error(error), Waits::InSwitch),
-            Op::ThrowExit(to) => self.send(to % count, Parcel::Exit, Waits::InSwitch),
+            Op::Switch(to, value) => self.send(to % count, Payload::Value(value), Waits::InSwitch),
+            Op::Throw(to, error) => self.send(to % count, Payload::Error(error), Waits::InSwitch),
+            Op::ThrowExit(to) => self.send(to % count, Payload::Exit, Waits::InSwitch),
             Op::Kill(victim) => self.kill(victim % count),
             Op::Reparent(child, parent) => {
                 let result = self.reparent(child % count, parent % count);
                 self.story.push(Event::Reparented(result));
             }
-            Op::Look(who) => {
-                let who = who % count;
-                let Row { state, frames, resumed, .. } = self.rows[who];
+            Op::Look(greenlet) => {
+                let greenlet = greenlet % count;
+                let Row { state, frames, resumed, .. } = self.rows[greenlet];
                 let seen = (state == State::Suspended).then_some(frames);
-                self.looks.extend(seen.map(|_| (who, resumed)));
+                self.looks.extend(seen.map(|_| (greenlet, resumed)));
                 self.story.push(Event::Saw(seen));
             }
             Op::Enter => self.rows[me].frames += 1,
-            // The first one is the function itself.
+            // The first frame is the function itself.
             Op::Leave => self.rows[me].frames = 1.max(self.rows[me].frames - 1),
             Op::Return(_) | Op::Fail(_) | Op::Panic(_) if me == 0 => {}
-            Op::Return(value) => self.end(Parcel::Value(value)),
-            Op::Fail(error) => self.end(Parcel::Error(error)),
-            Op::Panic(payload) => self.end(Parcel::Panic(payload)),
+            Op::Return(value) => self.end(Payload::Value(value)),
+            Op::Fail(error) => self.end(Payload::Error(error)),
+            Op::Panic(payload) => self.end(Payload::Panic(payload)),
         }
     }
 
@@ -96,35 +96,35 @@ impl Model {
             valid: self
                 .looks
                 .iter()
-                .map(|(who, resumed)| {
-                    let row = &self.rows[*who];
+                .map(|(greenlet, resumed)| {
+                    let row = &self.rows[*greenlet];
                     row.state == State::Suspended && row.resumed == *resumed
                 })
                 .collect(),
         });
     }
 
-    fn send(&mut self, to: usize, parcel: Parcel, waits: Waits) {
+    fn send(&mut self, to: usize, payload: Payload, waits: Waits) {
         self.rows[self.current].waits = waits;
-        let (to, parcel) = self.route(to, parcel);
-        self.arrive(to, parcel);
+        let (to, payload) = self.route(to, payload);
+        self.arrive(to, payload);
     }
 
-    /// Who can take it, and what it is by then.
-    fn route(&mut self, mut to: usize, mut parcel: Parcel) -> (usize, Parcel) {
+    /// The greenlet that can receive it, and the payload as it arrives there.
+    fn route(&mut self, mut to: usize, mut payload: Payload) -> (usize, Payload) {
         loop {
             let row = &mut self.rows[to];
             match row.state {
-                State::Running | State::Suspended => return (to, parcel),
-                State::Unstarted if !parcel.is_thrown() => return (to, parcel),
+                State::Running | State::Suspended => return (to, payload),
+                State::Unstarted if !payload.is_thrown() => return (to, payload),
                 State::Unstarted | State::Dead => row.state = State::Dead,
             }
-            parcel = past_exit(parcel);
+            payload = exit_to_value(payload);
             to = row.parent.unwrap();
         }
     }
 
-    fn arrive(&mut self, to: usize, parcel: Parcel) {
+    fn arrive(&mut self, to: usize, payload: Payload) {
         if to != self.current {
             if self.rows[self.current].state == State::Running {
                 self.rows[self.current].state = State::Suspended;
@@ -135,7 +135,7 @@ impl Model {
         let row = &mut self.rows[to];
         if row.state == State::Unstarted {
             (row.state, row.frames) = (State::Running, 1);
-            self.story.push(Event::Started(to, parcel));
+            self.story.push(Event::Started(to, payload));
             return;
         }
         row.state = State::Running;
@@ -145,24 +145,24 @@ impl Model {
             if let Some(at) = killers.iter().rposition(|killer| *killer == to) {
                 killers.remove(at);
             }
-            if !parcel.is_thrown() {
+            if !payload.is_thrown() {
                 let dead = self.rows[victim].state == State::Dead;
                 self.killed(if dead { Ok(()) } else { Err("ERR_GREENLET_KILL_REFUSED") });
                 return;
             }
         }
-        self.story.push(Event::Got(to, parcel));
-        if parcel.is_thrown() && !stubborn {
-            self.end(parcel);
+        self.story.push(Event::Got(to, payload));
+        if payload.is_thrown() && !stubborn {
+            self.end(payload);
         }
     }
 
-    fn end(&mut self, parcel: Parcel) {
+    fn end(&mut self, payload: Payload) {
         let me = self.current;
         let heir = self.rows[me].killers.last().copied().or(self.rows[me].parent).unwrap();
         self.rows[me].state = State::Dead;
-        let (to, parcel) = self.route(heir, past_exit(parcel));
-        self.arrive(to, parcel);
+        let (to, payload) = self.route(heir, exit_to_value(payload));
+        self.arrive(to, payload);
     }
 
     fn kill(&mut self, victim: usize) {
@@ -176,11 +176,11 @@ impl Model {
             }
             State::Running => {
                 self.rows[me].waits = Waits::InSwitch;
-                self.arrive(me, Parcel::Exit);
+                self.arrive(me, Payload::Exit);
             }
             State::Suspended => {
                 self.rows[victim].killers.push(me);
-                self.send(victim, Parcel::Exit, Waits::InKill { victim });
+                self.send(victim, Payload::Exit, Waits::InKill { victim });
             }
         }
     }
@@ -206,6 +206,6 @@ impl Model {
     }
 }
 
-fn past_exit(parcel: Parcel) -> Parcel {
-    if parcel == Parcel::Exit { Parcel::ExitValue } else { parcel }
+fn exit_to_value(payload: Payload) -> Payload {
+    if payload == Payload::Exit { Payload::ExitValue } else { payload }
 }

@@ -11,7 +11,7 @@ use greenlets_core::{
 };
 
 use crate::common::{Outcome, int, on_a_thread};
-use crate::{Event, MOST, Op, Parcel};
+use crate::{Event, MOST, Op, Payload};
 
 #[derive(Debug, thiserror::Error)]
 #[error("error {0}")]
@@ -22,11 +22,11 @@ struct World {
     greenlets: RefCell<Vec<Greenlet>>,
     looks: RefCell<Vec<View<Vec<Frame>>>>,
     story: RefCell<Vec<Event>>,
-    /// Set where the story has been told and the greenlets are cleaned up.
+    /// Set when the program is over and the greenlets are cleaned up.
     told: Cell<bool>,
 }
 
-/// How a nest of frames is left.
+/// Why a frame is left.
 enum Flow {
     Leave,
     End(Outcome),
@@ -35,7 +35,7 @@ enum Flow {
 pub(crate) fn run(program: Vec<Op>, options: Options) -> Vec<Event> {
     let reports = Arc::new(Mutex::new(Vec::new()));
     let reporter = reports.clone();
-    // On a thread of its own: who waits in a kill() and whom he kills may keep each other alive until it ends.
+    // On a thread of its own: a greenlet that waits in a kill() and its victim may keep each other alive until the thread ends.
     let story = on_a_thread(move || {
         configure(options).unwrap();
         set_unraisable_hook(move |unraisable| reporter.lock().unwrap().push(unraisable.to_string()));
@@ -58,12 +58,16 @@ pub(crate) fn run(program: Vec<Op>, options: Options) -> Vec<Event> {
         drop(greenlets);
         world.story.take()
     });
-    assert!(reports.lock().unwrap().is_empty(), "the clean-up is quiet: {:?}", reports.lock().unwrap());
+    assert!(
+        reports.lock().unwrap().is_empty(),
+        "the clean-up reports nothing: {:?}",
+        reports.lock().unwrap()
+    );
     story
 }
 
 impl World {
-    /// What greenlet `me` does, and main.
+    /// What the greenlet `me` does; also for main.
     fn act(self: &Rc<World>, me: usize, stubborn: bool) -> Flow {
         loop {
             let Some(op) = self.program.borrow_mut().pop_front() else {
@@ -97,8 +101,8 @@ impl World {
                     self.tell(Event::Reparented(result.map_err(|error| error.code())));
                     continue;
                 }
-                Op::Look(who) => {
-                    let stack = self.greenlet(who).stack();
+                Op::Look(greenlet) => {
+                    let stack = self.greenlet(greenlet).stack();
                     self.tell(Event::Saw(stack.as_ref().map(|stack| stack.get().unwrap().len())));
                     self.looks.borrow_mut().extend(stack);
                     continue;
@@ -116,8 +120,8 @@ impl World {
                 Op::Fail(error) => return Flow::End(Err(Numbered(error).into())),
                 Op::Panic(payload) => resume_unwind(Box::new(payload)),
             };
-            let (parcel, arrived) = label(arrived);
-            self.tell(Event::Got(me, parcel));
+            let (payload, arrived) = label(arrived);
+            self.tell(Event::Got(me, payload));
             if arrived.is_err() && !stubborn {
                 return Flow::End(arrived);
             }
@@ -129,8 +133,8 @@ impl World {
         let me = self.greenlets.borrow().len();
         let body = move |value| {
             frame!("body");
-            let (parcel, _) = label(Ok(value));
-            world.tell(Event::Started(me, parcel));
+            let (payload, _) = label(Ok(value));
+            world.tell(Event::Started(me, payload));
             loop {
                 // Its outermost frame is left only by its end.
                 if let Flow::End(outcome) = world.act(me, stubborn) {
@@ -166,17 +170,17 @@ impl World {
     }
 }
 
-/// What it is, and itself.
-fn label(outcome: Outcome) -> (Parcel, Outcome) {
-    let parcel = match &outcome {
+/// Its description, and the outcome itself.
+fn label(outcome: Outcome) -> (Payload, Outcome) {
+    let payload = match &outcome {
         Ok(value) => label_value(value),
-        Err(Thrown::Exit(_)) => Parcel::Exit,
-        Err(Thrown::Error(error)) => Parcel::Error(error.downcast_ref::<Numbered>().expect("ours").0),
-        Err(Thrown::Panic(payload)) => Parcel::Panic(*payload.downcast_ref().expect("ours")),
+        Err(Thrown::Exit(_)) => Payload::Exit,
+        Err(Thrown::Error(error)) => Payload::Error(error.downcast_ref::<Numbered>().expect("ours").0),
+        Err(Thrown::Panic(payload)) => Payload::Panic(*payload.downcast_ref().expect("ours")),
     };
-    (parcel, outcome)
+    (payload, outcome)
 }
 
-fn label_value(value: &Value) -> Parcel {
-    value.downcast_ref().map_or(Parcel::ExitValue, |number| Parcel::Value(*number))
+fn label_value(value: &Value) -> Payload {
+    value.downcast_ref().map_or(Payload::ExitValue, |number| Payload::Value(*number))
 }

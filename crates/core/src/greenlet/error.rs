@@ -1,15 +1,15 @@
-//! What greenlets can be asked and cannot do.
+//! The errors of this crate, and the values that cross a switch.
 
 use std::any::{Any, type_name};
 use std::io;
 
-use crate::refusal::Limit;
+use crate::raw::Limit;
 
 /// Anything that crosses a switch.
 pub type Value = Box<dyn Any>;
 
-/// Something that could not be done. Nothing has changed by it: who ran runs on, and a value that was under way is in the error
-/// ([`Error::into_value`]).
+/// Something that could not be done. Nothing has changed: the current greenlet runs on, and a value that was to be delivered is in
+/// the error ([`Error::into_value`]).
 ///
 /// ```
 /// use greenlets_core::{Error, Greenlet, Options, configure};
@@ -33,36 +33,36 @@ pub enum Error {
          finish, kill() those that are not needed, or call configure() before the first one starts"
     )]
     NoSlot {
-        /// Who was to start.
+        /// Name of the greenlet that was to start.
         greenlet: String,
         /// How many slots there are.
         slots: u32,
-        /// What it was to start with.
+        /// The value it was to start with.
         value: Option<Value>,
     },
-    /// A greenlet has to start, and a limit of [`Options`](crate::Options) does not allow for one more.
+    /// A greenlet has to start, and a limit of [`Options`](crate::Options) does not allow one more.
     #[error(
         "greenlet '{greenlet}' cannot start: {limit}; let some greenlets finish, or kill() those that are not needed"
     )]
     Limit {
-        /// Who was to start.
+        /// Name of the greenlet that was to start.
         greenlet: String,
-        /// Which limit.
+        /// The limit that is reached.
         limit: Limit,
-        /// What it was to start with.
+        /// The value it was to start with.
         value: Option<Value>,
     },
-    /// The system gives no memory for a stack: that of a greenlet that has to start, or the copy of one whose place another
-    /// needs.
+    /// The system gives no memory for a stack: for that of a greenlet that has to start, or for the copy of the stack that occupies
+    /// the slot.
     #[error(
         "greenlet '{greenlet}' cannot run: no memory for a stack ({source}); let some greenlets finish, or configure() fewer slots"
     )]
     NoMemory {
-        /// Who was to start.
+        /// Name of the greenlet that was to run.
         greenlet: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
-        /// What it was to start with.
+        /// The value that was to be delivered to it.
         value: Option<Value>,
     },
     /// A greenlet was used on a thread that is not its own, or after its thread's end.
@@ -70,39 +70,39 @@ pub enum Error {
         "greenlet '{greenlet}' belongs to another thread, or to one that has ended; use it on the thread that made it"
     )]
     WrongThread {
-        /// Who was used.
+        /// Name of the greenlet that was used.
         greenlet: String,
-        /// What was to go to it.
+        /// The value that was to be delivered to it.
         value: Option<Value>,
     },
     /// The new parent descends from the greenlet itself.
     #[error(
-        "greenlet '{parent}' cannot be the parent of '{greenlet}': it descends from it; choose one that does not"
+        "greenlet '{parent}' cannot be the parent of '{greenlet}', because it is a descendant of '{greenlet}'; choose another parent"
     )]
     ParentCycle {
-        /// Whose parent was to be set.
+        /// Name of the greenlet that was to get a parent.
         greenlet: String,
-        /// The parent it was to get.
+        /// Name of the parent it was to get.
         parent: String,
     },
     /// Main has no parent and cannot get one.
-    #[error("main has no parent and cannot get one: what ends on it leaves the thread")]
+    #[error("the main greenlet has no parent, and none can be set: it is the thread's own stack")]
     MainParent,
     /// Main cannot be killed.
-    #[error("main cannot be killed: it ends with its thread; throw() to it instead")]
+    #[error("the main greenlet cannot be killed, it ends with its thread; throw() to it instead")]
     MainKill,
     /// `kill()` came back and the greenlet is still alive.
     #[error(
         "greenlet '{greenlet}' was told to end and switched away instead; let it return where switch() gives it a GreenletExit"
     )]
     KillRefused {
-        /// Who is still alive.
+        /// Name of the greenlet that is still alive.
         greenlet: String,
     },
-    /// Frames were read that are not true any more.
+    /// Frames were read that are no longer valid.
     #[error("{}", stale(.greenlet, *.taken, *.now))]
     StaleFrame {
-        /// Whose frames they were.
+        /// Name of the greenlet that has the frames.
         greenlet: String,
         /// The epoch they were read in.
         taken: u64,
@@ -117,23 +117,23 @@ pub enum Error {
         /// How many there are.
         slots: u32,
     },
-    /// No slots at all were asked for.
+    /// The number of slots that was asked for is 0.
     #[error("a thread needs at least one stack slot, not 0")]
     NoSlots,
-    /// What came through a switch is of another type.
+    /// The value that a switch brought has another type.
     #[error(
-        "what arrived is no {expected}; get it back by Error::into_value() and downcast it to what was sent"
+        "expected a value of type {expected}, got another type; take the value out with Error::into_value() and downcast it"
     )]
     WrongType {
         /// The type that was asked for.
         expected: &'static str,
-        /// What arrived.
+        /// The value.
         value: Value,
     },
 }
 
 impl Error {
-    /// A stable name for programs. Messages may change, this does not.
+    /// A stable name for programs. Messages may change; the code does not.
     pub fn code(&self) -> &'static str {
         match self {
             Error::NoSlot { .. } => "ERR_GREENLET_NO_SLOT",
@@ -149,7 +149,7 @@ impl Error {
         }
     }
 
-    /// The value that was under way and has arrived nowhere.
+    /// The value that was to be delivered and was not.
     pub fn into_value(self) -> Option<Value> {
         match self {
             Error::NoSlot { value, .. }
@@ -173,7 +173,7 @@ fn stale(greenlet: &str, taken: u64, now: Option<u64>) -> String {
     }
 }
 
-/// Takes a `T` out of what a switch brought.
+/// Takes a `T` out of the value that a switch brought.
 ///
 /// ```
 /// use greenlets_core::{Greenlet, Thrown, unpack};

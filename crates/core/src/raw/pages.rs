@@ -1,7 +1,10 @@
-//! What the slots ask of the kernel about their pages.
+//! The system calls about the pages of the slots.
 //!
-//! Miri, an interpreter, knows allocations and none of this. Under it the slots are one allocation in which every byte can be
-//! touched, always; no stack lies there (`fiber/threads.rs`), only what a host keeps above the bases.
+//! Miri, an interpreter, supports allocations but not these system calls. Under Miri the slots are one allocation in which every
+//! byte can be touched at any time; no stack lies there (`fiber/threads.rs`), only the bytes that a host keeps above the bases.
+//!
+//! # Contract
+//! * "unused": the caller promises that the ranges are mapped and that no code uses the bytes in them.
 
 #[cfg(not(miri))]
 pub(crate) use kernel::*;
@@ -33,82 +36,85 @@ mod kernel {
         Ok(mapping.cast())
     }
 
-    /// Ends the parts `ranges` of the mapping `whole`. False where the kernel refuses one, which stays then.
+    /// Unmaps the parts `ranges` of the mapping `whole`. False where the kernel refuses one, which then stays mapped.
     ///
     /// # Safety
-    /// `whole` is what `reserve` gave, and nobody uses what is in the ranges.
+    /// `whole` came from `reserve`, and the clause "unused" holds for the ranges.
     pub(crate) unsafe fn unmap(_whole: Range<usize>, ranges: &[Range<usize>]) -> bool {
-        // SAFETY: passed on from the caller.
+        // SAFETY: contract clause "unused".
         let unmap = |range: &Range<usize>| unsafe { rustix::mm::munmap(range.start as *mut _, range.len()) };
         ranges.iter().map(unmap).fold(true, |all, unmapped| all & unmapped.is_ok())
     }
 
-    /// No huge pages in this range: they would back 2 MiB for a stack that uses 4 KiB.
+    /// Asks for no huge pages in this range: they would back 2 MiB for a stack that uses 4 KiB.
     ///
     /// # Safety
-    /// It is mapped.
+    /// The range is mapped.
     pub(crate) unsafe fn keep_small(range: Range<usize>) {
-        // SAFETY: passed on from the caller; the advice changes how pages are backed, not what they hold. An error (EINVAL) means
-        // a kernel without transparent huge pages: nothing to switch off.
+        // SAFETY: the range is mapped, and the advice changes how pages are backed, not what they hold. An error (EINVAL) means a
+        // kernel without transparent huge pages, so there is nothing to switch off.
         let _ = unsafe { rustix::mm::madvise(range.start as *mut _, range.len(), Advice::LinuxNoHugepage) };
     }
 
     /// Makes the range fault when it is touched, without a mapping of its own. False where the kernel cannot.
     ///
     /// # Safety
-    /// Nothing is stored in it.
+    /// The clause "unused" holds for the range.
     pub(crate) unsafe fn guard(range: Range<usize>) -> bool {
         let (start, size) = (range.start as *mut libc::c_void, range.len());
-        // To qemu's user-mode emulation, advice is something to ignore with success. Where a guard is, nothing can be populated.
-        // SAFETY: passed on from the caller.
+        // qemu's user-mode emulation ignores the advice and reports success. The second call finds that out: where a guard is, no
+        // page can be populated.
+        // SAFETY: contract clause "unused".
         unsafe {
             libc::madvise(start, size, MADV_GUARD_INSTALL) == 0
                 && libc::madvise(start, size, libc::MADV_POPULATE_READ) != 0
         }
     }
 
-    /// Makes the range fault when it is touched, or no more.
+    /// Makes the range fault when it is touched, or makes it usable again.
     ///
     /// # Errors
-    /// What mprotect(2) says.
+    /// The error of mprotect(2).
     ///
     /// # Safety
-    /// Nobody uses what is in it.
+    /// The clause "unused" holds for the range.
     pub(crate) unsafe fn protect(range: Range<usize>, protected: bool) -> io::Result<()> {
         let open = MprotectFlags::READ | MprotectFlags::WRITE;
         let flags = if protected { MprotectFlags::empty() } else { open };
-        // SAFETY: passed on from the caller.
+        // SAFETY: contract clause "unused".
         Ok(unsafe { rustix::mm::mprotect(range.start as *mut _, range.len(), flags) }?)
     }
 
     /// Gives the pages in these ranges back to the system.
     ///
     /// # Safety
-    /// Nothing lies in them.
+    /// The clause "unused" holds for the ranges.
     pub(crate) unsafe fn discard(ranges: &[Range<usize>]) {
         for batch in ranges.chunks(IOV_MAX) {
-            // SAFETY: passed on from the caller.
+            // SAFETY: contract clause "unused".
             if unsafe { discard_at_once(batch) }.is_some() {
                 continue;
             }
             for range in batch {
                 let (start, size) = (range.start as *mut _, range.len());
-                // SAFETY: as above. It cannot fail for memory like this; if it did, the pages would stay.
+                // SAFETY: contract clause "unused". The call cannot fail for private anonymous memory; if it did, the pages would
+                // stay.
                 let _ = unsafe { rustix::mm::madvise(start, size, Advice::LinuxDontNeed) };
             }
         }
     }
 
-    /// madvise(2) for many ranges in one call, which the kernel takes for one's own process since 6.13. `None` where it does not.
+    /// madvise(2) for many ranges in one call. `None` where the kernel refuses: it accepts this advice for the calling process
+    /// since 6.13.
     ///
     /// # Safety
-    /// As for `discard`.
+    /// The clause "unused" holds for the ranges.
     unsafe fn discard_at_once(ranges: &[Range<usize>]) -> Option<()> {
         let vectors: Vec<_> = ranges
             .iter()
             .map(|range| libc::iovec { iov_base: range.start as *mut _, iov_len: range.len() })
             .collect();
-        // SAFETY: a new descriptor for this process; the kernel checks its arguments.
+        // SAFETY: contract clause "unused"; the descriptor is new and of this process, and the kernel checks the arguments.
         unsafe {
             let own = libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0);
             if own < 0 {
@@ -130,25 +136,25 @@ mod miri {
     use std::io;
     use std::ops::Range;
 
-    /// More is refused as by a system that has no more; Miri itself would end the program.
+    /// A larger size is refused, as by a system without memory; Miri itself would end the program.
     const MOST: usize = 1 << 30;
 
     fn layout(size: usize) -> Option<Layout> {
-        Layout::from_size_align(size, crate::slots::GUARD_SIZE).ok().filter(|_| size <= MOST)
+        Layout::from_size_align(size, crate::fiber::bounds::GUARD_SIZE).ok().filter(|_| size <= MOST)
     }
 
     pub(crate) fn reserve(size: usize) -> io::Result<*mut u8> {
         let layout = layout(size).ok_or(io::ErrorKind::OutOfMemory)?;
-        // SAFETY: the size is not 0: a guard alone is a page.
+        // SAFETY: the size is not 0, because a slot has at least its guard page.
         Ok(unsafe { alloc_zeroed(layout) })
     }
 
-    /// All or nothing: an allocation has no parts.
+    /// Frees the whole allocation, or nothing: an allocation has no parts.
     pub(crate) unsafe fn unmap(whole: Range<usize>, ranges: &[Range<usize>]) -> bool {
         if let ([all], Some(layout)) = (ranges, layout(whole.len()))
             && *all == whole
         {
-            // SAFETY: `reserve` allocated it with this layout, and nobody uses it, which the caller promises.
+            // SAFETY: `reserve` allocated it with this layout; contract clause "unused".
             unsafe { dealloc(whole.start as *mut u8, layout) };
         }
         true
@@ -166,7 +172,7 @@ mod miri {
 
     pub(crate) unsafe fn discard(_: &[Range<usize>]) {}
 
-    /// There is no valgrind around Miri.
+    /// Does nothing: Miri does not run under valgrind.
     #[derive(Debug)]
     pub(crate) struct ValgrindStackRegistration;
 

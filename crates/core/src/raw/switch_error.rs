@@ -1,24 +1,24 @@
-//! What a switch answers where it cannot be.
+//! Why a switch did not happen.
 
 use std::{fmt, io};
 
-use crate::registry::Id;
+use crate::raw::id::Id;
 
 /// Why a switch did not happen. Nothing has changed, and a body that was to start comes back.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SwitchError<B> {
-    /// Every stack slot is occupied, and they are not shared.
+    /// Every stack slot is occupied, and slots are not shared.
     #[error("all stack slots are occupied")]
     NoSlot(B),
-    /// As many greenlets are under way, or as many bytes spilled, as the options allow.
+    /// The limit of greenlets that have started and not finished, or of spilled bytes, is reached.
     #[error("{1}")]
     Limit(B, Limit),
-    /// The system refused the memory of a stack: of a new one, which comes back, or of the copy of the one in whose place the
-    /// target was to run.
+    /// The system refused the memory of a stack: of a new one, which comes back, or of the copy of the stack that occupies the
+    /// target's slot.
     #[error("no memory for a stack: {1}")]
     NoMemory(Option<B>, io::Error),
-    /// No suspended stack has this id: it has finished, or never was.
+    /// No suspended stack has this id: it has finished, or never existed.
     #[error("no such greenlet: it has ended")]
     Gone(Id),
 }
@@ -27,11 +27,11 @@ pub enum SwitchError<B> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Limit {
-    /// So many greenlets are under way.
-    #[error("{0} greenlets are under way, and there may be no more")]
+    /// So many greenlets have started and not finished.
+    #[error("{0} greenlets have started and not finished, which is the limit")]
     Greenlets(usize),
-    /// So many bytes of stacks are spilled, the first number; the second is how many there may be.
-    #[error("{0} bytes of suspended stacks are in memory, and there may be no more than {1}")]
+    /// So many bytes of stacks are spilled, the first number; the second is the limit.
+    #[error("{0} bytes of suspended stacks are copied to the heap, and the limit is {1}")]
     SpilledBytes(usize, usize),
 }
 

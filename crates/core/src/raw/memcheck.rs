@@ -1,9 +1,8 @@
-//! A word to valgrind's memcheck, if we run under it, and to AddressSanitizer, if we are built for it.
+//! Tells valgrind's memcheck and AddressSanitizer which bytes are in use, where one of them is at work.
 
-/// These bytes may be used, and are what they are. memcheck takes a stack that does not run for memory that was given up, and the
-/// holes between its locals for garbage that must not be looked at, as AddressSanitizer does; and a stack that is copied is both.
-/// Without valgrind these instructions do nothing (valgrind.h, `VALGRIND_DO_CLIENT_REQUEST`; memcheck.h,
-/// `VALGRIND_MAKE_MEM_DEFINED`).
+/// Declares these bytes usable and defined. memcheck takes a stack that does not run for memory that was freed, and the holes
+/// between its locals for undefined bytes; AddressSanitizer does the same. Copying a stack touches both. Without valgrind these
+/// instructions do nothing (valgrind.h, `VALGRIND_DO_CLIENT_REQUEST`; memcheck.h, `VALGRIND_MAKE_MEM_DEFINED`).
 #[inline(always)]
 pub(crate) fn make_defined(from: usize, bytes: usize) {
     #[cfg(feature = "sanitizer")]
@@ -12,14 +11,14 @@ pub(crate) fn make_defined(from: usize, bytes: usize) {
             /// asan_interface.h
             fn __asan_unpoison_memory_region(from: *const u8, bytes: usize);
         }
-        // SAFETY: it changes nothing but what AddressSanitizer says about these bytes.
+        // SAFETY: it only changes what AddressSanitizer reports about these bytes.
         unsafe { __asan_unpoison_memory_region(from as *const u8, bytes) };
     }
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         const MAKE_MEM_DEFINED: usize = (b'M' as usize) << 24 | (b'C' as usize) << 16 | 2;
         let request = [MAKE_MEM_DEFINED, from, bytes, 0, 0, 0];
-        // SAFETY: the rotations add up to whole turns and the exchange is with itself: nothing but flags and RDX changes.
+        // SAFETY: the rotations add up to whole turns and the exchange is of a register with itself: only flags and RDX change.
         unsafe {
             std::arch::asm!(
                 "rol rdi, 3",
@@ -33,7 +32,7 @@ pub(crate) fn make_defined(from: usize, bytes: usize) {
             );
         }
     }
-    // Nobody to talk to.
+    // No valgrind request exists here.
     #[cfg(any(not(target_arch = "x86_64"), miri))]
     let _ = (from, bytes);
 }

@@ -1,37 +1,38 @@
-//! The explicit frame registry: for each stack, a chain of records that say who is on it.
+//! The explicit frame registry: for each stack, a chain of records, one for each visible function on it.
 //!
 //! [`frame!`](crate::frame!) puts a record into the running function's own native frame:
 //!
 //! ```text
 //!   base ┌───────────────────┐
 //!        │ outer's frame     │
-//!        │   Record "outer"  │◄──┐  below = null: the outermost
+//!        │   FrameRecord     │◄──┐  below = null: the outermost
 //!        ├───────────────────┤   │
 //!        │ (any other frame) │   │
 //!        ├───────────────────┤   │
 //!        │ inner's frame     │   │
-//!        │   Record "inner"  ├───┘  below
+//!        │   FrameRecord     ├───┘  below
 //!        └───────▲───────────┘
 //!                │
-//!               TOP (a thread-local) while this stack runs,
+//!               TOP_FRAME (a thread-local) while this stack runs,
 //!               the host's state of the stack while it is suspended
 //! ```
 //!
-//! Entering fills the record's two words and stores to `TOP`, leaving stores to `TOP`; nothing is allocated. This is CPython 3.12's
-//! structure, with its virtue, and without its fault: the links are addresses on the stack they describe, so that they hold for
-//! as long as that stack lies in its slot, and a copy of it whose own addresses were moved along can be walked like the original.
+//! Entering fills the record's two words and stores to `TOP_FRAME`, leaving stores to `TOP_FRAME`; nothing is allocated. CPython
+//! 3.12 links its frames in the same way, at the same low cost. There the links break when a stack is moved; here they do not.
+//! They are addresses on the stack they describe, so they are valid as long as that stack is in its slot, and a spilled copy,
+//! in which such addresses were changed to addresses in the copy, can be walked like the original.
+//!
+//! # Contract
+//! * "on the chain": a record is on the chain only as long as its guard exists, and guards end in the reverse order. So each
+//!   link of a stack that does not run leads to a record that exists, or is null.
 
 use std::cell::Cell;
 use std::marker::PhantomPinned;
 use std::ptr::null;
 use std::{fmt, process};
 
-use crate::host::Relocation;
-
-thread_local! {
-    /// The innermost record of the stack that runs. Without a destructor, so it can be used at any time in a thread's life.
-    pub(crate) static TOP: Cell<*const Record> = const { Cell::new(null()) };
-}
+use crate::fiber::carried::TOP_FRAME;
+use crate::raw::relocation::Relocation;
 
 /// A function that [`frame!`](crate::frame!) made visible, as plain data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,45 +53,45 @@ impl fmt::Display for Frame {
 }
 
 impl Frame {
-    /// For the macro: what one `frame!` says about itself, known at compile time.
+    /// For the macro: the description of one `frame!`, known at compile time.
     #[doc(hidden)]
     pub const fn new(name: &'static str, file: &'static str, line: u32) -> Frame {
         Frame { name, file, line }
     }
 }
 
-/// One link of the chain. Two words, so that a spilled stack grows little by it.
+/// One link of the chain. Two words, so that it adds little to a spilled stack.
 #[doc(hidden)]
 #[derive(Debug)]
 #[repr(C)]
-pub struct Record {
+pub struct FrameRecord {
     /// The record further out: an address on the same stack, or null.
-    below: Cell<*const Record>,
+    below: Cell<*const FrameRecord>,
     frame: &'static Frame,
     _pinned: PhantomPinned,
 }
 
-impl Record {
+impl FrameRecord {
     /// A record that is on no chain yet.
     #[inline(always)]
-    pub const fn new(frame: &'static Frame) -> Record {
-        Record { below: Cell::new(null()), frame, _pinned: PhantomPinned }
+    pub const fn new(frame: &'static Frame) -> FrameRecord {
+        FrameRecord { below: Cell::new(null()), frame, _pinned: PhantomPinned }
     }
 }
 
 /// Keeps a record on the chain of the running stack.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Guard<'a>(&'a Record);
+pub struct Guard<'a>(&'a FrameRecord);
 
 impl<'a> Guard<'a> {
     /// Puts `record` on top.
     ///
     /// # Safety
-    /// The guard is dropped before `record` goes: it is a local that nobody can move or forget.
+    /// The guard is dropped before `record`: it is a local that no code can move or forget.
     #[inline(always)]
-    pub unsafe fn push(record: &'a Record) -> Guard<'a> {
-        TOP.with(|top| record.below.set(top.replace(record)));
+    pub unsafe fn push(record: &'a FrameRecord) -> Guard<'a> {
+        TOP_FRAME.with(|top| record.below.set(top.replace(std::ptr::from_ref(record).cast()).cast()));
         Guard(record)
     }
 }
@@ -98,13 +99,13 @@ impl<'a> Guard<'a> {
 impl Drop for Guard<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        TOP.with(|top| {
-            // Locals are dropped in order, so this fails for none of them. But a future that is polled here and dropped there
-            // is no frame of a stack, and would leave a link to freed memory behind.
-            if top.get() != self.0 {
+        TOP_FRAME.with(|top| {
+            // Locals are dropped in order, so this check fails for none of them. A future can be polled in one place and dropped
+            // in another; it is no frame of a stack, and would leave a link to freed memory behind.
+            if top.get() != std::ptr::from_ref(self.0).cast() {
                 out_of_order(self.0.frame);
             }
-            top.set(self.0.below.get());
+            top.set(self.0.below.get().cast());
         });
     }
 }
@@ -121,30 +122,30 @@ fn out_of_order(frame: &Frame) -> ! {
 
 /// The chain of one stack while it is suspended.
 #[derive(Debug)]
-pub(crate) struct Chain(Cell<*const Record>);
+pub(crate) struct Chain(Cell<*const FrameRecord>);
 
 impl Chain {
-    /// The chain of a stack that nothing runs on.
+    /// The chain of a stack without frames.
     pub(crate) fn empty() -> Chain {
         Chain(Cell::new(null()))
     }
 
-    /// Takes the running stack's chain away; what runs next starts with none.
+    /// Takes the running stack's chain away; the stack that runs next starts with none.
     #[inline(always)]
     pub(crate) fn detach() -> Chain {
-        Chain(Cell::new(TOP.replace(null())))
+        Chain(Cell::new(TOP_FRAME.replace(null()).cast()))
     }
 
     /// Makes this the running stack's chain.
     #[inline(always)]
     pub(crate) fn attach(&self) {
-        TOP.set(self.0.get());
+        TOP_FRAME.set(self.0.get().cast());
     }
 
-    /// The stack's bytes have moved, and the links between the records in them.
+    /// The stack's bytes have moved, and the links between the records in them were changed.
     pub(crate) fn relocate(&self, moved: &Relocation) {
         if let Some(top) = moved.new_address(self.0.get() as usize) {
-            self.0.set(top as *const Record);
+            self.0.set(top as *const FrameRecord);
         }
     }
 
@@ -155,8 +156,7 @@ impl Chain {
     pub(crate) unsafe fn read(&self) -> Vec<Frame> {
         let mut frames = Vec::new();
         let mut next = self.0.get();
-        // SAFETY: a record is on the chain only as long as its guard lives. The stack is suspended, so no guard has gone since,
-        // and each link leads to a record that was on the chain before this one and leaves it later, or is null.
+        // SAFETY: contract clause "on the chain"; the caller promises that the stack does not run.
         while let Some(record) = unsafe { next.as_ref() } {
             frames.push(*record.frame);
             next = record.below.get();
@@ -189,14 +189,14 @@ impl Chain {
 /// # Ok::<(), Thrown>(())
 /// ```
 ///
-/// It belongs into functions. In an async block a frame must end before the next `.await`: one that does not end where it
-/// began aborts the process.
+/// Use it in functions. In an async block a frame must end before the next `.await`: the process is aborted where a frame does
+/// not end on the stack it began on.
 #[macro_export]
 macro_rules! frame {
     ($name:expr) => {
-        let record = $crate::__frame::Record::new(const { &$crate::Frame::new($name, file!(), line!()) });
-        // SAFETY: both are locals of this block, named by this macro alone, so nobody can move or forget them; locals are
-        // dropped in the reverse order, so the guard goes first.
+        let record = $crate::__frame::FrameRecord::new(const { &$crate::Frame::new($name, file!(), line!()) });
+        // SAFETY: both are locals of this block, named by this macro alone, so no code can move or forget them. Locals are
+        // dropped in the reverse order, so the guard is dropped first.
         let _guard = unsafe { $crate::__frame::Guard::push(&record) };
     };
 }
@@ -208,8 +208,8 @@ mod tests {
     use super::*;
 
     fn names_now() -> Vec<&'static str> {
-        let chain = Chain(Cell::new(TOP.get()));
-        // SAFETY: nothing leaves the chain while this function reads it.
+        let chain = Chain(Cell::new(TOP_FRAME.get().cast()));
+        // SAFETY: contract clause "on the chain": no guard is dropped while this function reads.
         unsafe { chain.read() }.iter().map(|frame| frame.name).collect()
     }
 
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_ends_the_frames_it_leaves_and_no_others() {
+    fn a_panic_ends_the_frames_that_it_unwinds_and_no_others() {
         frame!("catches");
         let result = catch_unwind(AssertUnwindSafe(|| {
             frame!("panics");
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_detached_chain_leaves_none_and_comes_back_whole() {
+    fn a_detached_chain_leaves_no_frames_and_can_be_attached_again() {
         frame!("kept");
         let chain = Chain::detach();
         assert!(names_now().is_empty());
@@ -253,17 +253,17 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_knows_where_it_is() {
+    fn a_frame_has_the_file_and_line_of_its_macro() {
         let line = line!() + 1;
         frame!(concat!("na", "me"));
-        // SAFETY: nothing leaves the chain while it is read.
-        let frames = unsafe { Chain(Cell::new(TOP.get())).read() };
+        // SAFETY: contract clause "on the chain": no guard is dropped while the chain is read.
+        let frames = unsafe { Chain(Cell::new(TOP_FRAME.get().cast())).read() };
         assert_eq!(frames, [Frame { name: "name", file: file!(), line }]);
         assert_eq!(frames[0].to_string(), format!("name ({}:{line})", file!()));
     }
 
     #[test]
     fn a_record_is_two_words() {
-        assert_eq!(size_of::<Record>(), 2 * size_of::<usize>());
+        assert_eq!(size_of::<FrameRecord>(), 2 * size_of::<usize>());
     }
 }

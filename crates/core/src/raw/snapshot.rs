@@ -1,14 +1,14 @@
-//! What a suspended stack looked like, and whether it still does.
+//! The frames of a suspended stack, and whether they are still valid.
 
-use crate::host::Host;
-use crate::registry::Id;
-use crate::thread::Thread;
+use crate::raw::host::Host;
+use crate::raw::id::{Id, State};
+use crate::raw::thread::Thread;
 
 /// Why there is no snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotError {
-    /// The running stack changes under the reader's hands.
+    /// The greenlet runs: its stack changes while it is read.
     #[error("a running greenlet has no frames to show; only a suspended one has")]
     Running,
     /// The greenlet has ended.
@@ -33,17 +33,27 @@ pub struct Snapshot<F> {
     frames: F,
 }
 
+impl<H: Host> Thread<H> {
+    /// Reads the frames of a suspended stack; nothing runs, nothing is resumed.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Running`] or [`SnapshotError::Gone`].
+    pub fn snapshot(&self, id: Id) -> Result<Snapshot<H::Capture>, SnapshotError> {
+        match self.capture(id) {
+            Ok((epoch, frames)) => Ok(Snapshot { id, epoch, frames }),
+            Err(State::Dead) => Err(SnapshotError::Gone),
+            Err(_) => Err(SnapshotError::Running),
+        }
+    }
+}
+
 impl<F> Snapshot<F> {
-    pub(crate) fn new(id: Id, epoch: u64, frames: F) -> Self {
-        Snapshot { id, epoch, frames }
-    }
-
-    /// A part of it, as true as the whole; `None` where `part` finds none.
+    /// A part of it, valid as long as the whole; `None` where `part` finds none.
     pub(crate) fn filter_map<P>(self, part: impl FnOnce(F) -> Option<P>) -> Option<Snapshot<P>> {
-        Some(Snapshot::new(self.id, self.epoch, part(self.frames)?))
+        Some(Snapshot { id: self.id, epoch: self.epoch, frames: part(self.frames)? })
     }
 
-    /// Whose frames these are.
+    /// The greenlet that has these frames.
     pub fn id(&self) -> Id {
         self.id
     }
@@ -61,7 +71,7 @@ impl<F> Snapshot<F> {
     /// The frames.
     ///
     /// # Errors
-    /// [`SnapshotError::Stale`] or [`SnapshotError::Gone`] where they are no longer true.
+    /// [`SnapshotError::Stale`] or [`SnapshotError::Gone`] where they are no longer valid.
     pub fn frames<H: Host>(&self, thread: &Thread<H>) -> Result<&F, SnapshotError> {
         match thread.epoch(self.id) {
             Some(now) if now == self.epoch => Ok(&self.frames),
@@ -70,7 +80,7 @@ impl<F> Snapshot<F> {
         }
     }
 
-    /// The frames as data that lasts, whatever becomes of the greenlet.
+    /// The frames as plain data that stays, whatever happens to the greenlet.
     pub fn detach(self) -> F {
         self.frames
     }

@@ -1,14 +1,13 @@
-//! Frames of a suspended greenlet, to be read until it is resumed.
+//! Frames of a suspended greenlet, which can be read until it is resumed.
 
 use std::marker::PhantomData;
 
-use crate::error::Error;
-use crate::frame::Frame;
-use crate::local::Local;
-use crate::snapshot::{Snapshot, SnapshotError};
+use crate::greenlet::error::Error;
+use crate::greenlet::thread_greenlets::ThreadGreenlets;
+use crate::raw::{Frame, Snapshot, SnapshotError};
 
-/// What [`Greenlet::stack`](crate::Greenlet::stack) and [`Greenlet::frame`](crate::Greenlet::frame) saw. It is true until the
-/// greenlet is resumed; after that it can only say so. [`View::detach`] makes it data that lasts.
+/// The frames that [`Greenlet::stack`](crate::Greenlet::stack) or [`Greenlet::frame`](crate::Greenlet::frame) read. They are valid
+/// until the greenlet is resumed; after that, reading them is an error. [`View::detach`] makes plain data of them that stays.
 ///
 /// ```
 /// use greenlets_core::{Greenlet, Thrown, frame};
@@ -30,7 +29,7 @@ use crate::snapshot::{Snapshot, SnapshotError};
 /// ```
 #[derive(Clone, Debug)]
 pub struct View<T> {
-    /// The thread it belongs to: ids mean nothing on another one.
+    /// The thread it belongs to: on another thread, the same id stands for another stack.
     token: u64,
     greenlet: Box<str>,
     snapshot: Snapshot<T>,
@@ -42,7 +41,7 @@ impl<T> View<T> {
         View { token, greenlet, snapshot, _not_send: PhantomData }
     }
 
-    /// What was seen.
+    /// The frames.
     ///
     /// # Errors
     /// [`Error::StaleFrame`] where the greenlet has been resumed since, or has ended.
@@ -55,7 +54,7 @@ impl<T> View<T> {
         Err(Error::StaleFrame { greenlet: self.greenlet.to_string(), taken: self.epoch(), now })
     }
 
-    /// Whether [`View::get`] would give it.
+    /// Whether [`View::get`] would return the frames.
     pub fn is_valid(&self) -> bool {
         self.read().is_ok()
     }
@@ -65,20 +64,20 @@ impl<T> View<T> {
         self.snapshot.epoch()
     }
 
-    /// What was seen, for good, stale or not.
+    /// The frames as plain data, stale or not.
     pub fn detach(self) -> T {
         self.snapshot.detach()
     }
 
     fn read(&self) -> Result<&T, SnapshotError> {
-        let local = Local::existing().filter(|local| local.token == self.token);
-        let stacks = local.and_then(Local::stacks).ok_or(SnapshotError::Gone)?;
+        let greenlets = ThreadGreenlets::of_token(self.token);
+        let stacks = greenlets.and_then(ThreadGreenlets::stacks).ok_or(SnapshotError::Gone)?;
         self.snapshot.frames(stacks)
     }
 }
 
 impl View<Vec<Frame>> {
-    /// The innermost frame alone, as seen at the same time.
+    /// Only the innermost frame, as read at the same time.
     pub(crate) fn innermost(self) -> Option<View<Frame>> {
         let snapshot = self.snapshot.filter_map(|frames| frames.first().copied())?;
         Some(View::new(self.token, self.greenlet, snapshot))

@@ -1,4 +1,4 @@
-//! The copy of a spilled stack: exact, and still walkable.
+//! The copy of a spilled stack on the heap: exact, and still walkable.
 //!
 //! ```text
 //!   slot   low ┌────────┐           heap  ┌────────┐ = block
@@ -7,61 +7,68 @@
 //!          │   │ word   │  within the  │  │ word   │
 //!          └──►│        │  range move  └─►│        │
 //!         high └────────┘  along          ├────────┤
-//!                                         │ bitmap │   which words were moved: exactly those move back
+//!                                         │ bitmap │   which words were changed: exactly those are changed back
 //!                                         └────────┘
 //! ```
 //!
-//! So a chain of frames, handlers or records that begins in the copy stays in the copy, for whoever follows it: a snapshot, a
-//! collector. A word that happens to look like such an address is moved too, which nobody reads as long as it is away, and the
-//! bitmap brings it back as it was.
+//! So a snapshot or a garbage collector can follow a chain of frames, handlers or records within the copy. A number that happens
+//! to look like such an address is changed too. That does no harm: no code reads it as a number while the stack is spilled, and
+//! the bitmap tells that it has to be changed back.
+//!
+//! # Contract
+//! * "range": `low` and `high` are the word-aligned ends of one range of `words` words, readable for a copy out and writable for a
+//!   copy back.
+//! * "block": `block` is as long as `size(words)` says: `words` words, then their bitmap, a word of it for each [`GROUP`].
+//! * "pooled": a block in the pool belongs to the pool alone and begins with the link to the next one.
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
+use std::ops::Range;
 use std::ptr::{NonNull, copy_nonoverlapping, null_mut};
 
-use crate::memcheck::make_defined;
+use crate::raw::memcheck::make_defined;
 
 const WORD: usize = size_of::<u64>();
 /// Words that share one word of the bitmap.
 const GROUP: usize = u64::BITS as usize;
 
-/// The live bytes of a suspended stack while another one lies in its slot.
+/// The live bytes of a suspended stack while another stack occupies its slot.
 #[derive(Debug)]
-pub(crate) struct Copy {
+pub(crate) struct SpilledStack {
     block: NonNull<u64>,
     words: usize,
 }
 
-impl Copy {
-    /// Copies the words from `low` up to `high` out. `None` where there is no memory.
+impl SpilledStack {
+    /// Copies the words from `low` up to `high` to the heap. `None` where there is no memory.
     ///
     /// # Safety
-    /// Both are word-aligned ends of one readable range.
-    pub(crate) unsafe fn make(pool: &Pool, low: usize, high: usize) -> Option<Copy> {
+    /// The clause "range" holds for `low` and `high`.
+    pub(crate) unsafe fn copy(pool: &BlockPool, low: usize, high: usize) -> Option<SpilledStack> {
         let words = (high - low) / WORD;
-        let copy = Copy { block: pool.take(size(words))?, words };
+        let copy = SpilledStack { block: pool.take(size(words))?, words };
         make_defined(low, high - low);
-        // SAFETY: the block has room for the words and their bitmap.
+        // SAFETY: contract clauses "range" and "block".
         unsafe { copy_out(low, high, copy.block.as_ptr(), words) };
         Some(copy)
     }
 
-    /// Copies everything back to `low`, where it was, each word as it was unless somebody has changed it in the copy.
+    /// Copies everything back to `low`, where it was. Words that were changed in the copy stay changed; all others are as before.
     ///
     /// # Safety
-    /// The range it came from is writable and holds nothing of value.
-    pub(crate) unsafe fn restore(self, pool: &Pool, low: usize) {
+    /// The clause "range" holds for `low`, and no code uses the bytes there.
+    pub(crate) unsafe fn restore(self, pool: &BlockPool, low: usize) {
         make_defined(low, self.len());
-        // SAFETY: the block is the one that `make` filled, and the caller promises the rest.
+        // SAFETY: contract clauses "range" and "block"; `copy` filled the block.
         unsafe { copy_back(self.block.as_ptr(), self.words, low) };
         self.free(pool);
     }
 
-    pub(crate) fn free(self, pool: &Pool) {
+    pub(crate) fn free(self, pool: &BlockPool) {
         pool.give(self.block, size(self.words));
     }
 
-    /// Where the word from the lowest address is now.
+    /// Where the word from the lowest address of the stack is now.
     pub(crate) fn start(&self) -> usize {
         self.block.as_ptr() as usize
     }
@@ -69,6 +76,11 @@ impl Copy {
     /// Bytes of the stack in it.
     pub(crate) fn len(&self) -> usize {
         self.words * WORD
+    }
+
+    /// Where the bytes of the stack are now.
+    pub(crate) fn range(&self) -> Range<usize> {
+        self.start()..self.start() + self.len()
     }
 
     /// Bytes it takes.
@@ -79,27 +91,31 @@ impl Copy {
 
 /// Bytes of a block for `words`, with their bitmap, rounded up so that the pool has few classes; never 0.
 fn size(words: usize) -> usize {
-    ((words + words.div_ceil(GROUP)) * WORD).next_multiple_of(Pool::STEP).max(Pool::STEP)
+    ((words + words.div_ceil(GROUP)) * WORD).next_multiple_of(BlockPool::STEP).max(BlockPool::STEP)
 }
 
+/// Copies the words to the block and writes the bitmap.
+///
 /// # Safety
-/// `low..high` is readable, `block` has room for `words` and their bitmap.
+/// The clauses "range" and "block" hold.
 unsafe fn copy_out(low: usize, high: usize, block: *mut u64, words: usize) {
     #[cfg(target_arch = "x86_64")]
     if words >= 4 && std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: passed on; there are four words, and the processor has AVX2.
+        // SAFETY: contract clauses "range" and "block"; there are four words, and the processor has AVX2.
         unsafe { wide::copy_out(low, high, block, words) };
         return;
     }
-    // SAFETY: passed on.
+    // SAFETY: contract clauses "range" and "block".
     unsafe { copy_out_by_word(low, high, block, words) };
 }
 
+/// As [`copy_out`], for every processor.
+///
 /// # Safety
-/// As `copy_out`.
+/// The clauses "range" and "block" hold.
 unsafe fn copy_out_by_word(low: usize, high: usize, block: *mut u64, words: usize) {
     let (from, span, distance) = (low as *const u64, high - low, (block as usize).wrapping_sub(low));
-    // SAFETY: every index is below `words`, and there is a word of the bitmap for each group.
+    // SAFETY: contract clauses "range" and "block": every index is below `words`, and each group has a word of the bitmap.
     unsafe {
         for group in (0..words).step_by(GROUP) {
             let mut moved = 0;
@@ -115,11 +131,13 @@ unsafe fn copy_out_by_word(low: usize, high: usize, block: *mut u64, words: usiz
     }
 }
 
+/// Copies the words back and undoes the changes that the bitmap tells of.
+///
 /// # Safety
-/// `block` is as `copy_out` left it, `low` begins a writable range of `words`.
+/// The clauses "range" and "block" hold, and `copy_out` filled the block.
 unsafe fn copy_back(block: *const u64, words: usize, low: usize) {
     let (to, distance) = (low as *mut u64, (block as usize).wrapping_sub(low) as u64);
-    // SAFETY: as in `copy_out_by_word`.
+    // SAFETY: contract clauses "range" and "block": a bit of the bitmap is set only for an index below `words`.
     unsafe {
         copy_nonoverlapping(block, to, words);
         for group in 0..words.div_ceil(GROUP) {
@@ -143,19 +161,19 @@ mod wide {
 
     use super::GROUP;
 
-    /// As `super::copy_out`. The comparisons are signed, which user-space addresses do not notice.
+    /// As `super::copy_out`. The comparisons are signed, which makes no difference for user-space addresses.
     ///
     /// # Safety
-    /// As there, for at least four words, on a processor with AVX2.
+    /// The clauses "range" and "block" hold, there are at least four words, and the processor has AVX2.
     #[target_feature(enable = "avx2")]
     pub(super) unsafe fn copy_out(low: usize, high: usize, block: *mut u64, words: usize) {
         let from = low as *const u64;
         let below = _mm256_set1_epi64x(low as i64 - 1);
         let above = _mm256_set1_epi64x(high as i64 + 1);
         let distance = _mm256_set1_epi64x((block as i64).wrapping_sub(low as i64));
-        // Copies four words and tells which of them were moved, a bit for each.
+        // Copies four words and returns which of them were changed, a bit for each.
         let four = |first: usize| {
-            // SAFETY: the four are below `words`, see the calls.
+            // SAFETY: contract clauses "range" and "block": every call below is for four words that end at `words` at the latest.
             unsafe {
                 let word = _mm256_loadu_si256(from.add(first).cast::<__m256i>());
                 let inside =
@@ -170,24 +188,24 @@ mod wide {
         let whole = words - rest;
         for group in (0..whole).step_by(GROUP) {
             let moved = (0..GROUP).step_by(4).fold(0, |moved, i| moved | four(group + i) << i);
-            // SAFETY: there is a word of the bitmap for each group.
+            // SAFETY: contract clause "block": each group has a word of the bitmap.
             unsafe { *bitmap.add(group / GROUP) = moved };
         }
         if rest > 0 {
             let moved = (0..rest / 4 * 4).step_by(4).fold(0, |moved, i| moved | four(whole + i) << i);
-            // The last ones, with some before them once more: that changes nothing.
+            // The last words, and some before them a second time, which writes the same again.
             let last = four(words - 4);
             let last = if rest < 4 { last >> (4 - rest) } else { last << (rest - 4) };
-            // SAFETY: as above.
+            // SAFETY: contract clause "block": the group that is not full has a word of the bitmap too.
             unsafe { *bitmap.add(whole / GROUP) = moved | last };
         }
     }
 }
 
-/// Blocks of spilled stacks that came home, for the next ones: greenlets that take turns in a slot have few different sizes, and
+/// Blocks of stacks that were unspilled, kept for the next ones. Stacks that take turns in a slot have few different sizes, and
 /// malloc is slow above its smallest classes.
-pub(crate) struct Pool {
-    classes: [Class; Pool::CLASSES],
+pub(crate) struct BlockPool {
+    classes: [Class; BlockPool::CLASSES],
 }
 
 #[derive(Default)]
@@ -197,38 +215,38 @@ struct Class {
     count: Cell<usize>,
 }
 
-impl Pool {
+impl BlockPool {
     /// Sizes are multiples of this.
     const STEP: usize = 32;
-    /// Larger blocks go to malloc; there the copying counts for more.
+    /// Larger blocks come from malloc each time; the copying takes longer than that.
     const CLASSES: usize = 192;
     const MOST_PER_CLASS: usize = 8;
 
-    pub(crate) fn new() -> Pool {
-        Pool { classes: std::array::from_fn(|_| Class::default()) }
+    pub(crate) fn new() -> BlockPool {
+        BlockPool { classes: std::array::from_fn(|_| Class::default()) }
     }
 
     fn class(&self, size: usize) -> Option<&Class> {
-        self.classes.get(size / Pool::STEP)
+        self.classes.get(size / BlockPool::STEP)
     }
 
     fn take(&self, size: usize) -> Option<NonNull<u64>> {
         if let Some(class) = self.class(size)
             && let Some(block) = class.first.get()
         {
-            // SAFETY: a block in the pool begins with the link that `give` wrote.
+            // SAFETY: contract clause "pooled".
             class.first.set(NonNull::new(unsafe { *block.as_ptr() } as *mut u64));
             class.count.set(class.count.get() - 1);
             return Some(block);
         }
-        // SAFETY: no size is 0; see `size`.
+        // SAFETY: the size is not 0: `size` is at least `STEP`.
         NonNull::new(unsafe { alloc(layout(size)) }.cast())
     }
 
     fn give(&self, block: NonNull<u64>, size: usize) {
-        if let Some(class) = self.class(size).filter(|class| class.count.get() < Pool::MOST_PER_CLASS) {
+        if let Some(class) = self.class(size).filter(|class| class.count.get() < BlockPool::MOST_PER_CLASS) {
             let next = class.first.replace(Some(block)).map_or(null_mut(), NonNull::as_ptr);
-            // SAFETY: the block is ours, and at least one word long.
+            // SAFETY: the caller gives the block away, and it is at least one word long.
             unsafe { *block.as_ptr() = next as u64 };
             class.count.set(class.count.get() + 1);
             return;
@@ -237,23 +255,23 @@ impl Pool {
         unsafe { dealloc(block.as_ptr().cast(), layout(size)) };
     }
 
-    /// Gives the memory of all blocks back.
+    /// Frees all blocks.
     pub(crate) fn empty(&self) {
         for (i, class) in self.classes.iter().enumerate() {
             class.count.set(0);
             let mut next = class.first.take();
             while let Some(block) = next {
-                // SAFETY: as in `take`; all blocks of a class have its size.
+                // SAFETY: contract clause "pooled"; `take` allocated all blocks of a class with the size of that class.
                 unsafe {
                     next = NonNull::new(*block.as_ptr() as *mut u64);
-                    dealloc(block.as_ptr().cast(), layout(i * Pool::STEP));
+                    dealloc(block.as_ptr().cast(), layout(i * BlockPool::STEP));
                 }
             }
         }
     }
 }
 
-impl Drop for Pool {
+impl Drop for BlockPool {
     fn drop(&mut self) {
         self.empty();
     }
@@ -287,23 +305,23 @@ mod tests {
     }
 
     #[test]
-    fn addresses_within_move_along_and_everything_comes_back_as_it_was() {
-        let pool = Pool::new();
+    fn addresses_of_the_range_are_changed_and_everything_comes_back_as_it_was() {
+        let pool = BlockPool::new();
         for words in [0, 1, 3, 63, 64, 65, 127, 128, 500, 5000] {
             let (mut stack, low, high) = stack(words);
             let before = stack.clone();
-            // SAFETY: the ends of the vector.
-            let copy = unsafe { Copy::make(&pool, low, high) }.unwrap();
+            // SAFETY: contract clause "range": these are the ends of the vector.
+            let copy = unsafe { SpilledStack::copy(&pool, low, high) }.unwrap();
             assert_eq!(copy.len(), words * WORD);
             for (i, &word) in before.iter().enumerate() {
-                // SAFETY: the copy has as many words.
+                // SAFETY: contract clause "block": the index is below `words`.
                 let copied = unsafe { *copy.block.as_ptr().add(i) } as usize;
                 let inside = (low..=high).contains(&(word as usize));
                 let expected = if inside { word as usize - low + copy.start() } else { word as usize };
                 assert_eq!(copied, expected, "word {i} of {words}");
             }
             stack.fill(0xDB);
-            // SAFETY: the vector is as long as it was.
+            // SAFETY: contract clause "range": the vector is as long as before.
             unsafe { copy.restore(&pool, low) };
             assert_eq!(stack, before);
         }
@@ -316,7 +334,7 @@ mod tests {
             let mut blocks = [vec![0; words + words.div_ceil(GROUP)], vec![0; words + words.div_ceil(GROUP)]];
             // The same address for both, so that the distance is the same.
             let block = blocks[0].as_mut_ptr();
-            // SAFETY: the block has room for the words and the bitmap.
+            // SAFETY: contract clauses "range" and "block"; the vectors are long enough for the words and the bitmap.
             unsafe {
                 copy_out_by_word(low, high, block, words);
                 copy_nonoverlapping(block, blocks[1].as_mut_ptr(), words + words.div_ceil(GROUP));
@@ -327,12 +345,12 @@ mod tests {
     }
 
     #[test]
-    fn what_changed_in_the_copy_is_there_when_it_comes_back() {
-        let pool = Pool::new();
+    fn a_change_in_the_copy_is_kept_when_the_stack_is_restored() {
+        let pool = BlockPool::new();
         let (stack, low, high) = stack(100);
-        // SAFETY: the ends of the vector; word 6 is no address.
+        // SAFETY: contract clause "range": these are the ends of the vector. Word 6 is no address.
         unsafe {
-            let copy = Copy::make(&pool, low, high).unwrap();
+            let copy = SpilledStack::copy(&pool, low, high).unwrap();
             *copy.block.as_ptr().add(6) = 4711;
             copy.restore(&pool, low);
         }
@@ -340,14 +358,14 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_used_again_and_given_back() {
-        let pool = Pool::new();
+    fn blocks_are_used_again_and_freed() {
+        let pool = BlockPool::new();
         let blocks: Vec<_> = (0..20).map(|_| pool.take(640).unwrap()).collect();
         for block in &blocks {
             pool.give(*block, 640);
         }
         let class = pool.class(640).unwrap();
-        assert_eq!(class.count.get(), Pool::MOST_PER_CLASS);
+        assert_eq!(class.count.get(), BlockPool::MOST_PER_CLASS);
         let again = pool.take(640).unwrap();
         assert!(blocks.contains(&again));
         pool.give(again, 640);

@@ -1,4 +1,4 @@
-//! What is thrown from greenlet to greenlet.
+//! Errors, exits and panics that go from greenlet to greenlet.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -6,14 +6,14 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::panic::resume_unwind;
 
-use crate::error::Error;
+use crate::greenlet::error::Error;
 
-/// Tells a greenlet to end. It is not an error: where it leaves the greenlet's function, the parent gets it as a value.
+/// Tells a greenlet to end. It is not an error: when it leaves the greenlet's function, the parent gets it as a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GreenletExit(Cow<'static, str>);
 
 impl GreenletExit {
-    /// With a reason of its own.
+    /// With this text as the reason.
     pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
         GreenletExit(reason.into())
     }
@@ -35,8 +35,8 @@ impl StdError for GreenletExit {}
 
 /// What a switch brings instead of a value: the error side of [`Greenlet::switch`](crate::Greenlet::switch).
 ///
-/// A greenlet's function passes on what it does not handle with `?`, and so it gets to the parent. It arrives as the object it
-/// was. Any error type becomes a `Thrown` by `?` or `into()`.
+/// A greenlet's function passes it on with `?` if it does not handle it, and so it goes to the parent. It arrives as the same
+/// object. Any error type becomes a `Thrown` by `?` or `into()`.
 ///
 /// ```
 /// use greenlets_core::{Greenlet, Thrown};
@@ -49,7 +49,7 @@ impl StdError for GreenletExit {}
 /// assert!(thrown.downcast_ref::<std::num::ParseIntError>().is_some());
 /// ```
 pub enum Thrown {
-    /// The greenlet is to end.
+    /// Tells the greenlet to end.
     Exit(GreenletExit),
     /// An error of the program, or of this crate ([`Error`]).
     Error(Box<dyn StdError>),
@@ -83,7 +83,7 @@ impl Thrown {
     /// The error itself, if it is an `E`.
     ///
     /// # Errors
-    /// What it was, if it is not.
+    /// The same `Thrown`, if it is not.
     pub fn downcast<E: StdError + 'static>(self) -> Result<E, Thrown> {
         let error: Box<dyn StdError> = match self {
             Thrown::Exit(exit) => Box::new(exit),
@@ -93,7 +93,7 @@ impl Thrown {
         error.downcast().map(|error| *error).map_err(Thrown::error)
     }
 
-    /// The stable code, where it is an error of this crate.
+    /// The stable code, if it is an error of this crate.
     pub fn code(&self) -> Option<&'static str> {
         match self {
             Thrown::Exit(_) => Some("ERR_GREENLET_EXIT"),
@@ -101,8 +101,8 @@ impl Thrown {
         }
     }
 
-    /// Goes on with a panic here, as if it had happened here; gives anything else back.
-    #[must_use = "what is no panic comes back"]
+    /// Continues a panic here, as if it had happened here; gives anything else back.
+    #[must_use = "anything but a panic comes back"]
     pub fn resume_panic(self) -> Thrown {
         match self {
             Thrown::Panic(payload) => resume_unwind(payload),
@@ -140,25 +140,25 @@ impl fmt::Debug for Thrown {
     }
 }
 
-/// The text that `panic!` made, if it made one.
+/// The text of the panic, if `panic!` made one.
 fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
     payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
-/// Something thrown that no switch could deliver: a greenlet whose last handle was dropped, or whose thread ends, failed while
-/// it was killed. See [`set_unraisable_hook`](crate::set_unraisable_hook).
+/// An error that no switch could deliver: it comes from a greenlet that was killed because its last handle was dropped, or because
+/// its thread ends. See [`set_unraisable_hook`](crate::set_unraisable_hook).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Unraisable {
     /// Name of the greenlet.
     pub greenlet: String,
-    /// What came of it: its error, or [`Error::KillRefused`] where it would not end and was abandoned.
+    /// Its error, or [`Error::KillRefused`] if it did not end and was abandoned.
     pub thrown: Thrown,
 }
 
 impl fmt::Display for Unraisable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "nobody could be told about greenlet '{}': {}", self.greenlet, self.thrown)
+        write!(f, "greenlet '{}' failed while it was being killed: {}", self.greenlet, self.thrown)
     }
 }
 
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_exit_stays_one_however_it_is_made() {
+    fn an_exit_is_an_exit_in_whatever_way_it_is_made() {
         assert!(Thrown::from(GreenletExit::default()).is_exit());
         assert!(Thrown::error(GreenletExit::new("enough")).is_exit());
         let boxed: Box<dyn StdError> = Box::new(GreenletExit::new("enough"));
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_downcast_that_fails_loses_nothing() {
+    fn a_downcast_that_fails_gives_the_same_object_back() {
         let thrown = Thrown::from(GreenletExit::new("enough")).downcast::<fmt::Error>().unwrap_err();
         assert_eq!(thrown.downcast::<GreenletExit>().unwrap(), GreenletExit::new("enough"));
         let thrown = Thrown::from(fmt::Error).downcast::<Error>().unwrap_err();

@@ -1,32 +1,33 @@
 //! What can be chosen for the stacks of a thread.
 
-use crate::slots::Vacated;
+use crate::raw::slots::Vacated;
 
-/// Slots of a thread that asked for no number. A slot costs 1 MiB of address space, and memory only where it was used.
+/// Slots of a thread, where no other number is asked for. A slot costs 1 MiB of address space, and memory only where it was used.
 pub const DEFAULT_SLOTS: u32 = 1024;
 
-/// What becomes of a suspended stack whose slot another one needs.
+/// What happens to a suspended stack when another stack needs its slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Spilling {
-    /// It stays: each slot has one stack, and when all are taken no other can start.
+    /// It stays: each slot has one stack, and when all slots are taken no other stack can start.
     #[default]
     Never,
     /// It is copied to the heap until it runs again. Any number of stacks share the slots.
     WhenNeeded,
-    /// It is copied to the heap whenever it is left, needed or not. For tests.
+    /// It is copied to the heap with every switch away from it, needed or not. For tests.
     Always,
 }
 
-/// The stacks of one thread, as they are to be.
+/// How the stacks of one thread are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How many stacks can lie at their place at once, 1 MiB of address space each.
+    /// How many stacks can be in their slots at once, 1 MiB of address space each.
     pub(crate) slots: u32,
-    /// How many greenlets can be under way (started and not finished) at once.
+    /// How many greenlets can have started and not finished at once.
     pub(crate) max_greenlets: usize,
-    /// With this many bytes in copies of spilled stacks, no greenlet starts. Those that have started go on, whatever they need.
+    /// With this many bytes in copies of spilled stacks, no greenlet starts. Greenlets that have started go on, whatever memory
+    /// they need.
     pub(crate) max_spilled: usize,
-    /// What becomes of the memory that a stack has left.
+    /// What happens to the memory of a slot that no stack occupies any more.
     pub(crate) vacated: Vacated,
     pub(crate) spilling: Spilling,
 }
@@ -43,7 +44,7 @@ impl Options {
         }
     }
 
-    /// With at most this many greenlets under way.
+    /// With at most this many greenlets that have started and not finished.
     #[must_use]
     pub const fn max_greenlets(self, max_greenlets: usize) -> Options {
         Options { max_greenlets, ..self }
@@ -55,7 +56,7 @@ impl Options {
         Options { max_spilled, ..self }
     }
 
-    /// With this done to the memory that a stack has left.
+    /// With this done to the memory of a slot that no stack occupies any more.
     #[must_use]
     pub const fn vacated(self, vacated: Vacated) -> Options {
         Options { vacated, ..self }
@@ -64,9 +65,9 @@ impl Options {
     /// Lets stacks share slots, so that there can be any number.
     ///
     /// # Safety
-    /// While a greenlet is suspended, what lies on its stack may be elsewhere, and other things at its place. So nobody else may
-    /// read or write it meanwhile, nor rely on its address: no scoped thread that was lent a local variable, no pinned future
-    /// that a reactor has a pointer to. The compiler allows both, so it cannot be a promise of safe code.
+    /// While a greenlet is suspended, the contents of its stack may be elsewhere, with other data at their place. So no other code
+    /// may read or write them meanwhile, nor rely on their address: no scoped thread that was lent a local variable, no pinned
+    /// future that a reactor has a pointer to. The compiler allows both, so it cannot be a promise of safe code.
     #[must_use]
     pub const unsafe fn spilling(self, spilling: Spilling) -> Options {
         Options { spilling, ..self }

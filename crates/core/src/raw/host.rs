@@ -1,27 +1,21 @@
-//! The one seam between the core and whatever runs on its stacks.
+//! The trait between the core and the program that runs on its stacks.
+//!
+//! It and [`Thread`] name each other: the only two files of the crate that do.
 
-use std::ops::RangeInclusive;
 use std::ptr::NonNull;
 
-use crate::slots::StackBounds;
-use crate::thread::{Next, Thread};
+use crate::fiber::bounds::StackBounds;
+use crate::raw::id::Id;
+use crate::raw::relocation::Relocation;
+use crate::raw::stack_host::StackHost;
+use crate::raw::thread::Thread;
 
-/// The live bytes of a suspended stack were copied from one place to another: out of its slot, or back.
-#[derive(Clone, Debug)]
-pub struct Relocation {
-    /// Where they were, first and last address; the last one is just behind the last byte.
-    pub from: RangeInclusive<usize>,
-    /// Where the first of them is now.
-    pub to: usize,
-    /// Whether they are back in the stack's slot.
-    pub home: bool,
-}
-
-impl Relocation {
-    /// What `address` is now, where it is one of a moved byte, or the one just behind the last.
-    pub fn new_address(&self, address: usize) -> Option<usize> {
-        self.from.contains(&address).then(|| self.to.wrapping_add(address - self.from.start()))
-    }
+/// The stack that is to run.
+pub enum Next<H: Host> {
+    /// A stack that is suspended.
+    Resume(Id),
+    /// A new stack, running this.
+    Start(H::Body),
 }
 
 /// What an interpreter (or nothing: [`crate::NullHost`]) keeps for each stack, and how it is taken out and put in.
@@ -35,11 +29,16 @@ impl Relocation {
 /// ```
 ///
 /// # Safety
-/// [`Host::run`] must not unwind out of a stack the host cannot be unwound through, and between `park` of one stack and
-/// `unpark` of the next the host must not rely on any state of the running stack: there is none.
+/// * [`Host::run`] must not unwind out of a stack the host cannot be unwound through.
+/// * Between `park` of one stack and `unpark` of the next, the host must not rely on any state of the running stack: there is
+///   none.
+/// * [`Host::fresh_state`] is called while the registry of stacks is mutably borrowed. It must not call the [`Thread`]: that
+///   panics.
+/// * [`Host::live_end`] and [`Host::relocate`] are called while the slots are borrowed, in the middle of a switch. They must not
+///   call the [`Thread`] either.
 pub unsafe trait Host: Sized + 'static {
-    /// Bytes above a stack's base that belong to the host (a V8 handle block, say); they and the stack below the base are
-    /// one range.
+    /// Bytes above a stack's base that belong to the host (for example, a block of an engine's handles). They and the stack below
+    /// the base are one range.
     const ABOVE_BASE: usize;
     /// The host's state of one suspended stack. It stays at one address for its whole life.
     type VmState: 'static;
@@ -55,7 +54,7 @@ pub unsafe trait Host: Sized + 'static {
     /// at this place.
     fn fresh_state(&self, stack: StackBounds) -> Self::VmState;
 
-    /// `vm` has got its address, and is parked from now on; its stack is `stack`, which has nothing on it but a few words
+    /// `vm` is at its final address, and is parked from now on; its stack is `stack`, which has nothing on it but a few words
     /// below its base. For main, which runs, `stack` is the thread's own.
     ///
     /// # Safety
@@ -82,15 +81,15 @@ pub unsafe trait Host: Sized + 'static {
         stack.base
     }
 
-    /// The live bytes of `vm`'s stack have moved: while another one lies in its slot, they are elsewhere. The addresses among
-    /// them that lead to others of them were changed; here the host changes those that `vm` holds. It can follow them then
-    /// and change what it finds there, as if the stack had never moved.
+    /// The live bytes of `vm`'s stack have moved: out of its slot, because another stack needs it, or back. Addresses among these
+    /// bytes that lead to others of them were changed by the core. Here the host changes the addresses that `vm` holds. It can
+    /// follow them then and change what it finds there, as if the stack had never moved.
     ///
     /// # Safety
     /// `vm` is parked, and the bytes are where `moved` says.
     unsafe fn relocate(&self, vm: NonNull<Self::VmState>, moved: &Relocation);
 
-    /// The function on `vm`'s stack has returned; the live state is still `vm`'s and nobody's from now on.
+    /// The function on `vm`'s stack has returned. The live state is still `vm`'s; from now on it belongs to no stack.
     ///
     /// # Safety
     /// `vm` is the live state. It is freed after this call.
@@ -109,6 +108,23 @@ pub unsafe trait Host: Sized + 'static {
     /// `vm` is parked and its stack is where it was when it parked, or where the last `relocate` said.
     unsafe fn capture(&self, vm: NonNull<Self::VmState>) -> Self::Capture;
 
-    /// Runs `body` on the new stack, whose state is live, and says who runs when it has ended.
+    /// Runs `body` on the new stack, whose state is live, and returns the stack that runs after it has ended.
     fn run(thread: &Thread<Self>, body: Self::Body) -> Next<Self>;
+}
+
+impl<H: Host> StackHost for H {
+    const ABOVE_BASE: usize = <H as Host>::ABOVE_BASE;
+    type VmState = <H as Host>::VmState;
+    type Body = <H as Host>::Body;
+    type Next = Next<H>;
+
+    unsafe fn live_end(&self, vm: NonNull<<H as Host>::VmState>, stack: StackBounds) -> usize {
+        // SAFETY: the caller promises the same as for `Host::live_end`: parked, and in its slot.
+        unsafe { Host::live_end(self, vm, stack) }
+    }
+
+    unsafe fn relocate(&self, vm: NonNull<<H as Host>::VmState>, moved: &Relocation) {
+        // SAFETY: the caller promises the same as for `Host::relocate`: parked, and moved as described.
+        unsafe { Host::relocate(self, vm, moved) }
+    }
 }

@@ -1,0 +1,31 @@
+//! Greenlets: parents, values and errors, on top of the stacks of `raw`. The upper room; no other room imports it.
+//!
+//! ```text
+//!   handle                        the public methods of a Greenlet
+//!     │
+//!     ├──► this_thread ──► kill   the thread's greenlets, from the first use to the thread's end
+//!     │                     │
+//!     ├──► deliver ◄────────┘     which greenlet gets a value or an error, and the switch there
+//!     │       │
+//!     └──► view                   frames that were read
+//!             │
+//!             ▼
+//!        thread_greenlets ──► record, thrown, error
+//! ```
+
+mod deliver;
+mod error;
+mod handle;
+mod kill;
+mod record;
+mod this_thread;
+mod thread_greenlets;
+mod thrown;
+mod view;
+
+pub use error::{Error, Value, unpack};
+pub use handle::Builder;
+pub use record::Greenlet;
+pub use this_thread::{configure, set_unraisable_hook};
+pub use thrown::{GreenletExit, Thrown, Unraisable};
+pub use view::View;

@@ -1,0 +1,178 @@
+//! What one thread keeps for its greenlets: the current one, the value that crosses a switch, and their stacks.
+//!
+//! It is made and ended in `this_thread.rs`.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::{Rc, Weak};
+
+use crate::fiber::bounds::StackBounds;
+use crate::fiber::carried::THREAD_GREENLETS;
+use crate::greenlet::error::Value;
+use crate::greenlet::record::{Greenlet, GreenletRecord, Lifecycle};
+use crate::greenlet::thrown::{Thrown, Unraisable};
+use crate::raw::{NullHost, Options, Thread};
+
+/// What crosses a switch.
+pub(crate) type Payload = Result<Value, Thrown>;
+
+pub(crate) type Hook = Rc<dyn Fn(&Unraisable)>;
+
+/// All about the greenlets of one thread.
+pub(crate) struct ThreadGreenlets {
+    /// Different for each thread that the process ever had, so that a handle knows whether it is used on its own thread.
+    pub(crate) token: u64,
+    /// Made when the first greenlet starts.
+    stacks: OnceCell<Box<Thread<NullHost>>>,
+    pub(crate) options: Cell<Options>,
+    pub(crate) main: Greenlet,
+    /// The running greenlet. This handle keeps it alive; the stack of a suspended greenlet holds no such handle.
+    pub(crate) current: RefCell<Greenlet>,
+    /// During a switch: the greenlet that was left. The side that arrives drops the handle.
+    pub(crate) origin: Cell<Option<Greenlet>>,
+    /// During a switch: what the greenlet that arrives gets.
+    pub(crate) payload: Cell<Option<Payload>>,
+    /// All greenlets that are not dead, by age.
+    alive: RefCell<BTreeMap<u64, Weak<GreenletRecord>>>,
+    next_serial: Cell<u64>,
+    pub(crate) hook: RefCell<Option<Hook>>,
+}
+
+impl ThreadGreenlets {
+    pub(crate) fn new(token: u64) -> ThreadGreenlets {
+        let main = Greenlet::from(Rc::new(GreenletRecord::main(token)));
+        ThreadGreenlets {
+            token,
+            stacks: OnceCell::new(),
+            options: Cell::new(Options::default()),
+            current: RefCell::new(main.clone()),
+            alive: RefCell::new(BTreeMap::from([(0, main.downgrade())])),
+            main,
+            origin: Cell::new(None),
+            payload: Cell::new(None),
+            next_serial: Cell::new(1),
+            hook: RefCell::new(None),
+        }
+    }
+
+    /// This thread's, if it has used greenlets and they have not been ended.
+    #[inline]
+    pub(crate) fn existing<'a>() -> Option<&'a ThreadGreenlets> {
+        let greenlets = THREAD_GREENLETS.get().cast::<ThreadGreenlets>();
+        // SAFETY: the pointer is null, or was leaked from a box by `this_thread` and is freed only by `end` (`this_thread.rs`). That
+        // one runs below all other code of the thread: code that could still hold this reference has returned, never returns
+        // (`exit()`), or lies on a stack that never runs again.
+        unsafe { greenlets.as_ref() }
+    }
+
+    /// Those of the thread that `token` stands for, if it is this thread.
+    pub(crate) fn of_token<'a>(token: u64) -> Option<&'a ThreadGreenlets> {
+        ThreadGreenlets::existing().filter(|greenlets| greenlets.token == token)
+    }
+
+    /// The stacks, which are made by the first call.
+    ///
+    /// # Errors
+    /// The system refuses the address space.
+    pub(crate) fn make_stacks(&self) -> io::Result<&Thread<NullHost>> {
+        if let Some(stacks) = self.stacks.get() {
+            return Ok(stacks);
+        }
+        // A snapshot of main does not need the bounds of its stack, and asking the system for them can fail.
+        let main = StackBounds::of_this_thread().unwrap_or(StackBounds::UNKNOWN);
+        let stacks = Thread::new(NullHost, main, self.options.get())?;
+        Ok(self.stacks.get_or_init(|| stacks))
+    }
+
+    /// The stacks, if a greenlet has started.
+    pub(crate) fn stacks(&self) -> Option<&Thread<NullHost>> {
+        self.stacks.get().map(|stacks| &**stacks)
+    }
+
+    pub(crate) fn slots(&self) -> u32 {
+        self.options.get().slots
+    }
+
+    pub(crate) fn is_current(&self, greenlet: &Greenlet) -> bool {
+        *self.current.borrow() == *greenlet
+    }
+
+    pub(crate) fn current(&self) -> Greenlet {
+        self.current.borrow().clone()
+    }
+
+    /// The number of a new greenlet.
+    pub(crate) fn next_serial(&self) -> u64 {
+        self.next_serial.replace(self.next_serial.get() + 1)
+    }
+
+    pub(crate) fn register(&self, greenlet: &Greenlet) {
+        self.alive.borrow_mut().insert(greenlet.record().serial, greenlet.downgrade());
+    }
+
+    /// For a greenlet that has died, or of which the last handle was dropped before it started.
+    pub(crate) fn unregister(&self, record: &GreenletRecord) {
+        self.alive.borrow_mut().remove(&record.serial);
+    }
+
+    /// All that are not dead, oldest (main) first.
+    pub(crate) fn all(&self) -> Vec<Greenlet> {
+        self.alive.borrow().values().filter_map(Weak::upgrade).map(Greenlet::from).collect()
+    }
+
+    /// All that have started. To be called on main, so that each of them is suspended.
+    pub(crate) fn suspended(&self) -> Vec<Greenlet> {
+        let mut all = self.all();
+        all.retain(|greenlet| greenlet.record().has_stack());
+        all
+    }
+
+    /// Forgets a suspended greenlet that will not end. Its stack stays as it is for ever.
+    pub(crate) fn abandon(&self, greenlet: &Greenlet) {
+        let record = greenlet.record();
+        if let (Lifecycle::Started(id), Some(stacks)) = (record.lifecycle.get(), self.stacks()) {
+            record.lifecycle.set(Lifecycle::Dead);
+            self.unregister(record);
+            stacks.abandon(id);
+        }
+    }
+
+    /// Reports an error that no switch can deliver, to the hook or to standard error.
+    #[cold]
+    pub(crate) fn report(&self, greenlet: &Greenlet, thrown: Thrown) {
+        let unraisable = Unraisable { greenlet: greenlet.record().name().into_owned(), thrown };
+        let hook = self.hook.borrow().clone();
+        // A panic in the hook is dropped: its message was printed, and there is nowhere else to report it.
+        let _ = catch_unwind(AssertUnwindSafe(|| match hook {
+            Some(hook) => hook(&unraisable),
+            None => {
+                let _ = writeln!(io::stderr(), "greenlets: {unraisable}");
+            }
+        }));
+    }
+
+    /// Drops `value`, whose destructors may be any code. A panic in one of them is reported, so that it does not end what the
+    /// caller is doing.
+    pub(crate) fn discard<T>(&self, greenlet: &Greenlet, value: T) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+            self.report(greenlet, Thrown::Panic(payload));
+        }
+    }
+}
+
+impl Drop for GreenletRecord {
+    fn drop(&mut self) {
+        if let Some(greenlets) = ThreadGreenlets::of_token(self.token) {
+            greenlets.unregister(self);
+        }
+        // A long line of ancestors may be kept alive only by this one. They are dropped one after the other in this loop; otherwise
+        // each would be dropped inside the drop of its child, in a deep recursion.
+        let mut next = self.parent.take();
+        while let Some(greenlet) = next {
+            let ends_here = greenlet.is_last_handle() && !greenlet.record().has_stack();
+            next = if ends_here { greenlet.record().parent.take() } else { None };
+        }
+    }
+}
