@@ -164,7 +164,7 @@ test('the frames of a greenlet that started another end there', (t) => {
 test('main has frames while it is suspended', (t) => {
   const seen = new Greenlet(() => [...names(main)]).switch<string[]>()
   t.true(seen.length > 0)
-  t.false(seen.includes('transfer'))
+  t.false(seen.includes('switchTo'))
 })
 
 test('a greenlet in throw(), kill(), wait() shows who called them', (t) => {
