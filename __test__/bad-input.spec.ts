@@ -184,7 +184,7 @@ test('one greenlet more than may be is an error that says what to do, and nothin
   `)
   const refusal =
     "true ERR_GREENLET_LIMIT greenlet 'late' cannot start: a limit of configure() is reached, for live greenlets or for the " +
-    'memory of their stacks (N bytes now); let some finish, or kill() those that are not needed\n'
+    'memory of their stacks (N bytes); let some finish, or kill() those that are not needed\n'
   t.deepEqual(
     { code, stdout: stdout.replaceAll(/\d+ bytes/g, 'N bytes'), stderr },
     { code: 0, stdout: `${refusal.repeat(3)}unstarted true\nlate got it\ntrue\n`, stderr: '' },

@@ -166,7 +166,7 @@ function refusedError(name: string, status: number): GreenletError {
       return new GreenletError(
         'ERR_GREENLET_LIMIT',
         `greenlet '${name}' cannot start: a limit of configure() is reached, for live greenlets or for the memory of their ` +
-          `stacks (${runtimeInfo().spilledBytes ?? 0} bytes now); let some finish, or kill() those that are not needed`,
+          `stacks (${runtimeInfo().spilledBytes ?? 0} bytes); let some finish, or kill() those that are not needed`,
       )
     case contract.NO_MEMORY:
       return new GreenletError(
