@@ -34,14 +34,15 @@ declare global {
 export type Middleware = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void
 
 /**
- * Makes a middleware. Everything that Express calls for a request after it (middleware, routes, `param()` callbacks, error
- * handlers, also in nested routers and mounted apps) runs in a greenlet of that request, `req.greenlet`, and so it may
- * `wait()`. An error that a handler throws after a wait goes to the error handlers as usual.
+ * Makes a middleware. Everything that Express calls for a request after it (middleware, routes, `param()` callbacks,
+ * error handlers, also in nested routers and mounted apps) runs in a greenlet of that request, `req.greenlet`, and so
+ * it may `wait()`. An error that a handler throws after a wait goes to the error handlers as usual.
  *
  * - If a handler calls `next()` later, from a callback of the event loop, a new greenlet runs the next handlers.
  * - `async` handlers work as usual. They can `wait()` until their first `await`.
- * - When the client disconnects before it has its answer, its greenlets are killed, and no more handlers run for it. Errors
- *   go to the error handlers even then. A `GreenletExit` does not, unless the client is still connected: the answer is 503.
+ * - When the client disconnects before it has its answer, its greenlets are killed, and no more handlers run for it.
+ *   Errors go to the error handlers even then. A `GreenletExit` does not, unless the client is still connected: the
+ *   answer is 503.
  * - When there is no stack slot left, the request fails with the `GreenletError`, which has the status 503.
  *
  * The middleware throws a TypeError `ERR_GREENLET_INVALID_ARG` in an app that is not of Express 5.

@@ -1,8 +1,10 @@
 /**
- * The greenlets of one HTTP request: the part of an adapter that does not depend on the framework. Usually there is one at a
- * time. A framework that goes on from a callback of the event loop, for example after it has read a body, gets another one.
+ * The greenlets of one HTTP request: the part of an adapter that does not depend on the framework. Usually there is one
+ * at a time. A framework that goes on from a callback of the event loop, for example after it has read a body, gets
+ * another one.
  *
- * They end when their client disconnects: when the response closes before it was finished, each is killed where it waits.
+ * They end when their client disconnects: when the response closes before it was finished, each is killed where it
+ * waits.
  */
 
 import type { ServerResponse } from 'node:http'
@@ -51,8 +53,8 @@ export class RequestGreenlets {
   }
 
   /**
-   * Calls `run` in a new greenlet, which has main as its parent. It starts at once if main runs. If another greenlet runs, the
-   * event loop starts it later, so that the running one does not have to wait.
+   * Calls `run` in a new greenlet, which has main as its parent. It starts at once if main runs. If another greenlet
+   * runs, the event loop starts it later, so that the running one does not have to wait.
    *
    * @param run should not throw: if it throws, the response is destroyed
    * @param fail called on main, if there can be no greenlet, or if an error was sent to main; gets the error
@@ -68,7 +70,8 @@ export class RequestGreenlets {
       greenlet = new Greenlet(runRequest, { parent: Greenlet.main, name: this.#name })
       greenlet.switch()
     } catch (error) {
-      // It has no stack. Or it has started, and a greenlet sent an error to main, which would be an uncaught exception there.
+      // It has no stack. Or it has started, and a greenlet sent an error to main, which would be an uncaught exception
+      // there.
       if (greenlet?.started === false) greenlet.kill()
       fail(unavailable(error))
     }

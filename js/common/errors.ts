@@ -1,6 +1,6 @@
 /**
- * The errors of the package. Each has a stable `code`; messages may change. Errors about an argument are plain TypeErrors
- * and RangeErrors that carry a `code` too, so `catch (e) { if (e.code === ...) }` works for all of them.
+ * The errors of the package. Each has a stable `code`; messages may change. Errors about an argument are plain
+ * TypeErrors and RangeErrors that carry a `code` too, so `catch (e) { if (e.code === ...) }` works for all of them.
  */
 
 import { isInstance } from './values.ts'
@@ -59,7 +59,9 @@ export class GreenletError extends Error {
   }
 }
 
-/** A frame or `gr_stack` was read after its greenlet had been resumed or had ended. `detach()` makes copies that last. */
+/**
+ * A frame or `gr_stack` was read after its greenlet had been resumed or had ended. `detach()` makes copies that last.
+ */
 export class StaleFrameError extends GreenletError {
   constructor(message: string) {
     super('ERR_GREENLET_STALE_FRAME', message)
@@ -74,9 +76,9 @@ export class UnsupportedRuntimeError extends GreenletError {
 }
 
 /**
- * Thrown into a greenlet to end it: by `kill()` and by `throw()` without an argument. Where it leaves `run` it is not an
- * error: the parent gets it as a value. It is not a GreenletError, so `catch (e) { if (e instanceof GreenletError) }`
- * does not swallow it.
+ * Thrown into a greenlet to end it: by `kill()` and by `throw()` without an argument. Where it leaves `run` it is not
+ * an error: the parent gets it as a value. It is not a GreenletError, so `catch (e) { if (e instanceof GreenletError)
+ * }` does not swallow it.
  */
 export class GreenletExit extends Error {
   /** Stable, for programs. */

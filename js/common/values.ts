@@ -1,5 +1,6 @@
 /**
- * Questions about unknown values. None of these functions throws, also where the value is a Proxy or has getters that throw.
+ * Questions about unknown values. None of these functions throws, also where the value is a Proxy or has getters that
+ * throw.
  */
 
 /** Describes a wrong argument in a word or two, for messages that end with "..., not ...". */

@@ -12,7 +12,8 @@ import { main, thread } from './thread.ts'
 /** Makes sure that this thread can run greenlets; see `attach` in native/attach.ts for the errors. */
 export function ensureAttached(): void {
   if (thread.attached) return
-  // Native is attached once, also where a time limit of V8 ends one of the next steps and this function is called again.
+  // Native is attached once, also where a time limit of V8 ends one of the next steps and this function is called
+  // again.
   thread.native ??= attach(entry)
   patchNode()
   main.index = mail[SELF_INDEX]!

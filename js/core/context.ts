@@ -1,10 +1,11 @@
 /**
- * The async context in which a greenlet runs: the stores of AsyncLocalStorage, and what async hooks see. A context is an
- * `AsyncResource` of Node.js. Every greenlet is made with a resource of its own, which inherits from where the greenlet is made.
+ * The async context in which a greenlet runs: the stores of AsyncLocalStorage, and what async hooks see. A context is
+ * an `AsyncResource` of Node.js. Every greenlet is made with a resource of its own, which inherits from where the
+ * greenlet is made.
  *
- * Up to Node.js 22 the stores are properties of the resource. Later they are in a frame, and the resource only remembers the
- * frame it was made in. Native keeps the frame in which a greenlet runs now. A resource that other code has seen gets an
- * accessor in place of the remembered frame, which reads the greenlet's frame as it is now.
+ * Up to Node.js 22 the stores are properties of the resource. Later they are in a frame, and the resource only
+ * remembers the frame it was made in. Native keeps the frame in which a greenlet runs now. A resource that other code
+ * has seen gets an accessor in place of the remembered frame, which reads the greenlet's frame as it is now.
  */
 
 import { AsyncResource } from 'node:async_hooks'
@@ -68,8 +69,8 @@ class SharedContext implements ContextSharing {
 const sharedContexts = new WeakMap<AsyncResource, SharedContext>()
 
 /**
- * Finds the key under which a resource remembers its frame: the one key of which the value is the frame in which the resource
- * was made.
+ * Finds the key under which a resource remembers its frame: the one key of which the value is the frame in which the
+ * resource was made.
  *
  * @throws UnsupportedRuntimeError where there are frames and the key is not found
  */
@@ -96,8 +97,8 @@ export function inheritContext(record: GreenletRecord): void {
 }
 
 /**
- * The resource with which a stack starts or goes on. Puts its ids into the mail. Without a context it is a bare object, as Node.js
- * uses at the top level.
+ * The resource with which a stack starts or goes on. Puts its ids into the mail. Without a context it is a bare object,
+ * as Node.js uses at the top level.
  */
 export function resourceFor({ context }: GreenletRecord): object {
   asyncIds[0] = context === null ? 0 : context.asyncId()
@@ -127,7 +128,10 @@ export function changeContext(record: GreenletRecord, context: AsyncResource | n
   if (record.index !== -1) install(record, frame, sharer)
 }
 
-/** For a new stack, before `run` is called: from now on the greenlet shares its frame with those that have the same context. */
+/**
+ * For a new stack, before `run` is called: from now on the greenlet shares its frame with those that have the same
+ * context.
+ */
 export function joinContext(record: GreenletRecord): void {
   const sharer = share(record)
   if (sharer !== undefined) install(record, undefined, sharer)

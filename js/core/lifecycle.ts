@@ -1,7 +1,7 @@
 /**
- * How greenlets start and end, and which greenlet gets what is sent to one that cannot take it. The rules are Python greenlet's:
- * a greenlet that ends hands its result or its error to its parent; a dead one passes on what it gets; an unstarted one starts
- * with a value, and ends with an error.
+ * How greenlets start and end, and which greenlet gets what is sent to one that cannot take it. The rules are Python
+ * greenlet's: a greenlet that ends hands its result or its error to its parent; a dead one passes on what it gets; an
+ * unstarted one starts with a value, and ends with an error.
  *
  *     switch()/throw() -> deliver -> switchTo ------> entry -> run
  *                                                       |
@@ -20,8 +20,8 @@ import { main, thread } from './thread.ts'
 interface Start {
   readonly run: Run
   /**
-   * The greenlet, for a method of its class. A function that was given to the constructor is called without it, because the
-   * stack would keep the greenlet alive.
+   * The greenlet, for a method of its class. A function that was given to the constructor is called without it, because
+   * the stack would keep the greenlet alive.
    */
   readonly receiver: unknown
   readonly args: unknown[]
@@ -30,16 +30,16 @@ interface Start {
 }
 
 /**
- * Finishes the greenlets that V8 has ended on its own, and corrects `thread.current`. Must be called before the state of a
- * greenlet or the current greenlet is read.
+ * Finishes the greenlets that V8 has ended on its own, and corrects `thread.current`. Must be called before the state
+ * of a greenlet or the current greenlet is read.
  */
 export function finishEnded(): void {
   if (mail[FLAGS]! & ENDED) recover()
 }
 
 /**
- * Takes arguments or an error to `target`, or to the first of its ancestors that can take them. `payload` is the array of
- * arguments, or the error if `threw`. Returns or throws what the next switch to the calling greenlet brings.
+ * Takes arguments or an error to `target`, or to the first of its ancestors that can take them. `payload` is the array
+ * of arguments, or the error if `threw`. Returns or throws what the next switch to the calling greenlet brings.
  */
 export function deliver(target: GreenletRecord, threw: boolean, payload: unknown): unknown {
   finishEnded()
@@ -62,8 +62,8 @@ export function deliver(target: GreenletRecord, threw: boolean, payload: unknown
         start = prepareStart(to, threw ? [] : (payload as unknown[]))
       } catch (error) {
         if (!passedOn) throw error
-        // A greenlet that ended with the payload passed it on, not the caller of this function. So the error goes to the next
-        // greenlet, as in `endRun`.
+        // A greenlet that ended with the payload passed it on, not the caller of this function. So the error goes to
+        // the next greenlet, as in `endRun`.
         threw = true
         payload = error
         to = to.parent!
@@ -88,7 +88,10 @@ export function deliver(target: GreenletRecord, threw: boolean, payload: unknown
   }
 }
 
-/** Ends an unstarted greenlet with `error`. Returns true if the error goes no further: a spawned greenlet's promise has it. */
+/**
+ * Ends an unstarted greenlet with `error`. Returns true if the error goes no further: a spawned greenlet's promise has
+ * it.
+ */
 export function endUnstarted(record: GreenletRecord, error: unknown): boolean {
   const { settle } = record
   finish(record)
@@ -120,8 +123,8 @@ export function describeState(record: GreenletRecord): string {
 }
 
 /**
- * The outermost function of each new stack. It must not throw, because no caller could catch the error. If the next greenlet is
- * unstarted, it returns the resource and the frame with which the new stack starts.
+ * The outermost function of each new stack. It must not throw, because no caller could catch the error. If the next
+ * greenlet is unstarted, it returns the resource and the frame with which the new stack starts.
  */
 export function entry(): [object, unknown] | undefined {
   let threw = false
@@ -155,7 +158,10 @@ function takeStart(): Start {
   return start
 }
 
-/** While switches are traced, an unstarted greenlet that gets an error starts, and ends with the error on a stack of its own. */
+/**
+ * While switches are traced, an unstarted greenlet that gets an error starts, and ends with the error on a stack of its
+ * own.
+ */
 export function startThatThrows(error: unknown): Start {
   const run = (): never => {
     throw error

@@ -1,8 +1,9 @@
 /**
  * Replaces methods of Node.js that greenlets have to know about, when this thread makes its first greenlet:
  *
- * - Running a `vm` script with a time limit or `breakOnSigint`. At the time limit V8 ends the JavaScript that runs, so the
- *   greenlet that called the script must not be left meanwhile. Main may be left: V8 ends the greenlet that runs, then the script.
+ * - Running a `vm` script with a time limit or `breakOnSigint`. At the time limit V8 ends the JavaScript that runs, so
+ *   the greenlet that called the script must not be left meanwhile. Main may be left: V8 ends the greenlet that runs,
+ *   then the script.
  * - Loading an add-on. Native counts the scopes that add-ons hold open, for each stack.
  */
 
@@ -31,7 +32,9 @@ export function patchNode(): void {
   })
 }
 
-/** Holds the running greenlet during a call of the method, if the options, the argument at `optionsIndex`, set a limit. */
+/**
+ * Holds the running greenlet during a call of the method, if the options, the argument at `optionsIndex`, set a limit.
+ */
 function patchLimited(owner: Record<string, Method>, name: string, optionsIndex: number): void {
   replace(owner, name, (method) => {
     return function (...args) {

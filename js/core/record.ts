@@ -1,6 +1,6 @@
 /**
- * The record of a greenlet: all that the package knows about it. The public `Greenlet` objects may be subclassed and may have
- * any shape. Records all have one shape, which keeps a switch fast, and users never see them.
+ * The record of a greenlet: all that the package knows about it. The public `Greenlet` objects may be subclassed and
+ * may have any shape. Records all have one shape, which keeps a switch fast, and users never see them.
  */
 
 import type { AsyncResource } from 'node:async_hooks'
@@ -45,8 +45,8 @@ export class GreenletRecord {
   /** Null for main alone. Kept after death: a dead greenlet passes on what it gets. */
   parent: GreenletRecord | null
   /**
-   * The greenlets that are in `kill()` of this one. There can be several: a greenlet that is being killed may switch to another
-   * one, which kills it too.
+   * The greenlets that are in `kill()` of this one. There can be several: a greenlet that is being killed may switch to
+   * another one, which kills it too.
    */
   killers: GreenletRecord[] | undefined = undefined
   /** The call that it is blocked in, while it waits. */

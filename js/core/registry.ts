@@ -65,7 +65,10 @@ export function registeredRecords(): GreenletRecord[] {
   return found.toSorted((a, b) => a.serial - b.serial)
 }
 
-/** From now on `record` does not keep `greenlet` alive, and `thread.onUnreachable` is called after `greenlet` was collected. */
+/**
+ * From now on `record` does not keep `greenlet` alive, and `thread.onUnreachable` is called after `greenlet` was
+ * collected.
+ */
 export function holdWeakly(record: GreenletRecord, greenlet: GreenletObject): void {
   record.weakGreenlet = new WeakRef(greenlet)
   record.greenlet = undefined

@@ -1,11 +1,12 @@
 /**
- * One switch. `switchTo` is everything that a switch does in JavaScript. The rest of this file is the start and the end of a
- * stack, the calls to the tracer, and the errors for refused switches.
+ * One switch. `switchTo` is everything that a switch does in JavaScript. The rest of this file is the start and the end
+ * of a stack, the calls to the tracer, and the errors for refused switches.
  *
- * The value or the error that a switch takes along stays in `thread.payload` while native changes the stacks. The code on the
- * stack where the switch arrives takes it from there.
+ * The value or the error that a switch takes along stays in `thread.payload` while native changes the stacks. The code
+ * on the stack where the switch arrives takes it from there.
  *
- * Nothing here may hold the Greenlet object that leaves (its record does not hold it): what lies on a suspended stack stays alive.
+ * Nothing here may hold the Greenlet object that leaves (its record does not hold it): what lies on a suspended stack
+ * stays alive.
  *
  * Once loaded, this file, lifecycle.ts and registry.ts do not iterate, spread or destructure arrays: all of those call
  * `Array.prototype[Symbol.iterator]`, which a program may have replaced or deleted.
@@ -18,8 +19,8 @@ import { frameFor, resourceFor } from './context.ts'
 import type { GreenletRecord } from './record.ts'
 import * as threadModule from './thread.ts'
 
-// The compiler knows the values of a module's own constants. An imported constant is loaded and checked wherever it is used,
-// which costs a twentieth of a switch.
+// The compiler knows the values of a module's own constants. An imported constant is loaded and checked wherever it is
+// used, which costs a twentieth of a switch.
 const { mail, STATUS, TARGET_GENERATION, TARGET_INDEX } = contract
 const { thread } = threadModule
 
@@ -31,11 +32,12 @@ const TRACED = 2
 const IN_PROGRESS = 4
 
 /**
- * Leaves this stack for the stack of `target` and takes `value` along, which is thrown there if `throws` is set. Returns what the
- * next switch to this stack brings, or throws it. `target` must be suspended, or unstarted and come with its context: then it
- * starts.
+ * Leaves this stack for the stack of `target` and takes `value` along, which is thrown there if `throws` is set.
+ * Returns what the next switch to this stack brings, or throws it. `target` must be suspended, or unstarted and come
+ * with its context: then it starts.
  *
- * No JavaScript function is called while `IN_PROGRESS` is set, so that V8 cannot end or interrupt a switch that is half done.
+ * No JavaScript function is called while `IN_PROGRESS` is set, so that V8 cannot end or interrupt a switch that is half
+ * done.
  */
 export function switchTo(
   target: GreenletRecord,
@@ -99,7 +101,9 @@ export function takePayload(): { readonly payload: unknown; readonly origin: Gre
   return { payload, origin }
 }
 
-/** For a stack at its end: sets which greenlet runs next and what it gets. Native switches to it when `entry` returns. */
+/**
+ * For a stack at its end: sets which greenlet runs next and what it gets. Native switches to it when `entry` returns.
+ */
 export function setNext(target: GreenletRecord, threw: boolean, value: unknown): void {
   thread.transferFlags |= IN_PROGRESS | (threw ? THROWS : 0)
   if (thread.transferFlags !== IN_PROGRESS) thread.origin = thread.current
@@ -125,8 +129,8 @@ export function setTracer(tracer: threadModule.Tracer | undefined): void {
 }
 
 /**
- * Tells the tracer, if there is one, that control has come from `origin` to the current greenlet. If the tracer throws, tracing
- * ends, and the error is thrown here.
+ * Tells the tracer, if there is one, that control has come from `origin` to the current greenlet. If the tracer throws,
+ * tracing ends, and the error is thrown here.
  */
 export function reportSwitch(threw: boolean, origin: GreenletRecord | undefined): void {
   const { tracer } = thread

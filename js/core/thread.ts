@@ -2,8 +2,9 @@
  * The state of this thread: everything that changes while greenlets run and is not a property of one greenlet.
  *
  * All of it is in one object, {@link thread}, and no module exports a variable that changes. Loaders such as
- * `import-in-the-middle` copy the exports of a module once; a copied variable would keep its first value, a copied object is the
- * same object. Collections that only one module uses, such as the lists of the registry, are constants of that module.
+ * `import-in-the-middle` copy the exports of a module once; a copied variable would keep its first value, a copied
+ * object is the same object. Collections that only one module uses, such as the lists of the registry, are constants of
+ * that module.
  */
 
 import type { Native } from '../native/contract.ts'

@@ -1,10 +1,11 @@
 /**
- * Ends suspended greenlets that have become unreachable, as Python greenlet does when the last reference goes: GreenletExit is
- * thrown inside, so that `finally` blocks run and the stack is given back. The garbage collector finds them. They are ended
- * in a later turn of the event loop, on main.
+ * Ends suspended greenlets that have become unreachable, as Python greenlet does when the last reference goes:
+ * GreenletExit is thrown inside, so that `finally` blocks run and the stack is given back. The garbage collector finds
+ * them. They are ended in a later turn of the event loop, on main.
  *
- * A greenlet that is held by a variable of its own stack is always reachable. It stays until it is killed or the thread ends. The
- * same is true for a greenlet that waits: the promise or timer holds it, and its stack holds the promise or timer.
+ * A greenlet that is held by a variable of its own stack is always reachable. It stays until it is killed or the thread
+ * ends. The same is true for a greenlet that waits: the promise or timer holds it, and its stack holds the promise or
+ * timer.
  */
 
 import { GreenletExit } from '../common/errors.ts'

@@ -1,6 +1,6 @@
 /**
- * `GREENLETS_WARN_LEAKED=1`: when the thread ends, prints the greenlets that are still suspended to stderr, with their stacks.
- * Their `finally` blocks never run. Until then it costs nothing.
+ * `GREENLETS_WARN_LEAKED=1`: when the thread ends, prints the greenlets that are still suspended to stderr, with their
+ * stacks. Their `finally` blocks never run. Until then it costs nothing.
  */
 
 import { writeSync } from 'node:fs'

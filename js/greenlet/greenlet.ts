@@ -1,9 +1,9 @@
 /**
- * The class `Greenlet`: the public face of a greenlet. How greenlets start and end is in core/lifecycle.ts, one switch is in
- * core/switch.ts.
+ * The class `Greenlet`: the public face of a greenlet. How greenlets start and end is in core/lifecycle.ts, one switch
+ * is in core/switch.ts.
  *
- * The class has a room of its own, above `core` and `stack`, because `gr_stack` and `gr_frame` read snapshots. `core` knows a
- * Greenlet only as the object of a record (`GreenletObject`), so imports point one way.
+ * The class has a room of its own, above `core` and `stack`, because `gr_stack` and `gr_frame` read snapshots. `core`
+ * knows a Greenlet only as the object of a record (`GreenletObject`), so imports point one way.
  */
 
 import { inspect } from 'node:util'
@@ -54,12 +54,16 @@ export interface GreenletOptions {
   readonly parent?: Greenlet | null | undefined
   /** For messages and stack dumps. Default: the name of `run`, or `greenlet-N`. */
   readonly name?: string | undefined
-  /** The async context it runs in, as {@link Greenlet.gr_context}; null for no context. Default: inherited from the caller. */
+  /**
+   * The async context it runs in, as {@link Greenlet.gr_context}; null for no context. Default: inherited from the
+   * caller.
+   */
   readonly context?: AsyncResource | null | undefined
 }
 
 /**
- * A function on a native stack of its own. It runs when it is switched to, until it switches away, at any depth, or ends.
+ * A function on a native stack of its own. It runs when it is switched to, until it switches away, at any depth, or
+ * ends.
  *
  * ```js
  * const g = new Greenlet((x) => [1, 2, 3].map((y) => Greenlet.current.parent.switch(x * y)))
@@ -83,9 +87,9 @@ export class Greenlet extends Base {
   }
 
   /**
-   * The greenlets of this thread that are not dead: main first, then in the order in which they were made. They are held weakly:
-   * an unstarted greenlet that is unreachable may be missing. A suspended greenlet that is held only by a variable of its own
-   * stack is found only here.
+   * The greenlets of this thread that are not dead: main first, then in the order in which they were made. They are
+   * held weakly: an unstarted greenlet that is unreachable may be missing. A suspended greenlet that is held only by a
+   * variable of its own stack is found only here.
    */
   static all(): Greenlet[] {
     finishEnded()
@@ -99,7 +103,8 @@ export class Greenlet extends Base {
   static {
     access.recordOf = (greenlet) => greenlet.#record
     access.isGreenlet = (value) => typeof value === 'object' && value !== null && #record in value
-    // Not declared in the class body, so that TypeScript lets subclasses have `run` as a method; see the interface below.
+    // Not declared in the class body, so that TypeScript lets subclasses have `run` as a method; see the interface
+    // below.
     Object.defineProperty(this.prototype, 'run', {
       configurable: true,
       get(this: Greenlet) {
@@ -120,8 +125,8 @@ export class Greenlet extends Base {
   /**
    * Makes a greenlet; nothing runs until it is switched to.
    *
-   * @param run called with the arguments of the first switch, and without `this`. It may be left out and set later. It may also
-   *   be a method `run()` of a subclass, which is called with `this`.
+   * @param run called with the arguments of the first switch, and without `this`. It may be left out and set later. It
+   *   may also be a method `run()` of a subclass, which is called with `this`.
    * @throws UnsupportedRuntimeError where greenlets do not work; `runtimeInfo()` tells the same without throwing
    * @throws TypeError `ERR_GREENLET_INVALID_ARG`
    * @throws GreenletError `ERR_GREENLET_SECOND_COPY`
@@ -152,13 +157,13 @@ export class Greenlet extends Base {
   }
 
   /**
-   * Runs this greenlet, and suspends the caller until another greenlet switches back to it. Returns what that switch brings: one
-   * argument as itself, several as an array, none as undefined. The first switch calls `run` with the arguments. A switch to the
-   * current greenlet returns at once. What is sent to a dead greenlet goes to its parent.
+   * Runs this greenlet, and suspends the caller until another greenlet switches back to it. Returns what that switch
+   * brings: one argument as itself, several as an array, none as undefined. The first switch calls `run` with the
+   * arguments. A switch to the current greenlet returns at once. What is sent to a dead greenlet goes to its parent.
    *
    * @throws any error that `throw()` sends to the caller, or that leaves the `run` of a child of the caller
-   * @throws GreenletError `ERR_GREENLET_WAITING`, `_LIMIT`, `_NO_SLOT`, `_NO_MEMORY`, `_FORBIDDEN`, `_GONE`; nothing has happened
-   *   then
+   * @throws GreenletError `ERR_GREENLET_WAITING`, `_LIMIT`, `_NO_SLOT`, `_NO_MEMORY`, `_FORBIDDEN`, `_GONE`; nothing
+   *   has happened then
    * @throws TypeError `ERR_GREENLET_NO_RUN`
    */
   switch<T = unknown>(...args: unknown[]): T
@@ -173,8 +178,8 @@ export class Greenlet extends Base {
   }
 
   /**
-   * As `switch()`, but throws `error` where this greenlet is suspended, also in `wait()`. An unstarted greenlet ends with the error
-   * and passes it to its parent, as a dead one does. A `GreenletExit` arrives there as a value.
+   * As `switch()`, but throws `error` where this greenlet is suspended, also in `wait()`. An unstarted greenlet ends
+   * with the error and passes it to its parent, as a dead one does. A `GreenletExit` arrives there as a value.
    *
    * @param error any value; default: a new `GreenletExit`
    */
@@ -183,12 +188,13 @@ export class Greenlet extends Base {
   }
 
   /**
-   * Ends this greenlet now: throws a `GreenletExit` where it is suspended, and returns when it is dead, after its `finally` blocks.
-   * Its result comes to the caller in place of the parent, and is dropped. An error it ends with is thrown to the caller. An
-   * unstarted greenlet ends without running. A dead one stays as it is. For the current one the `GreenletExit` is thrown here.
+   * Ends this greenlet now: throws a `GreenletExit` where it is suspended, and returns when it is dead, after its
+   * `finally` blocks. Its result comes to the caller in place of the parent, and is dropped. An error it ends with is
+   * thrown to the caller. An unstarted greenlet ends without running. A dead one stays as it is. For the current one
+   * the `GreenletExit` is thrown here.
    *
-   * @throws GreenletError `ERR_GREENLET_KILL_REFUSED` if control comes back and it is still alive; `ERR_GREENLET_MAIN` on main;
-   *   `ERR_GREENLET_FORBIDDEN` as `switch()`
+   * @throws GreenletError `ERR_GREENLET_KILL_REFUSED` if control comes back and it is still alive; `ERR_GREENLET_MAIN`
+   *   on main; `ERR_GREENLET_FORBIDDEN` as `switch()`
    */
   kill(): void {
     const record = this.#record
@@ -230,8 +236,9 @@ export class Greenlet extends Base {
   }
 
   /**
-   * The greenlet that gets this greenlet's result, and the errors that leave its `run`; null for main alone. During a `kill()` it
-   * is the greenlet that called `kill()`. May be set at any time, to a greenlet that does not descend from this one.
+   * The greenlet that gets this greenlet's result, and the errors that leave its `run`; null for main alone. During a
+   * `kill()` it is the greenlet that called `kill()`. May be set at any time, to a greenlet that does not descend from
+   * this one.
    *
    * @throws TypeError `ERR_GREENLET_INVALID_ARG`
    * @throws GreenletError `ERR_GREENLET_PARENT_CYCLE`, `ERR_GREENLET_MAIN`
@@ -292,14 +299,15 @@ export class Greenlet extends Base {
   }
 
   /**
-   * The async context it runs in: what AsyncLocalStorage and async hooks see there. At first it is a resource of type `GREENLET`
-   * that inherits from the code that made the greenlet. `gr.gr_context.runInAsyncScope(fn)` calls `fn` with the greenlet's
-   * stores as they are at that time. Null for main: its context is a different one in each callback of the event loop.
+   * The async context it runs in: what AsyncLocalStorage and async hooks see there. At first it is a resource of type
+   * `GREENLET` that inherits from the code that made the greenlet. `gr.gr_context.runInAsyncScope(fn)` calls `fn` with
+   * the greenlet's stores as they are at that time. Null for main: its context is a different one in each callback of
+   * the event loop.
    *
-   * May be set at any time. The current greenlet uses the new context at once, a suspended one when it is resumed. Greenlets
-   * that are given the same resource share it: each sees what `enterWith` changes in another. Null removes the stores. Do not set
-   * it while the greenlet is inside `AsyncLocalStorage.run()` or `runInAsyncScope()`: when these return, they restore the context
-   * that they found.
+   * May be set at any time. The current greenlet uses the new context at once, a suspended one when it is resumed.
+   * Greenlets that are given the same resource share it: each sees what `enterWith` changes in another. Null removes
+   * the stores. Do not set it while the greenlet is inside `AsyncLocalStorage.run()` or `runInAsyncScope()`: when these
+   * return, they restore the context that they found.
    *
    * @throws TypeError `ERR_GREENLET_INVALID_ARG`
    * @throws GreenletError `ERR_GREENLET_MAIN` if set on main
@@ -328,14 +336,18 @@ export class Greenlet extends Base {
   }
 
   /**
-   * All frames of its stack, innermost first; empty where `gr_frame` is null. Reading them does not run the greenlet. The frames
-   * can be read until it is next resumed. After that they throw `StaleFrameError`; `gr_stack.detach()` makes copies that last.
+   * All frames of its stack, innermost first; empty where `gr_frame` is null. Reading them does not run the greenlet.
+   * The frames can be read until it is next resumed. After that they throw `StaleFrameError`; `gr_stack.detach()` makes
+   * copies that last.
    */
   get gr_stack(): FrameStack {
     return snapshotOf(this.#record)?.stack ?? EMPTY_STACK
   }
 
-  /** The bytes that its stack takes while it is suspended; 0 while it runs, before it has started and after it has ended. */
+  /**
+   * The bytes that its stack takes while it is suspended; 0 while it runs, before it has started and after it has
+   * ended.
+   */
   get stackSize(): number {
     const record = this.#record
     const { index, generation } = record
@@ -364,8 +376,8 @@ export class Greenlet extends Base {
 
 export interface Greenlet {
   /**
-   * The function that the greenlet will run. It can be set until the start and is undefined after that, unless it is a method of
-   * a subclass. It is read once, at the first switch.
+   * The function that the greenlet will run. It can be set until the start and is undefined after that, unless it is a
+   * method of a subclass. It is read once, at the first switch.
    */
   run?(...args: never[]): unknown
 }
@@ -383,8 +395,8 @@ export function isGreenlet(value: unknown): value is Greenlet {
 }
 
 /**
- * The object of a record. Where the object was collected, it is a new one: for example in the `finally` block of a greenlet that
- * had become unreachable.
+ * The object of a record. Where the object was collected, it is a new one: for example in the `finally` block of a
+ * greenlet that had become unreachable.
  */
 export function greenletOf(record: GreenletRecord): Greenlet {
   // All objects of records are made in this file.

@@ -1,6 +1,6 @@
 /**
- * `settrace`: a function that is called at every switch, as Python greenlet's. A switch checks for it in a word that it reads
- * anyway (`thread.transferFlags`), so a program that does not trace pays nothing.
+ * `settrace`: a function that is called at every switch, as Python greenlet's. A switch checks for it in a word that it
+ * reads anyway (`thread.transferFlags`), so a program that does not trace pays nothing.
  */
 
 import { typeError } from '../common/errors.ts'
@@ -9,13 +9,16 @@ import { setTracer } from '../core/switch.ts'
 import { thread, type Tracer } from '../core/thread.ts'
 import { type Greenlet, greenletOf } from './greenlet.ts'
 
-/** `'throw'` where an error arrives, by `throw()`, by `kill()` or from a child that ended with it; `'switch'` otherwise. */
+/**
+ * `'throw'` where an error arrives, by `throw()`, by `kill()` or from a child that ended with it; `'switch'` otherwise.
+ */
 export type TraceEvent = 'switch' | 'throw'
 
 /**
- * Called on the stack of `target`, which has just become the current greenlet, before it goes on. `origin` is the greenlet that
- * switched away or ended. The return value is ignored. If the function switches, it is called for that switch too. If it throws,
- * tracing ends, and its error is thrown where the switch arrived, in place of the value or error of the switch.
+ * Called on the stack of `target`, which has just become the current greenlet, before it goes on. `origin` is the
+ * greenlet that switched away or ended. The return value is ignored. If the function switches, it is called for that
+ * switch too. If it throws, tracing ends, and its error is thrown where the switch arrived, in place of the value or
+ * error of the switch.
  */
 export type TraceFunction = (
   event: TraceEvent,
@@ -26,8 +29,8 @@ export type TraceFunction = (
 const traceFunctions = new WeakMap<Tracer, TraceFunction>()
 
 /**
- * Calls `fn` at every switch of this thread from now on: those by `switch()`, `throw()` and `kill()`, those of `wait()` and
- * `sleep()`, the start of a greenlet and its end. A switch to the current greenlet counts. Null ends tracing.
+ * Calls `fn` at every switch of this thread from now on: those by `switch()`, `throw()` and `kill()`, those of `wait()`
+ * and `sleep()`, the start of a greenlet and its end. A switch to the current greenlet counts. Null ends tracing.
  *
  * @returns the trace function until now, or null
  * @throws TypeError `ERR_GREENLET_INVALID_ARG`

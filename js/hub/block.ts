@@ -1,6 +1,6 @@
 /**
- * Blocking a greenlet until a callback of the event loop resumes it: what `wait()` and `sleep()` have in common. A blocked
- * greenlet switches to main, which runs the event loop (it is the hub).
+ * Blocking a greenlet until a callback of the event loop resumes it: what `wait()` and `sleep()` have in common. A
+ * blocked greenlet switches to main, which runs the event loop (it is the hub).
  */
 
 import { GreenletError } from '../common/errors.ts'
@@ -49,8 +49,8 @@ export function resume(call: BlockingCall, greenlet: Greenlet): void {
   const waiter = recordOf(greenlet)
   if (waiter.blockingCall !== call) return
   if (thread.current !== main) {
-    // This is an event loop inside of a greenlet, for example one of a vm context with microtasks of its own. That greenlet must
-    // not be left.
+    // This is an event loop inside of a greenlet, for example one of a vm context with microtasks of its own. That
+    // greenlet must not be left.
     setImmediate(resume, call, greenlet)
     return
   }
@@ -58,8 +58,8 @@ export function resume(call: BlockingCall, greenlet: Greenlet): void {
   try {
     switchTo(waiter, undefined)
   } catch (error) {
-    // A greenlet sent an error to main while main ran the event loop. It is thrown outside of this promise callback, because it
-    // would look like a handled error there.
+    // A greenlet sent an error to main while main ran the event loop. It is thrown outside of this promise callback,
+    // because it would look like a handled error there.
     process.nextTick(() => {
       throw error
     })
@@ -68,7 +68,10 @@ export function resume(call: BlockingCall, greenlet: Greenlet): void {
   }
 }
 
-/** The object of a greenlet that is about to block. The hub has it at hand if it resumed that greenlet; a WeakRef is slower. */
+/**
+ * The object of a greenlet that is about to block. The hub has it at hand if it resumed that greenlet; a WeakRef is
+ * slower.
+ */
 export function objectOf(waiter: GreenletRecord): Greenlet {
   // Only `resume` sets it.
   const resumed = thread.resumedByHub as Greenlet | undefined

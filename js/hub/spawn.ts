@@ -1,5 +1,6 @@
 /**
- * `spawn()`: greenlets that the event loop starts and that can be awaited. It is how code outside of greenlets starts one.
+ * `spawn()`: greenlets that the event loop starts and that can be awaited. It is how code outside of greenlets starts
+ * one.
  */
 
 import { typeError } from '../common/errors.ts'
@@ -9,7 +10,9 @@ import { type GreenletRecord, UNSTARTED } from '../core/record.ts'
 import { Greenlet, recordOf } from '../greenlet/greenlet.ts'
 import { wait } from './wait.ts'
 
-/** A greenlet that is also a thenable: `await` gives the result of its function, or throws the error of its function. */
+/**
+ * A greenlet that is also a thenable: `await` gives the result of its function, or throws the error of its function.
+ */
 export class SpawnedGreenlet<T> extends Greenlet implements PromiseLike<T> {
   readonly #result: Promise<T>
 
@@ -41,10 +44,12 @@ export class SpawnedGreenlet<T> extends Greenlet implements PromiseLike<T> {
 }
 
 /**
- * Calls `fn` in a new greenlet, soon: the event loop starts it after the code that runs now. The greenlet's parent is main.
+ * Calls `fn` in a new greenlet, soon: the event loop starts it after the code that runs now. The greenlet's parent is
+ * main.
  *
- * The greenlet can be awaited. Its result goes to that promise and not to its parent. So does its error, which is reported as an
- * unhandled rejection if nothing awaits it. A `GreenletExit` ends it without an error, and is the result.
+ * The greenlet can be awaited. Its result goes to that promise and not to its parent. So does its error, which is
+ * reported as an unhandled rejection if nothing awaits it. A `GreenletExit` ends it without an error, and is the
+ * result.
  *
  * @throws TypeError `ERR_GREENLET_INVALID_ARG`
  * @throws UnsupportedRuntimeError where greenlets do not work

@@ -8,12 +8,13 @@ import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { block, currentWaiter, objectOf, resume } from './block.ts'
 
 /**
- * Blocks this greenlet, and nothing else, until `promise` is settled. Returns its value or throws its reason. A value that is
- * not a promise or thenable is returned at once.
+ * Blocks this greenlet, and nothing else, until `promise` is settled. Returns its value or throws its reason. A value
+ * that is not a promise or thenable is returned at once.
  *
- * Meanwhile main goes on: in the event loop if that had resumed this greenlet, else from its own `switch()`, which returns
- * undefined. Other greenlets cannot `switch()` to a greenlet that waits. `throw()` and `kill()` interrupt the wait; the outcome
- * of the promise is ignored then. If a child ends meanwhile, its result is dropped, and its error is thrown here.
+ * Meanwhile main goes on: in the event loop if that had resumed this greenlet, else from its own `switch()`, which
+ * returns undefined. Other greenlets cannot `switch()` to a greenlet that waits. `throw()` and `kill()` interrupt the
+ * wait; the outcome of the promise is ignored then. If a child ends meanwhile, its result is dropped, and its error is
+ * thrown here.
  *
  * @throws GreenletError `ERR_GREENLET_WAIT_ON_MAIN`, `ERR_GREENLET_WAIT_ON_SELF`
  */
@@ -24,8 +25,8 @@ export function wait<T>(promise: T): Awaited<T> {
 }
 
 /**
- * Makes the call that is over when `promise` is settled. Apart from `wait`, because the callbacks hold the waiting greenlet: it is
- * reachable as long as the promise is. Its own stack must not hold it.
+ * Makes the call that is over when `promise` is settled. Apart from `wait`, because the callbacks hold the waiting
+ * greenlet: it is reachable as long as the promise is. Its own stack must not hold it.
  */
 function follow(promise: PromiseLike<unknown>, waiter: GreenletRecord): BlockingCall {
   const call: BlockingCall = { outcome: undefined, value: undefined }

@@ -10,8 +10,8 @@ export interface AddonInfo {
   /** Whether greenlets work here. */
   readonly supported: boolean
   /**
-   * How V8's idea of the running stack is switched; absent where greenlets do not work. With `GREENLETS_LANE=locker` V8 does it
-   * itself, by the code of `v8::Locker`, which is slower.
+   * How V8's idea of the running stack is switched; absent where greenlets do not work. With `GREENLETS_LANE=locker` V8
+   * does it itself, by the code of `v8::Locker`, which is slower.
    */
   readonly lane?: 'fast' | 'locker'
   /** Why greenlets do not work here; absent where they do. */

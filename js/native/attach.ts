@@ -11,8 +11,8 @@ import { ensureSupported } from './runtime-info.ts'
 const OWNER: unique symbol = Symbol.for('greenlets.owner') as never
 
 /**
- * Connects this thread. `entry` is the function that each new stack runs. May be called again where a time limit of V8 ended
- * the first call.
+ * Connects this thread. `entry` is the function that each new stack runs. May be called again where a time limit of V8
+ * ended the first call.
  *
  * @throws UnsupportedRuntimeError with the reason, where greenlets do not work
  * @throws GreenletError `ERR_GREENLET_SECOND_COPY` where another copy of this package is connected

@@ -1,7 +1,7 @@
 'use strict'
 
-// Loads the native addon. It never throws, because importing greenlets works on every platform: a failure is exported as
-// `loadError` and becomes the UnsupportedRuntimeError of the first greenlet.
+// Loads the native addon. It never throws, because importing greenlets works on every platform: a failure is exported
+// as `loadError` and becomes the UnsupportedRuntimeError of the first greenlet.
 
 const { existsSync } = require('node:fs')
 const { join, resolve } = require('node:path')

@@ -13,16 +13,16 @@ const MAX_SLOTS = 65_536
 /** The settings for the stacks of a thread. A setting that is left out, or undefined, gets its default. */
 export interface Options {
   /**
-   * How many stacks can be in their slots at once, 1 to 65536; each slot takes 1 MiB of address space. Default: 1024, or as many
-   * as the address space allows. With more greenlets than slots, a switch to a greenlet of which the slot is taken costs two
-   * copies of the used part of a stack, 0.2 us for each 2 KB.
+   * How many stacks can be in their slots at once, 1 to 65536; each slot takes 1 MiB of address space. Default: 1024,
+   * or as many as the address space allows. With more greenlets than slots, a switch to a greenlet of which the slot is
+   * taken costs two copies of the used part of a stack, 0.2 us for each 2 KB.
    */
   readonly slots?: number | undefined
   /** How many greenlets can be live (started and not ended) at once. Default: any number. */
   readonly maxGreenlets?: number | undefined
   /**
-   * When the copies of suspended stacks take this many bytes, no more greenlets start. Live greenlets go on, however much memory
-   * they need. Default: any number.
+   * When the copies of suspended stacks take this many bytes, no more greenlets start. Live greenlets go on, however
+   * much memory they need. Default: any number.
    */
   readonly memory?: number | undefined
 }
@@ -31,8 +31,8 @@ export interface Options {
  * Sets how the stacks of this thread are kept. May be called while no greenlet of the thread is live.
  *
  * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`
- * @throws GreenletError `ERR_GREENLET_SLOTS_IN_USE` where greenlets are live, `ERR_GREENLET_NO_MEMORY` where there is no
- *   address space for so many slots; nothing has changed then
+ * @throws GreenletError `ERR_GREENLET_SLOTS_IN_USE` where greenlets are live, `ERR_GREENLET_NO_MEMORY` where there is
+ *   no address space for so many slots; nothing has changed then
  * @throws UnsupportedRuntimeError where greenlets do not work
  */
 export function configure(options: Options): void {

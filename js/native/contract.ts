@@ -1,7 +1,7 @@
 /**
- * The contract between TypeScript and the native addon: the functions of an attached thread, and the shared array of numbers
- * (the mail). Native knows stacks by numeric ids and nothing else. TypeScript decides which greenlet a stack belongs to, which
- * parent it has and where an exception goes. Values and errors never cross this border.
+ * The contract between TypeScript and the native addon: the functions of an attached thread, and the shared array of
+ * numbers (the mail). Native knows stacks by numeric ids and nothing else. TypeScript decides which greenlet a stack
+ * belongs to, which parent it has and where an exception goes. Values and errors never cross this border.
  *
  * `crates/napi/src` has the other side: the same indices and numbers, and the functions.
  */
@@ -9,11 +9,13 @@
 /** The functions of this thread's connection to the addon. Arguments and small results are in {@link mail}. */
 export interface Native {
   /**
-   * Runs the stack in `TARGET_*`. Returns when another stack switches back, or at once with a `STATUS`. The only function that
-   * every switch calls.
+   * Runs the stack in `TARGET_*`. Returns when another stack switches back, or at once with a `STATUS`. The only
+   * function that every switch calls.
    */
   switch(): void
-  /** As `switch`, but runs a new stack, in an async context: its resource, its frame and, in {@link asyncIds}, its ids. */
+  /**
+   * As `switch`, but runs a new stack, in an async context: its resource, its frame and, in {@link asyncIds}, its ids.
+   */
   start(resource: object, frame: unknown): void
   /** The frame in which the stack in `SUBJECT_*` runs, as it is now. */
   frame(): unknown
@@ -21,7 +23,10 @@ export interface Native {
   setContext(resource: object, frame: unknown, index?: number, generation?: number): void
   /** Calls `fn` in the frame. */
   underFrame(frame: object, fn: () => unknown): unknown
-  /** A borrowed capture of the suspended stack in `SUBJECT_*`, innermost frame first; undefined where it is not suspended. */
+  /**
+   * A borrowed capture of the suspended stack in `SUBJECT_*`, innermost frame first; undefined where it is not
+   * suspended.
+   */
   capture(): Error | undefined
   /** The script ids of those of its frames that have one, innermost first. Costs another stack walk. */
   scriptIds(): Int32Array | undefined
@@ -50,14 +55,17 @@ export const FLAGS = 6
 
 /** Values of `FLAGS`, set by native. */
 /**
- * V8 has ended JavaScript on stacks, for example at the time limit of a `vm` script, and these stacks could not say which
- * stack runs next. `SELF_*` is the running stack.
+ * V8 has ended JavaScript on stacks, for example at the time limit of a `vm` script, and these stacks could not say
+ * which stack runs next. `SELF_*` is the running stack.
  */
 export const ENDED = 1
 /** An async hook runs because of a switch that is in progress. */
 export const IN_HOOK = 2
 
-/** In `mail`, counted by JavaScript: calls with a time limit on the running greenlet's stack. It must not be left meanwhile. */
+/**
+ * In `mail`, counted by JavaScript: calls with a time limit on the running greenlet's stack. It must not be left
+ * meanwhile.
+ */
 export const HELD = 7
 
 /** In `mail`: the id of the stack that a question is about. */

@@ -14,8 +14,8 @@ export interface RuntimeInfo extends AddonInfo {
 }
 
 /**
- * Says whether greenlets work on this runtime, and if not, why. The first call learns the layout of V8's state, which takes 20
- * to 50 milliseconds. Never throws.
+ * Says whether greenlets work on this runtime, and if not, why. The first call learns the layout of V8's state, which
+ * takes 20 to 50 milliseconds. Never throws.
  */
 export function runtimeInfo(): RuntimeInfo {
   const { node, v8 } = process.versions

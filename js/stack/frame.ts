@@ -1,12 +1,15 @@
 /**
- * Frames. A `Frame` reads from a snapshot when a property is read, and only while the snapshot is valid. A `DetachedFrame` has the
- * same properties as plain data.
+ * Frames. A `Frame` reads from a snapshot when a property is read, and only while the snapshot is valid. A
+ * `DetachedFrame` has the same properties as plain data.
  */
 
 import { inspect } from 'node:util'
 import type { CallSite } from './realm.ts'
 
-/** The data of a frame. A string or number that the frame does not have is null, for example the line of a built-in function. */
+/**
+ * The data of a frame. A string or number that the frame does not have is null, for example the line of a built-in
+ * function.
+ */
 export interface FrameData {
   readonly functionName: string | null
   /** The property of the receiver that holds the function. */
@@ -66,8 +69,8 @@ export interface FrameSource {
 }
 
 /**
- * A frame of a suspended greenlet. It can be read until that greenlet is next resumed; after that, every property but `valid`
- * throws `StaleFrameError`.
+ * A frame of a suspended greenlet. It can be read until that greenlet is next resumed; after that, every property but
+ * `valid` throws `StaleFrameError`.
  */
 export class Frame implements FrameData {
   readonly #source: FrameSource
@@ -222,7 +225,10 @@ export function isBuiltIn(site: CallSite): boolean {
   return site.isNative() || (site.getLineNumber() ?? null) === null
 }
 
-/** V8's CallSite has no method for this, but such a site prints as `module.function (wasm://wasm/hash:wasm-function[3]:0x27)`. */
+/**
+ * V8's CallSite has no method for this, but such a site prints as `module.function
+ * (wasm://wasm/hash:wasm-function[3]:0x27)`.
+ */
 export function isWasm(site: CallSite): boolean {
   return /:wasm-function\[\d+\]:0x[\da-f]+\)?$/.test(site.toString())
 }

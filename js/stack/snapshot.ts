@@ -1,6 +1,6 @@
 /**
- * A snapshot of a suspended greenlet's stack: the capture that native made, and the epoch at that time. The snapshot is valid
- * while the epoch is the same. Frames are made from the capture when they are first read.
+ * A snapshot of a suspended greenlet's stack: the capture that native made, and the epoch at that time. The snapshot is
+ * valid while the epoch is the same. Frames are made from the capture when they are first read.
  */
 
 import { StaleFrameError } from '../common/errors.ts'
@@ -13,7 +13,10 @@ import { isOwnFrame } from './own-frames.ts'
 import { type CallSite, makeRealm } from './realm.ts'
 import { type FrameStack, makeStack, type StackSource, textOf } from './stack.ts'
 
-/** The snapshots of this job, so that `gr_frame === gr_frame`. They keep alive what the frames refer to, so not for longer. */
+/**
+ * The snapshots of this job, so that `gr_frame === gr_frame`. They keep alive what the frames refer to, so not for
+ * longer.
+ */
 const recent = new Map<GreenletRecord, Snapshot>()
 
 /** A snapshot of a greenlet's stack as it is now; undefined where it is not suspended. */
@@ -141,7 +144,8 @@ class Snapshot implements StackSource {
     const ids = this.#native.scriptIds()
     const scripted = this.#sites.filter((site) => !isBuiltIn(site) && !isWasm(site))
     const idOf = new Map<CallSite, number>()
-    // The ids come from another stack walk of V8. If it saw other frames than the capture, no id is better than a wrong one.
+    // The ids come from another stack walk of V8. If it saw other frames than the capture, no id is better than a wrong
+    // one.
     if (scripted.length === ids?.length) for (const [i, site] of scripted.entries()) idOf.set(site, ids[i]!)
     return idOf
   }

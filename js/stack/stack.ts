@@ -1,7 +1,7 @@
 /**
- * `gr_stack`: an array of frames that can be read until its greenlet is resumed. It is a Proxy of a frozen array. So an index,
- * `length` and iteration throw where the stack is stale, as the getters of frames do, and the frames are made when they are
- * first read.
+ * `gr_stack`: an array of frames that can be read until its greenlet is resumed. It is a Proxy of a frozen array. So an
+ * index, `length` and iteration throw where the stack is stale, as the getters of frames do, and the frames are made
+ * when they are first read.
  */
 
 import { inspect } from 'node:util'
@@ -12,7 +12,10 @@ export interface StackSource extends FrameSource {
   readonly epoch: number
 }
 
-/** The frames of a suspended greenlet, innermost first. Once it was resumed, every property but `valid` throws `StaleFrameError`. */
+/**
+ * The frames of a suspended greenlet, innermost first. Once it was resumed, every property but `valid` throws
+ * `StaleFrameError`.
+ */
 export interface FrameStack extends ReadonlyArray<Frame> {
   /** Whether it can still be read. Never throws. */
   readonly valid: boolean

@@ -1,10 +1,10 @@
 /**
- * The chain of handlers of one request in Express. It runs all of them in greenlets, and decides what goes from one handler to
- * the next.
+ * The chain of handlers of one request in Express. It runs all of them in greenlets, and decides what goes from one
+ * handler to the next.
  *
- * Express catches the errors of a handler and calls `next(error)`. A GreenletExit that ends an abandoned request has to get
- * through that, to the outermost frame of the stack, so that every `finally` block runs and no error handler does. So `next()`
- * throws it again, and it never returns in a greenlet of which the client has disconnected.
+ * Express catches the errors of a handler and calls `next(error)`. A GreenletExit that ends an abandoned request has to
+ * get through that, to the outermost frame of the stack, so that every `finally` block runs and no error handler does.
+ * So `next()` throws it again, and it never returns in a greenlet of which the client has disconnected.
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -42,7 +42,9 @@ const greenletProperty: PropertyDescriptor & ThisType<Request> = {
 
 export class Chain {
   readonly #greenlets: RequestGreenlets
-  /** Whether no greenlet could be made. From then on the handlers of the request, mostly error handlers, run on main. */
+  /**
+   * Whether no greenlet could be made. From then on the handlers of the request, mostly error handlers, run on main.
+   */
   #onMain = false
 
   constructor(req: Request, res: ServerResponse) {
@@ -58,7 +60,9 @@ export class Chain {
     return this.#greenlets.current
   }
 
-  /** Whether a handler may be called on this stack: it is a greenlet of this request, or the request has to run on main. */
+  /**
+   * Whether a handler may be called on this stack: it is a greenlet of this request, or the request has to run on main.
+   */
   get isHere(): boolean {
     return this.#greenlets.inside || this.#onMain
   }
@@ -99,7 +103,9 @@ export class Chain {
     return nextInGreenlet
   }
 
-  /** Whether `next(error)` may go on, or a handler may be called. Once the client has disconnected, only errors go on. */
+  /**
+   * Whether `next(error)` may go on, or a handler may be called. Once the client has disconnected, only errors go on.
+   */
   mayGoOn(error: unknown): boolean {
     const exit = isExit(error)
     if (!this.#greenlets.abandoned) {

@@ -1,6 +1,7 @@
 /**
- * Replaces the methods by which Express' router calls handlers, because the router has no hook for that. They are replaced once for
- * all apps that share them. The new methods act on requests that have a chain, and do not change the others.
+ * Replaces the methods by which Express' router calls handlers, because the router has no hook for that. They are
+ * replaced once for all apps that share them. The new methods act on requests that have a chain, and do not change the
+ * others.
  *
  *     Router.handle -> Layer.handleRequest, handleError -> handler     both replaced
  *                   -> functions given to router.param()               wrapped where the router keeps them
@@ -118,7 +119,8 @@ function wrapParam(callback: Param): Param {
         const result = callback.call(this, req, res, follow, value, name)
         if (isThenable(result)) result.then(undefined, (error) => follow(error || new Error('Rejected promise')))
       } catch (error) {
-        // Express would pass it to the next layer. The `next()` further out, if there is one, throws a GreenletExit again.
+        // Express would pass it to the next layer. The `next()` further out, if there is one, throws a GreenletExit
+        // again.
         if (!chain.isOver(error)) throw error
       }
     }
