@@ -18,7 +18,7 @@ NIGHTLY := nightly-2026-10-30
 TARGET := x86_64-unknown-linux-gnu
 
 NODE_MODULES := node_modules/.package-lock.json
-ADDON := js/greenlets.linux-x64-gnu.node
+ADDON := js/native/greenlets.linux-x64-gnu.node
 DIST := dist/index.js
 PORTABLE := target/portable/x86_64-unknown-linux-gnu/release/libgreenlets_napi.so
 PACKED := artifacts/.packed
@@ -102,7 +102,7 @@ nightly:
 pack: $(PACKED)
 
 clean:
-	rm -rf target dist artifacts js/*.node
+	rm -rf target dist artifacts js/native/*.node
 
 # Not `npm ci`: it refuses a lockfile without the optional packages of every other platform, and not every registry has
 # them. This installs what the lockfile says and leaves it alone.
@@ -110,15 +110,15 @@ $(NODE_MODULES): package.json package-lock.json
 	npm install --no-save --no-audit --no-fund --loglevel=error
 	touch $@
 
-# The addon for this machine, beside the sources, where js/binding.cjs looks first.
+# The addon for this machine, beside the sources, where js/native/binding.cjs looks first.
 $(ADDON): $(RUST_SOURCES) | $(NODE_MODULES)
-	napi build --platform --release --manifest-path crates/napi/Cargo.toml --output-dir js --no-js --dts ../target/addon.d.ts
+	napi build --platform --release --manifest-path crates/napi/Cargo.toml --output-dir js/native --no-js --dts ../../target/addon.d.ts
 	touch $@
 
 $(DIST): $(JS_SOURCES) $(NODE_MODULES)
 	rm -rf dist
 	tsc --project tsconfig.build.json
-	cp js/binding.cjs js/binding.d.cts dist/
+	cp js/native/binding.cjs js/native/binding.d.cts dist/native/
 	touch $@
 
 # The addon for everybody: linked against the oldest glibc that Rust supports. Its own target directory, because the

@@ -183,8 +183,8 @@ test('one greenlet more than may be is an error that says what to do, and nothin
     console.log(all.every((g) => g.switch() === 'up'))
   `)
   const refusal =
-    "true ERR_GREENLET_LIMIT greenlet 'late' cannot start: as many greenlets are under way, or as much of their stacks in " +
-    'memory (N bytes), as configure() allows; let some finish, or kill() those that are not needed\n'
+    "true ERR_GREENLET_LIMIT greenlet 'late' cannot start: a limit of configure() is reached, for live greenlets or for the " +
+    'memory of their stacks (N bytes); let some finish, or kill() those that are not needed\n'
   t.deepEqual(
     { code, stdout: stdout.replaceAll(/\d+ bytes/g, 'N bytes'), stderr },
     { code: 0, stdout: `${refusal.repeat(3)}unstarted true\nlate got it\ntrue\n`, stderr: '' },

@@ -28,7 +28,11 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
   ],
   ERR_GREENLET_WAITING: [
     ['waiting', 'GreenletError', /'sleeper' cannot be switched to: it is in wait\(\).*; use throw\(\) or kill\(\)/],
-    ['waiting-heir', 'GreenletError', /'sleeper' cannot be switched to: 'gone', dead, passes on to it/],
+    [
+      'waiting-heir',
+      'GreenletError',
+      /'sleeper' cannot be switched to: 'gone' is dead and passes the switch on to it, and it is in/,
+    ],
   ],
   ERR_GREENLET_WAIT_ON_MAIN: [
     ['wait-on-main', 'GreenletError', /main cannot wait\(\): .*; call it inside a greenlet/],
@@ -40,12 +44,12 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
   ],
   ERR_GREENLET_NO_SLOT: [['no-slot', 'GreenletError', /'leak' cannot start: all 4 stack slots.*; let some .* finish/]],
   ERR_GREENLET_LIMIT: [
-    ['limit', 'GreenletError', /'leak' cannot start: as many greenlets are under way, .*; let some finish/],
+    ['limit', 'GreenletError', /'leak' cannot start: a limit of configure\(\) is reached, .*; let some finish/],
   ],
   ERR_GREENLET_SLOTS_IN_USE: [
-    ['slots-in-use', 'GreenletError', /configure\(\) was called while greenlets .* were under way; call it before/],
+    ['slots-in-use', 'GreenletError', /configure\(\) was called while greenlets .* were live; call it before/],
   ],
-  ERR_GREENLET_ENDED: [['ended', 'GreenletError', /'endless' was ended by V8, as by a time limit/]],
+  ERR_GREENLET_ENDED: [['ended', 'GreenletError', /'endless' was ended by V8, for example by a time limit/]],
   ERR_GREENLET_FORBIDDEN: [['forbidden', 'GreenletError', /'main' cannot be switched to from here.*; switch after/]],
   ERR_GREENLET_SECOND_COPY: [
     ['second-copy', 'GreenletError', /two copies of greenlets .* was first, .* is second; make the dependencies agree/],

@@ -1,6 +1,6 @@
 import { Session } from 'node:inspector'
 import test from 'ava'
-import { Greenlet } from '../js/index.ts'
+import { Greenlet, sleep, spawn } from '../js/index.ts'
 import { inner, outer, parked } from './helpers/seed.ts'
 
 const { main } = Greenlet
@@ -164,7 +164,32 @@ test('the frames of a greenlet that started another end there', (t) => {
 test('main has frames while it is suspended', (t) => {
   const seen = new Greenlet(() => [...names(main)]).switch<string[]>()
   t.true(seen.length > 0)
-  t.false(seen.includes('transfer'))
+  t.false(seen.includes('switchTo'))
+})
+
+test('frames of the package at the ends of a stack are left out, also those of its callbacks', async (t) => {
+  const seen = await spawn(function reader() {
+    sleep(1)
+    return main.gr_stack.map((frame) => frame.fileName ?? '')
+  })
+  t.true(seen.length > 0)
+  t.deepEqual(
+    seen.filter((file) => /\/js\/(?:core|greenlet|hub)\//.test(file)),
+    [],
+  )
+})
+
+test('functions of the program are shown, also where they are called as functions of the package are', (t) => {
+  const g = new Greenlet(function begin() {
+    ;(function wait() {
+      ;(function switchTo() {
+        main.switch()
+      })()
+    })()
+  })
+  g.switch()
+  t.deepEqual(names(g), ['switchTo', 'wait', 'begin'])
+  g.kill()
 })
 
 test('a greenlet in throw(), kill(), wait() shows who called them', (t) => {

@@ -54,7 +54,7 @@ test('a second copy in the same thread is refused at its first greenlet', async 
     }
   `)
   const message =
-    /^GreenletError ERR_GREENLET_SECOND_COPY two copies of greenlets cannot run in one thread: file:\/\/\/elsewhere\/greenlets\/index\.js was first, file:.*native\.ts is second; make the dependencies agree/
+    /^GreenletError ERR_GREENLET_SECOND_COPY two copies of greenlets cannot run in one thread: file:\/\/\/elsewhere\/greenlets\/index\.js was first, file:.*native\/attach\.ts is second; make the dependencies agree/
   t.deepEqual({ code, stderr, lines: stdout.trim().split('\n').length }, { code: 0, stderr: '', lines: 2 })
   t.regex(stdout, message)
 })
@@ -62,7 +62,7 @@ test('a second copy in the same thread is refused at its first greenlet', async 
 test('the copy that was first goes on', async (t) => {
   const { code, stdout, stderr } = await runProgram(`
     console.log(new Greenlet(() => 'first').switch())
-    console.log(globalThis[Symbol.for('greenlets.owner')].endsWith('/js/native.ts'))
+    console.log(globalThis[Symbol.for('greenlets.owner')].endsWith('/js/native/attach.ts'))
     console.log(Object.keys(globalThis).includes('greenlets'))
   `)
   t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'first\ntrue\nfalse\n', stderr: '' })

@@ -186,7 +186,7 @@ test.serial('an error that it ends with is a warning', async (t) => {
   })
   t.is(found.length, 1)
   t.is(found[0]!.name, 'GreenletWarning')
-  t.regex(found[0]!.message, /^greenlet 'greenlet-\d+', which nobody could reach any more, ended with an error$/)
+  t.regex(found[0]!.message, /^greenlet 'greenlet-\d+', which had become unreachable, ended with an error$/)
 })
 
 test.serial('one that refuses to end is warned of, once, and all() finds it', async (t) => {

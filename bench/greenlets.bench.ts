@@ -30,7 +30,7 @@ const GIB_FOR_A_CROWD = 8
 
 const ROOT = resolve(import.meta.dirname, '..')
 const BUILT = join(ROOT, 'target/bench')
-const ADDON = join(ROOT, 'js/greenlets.linux-x64-gnu.node')
+const ADDON = join(ROOT, 'js/native/greenlets.linux-x64-gnu.node')
 
 const nodes = chosenNodes(process.env['NODES'] ?? '')
 const environment = build()
@@ -97,7 +97,7 @@ function build(): NodeJS.ProcessEnv {
   execFileSync(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '--project', import.meta.dirname], {
     stdio: 'inherit',
   })
-  for (const file of ['js/binding.cjs', 'package.json']) copyFileSync(join(ROOT, file), join(BUILT, file))
+  for (const file of ['js/native/binding.cjs', 'package.json']) copyFileSync(join(ROOT, file), join(BUILT, file))
   return { ...process.env, ...buildEmpty(ROOT, BUILT), NAPI_RS_NATIVE_LIBRARY_PATH: ADDON, NODE_OPTIONS: '' }
 }
 

@@ -1,5 +1,5 @@
 /**
- * greenlets: functions on native stacks of their own, for Node.js.
+ * greenlets: functions on native stacks of their own, for Node.js. This file is the public API.
  */
 
 export {
@@ -8,15 +8,17 @@ export {
   GreenletExit,
   StaleFrameError,
   UnsupportedRuntimeError,
-} from './errors.ts'
-export type { DetachedFrame, Frame, FrameData } from './frames/frame.ts'
-export type { FrameStack } from './frames/stack.ts'
-export { Greenlet, type GreenletOptions, type GreenletState } from './greenlet.ts'
-export { sleep, wait } from './hub.ts'
-export { configure, type Options, type RuntimeInfo, runtimeInfo } from './native.ts'
-export { spawn, type SpawnedGreenlet } from './spawn.ts'
-export { gettrace, settrace, type TraceEvent, type TraceFunction } from './tracing.ts'
-export { version } from './version.ts'
+} from './common/errors.ts'
+export { version } from './common/version.ts'
+export { Greenlet, type GreenletOptions, type GreenletState } from './greenlet/greenlet.ts'
+export { gettrace, settrace, type TraceEvent, type TraceFunction } from './greenlet/tracing.ts'
+export { sleep } from './hub/sleep.ts'
+export { spawn, type SpawnedGreenlet } from './hub/spawn.ts'
+export { wait } from './hub/wait.ts'
+export { configure, type Options } from './native/configure.ts'
+export { type RuntimeInfo, runtimeInfo } from './native/runtime-info.ts'
+export type { DetachedFrame, Frame, FrameData } from './stack/frame.ts'
+export type { FrameStack } from './stack/stack.ts'
 
-import './leaked.ts'
-import './unreachable.ts'
+// Only for its effect: it prints leaked greenlets at the end, if an environment variable asks for it.
+import './dump/leak-warning.ts'

@@ -24,7 +24,7 @@ pack({
   face: { ...ours, optionalDependencies: { [PLATFORM]: ours.version } },
   copies: { dist: 'dist', 'README.md': 'README.md', 'CHANGELOG.md': 'CHANGELOG.md', LICENSE: 'LICENSE' },
   allowed: /^(?:package\.json|README\.md|CHANGELOG\.md|LICENSE|dist\/.+\.(?:js|js\.map|d\.ts|cjs|d\.cts))$/,
-  needed: ['LICENSE', 'README.md', 'dist/binding.cjs', ...targets(ours.exports)],
+  needed: ['LICENSE', 'README.md', 'dist/native/binding.cjs', ...targets(ours.exports)],
 })
 
 pack({

@@ -232,7 +232,7 @@ test.serial('a handler that refuses to end is reported, with the place where it 
   const [warning] = (await once(process, 'warning')) as [Error & { code: string; detail: string }]
   t.is(warning.name, 'GreenletWarning')
   t.is(warning.code, 'ERR_GREENLET_KILL_REFUSED')
-  t.regex(warning.message, /'GET \/' still runs 1 s after its client went away/)
+  t.regex(warning.message, /'GET \/' still runs 1 s after its client disconnected/)
   t.regex(warning.detail, /^ +at .*stubborn/)
   doors.open = true
   warnings.length = 0

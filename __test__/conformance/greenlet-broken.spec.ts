@@ -1,9 +1,9 @@
 // greenlet's tests of what used to crash it: switches that fail, and trace functions and getters that switch.
 
 import test from 'ava'
+import { thread } from '../../js/core/thread.ts'
 import { Greenlet, GreenletError } from '../../js/index.ts'
-import { mail, type Native, NO_MEMORY, STATUS } from '../../js/native.ts'
-import { connect, connection } from '../../js/transfer.ts'
+import { mail, type Native, NO_MEMORY, STATUS } from '../../js/native/contract.ts'
 import { leakcheck } from '../helpers/leakcheck.ts'
 import { runProgram } from '../helpers/program.ts'
 
@@ -11,13 +11,13 @@ const { main } = Greenlet
 
 /** As greenlet's UnswitchableGreenlet: during `body` native refuses every switch. */
 function refused(body: () => void): void {
-  const native: Native = connection()
+  const native: Native = thread.native
   const refuse = (): void => void (mail[STATUS] = NO_MEMORY)
-  connect({ ...native, switch: refuse, start: refuse })
+  thread.native = { ...native, switch: refuse, start: refuse }
   try {
     body()
   } finally {
-    connect(native)
+    thread.native = native
   }
 }
 

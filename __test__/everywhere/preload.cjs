@@ -27,7 +27,7 @@ const run = EVERYWHERE === 'resources' ? inResource : inGreenlet
 /** The built package with the binary of the working tree, connected to this thread by a first greenlet. */
 function load() {
   const { NAPI_RS_NATIVE_LIBRARY_PATH } = process.env
-  process.env.NAPI_RS_NATIVE_LIBRARY_PATH ??= join(__dirname, '../../js/greenlets.linux-x64-gnu.node')
+  process.env.NAPI_RS_NATIVE_LIBRARY_PATH ??= join(__dirname, '../../js/native/greenlets.linux-x64-gnu.node')
   const greenlets = require('../../dist/index.js')
   if (NAPI_RS_NATIVE_LIBRARY_PATH === undefined) delete process.env.NAPI_RS_NATIVE_LIBRARY_PATH
   new greenlets.Greenlet(() => {}).switch()

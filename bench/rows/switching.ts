@@ -1,9 +1,8 @@
 /** From one side to the other and back, with a number. */
 
+import { main, thread } from '../../js/core/thread.ts'
 import { Greenlet } from '../../js/index.ts'
-import { main as mainInner } from '../../js/inner.ts'
-import { mail, TARGET_GENERATION, TARGET_INDEX } from '../../js/native.ts'
-import { connection } from '../../js/transfer.ts'
+import { mail, TARGET_GENERATION, TARGET_INDEX } from '../../js/native/contract.ts'
 import { loadEmpty } from '../peers/empty.ts'
 import type { Row } from '../rig.ts'
 import { echo, park, roundTrips } from './parked.ts'
@@ -44,12 +43,12 @@ function nativeCall(): Row {
 
 /** The native call of a switch, twice, to where it already is: all that surrounds a switch, and no switch. */
 function floor(): Row {
-  const native = connection()
+  const native = thread.native
   return {
     name: 'two native calls',
     run(count) {
-      mail[TARGET_INDEX] = mainInner.index
-      mail[TARGET_GENERATION] = mainInner.generation
+      mail[TARGET_INDEX] = main.index
+      mail[TARGET_GENERATION] = main.generation
       let done = 0
       while (done < count) {
         native.switch()

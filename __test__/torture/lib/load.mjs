@@ -3,7 +3,7 @@
 import { fileURLToPath } from 'node:url'
 
 process.env.NAPI_RS_NATIVE_LIBRARY_PATH ??= fileURLToPath(
-  new URL('../../../js/greenlets.linux-x64-gnu.node', import.meta.url),
+  new URL('../../../js/native/greenlets.linux-x64-gnu.node', import.meta.url),
 )
 
 export const greenlets = await import('../../../dist/index.js')

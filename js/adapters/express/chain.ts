@@ -1,25 +1,25 @@
 /**
- * One request's way through Express: which of its handlers run in a greenlet (all of them), and what may pass from one to
- * the next.
+ * The chain of handlers of one request in Express. It runs all of them in greenlets, and decides what goes from one
+ * handler to the next.
  *
- * Express catches what a handler throws and calls `next(error)`. A GreenletExit that ends an abandoned request has to get
- * through that, to the bottom of the stack, so that every `finally` on it runs and no error handler does. So `next()`
- * throws it again, and never returns in a greenlet whose client has gone.
+ * Express catches the errors of a handler and calls `next(error)`. A GreenletExit that ends an abandoned request has to
+ * get through that, to the outermost frame of the stack, so that every `finally` block runs and no error handler does.
+ * So `next()` throws it again, and it never returns in a greenlet of which the client has disconnected.
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { GreenletExit, isExit } from '../../errors.ts'
-import type { Greenlet } from '../../greenlet.ts'
+import { GreenletExit, isExit } from '../../common/errors.ts'
+import type { Greenlet } from '../../greenlet/greenlet.ts'
 import { RequestGreenlets, withStatus503 } from '../request.ts'
 
 /** Takes an error, `'route'`, `'router'` or nothing. */
 export type Next = (error?: unknown) => void
 
-/** A request as Express made it. */
+/** A request of Express. */
 export interface Request extends IncomingMessage {
   readonly app?: unknown
   readonly originalUrl?: string
-  /** That of the innermost router. */
+  /** The `next` of the innermost router. */
   next?: Next
   [CHAIN]?: Chain
 }
@@ -32,7 +32,7 @@ export function chainOf(req: Request): Chain | undefined {
   return req[CHAIN]
 }
 
-/** One for all: V8 would keep a getter for each request, and the request with it, until a full collection. */
+/** One for all requests: V8 would keep a getter for each request, and with it the request, until a full collection. */
 const greenletProperty: PropertyDescriptor & ThisType<Request> = {
   configurable: true,
   get() {
@@ -42,7 +42,9 @@ const greenletProperty: PropertyDescriptor & ThisType<Request> = {
 
 export class Chain {
   readonly #greenlets: RequestGreenlets
-  /** Whether there was no greenlet to be had: from then on the request's handlers, error handlers mostly, run on main. */
+  /**
+   * Whether no greenlet could be made. From then on the handlers of the request, mostly error handlers, run on main.
+   */
   #onMain = false
 
   constructor(req: Request, res: ServerResponse) {
@@ -53,17 +55,19 @@ export class Chain {
     Object.defineProperty(req, 'greenlet', greenletProperty)
   }
 
-  /** The greenlet that runs for the request, or did last. */
+  /** The greenlet that runs for the request, or that ran last. */
   get greenlet(): Greenlet {
     return this.#greenlets.current
   }
 
-  /** Whether a handler may be called right here: in a greenlet of this request, or there is none for it. */
+  /**
+   * Whether a handler may be called on this stack: it is a greenlet of this request, or the request has to run on main.
+   */
   get isHere(): boolean {
     return this.#greenlets.inside || this.#onMain
   }
 
-  /** Calls `handler` in a new greenlet. What should leave it goes to `next`. */
+  /** Calls `handler` in a new greenlet. An error that leaves it goes to `next`. */
   enter(handler: () => void, next: Next): void {
     const run = (): void => {
       try {
@@ -78,12 +82,12 @@ export class Chain {
     })
   }
 
-  /** Whether `error` is the end of a request whose client has gone, and so nobody's business. */
+  /** Whether `error` is the GreenletExit that ends the request of a disconnected client. No handler must see it. */
   isOver(error: unknown): boolean {
     return this.#greenlets.abandoned && isExit(error)
   }
 
-  /** What a handler gets in place of Express' own `next`. */
+  /** Makes the function that a handler gets in place of Express' own `next`. */
   follow(next: Next): Next {
     const nextInGreenlet: Next = (error) => {
       if (this.mayGoOn(error)) {
@@ -99,15 +103,17 @@ export class Chain {
     return nextInGreenlet
   }
 
-  /** Whether `next(error)` may do anything, or a handler be called: not once the client has gone, but for errors. */
+  /**
+   * Whether `next(error)` may go on, or a handler may be called. Once the client has disconnected, only errors go on.
+   */
   mayGoOn(error: unknown): boolean {
     const exit = isExit(error)
     if (!this.#greenlets.abandoned) {
-      // Then somebody else has ended the greenlet, and the client waits for an answer.
+      // The program has ended the greenlet, and the client waits for an answer.
       if (exit) withStatus503(error)
       return true
     }
-    // Errors should be logged. The rest are words for the router.
+    // Errors should be logged. The strings are instructions for the router.
     return !exit && Boolean(error) && error !== 'route' && error !== 'router'
   }
 }

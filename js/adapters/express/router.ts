@@ -1,12 +1,13 @@
 /**
- * The hold on Express' router, which has no place for one of its own: the methods by which it calls handlers are replaced,
- * once for all apps that share it. They act on requests that have a chain, and leave the others alone.
+ * Replaces the methods by which Express' router calls handlers, because the router has no hook for that. They are
+ * replaced once for all apps that share them. The new methods act on requests that have a chain, and do not change the
+ * others.
  *
  *     Router.handle -> Layer.handleRequest, handleError -> handler     both replaced
  *                   -> functions given to router.param()               wrapped where the router keeps them
  */
 
-import { typeError } from '../../check.ts'
+import { typeError } from '../../common/errors.ts'
 import { type Chain, chainOf, type Next, type Request } from './chain.ts'
 
 type Param = (this: unknown, req: Request, res: object, next: Next, value: unknown, name: string) => unknown
@@ -23,15 +24,15 @@ interface Router {
   readonly params: Readonly<Record<string, Param[]>>
 }
 
-/** What was replaced or wrapped already: prototypes of layers, and our own functions for `param()`. */
-const adopted = new WeakSet<object>()
+/** What is done already: prototypes of layers that were patched, and wrappers of `param()` callbacks. */
+const patched = new WeakSet<object>()
 
 /**
- * Makes sure that the layers of an app's router call handlers by way of the request's chain.
+ * Makes sure that the layers of an app's router call handlers through the request's chain.
  *
  * @throws TypeError if it is not an app of Express 5
  */
-export function adopt(app: unknown): void {
+export function patchRouterOf(app: unknown): void {
   const router = routerOf(app)
   if (!isRouter(router)) {
     throw typeError(
@@ -39,7 +40,7 @@ export function adopt(app: unknown): void {
         'handleError(), in the app of this request; use it as app.use(greenlets()) with express@5',
     )
   }
-  adoptRouter(router)
+  patchRouter(router)
 }
 
 function routerOf(app: unknown): unknown {
@@ -51,7 +52,7 @@ function routerOf(app: unknown): unknown {
   }
 }
 
-/** Whether it looks like a router that has something to call. */
+/** Whether it looks like a router that has at least one layer. */
 function isRouter(value: unknown): value is Router {
   if (typeof value !== 'function') return false
   const { stack, params } = value as Partial<Router>
@@ -61,15 +62,15 @@ function isRouter(value: unknown): value is Router {
   )
 }
 
-function adoptRouter({ stack, params }: Router): void {
+function patchRouter({ stack, params }: Router): void {
   // A nested router may come from another copy of the package, with a prototype of its own.
   replaceMethods(Object.getPrototypeOf(stack[0]))
   for (const name in params) wrapParams(params[name]!)
 }
 
 function replaceMethods(layers: Layer): void {
-  if (adopted.has(layers)) return
-  adopted.add(layers)
+  if (patched.has(layers)) return
+  patched.add(layers)
   const { handleRequest, handleError } = layers
 
   layers.handleRequest = function handleRequestInGreenlet(req, res, next) {
@@ -77,7 +78,7 @@ function replaceMethods(layers: Layer): void {
     if (chain === undefined) return handleRequest.call(this, req, res, next)
 
     if (!chain.mayGoOn(undefined)) return
-    if (isRouter(this.handle)) adoptRouter(this.handle)
+    if (isRouter(this.handle)) patchRouter(this.handle)
     const follow = followOf(chain, req, next)
     if (chain.isHere) handleRequest.call(this, req, res, follow)
     else chain.enter(() => handleRequest.call(this, req, res, follow), next)
@@ -96,16 +97,16 @@ function replaceMethods(layers: Layer): void {
 
 function followOf(chain: Chain, req: Request, next: Next): Next {
   const follow = chain.follow(next)
-  // That is where `res.render()` and the like take what they catch.
+  // Methods such as `res.render()` pass their errors to `req.next`.
   if (req.next === next) req.next = follow
   return follow
 }
 
 function wrapParams(callbacks: Param[]): void {
-  for (const [i, callback] of callbacks.entries()) if (!adopted.has(callback)) callbacks[i] = wrapParam(callback)
+  for (const [i, callback] of callbacks.entries()) if (!patched.has(callback)) callbacks[i] = wrapParam(callback)
 }
 
-/** Express calls these before the layer, and catches what they throw without telling it. */
+/** Express calls these before the layer, and catches their errors itself, so the layer does not see them. */
 function wrapParam(callback: Param): Param {
   const wrapped: Param = function paramInGreenlet(req, res, next, value, name) {
     const chain = chainOf(req)
@@ -118,7 +119,8 @@ function wrapParam(callback: Param): Param {
         const result = callback.call(this, req, res, follow, value, name)
         if (isThenable(result)) result.then(undefined, (error) => follow(error || new Error('Rejected promise')))
       } catch (error) {
-        // Express would take it to the next layer. The `next()` further out, if there is one, throws another.
+        // Express would pass it to the next layer. The `next()` further out, if there is one, throws a GreenletExit
+        // again.
         if (!chain.isOver(error)) throw error
       }
     }
@@ -126,7 +128,7 @@ function wrapParam(callback: Param): Param {
     else chain.enter(call, next)
     return undefined
   }
-  adopted.add(wrapped)
+  patched.add(wrapped)
   return wrapped
 }
 

@@ -1,95 +1,99 @@
 /**
- * `gr_stack`: an array of frames that can be read until its greenlet is resumed. It is a Proxy of a frozen array, so that
- * an index, `length` and iteration are refused as the frames' getters are, and the frames are made when first looked at.
+ * `gr_stack`: an array of frames that can be read until its greenlet is resumed. It is a Proxy of a frozen array. So an
+ * index, `length` and iteration throw where the stack is stale, as the getters of frames do, and the frames are made
+ * when they are first read.
  */
 
 import { inspect } from 'node:util'
-import type { DetachedFrame, Frame, FrameData, Owner } from './frame.ts'
+import type { DetachedFrame, Frame, FrameData, FrameSource } from './frame.ts'
 
-/** What a stack reads from. */
-export interface StackOwner extends Owner {
+/** What a stack reads from: a snapshot. */
+export interface StackSource extends FrameSource {
   readonly epoch: number
 }
 
-/** The frames of a suspended greenlet, innermost first. All but `valid` throws `StaleFrameError` once it was resumed. */
+/**
+ * The frames of a suspended greenlet, innermost first. Once it was resumed, every property but `valid` throws
+ * `StaleFrameError`.
+ */
 export interface FrameStack extends ReadonlyArray<Frame> {
   /** Whether it can still be read. Never throws. */
   readonly valid: boolean
-  /** Counts how often the greenlet had been resumed when this was taken. */
+  /** How often the greenlet had been resumed when the snapshot was taken. */
   readonly epoch: number
-  /** Copies that last, in an array of the same form. */
+  /** Copies of the frames that last, in an array. */
   detach(): readonly DetachedFrame[]
   /** A line `    at fn (file:line:column)` for each frame, as in an error's stack. */
   toString(): string
   toJSON(): FrameData[]
 }
 
-/** The key under which a stack gives its owner to its own methods. Not a property: the Proxy answers it. */
-const OWNER = Symbol('owner')
+/** The key by which the methods of a stack get its source. It is not a property: the Proxy handles it. */
+const SOURCE = Symbol('source')
 
 class Stack extends Array<Frame> {
-  declare readonly [OWNER]: StackOwner
+  declare readonly [SOURCE]: StackSource
 
-  /** What `map` and `filter` make is an array like any other. */
+  /** `map` and `filter` make ordinary arrays. */
   static override get [Symbol.species](): ArrayConstructor {
     return Array
   }
 
   get valid(): boolean {
-    return this[OWNER].valid
+    return this[SOURCE].valid
   }
 
   get epoch(): number {
-    return this[OWNER].epoch
+    return this[SOURCE].epoch
   }
 
   detach(): readonly DetachedFrame[] {
-    return this[OWNER].detach()
+    return this[SOURCE].detach()
   }
 
   override toString(): string {
-    return lines(this[OWNER].frames)
+    return textOf(this[SOURCE].frames)
   }
 
   toJSON(): FrameData[] {
-    return this[OWNER].frames.map((frame) => frame.toJSON())
+    return this[SOURCE].frames.map((frame) => frame.toJSON())
   }
 
-  /** For the console, which should not throw. It calls this on the Proxy although it looks through it. */
+  /** For the console. Does not throw where the stack is stale. The console calls this on the Proxy. */
   [inspect.custom](): string {
-    const { staleness } = this[OWNER]
+    const { staleness } = this[SOURCE]
     if (staleness !== undefined) return `[stale stack: ${staleness}]`
-    const { frames } = this[OWNER]
-    return frames.length === 0 ? '[empty stack]' : lines(frames)
+    const { frames } = this[SOURCE]
+    return frames.length === 0 ? '[empty stack]' : textOf(frames)
   }
 }
 
-export function makeStack(owner: StackOwner): FrameStack {
-  return new Proxy(new Stack(), new Reader(owner)) as unknown as FrameStack
+export function makeStack(source: StackSource): FrameStack {
+  return new Proxy(new Stack(), new Reader(source)) as unknown as FrameStack
 }
 
 /** A line for each frame, innermost first. */
-export function lines(frames: readonly { toString(): string }[]): string {
+export function textOf(frames: readonly { toString(): string }[]): string {
   return frames.map((frame) => `    at ${frame.toString()}`).join('\n')
 }
 
 class Reader implements ProxyHandler<Stack> {
-  readonly #owner: StackOwner
+  readonly #source: StackSource
 
-  constructor(owner: StackOwner) {
-    this.#owner = owner
+  constructor(source: StackSource) {
+    this.#source = source
   }
 
-  /** Before anything is read: refuses a stale one, and fills the array if that has not been done. */
+  /** Called before anything is read: throws where the stack is stale, and fills the array the first time. */
   #open(stack: Stack): void {
-    this.#owner.check()
+    this.#source.check()
     if (Object.isFrozen(stack)) return
-    stack.push(...this.#owner.frames)
+    stack.push(...this.#source.frames)
     Object.freeze(stack)
   }
 
   get(stack: Stack, key: string | symbol, receiver: unknown): unknown {
-    if (key === OWNER) return this.#owner
+    if (key === SOURCE) return this.#source
     if (key !== 'valid') this.#open(stack)
     return Reflect.get(stack, key, receiver)
   }

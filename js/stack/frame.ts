@@ -1,12 +1,15 @@
 /**
- * Frames. A `Frame` reads from a snapshot, lazily, and only while that is valid: every getter asks first. A `DetachedFrame`
- * has the same properties as plain data.
+ * Frames. A `Frame` reads from a snapshot when a property is read, and only while the snapshot is valid. A
+ * `DetachedFrame` has the same properties as plain data.
  */
 
 import { inspect } from 'node:util'
 import type { CallSite } from './realm.ts'
 
-/** What is known of a frame. Strings and numbers are null where there is none, as the line of a built-in function. */
+/**
+ * The data of a frame. A string or number that the frame does not have is null, for example the line of a built-in
+ * function.
+ */
 export interface FrameData {
   readonly functionName: string | null
   /** The property of the receiver that holds the function. */
@@ -50,14 +53,14 @@ const FIELDS = [
   'isWasm',
 ] as const satisfies readonly (keyof FrameData)[]
 
-/** The stack that frames belong to, as they see it. */
-export interface Owner {
+/** What frames read from: the snapshot that they belong to. */
+export interface FrameSource {
   readonly valid: boolean
   /** Why the frames cannot be read; undefined while they can. */
   readonly staleness: string | undefined
-  /** All its frames. Throws a StaleFrameError unless it is valid. */
+  /** All frames. Throws a StaleFrameError unless it is valid. */
   readonly frames: readonly Frame[]
-  /** Copies of all of them. Throws a StaleFrameError unless it is valid. */
+  /** Copies of all frames. Throws a StaleFrameError unless it is valid. */
   detach(): readonly DetachedFrame[]
   /** V8's number for the script of a frame; null where it has none. Throws a StaleFrameError unless it is valid. */
   scriptIdOf(site: CallSite): number | null
@@ -66,24 +69,24 @@ export interface Owner {
 }
 
 /**
- * A frame of a suspended greenlet. It can be read until that greenlet is next resumed; after that, everything but `valid`
- * throws `StaleFrameError`.
+ * A frame of a suspended greenlet. It can be read until that greenlet is next resumed; after that, every property but
+ * `valid` throws `StaleFrameError`.
  */
 export class Frame implements FrameData {
-  readonly #owner: Owner
-  /** From the innermost. */
+  readonly #source: FrameSource
+  /** The number of frames further in. */
   readonly #level: number
   readonly #callSite: CallSite
 
-  constructor(owner: Owner, level: number, site: CallSite) {
-    this.#owner = owner
+  constructor(source: FrameSource, level: number, site: CallSite) {
+    this.#source = source
     this.#level = level
     this.#callSite = site
   }
 
-  /** The one way to the data. */
+  /** All getters read through this, so that a stale frame throws. */
   get #site(): CallSite {
-    this.#owner.check()
+    this.#source.check()
     return this.#callSite
   }
 
@@ -112,7 +115,7 @@ export class Frame implements FrameData {
   }
 
   get scriptId(): number | null {
-    return this.#owner.scriptIdOf(this.#callSite)
+    return this.#source.scriptIdOf(this.#callSite)
   }
 
   get position(): number {
@@ -143,19 +146,19 @@ export class Frame implements FrameData {
     return isWasm(this.#site)
   }
 
-  /** The next frame outwards: who called this one; null for the outermost. */
+  /** The next frame outwards, which called this one; null for the outermost. */
   get f_back(): Frame | null {
-    return this.#owner.frames[this.#level + 1] ?? null
+    return this.#source.frames[this.#level + 1] ?? null
   }
 
   /** Whether it can still be read. Never throws. */
   get valid(): boolean {
-    return this.#owner.valid
+    return this.#source.valid
   }
 
-  /** A copy that lasts, and with it copies of the frames further out. */
+  /** A copy that lasts, with copies of the frames further out. */
   detach(): DetachedFrame {
-    return this.#owner.detach()[this.#level]!
+    return this.#source.detach()[this.#level]!
   }
 
   /** As V8 prints it: `fn (file:line:column)`. */
@@ -167,14 +170,14 @@ export class Frame implements FrameData {
     return dataOf(this)
   }
 
-  /** For the console, which should not throw. */
+  /** For the console. Does not throw where the frame is stale. */
   [inspect.custom](): string {
-    const { staleness } = this.#owner
+    const { staleness } = this.#source
     return staleness === undefined ? `[frame ${this.toString()}]` : `[stale frame: ${staleness}]`
   }
 }
 
-/** A copy of a frame. Its fields are plain data, so it can be posted to another thread, but for `f_back`. */
+/** A copy of a frame. Its fields are plain data, so all of it but `f_back` can be posted to another thread. */
 export class DetachedFrame implements FrameData {
   declare readonly functionName: string | null
   declare readonly methodName: string | null
@@ -195,7 +198,7 @@ export class DetachedFrame implements FrameData {
   readonly #level: number
   readonly #text: string
 
-  /** @param stack gets this frame and those further out */
+  /** @param stack the array that will contain this frame and those further out */
   constructor(frame: Frame, stack: readonly DetachedFrame[], level: number) {
     Object.assign(this, dataOf(frame))
     this.#stack = stack
@@ -217,12 +220,15 @@ function dataOf(frame: Frame): FrameData {
   return Object.fromEntries(FIELDS.map((field) => [field, frame[field]])) as unknown as FrameData
 }
 
-/** Whether the site is in a function of V8's own, which has no script. */
+/** Whether the site is in a built-in function of V8, which has no script. */
 export function isBuiltIn(site: CallSite): boolean {
   return site.isNative() || (site.getLineNumber() ?? null) === null
 }
 
-/** V8 has no question for this, but such a site prints as `module.function (wasm://wasm/hash:wasm-function[3]:0x27)`. */
+/**
+ * V8's CallSite has no method for this, but such a site prints as `module.function
+ * (wasm://wasm/hash:wasm-function[3]:0x27)`.
+ */
 export function isWasm(site: CallSite): boolean {
   return /:wasm-function\[\d+\]:0x[\da-f]+\)?$/.test(site.toString())
 }

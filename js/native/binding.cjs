@@ -1,7 +1,7 @@
 'use strict'
 
-// Loads the native addon. It never throws: importing greenlets works everywhere, so what goes wrong here is exported
-// as `loadError` and becomes the first greenlet's UnsupportedRuntimeError.
+// Loads the native addon. It never throws, because importing greenlets works on every platform: a failure is exported
+// as `loadError` and becomes the UnsupportedRuntimeError of the first greenlet.
 
 const { existsSync } = require('node:fs')
 const { join, resolve } = require('node:path')
@@ -12,12 +12,15 @@ function load() {
 
   if (process.platform !== 'linux' || process.arch !== 'x64') throw new Error('there is no binary for this platform')
 
+  // In a checkout `make build` puts the addon beside this file. The published package has none here.
   const local = join(__dirname, 'greenlets.linux-x64-gnu.node')
   if (existsSync(local)) return require(local)
 
-  const wanted = require('../package.json').version
+  const wanted = require('../../package.json').version
   const found = require('@greenlets/linux-x64-gnu/package.json').version
-  if (found !== wanted) throw new Error(`@greenlets/linux-x64-gnu is ${found} where greenlets is ${wanted}`)
+  if (found !== wanted) {
+    throw new Error(`@greenlets/linux-x64-gnu has version ${found}, but greenlets has version ${wanted}`)
+  }
   return require('@greenlets/linux-x64-gnu')
 }
 
@@ -30,7 +33,7 @@ function explain(error) {
   )
 }
 
-// Asked only after a failure: the report takes milliseconds.
+// Called only after a failure: the report takes milliseconds.
 function libc() {
   try {
     const version = process.report.getReport().header.glibcVersionRuntime

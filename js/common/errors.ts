@@ -1,15 +1,15 @@
 /**
- * The errors of the package. Each has a stable `code`; messages may change. Errors about an argument are plain TypeErrors
- * and RangeErrors that carry a `code` too, so that `catch (e) { if (e.code === ...) }` works for all of them.
+ * The errors of the package. Each has a stable `code`; messages may change. Errors about an argument are plain
+ * TypeErrors and RangeErrors that carry a `code` too, so `catch (e) { if (e.code === ...) }` works for all of them.
  */
 
-import { isInstance } from './check.ts'
+import { isInstance } from './values.ts'
 
-/** The codes of everything this package throws. They are part of the API. */
+/** The codes of all errors that this package throws. They are part of the API. */
 export type GreenletErrorCode =
   /** A {@link GreenletExit}. */
   | 'ERR_GREENLET_EXIT'
-  /** TypeError or RangeError: an argument or option of the wrong type or out of range. */
+  /** TypeError or RangeError: an argument or option has the wrong type or is out of range. */
   | 'ERR_GREENLET_INVALID_ARG'
   /** TypeError: a greenlet has to start but has no `run` function. */
   | 'ERR_GREENLET_NO_RUN'
@@ -17,29 +17,29 @@ export type GreenletErrorCode =
   | 'ERR_GREENLET_STARTED'
   /** The new parent descends from the greenlet itself. */
   | 'ERR_GREENLET_PARENT_CYCLE'
-  /** Main cannot be killed and has no parent. */
+  /** Main cannot be killed and cannot have a parent. */
   | 'ERR_GREENLET_MAIN'
-  /** The greenlet is in `wait()` or `sleep()`; only the hub, `throw()` or `kill()` can resume it. */
+  /** The greenlet is in `wait()` or `sleep()`. Only the hub, `throw()` or `kill()` can resume it. */
   | 'ERR_GREENLET_WAITING'
-  /** `wait()` or `sleep()` was called on main, where it would stop the event loop it waits for. */
+  /** `wait()` or `sleep()` was called on main. It would stop the event loop that has to end the wait. */
   | 'ERR_GREENLET_WAIT_ON_MAIN'
   /** A greenlet would wait for its own end. */
   | 'ERR_GREENLET_WAIT_ON_SELF'
-  /** `kill()` came back and the greenlet is still alive. */
+  /** `kill()` returned and the greenlet is still alive. */
   | 'ERR_GREENLET_KILL_REFUSED'
-  /** All stack slots are in use, and stacks do not share them (`GREENLETS_SPILL=never`, or the locker lane). */
+  /** All stack slots are in use, and stacks do not share slots (`GREENLETS_SPILL=never`, or the locker lane). */
   | 'ERR_GREENLET_NO_SLOT'
-  /** As many greenlets are under way, or as many bytes of suspended stacks in memory, as `configure()` allows. */
+  /** A limit of `configure()` is reached: the number of live greenlets, or the bytes of their suspended stacks. */
   | 'ERR_GREENLET_LIMIT'
-  /** `configure()` was called while greenlets were under way. */
+  /** `configure()` was called while greenlets were live. */
   | 'ERR_GREENLET_SLOTS_IN_USE'
   /** The operating system gives no more memory. */
   | 'ERR_GREENLET_NO_MEMORY'
   /** The greenlet's stack is gone: its environment is being torn down. */
   | 'ERR_GREENLET_GONE'
-  /** V8 ended the greenlet, as at the time limit of a `vm` script. */
+  /** V8 ended the greenlet, for example at the time limit of a `vm` script. */
   | 'ERR_GREENLET_ENDED'
-  /** Node.js is in a state in which no stack may be left. */
+  /** The running stack must not be left now. The message says why. */
   | 'ERR_GREENLET_FORBIDDEN'
   /** Another copy of this package already runs greenlets in this thread. */
   | 'ERR_GREENLET_SECOND_COPY'
@@ -48,7 +48,7 @@ export type GreenletErrorCode =
   /** An {@link UnsupportedRuntimeError}. */
   | 'ERR_GREENLET_UNSUPPORTED_RUNTIME'
 
-/** Something greenlets were asked to do and cannot. The message names the greenlet and says what to do instead. */
+/** The package cannot do what it was asked to do. The message names the greenlet and says what to do instead. */
 export class GreenletError extends Error {
   /** Stable, for programs. */
   readonly code: GreenletErrorCode
@@ -59,7 +59,9 @@ export class GreenletError extends Error {
   }
 }
 
-/** A frame or `gr_stack` was read after its greenlet had been resumed or had ended. `detach()` makes copies that last. */
+/**
+ * A frame or `gr_stack` was read after its greenlet had been resumed or had ended. `detach()` makes copies that last.
+ */
 export class StaleFrameError extends GreenletError {
   constructor(message: string) {
     super('ERR_GREENLET_STALE_FRAME', message)
@@ -74,9 +76,9 @@ export class UnsupportedRuntimeError extends GreenletError {
 }
 
 /**
- * Thrown into a greenlet to end it: by `kill()` and by `throw()` without an argument. Where it leaves `run` it is not an
- * error: the parent gets it as a value. It is an Error of its own kind, so `catch (e) { if (e instanceof GreenletError) }`
- * does not swallow it.
+ * Thrown into a greenlet to end it: by `kill()` and by `throw()` without an argument. Where it leaves `run` it is not
+ * an error: the parent gets it as a value. It is not a GreenletError, so `catch (e) { if (e instanceof GreenletError)
+ * }` does not swallow it.
  */
 export class GreenletExit extends Error {
   /** Stable, for programs. */
@@ -92,7 +94,17 @@ for (const kind of [GreenletError, StaleFrameError, UnsupportedRuntimeError, Gre
   Object.defineProperty(kind.prototype, 'name', { value: kind.name, writable: true, configurable: true })
 }
 
-/** Whether `value` ends a greenlet quietly. Never throws. */
+/** Whether `value` ends a greenlet without an error. Never throws. */
 export function isExit(value: unknown): value is GreenletExit {
   return isInstance(value, GreenletExit)
+}
+
+/** Makes a TypeError with a code. */
+export function typeError(message: string, code: GreenletErrorCode = 'ERR_GREENLET_INVALID_ARG'): TypeError {
+  return Object.assign(new TypeError(message), { code })
+}
+
+/** Makes a RangeError with a code. */
+export function rangeError(message: string): RangeError {
+  return Object.assign(new RangeError(message), { code: 'ERR_GREENLET_INVALID_ARG' })
 }

@@ -1,7 +1,7 @@
 /**
- * The private realm in which native makes the errors that carry a captured stack. Its `Error` has settings of its own, and
- * Node.js asks the realm of an error first, so the user's `Error.stackTraceLimit` and `prepareStackTrace` are neither
- * obeyed nor changed, and reading `stack` gives the frames themselves.
+ * The private realm in which native makes the errors that carry a captured stack. Its `Error` has settings of its own,
+ * and Node.js asks the realm of an error first. So the program's `Error.stackTraceLimit` and `prepareStackTrace` are
+ * neither used nor changed, and reading `stack` gives the frames themselves.
  */
 
 import { createContext, runInContext } from 'node:vm'
@@ -23,14 +23,14 @@ export interface CallSite {
   toString(): string
 }
 
-// More than a stack can hold. Not Infinity: that crashes Node 26 when it runs with --trace-uncaught ("Check failed: new_capacity > 0"
-// in Isolate::CaptureAndSetErrorStack, V8 14.6).
+// The limit is more than a stack can hold. It is not Infinity, because that crashes Node 26 when it runs with
+// --trace-uncaught ("Check failed: new_capacity > 0" in Isolate::CaptureAndSetErrorStack, V8 14.6).
 const SETUP = `
 Error.stackTraceLimit = 1e6
 Error.prepareStackTrace = (error, sites) => sites
 ;(() => {})`
 
-/** Makes the realm, about a millisecond, and returns a function of it. */
+/** Makes the realm, which takes about a millisecond, and returns a function of it. */
 export function makeRealm(): () => void {
   return runInContext(SETUP, createContext({}, { name: 'greenlets' })) as () => void
 }

@@ -1,74 +1,77 @@
 /**
- * A snapshot of a suspended greenlet's stack: what native captured, and the epoch that tells whether it is still true. The
- * capture is kept as it is until somebody reads from it.
+ * A snapshot of a suspended greenlet's stack: the capture that native made, and the epoch at that time. The snapshot is
+ * valid while the epoch is the same. Frames are made from the capture when they are first read.
  */
 
-import { StaleFrameError } from '../errors.ts'
-import { type Inner, LIVE, WAITING } from '../inner.ts'
-import { address, type Native } from '../native.ts'
-import { here } from '../life.ts'
-import { connection } from '../transfer.ts'
+import { StaleFrameError } from '../common/errors.ts'
+import { finishEnded } from '../core/lifecycle.ts'
+import { type GreenletRecord, LIVE, WAITING } from '../core/record.ts'
+import { thread } from '../core/thread.ts'
+import { type Native, setSubject } from '../native/contract.ts'
 import { DetachedFrame, Frame, isBuiltIn, isWasm } from './frame.ts'
-import { isInternal } from './internal.ts'
+import { isOwnFrame } from './own-frames.ts'
 import { type CallSite, makeRealm } from './realm.ts'
-import { type FrameStack, lines, makeStack, type StackOwner } from './stack.ts'
+import { type FrameStack, makeStack, type StackSource, textOf } from './stack.ts'
 
-/** The snapshots of this job, so that `gr_frame === gr_frame`. They pin what the frames refer to: not for longer. */
-const recent = new Map<Inner, Snapshot>()
-let realmIsMade = false
+/**
+ * The snapshots of this job, so that `gr_frame === gr_frame`. They keep alive what the frames refer to, so not for
+ * longer.
+ */
+const recent = new Map<GreenletRecord, Snapshot>()
 
 /** A snapshot of a greenlet's stack as it is now; undefined where it is not suspended. */
-export function snapshotOf(inner: Inner): Snapshot | undefined {
-  if (inner === here() || (inner.life !== LIVE && inner.life !== WAITING)) return undefined
-  const known = recent.get(inner)
+export function snapshotOf(record: GreenletRecord): Snapshot | undefined {
+  finishEnded()
+  if (record === thread.current || (record.state !== LIVE && record.state !== WAITING)) return undefined
+  const known = recent.get(record)
   if (known?.valid) return known
 
-  const native = connection()
-  if (!realmIsMade) {
+  const { native } = thread
+  if (!thread.captureRealmIsSet) {
     native.setCaptureRealm(makeRealm())
-    realmIsMade = true
+    thread.captureRealmIsSet = true
   }
-  address(inner.index, inner.generation)
+  setSubject(record.index, record.generation)
   const error = native.capture()
   if (error === undefined) return undefined
-  const snapshot = new Snapshot(native, inner, error)
+  const snapshot = new Snapshot(native, record, error)
   if (recent.size === 0) void Promise.resolve().then(() => recent.clear())
-  recent.set(inner, snapshot)
+  recent.set(record, snapshot)
   return snapshot
 }
 
-class Snapshot implements StackOwner {
+class Snapshot implements StackSource {
   readonly #native: Native
   readonly #epoch: number
-  // Not the greenlet itself: a frame that somebody keeps shall not keep it alive.
+  // The id and not the record: a frame that a program keeps must not keep the greenlet alive.
   readonly #index: number
   readonly #generation: number
   readonly #name: string
 
-  /** What native gave, until the frames are made of it. */
+  /** What native captured, until the frames are made from it. */
   #capture: Error | undefined
-  /** All that V8 captured, with our own frames. */
+  /** All that V8 captured, with the package's own frames. */
   #sites: readonly CallSite[] = []
   #frames: readonly Frame[] = []
   #scriptIds: ReadonlyMap<CallSite, number> | undefined
   #detached: readonly DetachedFrame[] | undefined
   #stack: FrameStack | undefined
 
-  constructor(native: Native, inner: Inner, error: Error) {
+  constructor(native: Native, record: GreenletRecord, error: Error) {
     this.#native = native
-    this.#index = inner.index
-    this.#generation = inner.generation
-    this.#name = inner.name
+    this.#index = record.index
+    this.#generation = record.generation
+    this.#name = record.name
     this.#capture = error
-    this.#epoch = this.#now()
+    this.#epoch = this.#epochNow()
   }
 
   get valid(): boolean {
-    return this.#now() === this.#epoch
+    return this.#epochNow() === this.#epoch
   }
 
   get staleness(): string | undefined {
-    const now = this.#now()
+    const now = this.#epochNow()
     if (now === this.#epoch) return undefined
     const name = `greenlet '${this.#name}'`
     return now === -1
@@ -104,15 +107,15 @@ class Snapshot implements StackOwner {
     if (this.#detached === undefined) {
       const copies: DetachedFrame[] = []
       for (const [level, frame] of this.frames.entries()) copies.push(new DetachedFrame(frame, copies, level))
-      const text = lines(copies)
+      const text = textOf(copies)
       Object.defineProperty(copies, 'toString', { value: () => text })
       this.#detached = Object.freeze(copies)
     }
     return this.#detached
   }
 
-  #now(): number {
-    address(this.#index, this.#generation)
+  #epochNow(): number {
+    setSubject(this.#index, this.#generation)
     return this.#native.epoch()
   }
 
@@ -123,25 +126,26 @@ class Snapshot implements StackOwner {
   }
 
   #makeFrames(error: Error): void {
-    // The private realm's `prepareStackTrace` hands the sites through; see realm.ts.
+    // The private realm's `prepareStackTrace` returns the sites themselves; see realm.ts.
     const sites = [...(error.stack as unknown as CallSite[])]
-    // The innermost of them are the stack; where a promise job runs, its async callers may follow, which are not parked.
+    // Where a promise job runs, V8 adds the async callers at the outer end. They are not on the stack.
     while (sites.at(-1)?.isAsync()) sites.pop()
 
-    let [inner, outer] = [0, sites.length]
-    while (inner < outer && isInternal(sites[outer - 1]!)) outer--
-    while (inner < outer && isInternal(sites[inner]!)) inner++
+    let [innermost, end] = [0, sites.length]
+    while (innermost < end && isOwnFrame(sites[end - 1]!)) end--
+    while (innermost < end && isOwnFrame(sites[innermost]!)) innermost++
     this.#sites = sites
-    this.#frames = sites.slice(inner, outer).map((site, level) => new Frame(this, level, site))
+    this.#frames = sites.slice(innermost, end).map((site, level) => new Frame(this, level, site))
   }
 
-  /** Asks for them now: as long as the snapshot is valid, the stack is what it was. */
+  /** Reads the ids now. That is correct because the stack has not changed while the snapshot is valid. */
   #readScriptIds(): ReadonlyMap<CallSite, number> {
-    address(this.#index, this.#generation)
+    setSubject(this.#index, this.#generation)
     const ids = this.#native.scriptIds()
     const scripted = this.#sites.filter((site) => !isBuiltIn(site) && !isWasm(site))
     const idOf = new Map<CallSite, number>()
-    // They come from another of V8's stack walks: should it see other frames than this one, no id is better than a wrong one.
+    // The ids come from another stack walk of V8. If it saw other frames than the capture, no id is better than a wrong
+    // one.
     if (scripted.length === ids?.length) for (const [i, site] of scripted.entries()) idOf.set(site, ids[i]!)
     return idOf
   }

@@ -1,0 +1,40 @@
+/**
+ * Questions about unknown values. None of these functions throws, also where the value is a Proxy or has getters that
+ * throw.
+ */
+
+/** Describes a wrong argument in a word or two, for messages that end with "..., not ...". */
+export function describe(value: unknown): string {
+  if (value === null || value === undefined) return String(value)
+  if (typeof value === 'string') return value.length > 30 ? 'a string' : `'${value}'`
+  if (typeof value === 'function') {
+    const name = nameOf(value)
+    return name === undefined ? 'a function' : `the function ${name}`
+  }
+  if (typeof value !== 'object') return `the ${typeof value} ${String(value)}`
+  try {
+    const kind: unknown = Object.getPrototypeOf(value)?.constructor?.name
+    return typeof kind === 'string' && kind !== '' ? `an instance of ${kind}` : 'an object'
+  } catch {
+    return 'an object'
+  }
+}
+
+/** The name of a function; undefined where the property is missing, empty, not a string, or throws. */
+export function nameOf(fn: unknown): string | undefined {
+  try {
+    const { name } = fn as { name?: unknown }
+    return typeof name === 'string' && name !== '' ? name : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** As `instanceof`. */
+export function isInstance<T>(value: unknown, kind: abstract new (...args: never[]) => T): value is T {
+  try {
+    return value instanceof kind
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * The record of a greenlet: all that the package knows about it. The public `Greenlet` objects may be subclassed and
+ * may have any shape. Records all have one shape, which keeps a switch fast, and users never see them.
+ */
+
+import type { AsyncResource } from 'node:async_hooks'
+import { nameOf } from '../common/values.ts'
+
+/** Has not been switched to: no stack yet. */
+export const UNSTARTED = 0
+/** Has a stack: it runs, or is suspended and can be switched to. */
+export const LIVE = 1
+/** Is suspended in `wait()` or `sleep()`. */
+export const WAITING = 2
+/** Has ended: what is sent to it goes to its parent. */
+export const DEAD = 3
+
+export type RecordState = typeof UNSTARTED | typeof LIVE | typeof WAITING | typeof DEAD
+
+export type Run = (...args: unknown[]) => unknown
+
+/** The public object of a record, as far as the core needs it: a `Greenlet`. */
+export interface GreenletObject {
+  run?(...args: never[]): unknown
+}
+
+/** An async context that greenlets share, as far as a record needs it; see context.ts. */
+export interface ContextSharing {
+  leave(record: GreenletRecord): void
+}
+
+/** One blocking call of `wait()` or `sleep()`. */
+export interface BlockingCall {
+  /** `undefined` while it is pending. */
+  outcome: 'value' | 'error' | undefined
+  value: unknown
+}
+
+export class GreenletRecord {
+  /** The id of its stack. -1 says that there is none; it is also how native is told to make one. */
+  index = -1
+  generation = 0
+  state: RecordState = UNSTARTED
+
+  /** Null for main alone. Kept after death: a dead greenlet passes on what it gets. */
+  parent: GreenletRecord | null
+  /**
+   * The greenlets that are in `kill()` of this one. There can be several: a greenlet that is being killed may switch to
+   * another one, which kills it too.
+   */
+  killers: GreenletRecord[] | undefined = undefined
+  /** The call that it is blocked in, while it waits. */
+  blockingCall: BlockingCall | undefined = undefined
+
+  /** Takes the result in place of the parent: for the promise of a spawned greenlet. */
+  settle: ((threw: boolean, value: unknown) => void) | undefined = undefined
+  /** The function it was given to run; undefined once it has started. A subclass may have a method instead. */
+  run: Run | null | undefined
+  /** Undefined where the name is made from the serial, when it is read. */
+  label: string | undefined
+  /** Greenlets are numbered in the order in which they are made, from 1. Main is 0. */
+  readonly serial: number
+  /** Where the registry keeps it; undefined for a started greenlet that outlived the job in which it started. */
+  registryPlace: number | WeakRef<GreenletRecord> | undefined = -1
+  /** Its public object, while the record keeps that alive; see registry.ts. `greenletOf` in greenlet.ts reads both. */
+  greenlet: GreenletObject | undefined
+  /** Its public object after that. */
+  weakGreenlet: WeakRef<GreenletObject> | undefined = undefined
+  /** The async context it runs in; null for none, and for main, which runs in the context of each callback. */
+  context: AsyncResource | null = null
+  /** Set where other code knows the context too. */
+  sharedContext: ContextSharing | undefined = undefined
+
+  constructor(
+    serial: number,
+    greenlet: GreenletObject | undefined,
+    parent: GreenletRecord | null,
+    run: Run | null | undefined,
+  ) {
+    this.serial = serial
+    this.greenlet = greenlet
+    this.parent = parent
+    this.run = run
+    this.label = nameOf(run)
+  }
+
+  /** During a `kill()`, the greenlet that gets the result in place of the parent. */
+  get killer(): GreenletRecord | undefined {
+    return this.killers?.at(-1)
+  }
+
+  get name(): string {
+    return this.label ?? `greenlet-${this.serial}`
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * One switch. `switchTo` is everything that a switch does in JavaScript. The rest of this file is the start and the end
+ * of a stack, the calls to the tracer, and the errors for refused switches.
+ *
+ * The value or the error that a switch takes along stays in `thread.payload` while native changes the stacks. The code
+ * on the stack where the switch arrives takes it from there.
+ *
+ * Nothing here may hold the Greenlet object that leaves (its record does not hold it): what lies on a suspended stack
+ * stays alive.
+ *
+ * Once loaded, this file, lifecycle.ts and registry.ts do not iterate, spread or destructure arrays: all of those call
+ * `Array.prototype[Symbol.iterator]`, which a program may have replaced or deleted.
+ */
+
+import { GreenletError } from '../common/errors.ts'
+import * as contract from '../native/contract.ts'
+import { runtimeInfo } from '../native/runtime-info.ts'
+import { frameFor, resourceFor } from './context.ts'
+import type { GreenletRecord } from './record.ts'
+import * as threadModule from './thread.ts'
+
+// The compiler knows the values of a module's own constants. An imported constant is loaded and checked wherever it is
+// used, which costs a twentieth of a switch.
+const { mail, STATUS, TARGET_GENERATION, TARGET_INDEX } = contract
+const { thread } = threadModule
+
+/** Transfer flag: the payload is an error, to be thrown where it arrives. */
+export const THROWS = 1
+/** Transfer flag: set as long as there is a tracer. */
+const TRACED = 2
+/** Transfer flag: there is a payload. Set from the beginning of a switch until the payload has been taken. */
+const IN_PROGRESS = 4
+
+/**
+ * Leaves this stack for the stack of `target` and takes `value` along, which is thrown there if `throws` is set.
+ * Returns what the next switch to this stack brings, or throws it. `target` must be suspended, or unstarted and come
+ * with its context: then it starts.
+ *
+ * No JavaScript function is called while `IN_PROGRESS` is set, so that V8 cannot end or interrupt a switch that is half
+ * done.
+ */
+export function switchTo(
+  target: GreenletRecord,
+  value: unknown,
+  throws: 0 | typeof THROWS = 0,
+  resource?: object,
+  frame?: unknown,
+): unknown {
+  const me = thread.current
+  if (thread.transferFlags & IN_PROGRESS) throw inProgressError(target.name)
+  const outgoing = thread.transferFlags | IN_PROGRESS | throws
+  thread.transferFlags = outgoing
+  if (outgoing !== IN_PROGRESS) thread.origin = me
+  mail[TARGET_INDEX] = target.index
+  mail[TARGET_GENERATION] = target.generation
+  thread.payload = value
+  thread.current = target
+  try {
+    if (resource === undefined) thread.native.switch()
+    else thread.native.start(resource, frame)
+  } catch (error) {
+    resetSwitch(me)
+    throw error
+  }
+
+  const status = mail[STATUS]!
+  if (status !== 0) {
+    mail[STATUS] = 0
+    // The running greenlet is the one that called, or main where a stack ended and the next stack could not run.
+    thread.current = me
+    thread.origin = undefined
+    thread.payload = undefined
+    thread.transferFlags &= TRACED
+    throw refusedError(target.name, status)
+  }
+  const flags = thread.transferFlags
+  const arrived = thread.payload
+  thread.payload = undefined
+  if (flags === IN_PROGRESS) {
+    thread.transferFlags = 0
+    return arrived
+  }
+  const { origin } = thread
+  thread.origin = undefined
+  thread.transferFlags = flags & TRACED
+  // The tracer may do anything, also switch away and come back. This call has already taken what arrived.
+  reportSwitch((flags & THROWS) !== 0, origin)
+  if (flags & THROWS) throw arrived
+  return arrived
+}
+
+/** As `switchTo`, for a `target` that has no stack yet. */
+export function startAndSwitchTo(target: GreenletRecord, value: unknown): unknown {
+  return switchTo(target, value, 0, resourceFor(target), frameFor(target))
+}
+
+/** For a new stack: takes what `switchTo` brought, and, where switches are traced, the greenlet that switched. */
+export function takePayload(): { readonly payload: unknown; readonly origin: GreenletRecord | undefined } {
+  const { payload, origin } = thread
+  resetSwitch(thread.current)
+  return { payload, origin }
+}
+
+/**
+ * For a stack at its end: sets which greenlet runs next and what it gets. Native switches to it when `entry` returns.
+ */
+export function setNext(target: GreenletRecord, threw: boolean, value: unknown): void {
+  thread.transferFlags |= IN_PROGRESS | (threw ? THROWS : 0)
+  if (thread.transferFlags !== IN_PROGRESS) thread.origin = thread.current
+  mail[TARGET_INDEX] = target.index
+  mail[TARGET_GENERATION] = target.generation
+  thread.payload = value
+  thread.current = target
+}
+
+/** Sets the running greenlet without a switch, and forgets the switch that was in progress. */
+export function resetSwitch(running: GreenletRecord): void {
+  thread.current = running
+  thread.origin = undefined
+  thread.payload = undefined
+  thread.transferFlags &= TRACED
+}
+
+/** Sets the function that is called at each switch from now on; undefined for none. */
+export function setTracer(tracer: threadModule.Tracer | undefined): void {
+  thread.tracer = tracer
+  if (tracer === undefined) thread.transferFlags &= ~TRACED
+  else thread.transferFlags |= TRACED
+}
+
+/**
+ * Tells the tracer, if there is one, that control has come from `origin` to the current greenlet. If the tracer throws,
+ * tracing ends, and the error is thrown here.
+ */
+export function reportSwitch(threw: boolean, origin: GreenletRecord | undefined): void {
+  const { tracer } = thread
+  if (tracer === undefined || origin === undefined) return
+  try {
+    tracer(threw, origin, thread.current)
+  } catch (error) {
+    setTracer(undefined)
+    throw error
+  }
+}
+
+/** Only a debugger can switch in the middle of a switch: it has stopped there, or evaluates an expression there. */
+function inProgressError(name: string): GreenletError {
+  return new GreenletError(
+    'ERR_GREENLET_FORBIDDEN',
+    `greenlet '${name}' cannot be switched to from a debugger that has stopped in the middle of another switch; resume first`,
+  )
+}
+
+function refusedError(name: string, status: number): GreenletError {
+  if (status >= contract.FORBIDDEN) {
+    return new GreenletError(
+      'ERR_GREENLET_FORBIDDEN',
+      `greenlet '${name}' cannot be switched to from here, ${contract.WHY_FORBIDDEN[status - contract.FORBIDDEN]}; ` +
+        'switch after that has returned',
+    )
+  }
+  switch (status) {
+    case contract.NO_SLOT:
+      return new GreenletError(
+        'ERR_GREENLET_NO_SLOT',
+        `greenlet '${name}' cannot start: all ${runtimeInfo().slots ?? ''} stack slots of this thread are in use; ` +
+          'let some greenlets finish, or kill() those that are not needed',
+      )
+    case contract.LIMIT:
+      return new GreenletError(
+        'ERR_GREENLET_LIMIT',
+        `greenlet '${name}' cannot start: a limit of configure() is reached, for live greenlets or for the memory of their ` +
+          `stacks (${runtimeInfo().spilledBytes ?? 0} bytes); let some finish, or kill() those that are not needed`,
+      )
+    case contract.NO_MEMORY:
+      return new GreenletError(
+        'ERR_GREENLET_NO_MEMORY',
+        `greenlet '${name}' cannot be switched to: the system gives no more memory; let some greenlets finish first`,
+      )
+    default:
+      return new GreenletError(
+        'ERR_GREENLET_GONE',
+        `greenlet '${name}' no longer has a stack: its thread is being torn down; switch before that`,
+      )
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * The state of this thread: everything that changes while greenlets run and is not a property of one greenlet.
+ *
+ * All of it is in one object, {@link thread}, and no module exports a variable that changes. Loaders such as
+ * `import-in-the-middle` copy the exports of a module once; a copied variable would keep its first value, a copied
+ * object is the same object. Collections that only one module uses, such as the lists of the registry, are constants of
+ * that module.
+ */
+
+import type { Native } from '../native/contract.ts'
+import { type GreenletObject, GreenletRecord, LIVE } from './record.ts'
+
+/** Called on the stack where a switch has arrived, before anything else goes on there. */
+export type Tracer = (threw: boolean, origin: GreenletRecord, target: GreenletRecord) => void
+
+/** The greenlet of the thread's own stack. Its public object is set where the class is made. */
+export const main = new GreenletRecord(0, undefined, null, undefined)
+main.state = LIVE
+main.label = 'main'
+
+export const thread = {
+  /** The connection to native. It is there once a greenlet was made. */
+  native: undefined as unknown as Native,
+  /** Whether everything that the first greenlet needs is set up; see attach.ts. */
+  attached: false,
+  /** The serial of the next greenlet. */
+  nextSerial: 1,
+
+  // Of a switch; see switch.ts.
+  /** The running greenlet. V8 may have ended it: outside of a switch call `finishEnded` in lifecycle.ts first. */
+  current: main,
+  /** What a switch takes from one stack to the other. */
+  payload: undefined as unknown,
+  /** The transfer flags, as bits. They are in one word, so that a switch looks at one word. */
+  transferFlags: 0,
+  /** Where a transfer flag other than "in progress" is set: the greenlet that left, until the switch has arrived. */
+  origin: undefined as GreenletRecord | undefined,
+  /** Called at each switch; undefined where nothing is traced. */
+  tracer: undefined as Tracer | undefined,
+
+  /** Where an AsyncResource remembers its frame; undefined where there are no frames. See context.ts. */
+  frameKey: undefined as symbol | undefined,
+
+  // Of the registry; see registry.ts.
+  /** Whether a job is queued that sorts the new records. */
+  sortingIsQueued: false,
+  /** With this number of references to unstarted greenlets it is worthwhile to look for collected ones. */
+  sweepAt: 1024,
+  /** Called with each started greenlet that was collected; see unreachable.ts. Not during a collection. */
+  onUnreachable: undefined as ((record: GreenletRecord) => void) | undefined,
+
+  /** Whether native has the realm in which it makes captures; see stack/snapshot.ts. */
+  captureRealmIsSet: false,
+  /** The greenlet that the hub has resumed, until control is back on main; see hub/block.ts. */
+  resumedByHub: undefined as GreenletObject | undefined,
+}

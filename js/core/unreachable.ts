@@ -1,0 +1,62 @@
+/**
+ * Ends suspended greenlets that have become unreachable, as Python greenlet does when the last reference goes:
+ * GreenletExit is thrown inside, so that `finally` blocks run and the stack is given back. The garbage collector finds
+ * them. They are ended in a later turn of the event loop, on main.
+ *
+ * A greenlet that is held by a variable of its own stack is always reachable. It stays until it is killed or the thread
+ * ends. The same is true for a greenlet that waits: the promise or timer holds it, and its stack holds the promise or
+ * timer.
+ */
+
+import { GreenletExit } from '../common/errors.ts'
+import { deliver, finishEnded } from './lifecycle.ts'
+import { DEAD, type GreenletRecord, LIVE } from './record.ts'
+import { main, thread } from './thread.ts'
+
+const unreachable: GreenletRecord[] = []
+
+thread.onUnreachable = (record) => {
+  if (record.state !== DEAD && unreachable.push(record) === 1) setImmediate(endAll)
+}
+
+function endAll(): void {
+  finishEnded()
+  // This can be an event loop inside of a greenlet, as in a paused debugger. What called that loop must return first.
+  if (thread.current !== main) {
+    setImmediate(endAll)
+    return
+  }
+  // Ending one can take time and make others unreachable: those are ended in another turn.
+  unreachable.splice(0).forEach((record) => {
+    // It can have got a new object meanwhile, by Greenlet.all() or as the parent of another greenlet.
+    if (record.state !== DEAD && record.weakGreenlet?.deref() === undefined) end(record)
+  })
+}
+
+function end(record: GreenletRecord): void {
+  const { settle } = record
+  // Its result is dropped, also if it waits in a `finally` block and ends later.
+  record.killers = [main]
+  record.settle ??= (threw, error) => {
+    if (threw) warn(record, 'ended with an error', error)
+  }
+  try {
+    deliver(record, true, new GreenletExit())
+  } catch (error) {
+    warn(record, 'could not be ended', error)
+  }
+  if ((record.state as number) === LIVE) {
+    record.killers = undefined
+    record.settle = settle
+    warn(record, 'caught GreenletExit and switched away; it stays suspended, and Greenlet.all() finds it')
+  }
+}
+
+function warn(record: GreenletRecord, what: string, error?: unknown): void {
+  const detail = error instanceof Error ? error.stack : error === undefined ? undefined : String(error)
+  process.emitWarning(`greenlet '${record.name}', which had become unreachable, ${what}`, {
+    type: 'GreenletWarning',
+    code: 'GREENLET_UNREACHABLE',
+    ...(detail !== undefined && { detail }),
+  })
+}

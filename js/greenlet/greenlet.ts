@@ -1,0 +1,425 @@
+/**
+ * The class `Greenlet`: the public face of a greenlet. How greenlets start and end is in core/lifecycle.ts, one switch
+ * is in core/switch.ts.
+ *
+ * The class has a room of its own, above `core` and `stack`, because `gr_stack` and `gr_frame` read snapshots. `core`
+ * knows a Greenlet only as the object of a record (`GreenletObject`), so imports point one way.
+ */
+
+import { inspect } from 'node:util'
+import * as workerThreads from 'node:worker_threads'
+import type { AsyncResource } from 'node:async_hooks'
+import { GreenletError, GreenletExit, typeError } from '../common/errors.ts'
+import { describe } from '../common/values.ts'
+import { ensureAttached } from '../core/attach.ts'
+import { changeContext, inheritContext, showContext } from '../core/context.ts'
+import { deliver, describeState, endUnstarted, finishEnded, startThatThrows } from '../core/lifecycle.ts'
+import * as records from '../core/record.ts'
+import { holdWeakly, register, registeredRecords } from '../core/registry.ts'
+import { startAndSwitchTo, switchTo } from '../core/switch.ts'
+import * as threadModule from '../core/thread.ts'
+import { checkContext, checkName, checkRun } from '../core/validate.ts'
+import * as contract from '../native/contract.ts'
+import type { Frame } from '../stack/frame.ts'
+import { snapshotOf } from '../stack/snapshot.ts'
+import { EMPTY_STACK, type FrameStack } from '../stack/stack.ts'
+// Only for its effect: it ends greenlets that have become unreachable.
+import '../core/unreachable.ts'
+
+type GreenletRecord = records.GreenletRecord
+
+// Own constants, because imported ones make a switch slower; see core/switch.ts.
+const { FLAGS, mail, setSubject } = contract
+const { DEAD, LIVE, UNSTARTED } = records
+const { main, thread } = threadModule
+
+/** The two functions that read private fields. The class sets them, and nothing changes them later. */
+const access = {} as {
+  recordOf(greenlet: Greenlet): GreenletRecord
+  isGreenlet(value: unknown): boolean
+}
+
+/** In place of `run`: makes a new object for a record that exists. */
+const FOR_RECORD = Symbol('for record')
+/** Node 22.10 and newer. */
+const { markAsUncloneable } = workerThreads as { markAsUncloneable?: (value: object) => void }
+/** Before Node 22.10 the base class is one that V8 refuses to clone. Its methods are removed below. */
+const Base: new () => object = markAsUncloneable === undefined ? WeakSet : class {}
+
+/** What a greenlet is doing. `'running'` is the current one alone. */
+export type GreenletState = 'unstarted' | 'running' | 'suspended' | 'dead'
+
+export interface GreenletOptions {
+  /** The greenlet that gets the result, and the errors that leave `run`. Default: the current greenlet. */
+  readonly parent?: Greenlet | null | undefined
+  /** For messages and stack dumps. Default: the name of `run`, or `greenlet-N`. */
+  readonly name?: string | undefined
+  /**
+   * The async context it runs in, as {@link Greenlet.gr_context}; null for no context. Default: inherited from the
+   * caller.
+   */
+  readonly context?: AsyncResource | null | undefined
+}
+
+/**
+ * A function on a native stack of its own. It runs when it is switched to, until it switches away, at any depth, or
+ * ends.
+ *
+ * ```js
+ * const g = new Greenlet((x) => [1, 2, 3].map((y) => Greenlet.current.parent.switch(x * y)))
+ * g.switch(10) // 10
+ * g.switch('a') // 20
+ * g.switch('b') // 30
+ * g.switch('c') // ['a', 'b', 'c'], and g is dead
+ * ```
+ */
+// oxlint-disable-next-line no-unsafe-declaration-merging -- `run` is an accessor that a subclass may override by a method
+export class Greenlet extends Base {
+  /** The running greenlet: `Greenlet.main`, unless another one was switched to. */
+  static get current(): Greenlet {
+    finishEnded()
+    return greenletOf(thread.current)
+  }
+
+  /** The greenlet of the thread's own stack. Every thread has one from the start. It has no parent and does not end. */
+  static get main(): Greenlet {
+    return greenletOf(main)
+  }
+
+  /**
+   * The greenlets of this thread that are not dead: main first, then in the order in which they were made. They are
+   * held weakly: an unstarted greenlet that is unreachable may be missing. A suspended greenlet that is held only by a
+   * variable of its own stack is found only here.
+   */
+  static all(): Greenlet[] {
+    finishEnded()
+    return registeredRecords().map(greenletOf)
+  }
+
+  readonly #record: GreenletRecord
+  /** The object of the record's parent, which this object keeps alive. */
+  #parent: Greenlet | null = null
+
+  static {
+    access.recordOf = (greenlet) => greenlet.#record
+    access.isGreenlet = (value) => typeof value === 'object' && value !== null && #record in value
+    // Not declared in the class body, so that TypeScript lets subclasses have `run` as a method; see the interface
+    // below.
+    Object.defineProperty(this.prototype, 'run', {
+      configurable: true,
+      get(this: Greenlet) {
+        return this.#record.run
+      },
+      set(this: Greenlet, run: unknown) {
+        if (this.#record.state !== UNSTARTED) {
+          throw new GreenletError(
+            'ERR_GREENLET_STARTED',
+            `greenlet '${this.#record.name}' has started, and its run can no longer be set; make a new greenlet`,
+          )
+        }
+        this.#record.run = checkRun(run)
+      },
+    })
+  }
+
+  /**
+   * Makes a greenlet; nothing runs until it is switched to.
+   *
+   * @param run called with the arguments of the first switch, and without `this`. It may be left out and set later. It
+   *   may also be a method `run()` of a subclass, which is called with `this`.
+   * @throws UnsupportedRuntimeError where greenlets do not work; `runtimeInfo()` tells the same without throwing
+   * @throws TypeError `ERR_GREENLET_INVALID_ARG`
+   * @throws GreenletError `ERR_GREENLET_SECOND_COPY`
+   */
+  constructor(run?: ((...args: never[]) => unknown) | null, options?: GreenletOptions) {
+    super()
+    markAsUncloneable?.(this)
+    if ((run as unknown) === FOR_RECORD) {
+      const record = options as unknown as GreenletRecord
+      this.#record = record
+      if (record.parent !== null) this.#parent = greenletOf(record.parent)
+      return
+    }
+    ensureAttached()
+    finishEnded()
+    const checkedRun = checkRun(run)
+    const record = new records.GreenletRecord(thread.nextSerial++, this, thread.current, checkedRun)
+    if (options !== undefined) {
+      const { parent, name, context } = checkOptions(options)
+      if (parent !== undefined && parent !== null) record.parent = checkParent(parent)
+      if (name !== undefined) record.label = checkName(name)
+      if (context === undefined) inheritContext(record)
+      else changeContext(record, checkContext(context))
+    } else inheritContext(record)
+    this.#record = record
+    this.#parent = greenletOf(record.parent!)
+    register(record)
+  }
+
+  /**
+   * Runs this greenlet, and suspends the caller until another greenlet switches back to it. Returns what that switch
+   * brings: one argument as itself, several as an array, none as undefined. The first switch calls `run` with the
+   * arguments. A switch to the current greenlet returns at once. What is sent to a dead greenlet goes to its parent.
+   *
+   * @throws any error that `throw()` sends to the caller, or that leaves the `run` of a child of the caller
+   * @throws GreenletError `ERR_GREENLET_WAITING`, `_LIMIT`, `_NO_SLOT`, `_NO_MEMORY`, `_FORBIDDEN`, `_GONE`; nothing
+   *   has happened then
+   * @throws TypeError `ERR_GREENLET_NO_RUN`
+   */
+  switch<T = unknown>(...args: unknown[]): T
+  // One parameter and `arguments`, not a rest array: nothing is allocated for up to one argument.
+  switch(value?: unknown): unknown {
+    const record = this.#record
+    if (record.state !== LIVE || record === thread.current || arguments.length > 1 || mail[FLAGS] !== 0) {
+      // oxlint-disable-next-line prefer-rest-params -- see above
+      return deliver(record, false, arguments.length === 1 ? [value] : Array.prototype.slice.call(arguments))
+    }
+    return switchTo(record, value)
+  }
+
+  /**
+   * As `switch()`, but throws `error` where this greenlet is suspended, also in `wait()`. An unstarted greenlet ends
+   * with the error and passes it to its parent, as a dead one does. A `GreenletExit` arrives there as a value.
+   *
+   * @param error any value; default: a new `GreenletExit`
+   */
+  throw<T = unknown>(error: unknown = new GreenletExit()): T {
+    return deliver(this.#record, true, error) as T
+  }
+
+  /**
+   * Ends this greenlet now: throws a `GreenletExit` where it is suspended, and returns when it is dead, after its
+   * `finally` blocks. Its result comes to the caller in place of the parent, and is dropped. An error it ends with is
+   * thrown to the caller. An unstarted greenlet ends without running. A dead one stays as it is. For the current one
+   * the `GreenletExit` is thrown here.
+   *
+   * @throws GreenletError `ERR_GREENLET_KILL_REFUSED` if control comes back and it is still alive; `ERR_GREENLET_MAIN`
+   *   on main; `ERR_GREENLET_FORBIDDEN` as `switch()`
+   */
+  kill(): void {
+    const record = this.#record
+    finishEnded()
+    const me = thread.current
+    if (record.state === DEAD) return
+    if (record === main) {
+      throw new GreenletError(
+        'ERR_GREENLET_MAIN',
+        'main cannot be killed: it is the stack of the thread itself; end the process or the Worker instead',
+      )
+    }
+    const exit = new GreenletExit()
+    if (record === me) throw exit
+    if (record.state === UNSTARTED && thread.tracer === undefined) {
+      endUnstarted(record, exit)
+      return
+    }
+    const killers = (record.killers ??= [])
+    killers.push(me)
+    try {
+      if (record.state === UNSTARTED) startAndSwitchTo(record, startThatThrows(exit))
+      else deliver(record, true, exit)
+    } finally {
+      killers.splice(killers.lastIndexOf(me), 1)
+    }
+    // TypeScript assumes that the state has not changed.
+    if ((record.state as records.RecordState) !== DEAD) {
+      throw new GreenletError(
+        'ERR_GREENLET_KILL_REFUSED',
+        `greenlet '${record.name}' is still alive: it caught GreenletExit and switched away; let it end after a GreenletExit`,
+      )
+    }
+  }
+
+  /** `kill()`, for `using`. */
+  [Symbol.dispose](): void {
+    this.kill()
+  }
+
+  /**
+   * The greenlet that gets this greenlet's result, and the errors that leave its `run`; null for main alone. During a
+   * `kill()` it is the greenlet that called `kill()`. May be set at any time, to a greenlet that does not descend from
+   * this one.
+   *
+   * @throws TypeError `ERR_GREENLET_INVALID_ARG`
+   * @throws GreenletError `ERR_GREENLET_PARENT_CYCLE`, `ERR_GREENLET_MAIN`
+   */
+  get parent(): Greenlet | null {
+    const { killer } = this.#record
+    return killer === undefined ? this.#parent : greenletOf(killer)
+  }
+
+  set parent(parent: Greenlet) {
+    const record = this.#record
+    const next = checkParent(parent)
+    if (record === main) {
+      throw new GreenletError(
+        'ERR_GREENLET_MAIN',
+        'cannot set the parent of main: it has none, and every chain of parents ends there',
+      )
+    }
+    for (let ancestor: GreenletRecord | null = next; ancestor !== null; ancestor = ancestor.parent) {
+      if (ancestor !== record) continue
+      throw new GreenletError(
+        'ERR_GREENLET_PARENT_CYCLE',
+        `cyclic parent chain: '${next.name}' descends from '${record.name}'; give '${next.name}' another parent first`,
+      )
+    }
+    record.parent = next
+    record.killers = undefined
+    this.#parent = parent
+  }
+
+  /** For messages and stack dumps. It need not be unique. */
+  get name(): string {
+    return this.#record.name
+  }
+
+  set name(name: string) {
+    this.#record.label = checkName(name)
+  }
+
+  /** Whether it has ended. */
+  get dead(): boolean {
+    finishEnded()
+    return this.#record.state === DEAD
+  }
+
+  /** Whether it has been switched to, or has ended without that. */
+  get started(): boolean {
+    return this.#record.state !== UNSTARTED
+  }
+
+  /** What it is doing now. A greenlet in `wait()` or `sleep()` is suspended. */
+  get state(): GreenletState {
+    const record = this.#record
+    finishEnded()
+    if (record === thread.current) return 'running'
+    if (record.state === UNSTARTED) return 'unstarted'
+    return record.state === DEAD ? 'dead' : 'suspended'
+  }
+
+  /**
+   * The async context it runs in: what AsyncLocalStorage and async hooks see there. At first it is a resource of type
+   * `GREENLET` that inherits from the code that made the greenlet. `gr.gr_context.runInAsyncScope(fn)` calls `fn` with
+   * the greenlet's stores as they are at that time. Null for main: its context is a different one in each callback of
+   * the event loop.
+   *
+   * May be set at any time. The current greenlet uses the new context at once, a suspended one when it is resumed.
+   * Greenlets that are given the same resource share it: each sees what `enterWith` changes in another. Null removes
+   * the stores. Do not set it while the greenlet is inside `AsyncLocalStorage.run()` or `runInAsyncScope()`: when these
+   * return, they restore the context that they found.
+   *
+   * @throws TypeError `ERR_GREENLET_INVALID_ARG`
+   * @throws GreenletError `ERR_GREENLET_MAIN` if set on main
+   */
+  get gr_context(): AsyncResource | null {
+    finishEnded()
+    return showContext(this.#record)
+  }
+
+  set gr_context(context: AsyncResource | null) {
+    const record = this.#record
+    const next = checkContext(context)
+    finishEnded()
+    if (record === main) {
+      throw new GreenletError(
+        'ERR_GREENLET_MAIN',
+        'cannot set the context of main: it changes with every callback of the event loop; use AsyncLocalStorage.run() there',
+      )
+    }
+    changeContext(record, next)
+  }
+
+  /** The frame that called `switch()`; null while the greenlet runs, before it has started and after it has ended. */
+  get gr_frame(): Frame | null {
+    return snapshotOf(this.#record)?.frames[0] ?? null
+  }
+
+  /**
+   * All frames of its stack, innermost first; empty where `gr_frame` is null. Reading them does not run the greenlet.
+   * The frames can be read until it is next resumed. After that they throw `StaleFrameError`; `gr_stack.detach()` makes
+   * copies that last.
+   */
+  get gr_stack(): FrameStack {
+    return snapshotOf(this.#record)?.stack ?? EMPTY_STACK
+  }
+
+  /**
+   * The bytes that its stack takes while it is suspended; 0 while it runs, before it has started and after it has
+   * ended.
+   */
+  get stackSize(): number {
+    const record = this.#record
+    const { index, generation } = record
+    if (index === -1) return 0
+    finishEnded()
+    if (record === thread.current) return 0
+    setSubject(index, generation)
+    return thread.native.stackSize()
+  }
+
+  /** `<Greenlet 'name' suspended active started>`, in Python greenlet's words. */
+  override toString(): string {
+    const record = this.#record
+    const kind: unknown = this.constructor?.name
+    return `<${typeof kind === 'string' && kind ? kind : 'Greenlet'} '${record.name}'${describeState(record)}>`
+  }
+
+  toJSON(): { name: string; state: GreenletState; parent: string | null } {
+    return { name: this.#record.name, state: this.state, parent: this.parent?.name ?? null }
+  }
+
+  [inspect.custom](): string {
+    return this.toString()
+  }
+}
+
+export interface Greenlet {
+  /**
+   * The function that the greenlet will run. It can be set until the start and is undefined after that, unless it is a
+   * method of a subclass. It is read once, at the first switch.
+   */
+  run?(...args: never[]): unknown
+}
+
+Object.setPrototypeOf(Greenlet.prototype, Object.prototype)
+
+/** The record of a greenlet. */
+export function recordOf(greenlet: Greenlet): GreenletRecord {
+  return access.recordOf(greenlet)
+}
+
+/** Whether `value` is a greenlet of this copy of the package. */
+export function isGreenlet(value: unknown): value is Greenlet {
+  return access.isGreenlet(value)
+}
+
+/**
+ * The object of a record. Where the object was collected, it is a new one: for example in the `finally` block of a
+ * greenlet that had become unreachable.
+ */
+export function greenletOf(record: GreenletRecord): Greenlet {
+  // All objects of records are made in this file.
+  return ((record.greenlet ?? record.weakGreenlet?.deref()) as Greenlet | undefined) ?? remakeObject(record)
+}
+
+function remakeObject(record: GreenletRecord): Greenlet {
+  const greenlet = new Greenlet(FOR_RECORD as never, record as never)
+  holdWeakly(record, greenlet)
+  return greenlet
+}
+
+main.greenlet = new Greenlet(FOR_RECORD as never, main as never)
+
+function checkOptions(options: unknown): GreenletOptions {
+  if (isGreenlet(options)) throw typeError('the options of a greenlet are an object; pass a parent as { parent }')
+  if (typeof options !== 'object' || options === null) {
+    throw typeError(`the options of a greenlet are an object, not ${describe(options)}`)
+  }
+  return options
+}
+
+function checkParent(parent: unknown): GreenletRecord {
+  if (isGreenlet(parent)) return recordOf(parent)
+  throw typeError(`the parent of a greenlet must be a Greenlet of this thread, not ${describe(parent)}`)
+}

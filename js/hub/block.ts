@@ -1,0 +1,79 @@
+/**
+ * Blocking a greenlet until a callback of the event loop resumes it: what `wait()` and `sleep()` have in common. A
+ * blocked greenlet switches to main, which runs the event loop (it is the hub).
+ */
+
+import { GreenletError } from '../common/errors.ts'
+import { finishEnded, refuseInHook } from '../core/lifecycle.ts'
+import { type BlockingCall, type GreenletRecord, LIVE, WAITING } from '../core/record.ts'
+import { switchTo } from '../core/switch.ts'
+import { main, thread } from '../core/thread.ts'
+import { type Greenlet, greenletOf, recordOf } from '../greenlet/greenlet.ts'
+
+/**
+ * The current greenlet, which is about to block.
+ *
+ * @param what the blocking function, for the message
+ * @throws GreenletError `ERR_GREENLET_WAIT_ON_MAIN`
+ */
+export function currentWaiter(what: string): GreenletRecord {
+  finishEnded()
+  if (thread.current !== main) return thread.current
+  throw new GreenletError(
+    'ERR_GREENLET_WAIT_ON_MAIN',
+    `main cannot ${what}: it runs the event loop, which has to end the wait; call it inside a greenlet, for example one that ` +
+      'spawn() makes, or use await',
+  )
+}
+
+/** Blocks the current greenlet until `call` is over. Returns its value or throws it. */
+export function block(call: BlockingCall): unknown {
+  refuseInHook()
+  const { current } = thread
+  current.blockingCall = call
+  current.state = WAITING
+  try {
+    // The switch may also return because a child has ended. Only the outcome counts.
+    while (call.outcome === undefined) switchTo(main, undefined)
+  } finally {
+    current.state = LIVE
+    current.blockingCall = undefined
+  }
+  if (call.outcome === 'error') throw call.value
+  return call.value
+}
+
+/** For a callback of the event loop: resumes a greenlet of which the call is over, unless it was resumed before. */
+export function resume(call: BlockingCall, greenlet: Greenlet): void {
+  finishEnded()
+  const waiter = recordOf(greenlet)
+  if (waiter.blockingCall !== call) return
+  if (thread.current !== main) {
+    // This is an event loop inside of a greenlet, for example one of a vm context with microtasks of its own. That
+    // greenlet must not be left.
+    setImmediate(resume, call, greenlet)
+    return
+  }
+  thread.resumedByHub = greenlet
+  try {
+    switchTo(waiter, undefined)
+  } catch (error) {
+    // A greenlet sent an error to main while main ran the event loop. It is thrown outside of this promise callback,
+    // because it would look like a handled error there.
+    process.nextTick(() => {
+      throw error
+    })
+  } finally {
+    thread.resumedByHub = undefined
+  }
+}
+
+/**
+ * The object of a greenlet that is about to block. The hub has it at hand if it resumed that greenlet; a WeakRef is
+ * slower.
+ */
+export function objectOf(waiter: GreenletRecord): Greenlet {
+  // Only `resume` sets it.
+  const resumed = thread.resumedByHub as Greenlet | undefined
+  return resumed !== undefined && recordOf(resumed) === waiter ? resumed : greenletOf(waiter)
+}

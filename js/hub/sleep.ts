@@ -1,0 +1,79 @@
+/**
+ * `sleep()`: blocks a greenlet for a time.
+ */
+
+import { rangeError, typeError } from '../common/errors.ts'
+import { describe, isInstance } from '../common/values.ts'
+import type { BlockingCall, GreenletRecord } from '../core/record.ts'
+import { greenletOf } from '../greenlet/greenlet.ts'
+import { block, currentWaiter, resume } from './block.ts'
+
+/** The longest time that Node.js' timers take. */
+const LONGEST_SLEEP_MS = 2 ** 31 - 1
+
+/** A call that a timer ends. `stop` removes the timer and the abort listener. */
+interface TimedCall extends BlockingCall {
+  stop(): void
+}
+
+/**
+ * Blocks this greenlet for `ms` milliseconds, 0 to 2**31 - 1. In all other respects it is as `wait()`.
+ *
+ * @throws the `reason` of `signal`, as soon as that is aborted
+ * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`
+ * @throws GreenletError `ERR_GREENLET_WAIT_ON_MAIN`
+ */
+export function sleep(ms: number, options?: { readonly signal?: AbortSignal | undefined }): void {
+  const waiter = currentWaiter('sleep()')
+  checkMilliseconds(ms)
+  const signal = checkSignal(options)
+  signal?.throwIfAborted()
+
+  const call = startTimer(ms, signal, waiter)
+  try {
+    block(call)
+  } finally {
+    call.stop()
+  }
+}
+
+/** Apart from `sleep`, because the callbacks hold the waiting greenlet; see `follow` in wait.ts. */
+function startTimer(ms: number, signal: AbortSignal | undefined, waiter: GreenletRecord): TimedCall {
+  const greenlet = greenletOf(waiter)
+  const abort = (): void => {
+    call.outcome = 'error'
+    call.value = signal!.reason
+    // In a job of its own, so that the code that called `abort()` goes on first.
+    queueMicrotask(() => resume(call, greenlet))
+  }
+  const timer = setTimeout(() => {
+    call.outcome = 'value'
+    resume(call, greenlet)
+  }, ms)
+  signal?.addEventListener('abort', abort, { once: true })
+  const call: TimedCall = {
+    outcome: undefined,
+    value: undefined,
+    stop() {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', abort)
+    },
+  }
+  return call
+}
+
+function checkMilliseconds(ms: unknown): void {
+  if (typeof ms !== 'number' || Number.isNaN(ms)) throw typeError(`sleep() takes milliseconds, not ${describe(ms)}`)
+  if (ms >= 0 && ms <= LONGEST_SLEEP_MS) return
+  throw rangeError(`sleep() takes 0 to ${LONGEST_SLEEP_MS} milliseconds, not ${ms}`)
+}
+
+function checkSignal(options: { readonly signal?: AbortSignal | undefined } | undefined): AbortSignal | undefined {
+  if (options === undefined) return undefined
+  if (typeof options !== 'object' || options === null) {
+    throw typeError(`the options of sleep() are an object, not ${describe(options)}`)
+  }
+  const { signal } = options
+  if (signal === undefined || isInstance(signal, AbortSignal)) return signal
+  throw typeError(`the signal of sleep() must be an AbortSignal, not ${describe(signal)}`)
+}

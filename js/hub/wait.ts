@@ -1,0 +1,53 @@
+/**
+ * `wait()`: blocks a greenlet until a promise is settled.
+ */
+
+import { isPromise } from 'node:util/types'
+import { GreenletError } from '../common/errors.ts'
+import type { BlockingCall, GreenletRecord } from '../core/record.ts'
+import { block, currentWaiter, objectOf, resume } from './block.ts'
+
+/**
+ * Blocks this greenlet, and nothing else, until `promise` is settled. Returns its value or throws its reason. A value
+ * that is not a promise or thenable is returned at once.
+ *
+ * Meanwhile main goes on: in the event loop if that had resumed this greenlet, else from its own `switch()`, which
+ * returns undefined. Other greenlets cannot `switch()` to a greenlet that waits. `throw()` and `kill()` interrupt the
+ * wait; the outcome of the promise is ignored then. If a child ends meanwhile, its result is dropped, and its error is
+ * thrown here.
+ *
+ * @throws GreenletError `ERR_GREENLET_WAIT_ON_MAIN`, `ERR_GREENLET_WAIT_ON_SELF`
+ */
+export function wait<T>(promise: T): Awaited<T> {
+  const waiter = currentWaiter('wait()')
+  if (!isThenable(promise)) return promise as Awaited<T>
+  return block(follow(promise, waiter)) as Awaited<T>
+}
+
+/**
+ * Makes the call that is over when `promise` is settled. Apart from `wait`, because the callbacks hold the waiting
+ * greenlet: it is reachable as long as the promise is. Its own stack must not hold it.
+ */
+function follow(promise: PromiseLike<unknown>, waiter: GreenletRecord): BlockingCall {
+  const call: BlockingCall = { outcome: undefined, value: undefined }
+  const greenlet = objectOf(waiter)
+  if ((promise as unknown) === greenlet) {
+    throw new GreenletError('ERR_GREENLET_WAIT_ON_SELF', `greenlet '${waiter.name}' cannot wait for its own end`)
+  }
+  // A thenable may call back at once, twice, or from another greenlet. A plain promise does not.
+  const plain = isPromise(promise) && promise.then === Promise.prototype.then
+  const followed = plain ? promise : new Promise((resolve) => resolve(promise))
+  const settle = (outcome: 'value' | 'error') => (value: unknown) => {
+    call.outcome = outcome
+    call.value = value
+    resume(call, greenlet)
+  }
+  followed.then(settle('value'), settle('error'))
+  return call
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  const kind = typeof value
+  if ((kind !== 'object' && kind !== 'function') || value === null) return false
+  return typeof (value as { then?: unknown }).then === 'function'
+}

@@ -1,0 +1,103 @@
+/**
+ * The contract between TypeScript and the native addon: the functions of an attached thread, and the shared array of
+ * numbers (the mail). Native knows stacks by numeric ids and nothing else. TypeScript decides which greenlet a stack
+ * belongs to, which parent it has and where an exception goes. Values and errors never cross this border.
+ *
+ * `crates/napi/src` has the other side: the same indices and numbers, and the functions.
+ */
+
+/** The functions of this thread's connection to the addon. Arguments and small results are in {@link mail}. */
+export interface Native {
+  /**
+   * Runs the stack in `TARGET_*`. Returns when another stack switches back, or at once with a `STATUS`. The only
+   * function that every switch calls.
+   */
+  switch(): void
+  /**
+   * As `switch`, but runs a new stack, in an async context: its resource, its frame and, in {@link asyncIds}, its ids.
+   */
+  start(resource: object, frame: unknown): void
+  /** The frame in which the stack in `SUBJECT_*` runs, as it is now. */
+  frame(): unknown
+  /** Gives the stack in `SUBJECT_*` another context. Where `index` is given, it shares the frame of that stack. */
+  setContext(resource: object, frame: unknown, index?: number, generation?: number): void
+  /** Calls `fn` in the frame. */
+  underFrame(frame: object, fn: () => unknown): unknown
+  /**
+   * A borrowed capture of the suspended stack in `SUBJECT_*`, innermost frame first; undefined where it is not
+   * suspended.
+   */
+  capture(): Error | undefined
+  /** The script ids of those of its frames that have one, innermost first. Costs another stack walk. */
+  scriptIds(): Int32Array | undefined
+  /** A number that changes each time the stack in `SUBJECT_*` is resumed; -1 once it has ended. */
+  epoch(): number
+  /** The bytes that the stack in `SUBJECT_*` takes while it is suspended; 0 where it is not. */
+  stackSize(): number
+  /** Sets the realm in which `capture` makes its errors, by a function of that realm. */
+  setCaptureRealm(fn: () => void): void
+  /** Must be called after an add-on was loaded. */
+  findAddons(): void
+  /** As `queueMicrotask`, but async hooks do not see the job. */
+  enqueueMicrotask(fn: () => void): void
+}
+
+/** In `mail`: the id of the stack to run next. -1 as `TARGET_INDEX`, when a stack ends, starts a new stack. */
+export const TARGET_INDEX = 0
+export const TARGET_GENERATION = 1
+/** In `mail`, written by `switch`: 0, or why it refused. */
+export const STATUS = 2
+/** In `mail`, written before `entry` is called, and for main by `attach`: the id of the running stack. */
+export const SELF_INDEX = 3
+export const SELF_GENERATION = 4
+/** In `mail`: bits that JavaScript must look at before a switch. */
+export const FLAGS = 6
+
+/** Values of `FLAGS`, set by native. */
+/**
+ * V8 has ended JavaScript on stacks, for example at the time limit of a `vm` script, and these stacks could not say
+ * which stack runs next. `SELF_*` is the running stack.
+ */
+export const ENDED = 1
+/** An async hook runs because of a switch that is in progress. */
+export const IN_HOOK = 2
+
+/**
+ * In `mail`, counted by JavaScript: calls with a time limit on the running greenlet's stack. It must not be left
+ * meanwhile.
+ */
+export const HELD = 7
+
+/** In `mail`: the id of the stack that a question is about. */
+const SUBJECT_INDEX = 12
+const SUBJECT_GENERATION = 13
+
+/** Values of `STATUS`. */
+export const NO_SLOT = 1
+export const GONE = 2
+export const NO_MEMORY = 3
+export const LIMIT = 4
+/** This and all above: the running stack must not be left; {@link WHY_FORBIDDEN} says why. */
+export const FORBIDDEN = 5
+
+/** Where the running stack is, for each status from `FORBIDDEN` on. */
+export const WHY_FORBIDDEN = [
+  'in a call that must end on the stack it began on',
+  'inside of a promising wasm call (JSPI)',
+  'inside of promise jobs that a vm context or an add-on runs on this greenlet',
+  'in a debugger that is paused',
+  'in a callback of the garbage collector',
+  'inside of a vm script with a time limit or breakOnSigint',
+] as const
+
+/** Shared with native, because reading a typed array costs native nothing and reading an argument costs 15 ns. */
+export const mail = new Int32Array(14)
+
+/** In `mail`: the async id and the trigger id of a context. */
+export const asyncIds = new Float64Array(mail.buffer, 32)
+
+/** Sets the stack that the next question to native is about. */
+export function setSubject(index: number, generation: number): void {
+  mail[SUBJECT_INDEX] = index
+  mail[SUBJECT_GENERATION] = generation
+}
