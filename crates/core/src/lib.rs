@@ -89,8 +89,8 @@
 //! * Greenlets that are suspended when the thread ends are killed by the destructor of a thread-local. Thread-locals that were
 //!   first used later than the greenlets have been destroyed by then. **Do not hold the reference that `LocalKey::with` gives
 //!   across a switch**; or `kill()` your greenlets before the thread ends.
-//! * While a greenlet is switched away from in the middle of unwinding (in a destructor), `std::thread::panicking()` is true for
-//!   the other greenlets too.
+//! * If a greenlet switches away while it unwinds (in a destructor), `std::thread::panicking()` is true for the other greenlets
+//!   too.
 //! * A panic hook must not switch.
 //!
 //! Linux, for now on x86-64 and AArch64.

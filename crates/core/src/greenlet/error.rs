@@ -75,9 +75,9 @@ pub enum Error {
         /// The value that was to be delivered to it.
         value: Option<Value>,
     },
-    /// The new parent descends from the greenlet itself.
+    /// The new parent is the greenlet itself or descends from it.
     #[error(
-        "greenlet '{parent}' cannot be the parent of '{greenlet}', because it is a descendant of '{greenlet}'; choose another parent"
+        "greenlet '{parent}' cannot be the parent of '{greenlet}': parents would form a cycle; choose one that does not descend from it"
     )]
     ParentCycle {
         /// Name of the greenlet that was to get a parent.

@@ -65,7 +65,7 @@ fn end() {
     }
     for greenlet in greenlets.suspended() {
         greenlets.abandon(&greenlet);
-        greenlets.report(&greenlet, Thrown::error("its thread ended before it did, and it was abandoned"));
+        greenlets.report(&greenlet, Thrown::error("its thread ended first, so it was abandoned"));
     }
     let greenlets = THREAD_GREENLETS.replace(null()).cast::<ThreadGreenlets>().cast_mut();
     // SAFETY: it came from a box, and `THREAD_GREENLETS` was its only owner. `existing` says why no reference to it is used after
