@@ -7,7 +7,7 @@ import { LANE } from './helpers/lane.ts'
 const { Greenlet, GreenletExit, GreenletError, StaleFrameError, UnsupportedRuntimeError } = greenlets
 const { main } = Greenlet
 
-test('a greenlet is unstarted, running, suspended and dead in turn', (t) => {
+test('the state of a greenlet is unstarted, running, suspended and dead in turn', (t) => {
   const states: unknown[] = []
   const note = (): void => void states.push([g.state, g.started, g.dead])
   const g = new Greenlet(() => {
@@ -29,7 +29,7 @@ test('a greenlet is unstarted, running, suspended and dead in turn', (t) => {
   ])
 })
 
-test('current is who runs, and main is there from the start', (t) => {
+test('current is the running greenlet, and main exists from the start', (t) => {
   t.is(Greenlet.current, main)
   t.true(main instanceof Greenlet)
   t.is(main.state, 'running')
@@ -40,7 +40,7 @@ test('current is who runs, and main is there from the start', (t) => {
   t.is(Special.current, main)
 })
 
-test("a greenlet describes itself in greenlet's words", (t) => {
+test("toString() and inspect() use the words of Python's greenlet", (t) => {
   t.true(String(main).endsWith(" 'main' current active started main>"))
   const seen = new Greenlet(() => String(main)).switch<string>()
   t.true(seen.endsWith(' suspended active started main>'))
@@ -64,7 +64,7 @@ test('toJSON() gives the name, the state and the name of the parent', (t) => {
 
 function job(): void {}
 
-test('the name is what is given, or that of run, or a number', (t) => {
+test('the name is the given one, the name of run, or a number', (t) => {
   t.is(new Greenlet(job).name, 'job')
   t.is(new Greenlet(job, { name: 'mine' }).name, 'mine')
   t.regex(new Greenlet(() => {}).name, /^greenlet-\d+$/)
@@ -74,7 +74,7 @@ test('the name is what is given, or that of run, or a number', (t) => {
   t.is(a.name, 'later')
 })
 
-test.serial('all() has main and every greenlet that is not dead, in the order they were made', async (t) => {
+test.serial('all() returns main and every greenlet that is not dead, in the order they were made', async (t) => {
   const before = new Set(Greenlet.all())
   t.true(before.has(main))
   const made = Array.from({ length: 5 }, () => new Greenlet(() => main.switch()))
@@ -83,7 +83,7 @@ test.serial('all() has main and every greenlet that is not dead, in the order th
   made[1]!.switch()
   made[2]!.kill()
   t.deepEqual(added(), [made[0], made[1], made[3], made[4]])
-  // Another job: they are held weakly now.
+  // In another job they are only held weakly.
   await collect()
   t.deepEqual(added(), [made[0], made[1], made[3], made[4]])
   made[0]!.kill()
@@ -134,7 +134,7 @@ test('errors have names, codes and a common class', (t) => {
   )
 })
 
-test('the package exports its names and no more', (t) => {
+test('the package exports these names and no others', (t) => {
   t.deepEqual(Object.keys(greenlets).toSorted(), [
     'Greenlet',
     'GreenletError',
@@ -152,7 +152,7 @@ test('the package exports its names and no more', (t) => {
   ])
 })
 
-test('runtimeInfo() says what runs here', (t) => {
+test('runtimeInfo() describes this runtime', (t) => {
   const info = greenlets.runtimeInfo()
   t.is(info.supported, true)
   t.is(info.lane, LANE)

@@ -2,7 +2,7 @@ import test from 'ava'
 import { Greenlet, GreenletError, GreenletExit, spawn, wait } from '../js/index.ts'
 import { later, pending, turn } from './helpers/promises.ts'
 
-test('a greenlet that waits cannot be switched to, and nothing is lost', async (t) => {
+test('switching to a greenlet that waits throws, and its value still arrives', async (t) => {
   const { promise, resolve } = pending<string>()
   const g = spawn(() => wait(promise))
   await turn()
@@ -58,7 +58,7 @@ test('kill() interrupts a wait, and finally blocks run', async (t) => {
   t.true(((await g) as unknown) instanceof GreenletExit)
 })
 
-test('a greenlet that waits while it is killed is still alive for kill(), and ends later', async (t) => {
+test('kill() returns while its greenlet waits in a finally block, and the greenlet ends later', async (t) => {
   const g = spawn(() => {
     try {
       wait(pending().promise)
@@ -72,7 +72,7 @@ test('a greenlet that waits while it is killed is still alive for kill(), and en
   t.is(await g, 'cleaned up')
 })
 
-test('the result of a child that dies during a wait is dropped, its error is thrown there', async (t) => {
+test('the result of a child that ends during a wait is dropped, and its error is thrown in the wait', async (t) => {
   const error = new Error('from the child')
   const { promise, resolve } = pending<string>()
   const g = spawn(() => {

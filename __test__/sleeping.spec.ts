@@ -3,7 +3,7 @@ import { Greenlet, sleep, spawn } from '../js/index.ts'
 import { runProgram } from './helpers/program.ts'
 import { turn } from './helpers/promises.ts'
 
-test('sleep() blocks the greenlet for a time, and nothing else', async (t) => {
+test('sleep() blocks the greenlet for a time, and does not block the thread', async (t) => {
   const log: string[] = []
   const started = performance.now()
   await Promise.all(
@@ -19,7 +19,7 @@ test('sleep() blocks the greenlet for a time, and nothing else', async (t) => {
   t.is(await spawn(() => sleep(0)), undefined)
 })
 
-test('sleep() throws the reason of its signal', async (t) => {
+test('sleep() throws the abort reason of its signal', async (t) => {
   const controller = new AbortController()
   const reason = new Error('enough')
   const log: string[] = []
@@ -40,7 +40,7 @@ test('sleep() throws the reason of its signal', async (t) => {
   t.is(await spawn(() => t.throws(() => sleep(1, { signal: controller.signal }))), reason)
 })
 
-test('a greenlet may abort the sleep of another', async (t) => {
+test('a greenlet may abort the sleep of another one', async (t) => {
   const controller = new AbortController()
   const sleeper = spawn(() => t.throws(() => sleep(10_000, { signal: controller.signal })))
   const aborter = spawn(() => {

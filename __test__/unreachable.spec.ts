@@ -13,7 +13,7 @@ async function until(done: () => boolean): Promise<void> {
   }
 }
 
-/** Suspends a greenlet that writes down how it ends, and forgets it. */
+/** Suspends a greenlet that logs how it ends, and drops all references to it. */
 function forget(log: unknown[], body: () => unknown = () => main.switch()): void {
   new Greenlet(() => {
     try {
@@ -27,7 +27,7 @@ function forget(log: unknown[], body: () => unknown = () => main.switch()): void
   }).switch()
 }
 
-/** The warnings that `body` leads to. */
+/** The warnings during `body`. */
 async function warnings(body: () => Promise<void>): Promise<Error[]> {
   const found: Error[] = []
   const listener = (warning: Error) => found.push(warning)
@@ -38,7 +38,7 @@ async function warnings(body: () => Promise<void>): Promise<Error[]> {
   return found
 }
 
-test.serial('a suspended greenlet that nobody can reach any more gets a GreenletExit', async (t) => {
+test.serial('an unreachable suspended greenlet gets a GreenletExit', async (t) => {
   const before = Greenlet.all().length
   const log: unknown[] = []
   forget(log)
@@ -50,24 +50,27 @@ test.serial('a suspended greenlet that nobody can reach any more gets a Greenlet
   t.is(Greenlet.all().length, before)
 })
 
-test.serial('its stack is given back: ten times as many as there are slots', async (t) => {
-  let ended = 0
-  for (let i = 0; i < 20; i++) {
-    for (let j = 0; j < 500; j++) {
-      new Greenlet(() => {
-        try {
-          main.switch()
-        } finally {
-          ended++
-        }
-      }).switch()
+test.serial(
+  'the stack of an unreachable greenlet is reused: ten times as many greenlets as there are slots',
+  async (t) => {
+    let ended = 0
+    for (let i = 0; i < 20; i++) {
+      for (let j = 0; j < 500; j++) {
+        new Greenlet(() => {
+          try {
+            main.switch()
+          } finally {
+            ended++
+          }
+        }).switch()
+      }
+      await until(() => ended === (i + 1) * 500)
     }
-    await until(() => ended === (i + 1) * 500)
-  }
-  t.is(ended, 10_000)
-})
+    t.is(ended, 10_000)
+  },
+)
 
-test.serial('one that is held stays, whatever is collected', async (t) => {
+test.serial('a reachable greenlet stays suspended through collections', async (t) => {
   const log: unknown[] = []
   const held: Greenlet = new Greenlet(() => {
     forget(log, () => held.switch())
@@ -80,7 +83,7 @@ test.serial('one that is held stays, whatever is collected', async (t) => {
   t.is(held.switch('end'), 'end')
 })
 
-test.serial('a parent is held by its child', async (t) => {
+test.serial('a child keeps its parent reachable', async (t) => {
   const log: unknown[] = []
   const child = (() => {
     const parent = new Greenlet(() => {
@@ -99,7 +102,7 @@ test.serial('a parent is held by its child', async (t) => {
   t.deepEqual(log, ['back in the parent'])
 })
 
-test.serial('one that waits is reachable as long as its promise is', async (t) => {
+test.serial('a waiting greenlet is reachable as long as its promise is', async (t) => {
   const log: unknown[] = []
   let resolve!: (value: unknown) => void
   const promise = new Promise((r) => (resolve = r))
@@ -115,7 +118,7 @@ test.serial('one that waits is reachable as long as its promise is', async (t) =
 })
 
 test.serial(
-  'one that waits for a promise that nobody can settle is held by its own stack; all() finds it',
+  'a greenlet that waits for a promise that cannot settle is held by its own stack, and all() lists it',
   async (t) => {
     const log: unknown[] = []
     const before = new Set(Greenlet.all())
@@ -130,14 +133,14 @@ test.serial(
   },
 )
 
-test.serial('a spawned one that nobody can reach settles its promise', async (t) => {
+test.serial('an unreachable spawned greenlet settles its promise', async (t) => {
   let result: unknown
   void spawn(() => main.switch()).then((value) => (result = value))
   await until(() => result !== undefined)
   t.true(result instanceof GreenletExit)
 })
 
-test.serial('it may wait while it ends', async (t) => {
+test.serial('an unreachable greenlet may wait while it ends', async (t) => {
   const log: unknown[] = []
   const found = await warnings(async () => {
     forget(log, () => {
@@ -154,7 +157,7 @@ test.serial('it may wait while it ends', async (t) => {
   t.deepEqual(found, [])
 })
 
-test.serial('inside, it is current, under another object', async (t) => {
+test.serial('an unreachable greenlet that ends is current, under another object', async (t) => {
   const seen: unknown[] = []
   const parent = new Greenlet(() => main.switch())
   new Greenlet(
@@ -172,7 +175,7 @@ test.serial('inside, it is current, under another object', async (t) => {
   t.deepEqual(seen, ['forgotten', 'running', true, main])
 })
 
-test.serial('an error that it ends with is a warning', async (t) => {
+test.serial('an error with which an unreachable greenlet ends is a warning', async (t) => {
   const found = await warnings(async () => {
     const log: unknown[] = []
     forget(log, () => {
@@ -189,7 +192,7 @@ test.serial('an error that it ends with is a warning', async (t) => {
   t.regex(found[0]!.message, /^greenlet 'greenlet-\d+', which nobody could reach any more, ended with an error$/)
 })
 
-test.serial('one that refuses to end is warned of, once, and all() finds it', async (t) => {
+test.serial('an unreachable greenlet that refuses to end causes one warning, and all() lists it', async (t) => {
   const before = new Set(Greenlet.all())
   const found = await warnings(async () => {
     let refused = false
@@ -217,7 +220,7 @@ test.serial('one that refuses to end is warned of, once, and all() finds it', as
   t.is(stubborn!.switch('gone'), 'gone')
 })
 
-test.serial('one whose stack holds its own greenlet is reachable; all() finds it', async (t) => {
+test.serial('a greenlet that is held by its own stack is reachable, and all() lists it', async (t) => {
   const log: unknown[] = []
   ;(() => {
     const self: Greenlet = new Greenlet(

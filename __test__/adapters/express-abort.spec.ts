@@ -1,4 +1,4 @@
-// Clients that go away before they have their answer.
+// The Express adapter when clients disconnect before they have their answer.
 
 import { once } from 'node:events'
 import { dirname } from 'node:path'
@@ -10,19 +10,19 @@ import { greenlets } from '../../js/adapters/express.ts'
 import { GreenletExit, sleep, wait } from '../../js/index.ts'
 import { others, serve, until } from './server.ts'
 
-// They are looked at, and need not be printed.
+// The tests check the warnings, so they are not printed.
 const warnings: Error[] = []
 process.removeAllListeners('warning')
 process.on('warning', (warning) => warnings.push(warning))
 
-test.afterEach.always('nothing is left', async (t) => {
+test.afterEach.always('no greenlet and no warning is left', async (t) => {
   await until(() => others().length === 0)
   t.deepEqual(warnings.splice(0), [])
 })
 
 const forever = (): void => sleep(1e6)
 
-/** Lets a client go away while its request is parked, and returns what happened. */
+/** Disconnects a client while its request is parked. Returns the log of what happened on the server. */
 async function abandon(t: ExecutionContext, furnish: (app: Express, log: string[]) => void): Promise<string[]> {
   const log: string[] = []
   let response: Response | undefined
@@ -46,13 +46,13 @@ async function abandon(t: ExecutionContext, furnish: (app: Express, log: string[
   await until(() => others().length > 0)
   client.destroy()
   await until(() => response!.closed && others().length === 0)
-  // Whatever Express wants to do later.
+  // Gives Express time for anything that it does later.
   await setTimeout(10)
   t.false(response!.headersSent && !log.some((line) => line.includes('error handler')), 'nothing was written')
   return log
 }
 
-test.serial('its greenlet ends: every finally runs, from the innermost, and nothing else', async (t) => {
+test.serial('the greenlet ends: every finally block runs, the innermost first, and no other code', async (t) => {
   const exits = new Set<unknown>()
   const log = await abandon(t, (app, log) => {
     const level =
@@ -147,12 +147,12 @@ const endings: Record<string, (app: Express, log: string[]) => void> = {
   },
 }
 for (const [name, furnish] of Object.entries(endings)) {
-  test.serial(`GreenletExit goes nowhere: ${name}`, async (t) => {
+  test.serial(`no handler gets the GreenletExit: ${name}`, async (t) => {
     t.deepEqual(await abandon(t, furnish), [])
   })
 }
 
-// With no handler of its own for what goes wrong, Express answers itself.
+// Without a handler of the app for such errors, Express would answer by itself.
 const bare: Record<string, (app: Express) => void> = {
   'a callback of param()': (app) => {
     app.param('id', forever)
@@ -175,7 +175,7 @@ const bare: Record<string, (app: Express) => void> = {
   },
 }
 for (const [name, furnish] of Object.entries(bare)) {
-  test.serial(`GreenletExit does not get to Express itself: ${name}`, async (t) => {
+  test.serial(`Express itself does not get the GreenletExit: ${name}`, async (t) => {
     let response: Response | undefined
     const site = await serve(t, (app) => {
       app.use((_req, res, next) => {
@@ -185,7 +185,7 @@ for (const [name, furnish] of Object.entries(bare)) {
       app.use(greenlets())
       furnish(app)
     })
-    // The first request finds routers that are not known yet.
+    // The first request uses routers that the adapter has not wrapped yet.
     for (let i = 0; i < 2; i++) {
       const client = site.visit('/7')
       await until(() => others().length > 0)
@@ -198,7 +198,7 @@ for (const [name, furnish] of Object.entries(bare)) {
   })
 }
 
-test.serial('a finally may wait, and its error goes to the error handlers', async (t) => {
+test.serial('a finally block may wait, and its error goes to the error handlers', async (t) => {
   const log = await abandon(t, (app, log) => {
     app.use(() => {
       try {
@@ -206,7 +206,7 @@ test.serial('a finally may wait, and its error goes to the error handlers', asyn
       } finally {
         wait(setTimeout(20))
         log.push('cleaned up')
-        // oxlint-disable-next-line no-unsafe-finally -- it is what is tested
+        // oxlint-disable-next-line no-unsafe-finally -- this is what the test is about
         throw new Error('of cleaning up')
       }
     })
@@ -214,7 +214,7 @@ test.serial('a finally may wait, and its error goes to the error handlers', asyn
   t.deepEqual(log, ['cleaned up', 'the error handler got Error: of cleaning up'])
 })
 
-test.serial('a handler that refuses to end is reported, with the place where it stands', async (t) => {
+test.serial('a handler that refuses to end is reported, with the place where it is suspended', async (t) => {
   const doors = { open: false }
   const site = await serve(t, (app) => {
     app.use(greenlets())
@@ -238,7 +238,7 @@ test.serial('a handler that refuses to end is reported, with the place where it 
   warnings.length = 0
 })
 
-test.serial('a handler that destroys its own response is ended at its next wait', async (t) => {
+test.serial('a handler that destroys its own response ends at its next wait', async (t) => {
   const log: string[] = []
   const site = await serve(t, (app) => {
     app.use(greenlets())
@@ -259,7 +259,7 @@ test.serial('a handler that destroys its own response is ended at its next wait'
   t.deepEqual(log, ['destroyed', 'GreenletExit'])
 })
 
-test.serial('all greenlets of a request end, the latest first', async (t) => {
+test.serial('all greenlets of a request end, the newest first', async (t) => {
   const log = await abandon(t, (app, log) => {
     for (const name of ['first', 'second', 'third']) {
       app.use((_req, _res, next) => {
@@ -276,32 +276,36 @@ test.serial('all greenlets of a request end, the latest first', async (t) => {
   t.deepEqual(log, ['third', 'second', 'first'])
 })
 
-test.serial('nothing more is run for it, also if no greenlet was parked when it left', async (t) => {
-  const log: string[] = []
-  let response: Response | undefined
-  const router = express.Router()
-  router.use(() => void log.push('in a router'))
-  const site = await serve(t, (app) => {
-    app.use(greenlets())
-    app.use((req, res, next) => {
-      log.push('first')
-      response = res
-      res.on('close', () => {
-        router(req, res, next)
-        for (const word of [undefined, 'route', 'router'] as const) setImmediate(next as (word?: string) => void, word)
+test.serial(
+  'no more handlers run for the request, even if no greenlet was parked when the client disconnected',
+  async (t) => {
+    const log: string[] = []
+    let response: Response | undefined
+    const router = express.Router()
+    router.use(() => void log.push('in a router'))
+    const site = await serve(t, (app) => {
+      app.use(greenlets())
+      app.use((req, res, next) => {
+        log.push('first')
+        response = res
+        res.on('close', () => {
+          router(req, res, next)
+          for (const word of [undefined, 'route', 'router'] as const)
+            setImmediate(next as (word?: string) => void, word)
+        })
       })
+      app.use(() => void log.push('second'))
     })
-    app.use(() => void log.push('second'))
-  })
-  const client = site.visit('/')
-  await until(() => log.length === 1)
-  client.destroy()
-  await setTimeout(50)
-  t.deepEqual(log, ['first'])
-  t.false(response!.headersSent)
-})
+    const client = site.visit('/')
+    await until(() => log.length === 1)
+    client.destroy()
+    await setTimeout(50)
+    t.deepEqual(log, ['first'])
+    t.false(response!.headersSent)
+  },
+)
 
-test.serial('nothing is run for one that left before greenlets()', async (t) => {
+test.serial('no handler runs for a client that disconnects before greenlets()', async (t) => {
   const log: string[] = []
   const site = await serve(t, (app) => {
     app.use((_req, res, next) => {
@@ -318,7 +322,7 @@ test.serial('nothing is run for one that left before greenlets()', async (t) => 
   t.deepEqual(log, ['first'])
 })
 
-test.serial('a handler may go on after its answer, whether the client is there or not', async (t) => {
+test.serial('a handler may continue after its answer, whether the client is still connected or not', async (t) => {
   const log: string[] = []
   const site = await serve(t, (app) => {
     app.use(greenlets())
@@ -334,7 +338,7 @@ test.serial('a handler may go on after its answer, whether the client is there o
   t.deepEqual(log, ['after it'])
 })
 
-test.serial('1,000 that go away leave nothing behind', async (t) => {
+test.serial('1,000 clients that disconnect leave nothing behind', async (t) => {
   let [parked, ended] = [0, 0]
   const exits = new Set<unknown>()
   const site = await serve(t, (app) => {
@@ -352,7 +356,7 @@ test.serial('1,000 that go away leave nothing behind', async (t) => {
     })
     app.get('/', (_req, res) => void res.send(wait(setTimeout(1, 'fine'))))
   })
-  // More than there are slots, so that one that is lost each time would be noticed.
+  // More requests than there are slots: leaking one slot for each request would be noticed.
   for (let round = 1; round <= 10; round++) {
     const clients = Array.from({ length: 100 }, () => site.visit('/park'))
     await until(() => parked === round * 100)

@@ -6,7 +6,7 @@ class SomeError extends Error {}
 
 type Action = [event: string, origin: Greenlet, target: Greenlet]
 
-/** greenlet's GreenletTracer: what happened while `body` ran. */
+/** Like greenlet's GreenletTracer: the events while `body` ran. */
 function traced(body: () => void, fail = false): Action[] {
   const actions: Action[] = []
   const before = settrace((event, { origin, target }) => {
@@ -21,7 +21,7 @@ function traced(body: () => void, fail = false): Action[] {
   return actions
 }
 
-leakcheck('156 a_greenlet_tracing: every arrival is told, also at the end of a greenlet', (t) => {
+leakcheck('156 a_greenlet_tracing: the tracer is called for every arrival, also at the end of a greenlet', (t) => {
   const g1 = new Greenlet(() => {})
   const g2 = new Greenlet(() => {
     throw new SomeError()
@@ -39,7 +39,7 @@ leakcheck('156 a_greenlet_tracing: every arrival is told, also at the end of a g
   t.is(gettrace(), null)
 })
 
-leakcheck('157 b_exception_disables_tracing: a tracer that throws is unset, and the switch throws it', (t) => {
+leakcheck('157 b_exception_disables_tracing: a tracer that throws is unset, and the switch throws its error', (t) => {
   const g = new Greenlet(() => main.switch())
   g.switch()
   const actions = traced(() => {

@@ -18,7 +18,7 @@ import { away, nested, sameAs, surroundings } from '../helpers/surroundings.ts'
 const { main } = Greenlet
 const store = new AsyncLocalStorage<unknown>()
 
-/** Switches to each of them in turn until all are dead; the surroundings must not change. */
+/** Switches to each greenlet in turn until all are dead; the surroundings must not change. */
 function interleave(greenlets: Greenlet[], step = (go: () => unknown): unknown => go()): void {
   const before = surroundings(store)
   while (greenlets.some((g) => !g.dead)) {
@@ -51,13 +51,13 @@ test('a greenlet has an async id, a trigger id and a resource of its own', (t) =
   t.not(context.asyncId(), mine)
 })
 
-test('the trigger id is that of the creator', (t) => {
+test('the trigger id is the async id of the creator', (t) => {
   const creator = new AsyncResource('CREATOR')
   const g = creator.runInAsyncScope(() => new Greenlet(() => triggerAsyncId()))
   t.is(g.switch(), creator.asyncId())
 })
 
-test('runInAsyncScope() across switches, interleaved', (t) => {
+test('runInAsyncScope() works across interleaved switches', (t) => {
   const run = (rounds: number) => () => {
     for (let k = 0; k < rounds; k++) {
       const [a, b] = [new AsyncResource('A'), new AsyncResource('B')]
@@ -78,7 +78,7 @@ test('runInAsyncScope() across switches, interleaved', (t) => {
   interleave([3, 5, 2].map((rounds) => new Greenlet(run(rounds))))
 })
 
-test('main may be in a scope of its own, of another depth each time', (t) => {
+test('main may be in a scope of another depth each time', (t) => {
   const run = (): void => {
     for (let i = 0; i < 10; i++) {
       new AsyncResource('R').runInAsyncScope(() => away())
@@ -90,7 +90,7 @@ test('main may be in a scope of its own, of another depth each time', (t) => {
   t.true(depth > 40)
 })
 
-test('scopes can be left on main while a greenlet that was started in them lives on', (t) => {
+test('scopes on main can close while a greenlet that was started in them lives on', (t) => {
   const outer = new AsyncResource('OUTER')
   const g = new Greenlet(() => nested(2, () => [away(), executionAsyncId()]))
   outer.runInAsyncScope(() => nested(3, () => g.switch()))
@@ -101,7 +101,7 @@ test('scopes can be left on main while a greenlet that was started in them lives
   t.true(g.dead)
 })
 
-test('more scopes than Node.js has room for at first', (t) => {
+test('there can be more scopes than Node.js allocates space for at first', (t) => {
   const run = (depth: number) => (): void => {
     nested(depth, () => {
       away()
@@ -133,7 +133,7 @@ test('the first greenlet of a program may be made in many scopes', async (t) => 
   }
 })
 
-test('an error thrown into nested scopes, and one that leaves them', (t) => {
+test('scopes close when an error is thrown into them or leaves them', (t) => {
   const before = surroundings()
   const g = new Greenlet(() => {
     const own = surroundings()
@@ -168,7 +168,7 @@ test('kill() closes the scopes of a greenlet', (t) => {
   t.true(sameAs(before, surroundings()))
 })
 
-test('symmetric switches between greenlets in scopes', (t) => {
+test('greenlets in scopes can switch to each other', (t) => {
   const before = surroundings()
   const ring: Greenlet[] = []
   const run = (i: number) => () =>
@@ -187,7 +187,7 @@ test('symmetric switches between greenlets in scopes', (t) => {
   t.true(sameAs(before, surroundings()))
 })
 
-/** Calls `fn` inside a callback scope of C++: that of the HTTP parser, when it has read a header. */
+/** Calls `fn` inside a callback scope of C++: that of the HTTP parser when it has read a header. */
 function inParser<T>(fn: () => T): T {
   const socket = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() })
   let result: { value: T } | undefined
@@ -203,7 +203,7 @@ function inParser<T>(fn: () => T): T {
   return result.value
 }
 
-test('callback scopes of C++ across switches, interleaved', async (t) => {
+test('callback scopes of C++ work across interleaved switches', async (t) => {
   const before = surroundings(store)
   let ended = 0
   const run = (i: number) => () => {

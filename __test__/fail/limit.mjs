@@ -1,4 +1,4 @@
-// More greenlets are suspended than the program itself allows.
+// More greenlets are suspended than the program allows itself.
 
 import { configure, Greenlet } from '../../js/index.ts'
 

@@ -1,4 +1,4 @@
-// More greenlets are suspended than there are stacks, and their stacks must stay where they are.
+// More greenlets are suspended than there are stack slots, and spilling is off.
 
 process.env.GREENLETS_SPILL = 'never'
 process.env.GREENLETS_SLOTS = '4'
