@@ -2,7 +2,9 @@ import { inspect } from 'node:util'
 import test from 'ava'
 import * as greenlets from '../js/index.ts'
 import { collect } from './helpers/collect.ts'
+import { sameItems } from './helpers/identity.ts'
 import { LANE } from './helpers/lane.ts'
+import { runProgram } from './helpers/program.ts'
 
 const { Greenlet, GreenletExit, GreenletError, StaleFrameError, UnsupportedRuntimeError } = greenlets
 const { main } = Greenlet
@@ -64,6 +66,19 @@ test('toJSON() gives the name, the state and the name of the parent', (t) => {
 
 function job(): void {}
 
+test('stackSize is 0 for a greenlet without a suspended stack', (t) => {
+  const g: greenlets.Greenlet = new Greenlet(() => {
+    t.is(g.stackSize, 0, 'it runs')
+    main.switch()
+  })
+  t.is(g.stackSize, 0)
+  g.switch()
+  t.true(g.stackSize > 0)
+  t.is(main.stackSize, 0, 'main is on the stack of the thread')
+  g.kill()
+  t.is(g.stackSize, 0)
+})
+
 test('the name is the given one, the name of run, or a number', (t) => {
   t.is(new Greenlet(job).name, 'job')
   t.is(new Greenlet(job, { name: 'mine' }).name, 'mine')
@@ -79,16 +94,16 @@ test.serial('all() returns main and every greenlet that is not dead, in the orde
   t.true(before.has(main))
   const made = Array.from({ length: 5 }, () => new Greenlet(() => main.switch()))
   const added = (): greenlets.Greenlet[] => Greenlet.all().filter((g) => !before.has(g))
-  t.deepEqual(added(), made)
+  sameItems(t, added(), made)
   made[1]!.switch()
   made[2]!.kill()
-  t.deepEqual(added(), [made[0], made[1], made[3], made[4]])
+  sameItems(t, added(), [made[0], made[1], made[3], made[4]])
   // In another job they are only held weakly.
   await collect()
-  t.deepEqual(added(), [made[0], made[1], made[3], made[4]])
+  sameItems(t, added(), [made[0], made[1], made[3], made[4]])
   made[0]!.kill()
   made[1]!.switch()
-  t.deepEqual(added(), [made[3], made[4]])
+  sameItems(t, added(), [made[3], made[4]])
   t.is(Greenlet.all()[0], main)
 })
 
@@ -100,6 +115,24 @@ test.serial('all() does not keep greenlets alive', async (t) => {
     refs.filter((ref) => ref.deref() !== undefined),
     [],
   )
+})
+
+test('unstarted greenlets that were collected are forgotten', async (t) => {
+  const { stdout, stderr } = await runProgram(`
+    const { queryObjects, setFlagsFromString } = await import('node:v8')
+    const { runInNewContext } = await import('node:vm')
+    setFlagsFromString('--expose-gc')
+    const gc = runInNewContext('gc')
+    const turn = () => new Promise((resolve) => setImmediate(resolve))
+    for (let job = 0; job < 20; job++) {
+      for (let i = 0; i < 500; i++) new Greenlet(() => {})
+      await turn()
+      gc()
+    }
+    await turn()
+    console.log(queryObjects(WeakRef))`)
+  // The registry has a WeakRef for each unstarted greenlet, and removes dead ones when there are 1024 or more.
+  t.true(Number(stdout) < 2500, `${stdout} of 10,000 are left ${stderr}`)
 })
 
 test.serial('a dead greenlet can be collected', async (t) => {

@@ -47,6 +47,22 @@ test('the greenlet that calls process.exit() is not listed, and further ones are
   t.notRegex(stderr, /leaver/)
 })
 
+test('up to 20 greenlets are listed, and further ones are only counted', async (t) => {
+  for (const [count, end] of [
+    [20, "'g19' suspended"],
+    [21, '... and 1 more'],
+  ] as const) {
+    const { code, stderr } = await runProgram(
+      `for (let i = 0; i < ${count}; i++) new Greenlet(() => main.switch(), { name: 'g' + i }).switch()`,
+      { before: ASKED },
+    )
+    t.is(code, 0)
+    t.is(stderr.match(/^'g\d+' suspended/gm)?.length, 20)
+    t.is(stderr.includes(' more\n'), count > 20)
+    t.true(stderr.includes(end), stderr)
+  }
+})
+
 test('a Worker lists its own greenlets', async (t) => {
   const { code, stderr } = await runProgram(
     `const { Worker } = await import('node:worker_threads')

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import test from 'ava'
 import { Greenlet, sleep, spawn } from '../js/index.ts'
 import { runProgram } from './helpers/program.ts'
@@ -52,11 +53,23 @@ test('a greenlet may abort the sleep of another one', async (t) => {
   t.is((await sleeper).message, 'by a greenlet')
 })
 
-test('an interrupted sleep leaves neither timer nor listener behind', async (t) => {
+test('a sleep leaves no timer behind when it is interrupted', async (t) => {
   const { code, stdout, stderr } = await runProgram(`
     const { signal } = new AbortController()
     const g = spawn(() => sleep(1_000_000, { signal }))
     setTimeout(() => { g.kill(); console.log('killed') }, 20)
   `)
   t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'killed\n', stderr: '' })
+})
+
+test('a sleep leaves no listener on its signal, whether it is interrupted or not', async (t) => {
+  const { signal } = new AbortController()
+  const listeners = (): number => getEventListeners(signal, 'abort').length
+  const interrupted = new Greenlet(() => sleep(1_000_000, { signal }))
+  interrupted.switch()
+  t.is(listeners(), 1)
+  interrupted.kill()
+  t.is(listeners(), 0)
+  await spawn(() => sleep(1, { signal }))
+  t.is(listeners(), 0)
 })

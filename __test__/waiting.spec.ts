@@ -77,6 +77,22 @@ test('wait() takes any thenable, also one that calls back at once, twice or from
   t.deepEqual(await g, ['at once', 'first', 'nested', 'from a greenlet', 'no'])
 })
 
+test('wait() takes a promise with its own then(), which calls back twice from another greenlet', async (t) => {
+  const { promise } = pending<string>()
+  let call!: (value: string) => void
+  // oxlint-disable-next-line no-thenable -- the test needs one
+  promise.then = ((resolve: (value: string) => void) => void (call = resolve)) as never
+  const g = spawn(() => [wait(promise), wait(later('second wait'))])
+  await turn()
+  const caller = new Greenlet(() => {
+    call('first')
+    call('second')
+    return 'not left'
+  })
+  t.is(caller.switch(), 'not left')
+  t.deepEqual(await g, ['first', 'second wait'])
+})
+
 test('a hundred greenlets wait at the same time, each for its own promise', async (t) => {
   const started = performance.now()
   const all = Array.from({ length: 100 }, (_, i) => spawn(() => wait(later(i, 50)) + wait(later(i, 50))))

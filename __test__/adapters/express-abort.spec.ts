@@ -5,10 +5,17 @@ import { dirname } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
-import express, { type ErrorRequestHandler, type Express, type RequestHandler, type Response } from 'express'
+import express, {
+  type ErrorRequestHandler,
+  type Express,
+  type RequestHandler,
+  type Response,
+  type IRouter,
+} from 'express'
 import { greenlets } from '../../js/adapters/express.ts'
 import { GreenletExit, sleep, wait } from '../../js/index.ts'
-import { others, serve, until } from './server.ts'
+import { until } from '../helpers/promises.ts'
+import { others, serve } from './server.ts'
 
 // The tests check the warnings, so they are not printed.
 const warnings: Error[] = []
@@ -22,8 +29,18 @@ test.afterEach.always('no greenlet and no warning is left', async (t) => {
 
 const forever = (): void => sleep(1e6)
 
+function parkInParam(routes: IRouter): void {
+  routes.param('id', forever)
+  routes.get('/:id', (_req, res) => void res.end('not here'))
+}
+
+function parkInAsyncParam(app: Express): void {
+  app.param('id', async () => forever())
+  app.get('/:id', (_req, res) => void res.end('not here'))
+}
+
 /** Disconnects a client while its request is parked. Returns the log of what happened on the server. */
-async function abandon(t: ExecutionContext, furnish: (app: Express, log: string[]) => void): Promise<string[]> {
+async function abandon(t: ExecutionContext, addRoutes: (app: Express, log: string[]) => void): Promise<string[]> {
   const log: string[] = []
   let response: Response | undefined
   const site = await serve(t, (app) => {
@@ -32,7 +49,7 @@ async function abandon(t: ExecutionContext, furnish: (app: Express, log: string[
       next()
     })
     app.use(greenlets())
-    furnish(app, log)
+    addRoutes(app, log)
     app.use((_req, res) => {
       log.push('the next route')
       res.end('not here')
@@ -126,13 +143,9 @@ const endings: Record<string, (app: Express, log: string[]) => void> = {
       next()
       log.push('not here')
     })
-    app.param('id', forever)
-    app.get('/:id', (_req, res) => void res.end('not here'))
+    parkInParam(app)
   },
-  'an async callback of param()': (app) => {
-    app.param('id', async () => forever())
-    app.get('/:id', (_req, res) => void res.end('not here'))
-  },
+  'an async callback of param()': parkInAsyncParam,
   'an error handler': (app) => {
     app.use(() => {
       throw new Error('first')
@@ -146,26 +159,19 @@ const endings: Record<string, (app: Express, log: string[]) => void> = {
     app.use(sub)
   },
 }
-for (const [name, furnish] of Object.entries(endings)) {
+for (const [name, addRoutes] of Object.entries(endings)) {
   test.serial(`no handler gets the GreenletExit: ${name}`, async (t) => {
-    t.deepEqual(await abandon(t, furnish), [])
+    t.deepEqual(await abandon(t, addRoutes), [])
   })
 }
 
 // Without a handler of the app for such errors, Express would answer by itself.
 const bare: Record<string, (app: Express) => void> = {
-  'a callback of param()': (app) => {
-    app.param('id', forever)
-    app.get('/:id', (_req, res) => void res.end('not here'))
-  },
-  'an async callback of param()': (app) => {
-    app.param('id', async () => forever())
-    app.get('/:id', (_req, res) => void res.end('not here'))
-  },
+  'a callback of param()': parkInParam,
+  'an async callback of param()': parkInAsyncParam,
   'a callback of param() in a router': (app) => {
     const router = express.Router()
-    router.param('id', forever)
-    router.get('/:id', (_req, res) => void res.end('not here'))
+    parkInParam(router)
     app.use(router)
   },
   'a template': (app) => {
@@ -174,7 +180,7 @@ const bare: Record<string, (app: Express) => void> = {
     app.get('/:id', (_req, res) => res.render('express-abort.spec.ts'))
   },
 }
-for (const [name, furnish] of Object.entries(bare)) {
+for (const [name, addRoutes] of Object.entries(bare)) {
   test.serial(`Express itself does not get the GreenletExit: ${name}`, async (t) => {
     let response: Response | undefined
     const site = await serve(t, (app) => {
@@ -183,7 +189,7 @@ for (const [name, furnish] of Object.entries(bare)) {
         next()
       })
       app.use(greenlets())
-      furnish(app)
+      addRoutes(app)
     })
     // The first request uses routers that the adapter has not wrapped yet.
     for (let i = 0; i < 2; i++) {
@@ -215,11 +221,11 @@ test.serial('a finally block may wait, and its error goes to the error handlers'
 })
 
 test.serial('a handler that refuses to end is reported, with the place where it is suspended', async (t) => {
-  const doors = { open: false }
+  let released = false
   const site = await serve(t, (app) => {
     app.use(greenlets())
     app.get('/', function stubborn() {
-      while (!doors.open) {
+      while (!released) {
         try {
           sleep(100)
         } catch {}
@@ -234,7 +240,7 @@ test.serial('a handler that refuses to end is reported, with the place where it 
   t.is(warning.code, 'ERR_GREENLET_KILL_REFUSED')
   t.regex(warning.message, /'GET \/' still runs 1 s after its client went away/)
   t.regex(warning.detail, /^ +at .*stubborn/)
-  doors.open = true
+  released = true
   warnings.length = 0
 })
 

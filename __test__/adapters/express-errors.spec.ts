@@ -5,7 +5,8 @@ import test from 'ava'
 import type { ErrorRequestHandler } from 'express'
 import { greenlets } from '../../js/adapters/express.ts'
 import { configure, Greenlet, type GreenletError, GreenletExit, sleep, wait } from '../../js/index.ts'
-import { Door, others, serve, until } from './server.ts'
+import { pending, until } from '../helpers/promises.ts'
+import { others, serve } from './server.ts'
 
 // The tests check the one warning that is expected, so it is not printed.
 process.removeAllListeners('warning')
@@ -37,7 +38,7 @@ function fillUp(): () => void {
   }
 }
 
-test.afterEach.always('no greenlet and no warning is left', async (t) => {
+test.afterEach.always('no greenlet is left', async (t) => {
   await until(() => others().length === 0)
   t.deepEqual(others(), [])
 })
@@ -157,11 +158,11 @@ test.serial('a request fails with a 503 if its greenlet is killed while the clie
 test.serial(
   'a request over the limit of greenlets fails with a 503, and other requests are not affected',
   async (t) => {
-    const door = new Door()
+    const gate = pending<void>()
     configure({ maxGreenlets: 200 })
     const site = await serve(t, (app) => {
       app.use(greenlets())
-      app.get('/park', (_req, res) => (wait(door.opened), void res.send('parked')))
+      app.get('/park', (_req, res) => (wait(gate.promise), void res.send('parked')))
       app.get('/', (_req, res) => void res.send(wait(setTimeout(1, 'fine'))))
       app.use(((error: Error & { status?: number; statusCode: number; code?: string }, req, res, _next) => {
         res.status(error.statusCode).json([error.status, error.code, req.greenlet.name])
@@ -178,7 +179,7 @@ test.serial(
       t.is(status, 503)
       t.is(text, '[503,"ERR_GREENLET_LIMIT","main"]')
     }
-    door.open()
+    gate.resolve()
     t.is((await parked).text, 'parked')
     release()
     t.is((await site.ask('/')).text, 'fine')

@@ -7,7 +7,8 @@ import test from 'ava'
 import express from 'express'
 import { greenlets } from '../../js/adapters/express.ts'
 import { sleep, wait } from '../../js/index.ts'
-import { others, serve, until } from './server.ts'
+import { until } from '../helpers/promises.ts'
+import { others, serve } from './server.ts'
 
 test.afterEach.always('no greenlet is left', async (t) => {
   await until(() => others().length === 0)

@@ -4,7 +4,8 @@ import test from 'ava'
 import express, { Router } from 'express'
 import { greenlets } from '../../js/adapters/express.ts'
 import { Greenlet, sleep, spawn, wait } from '../../js/index.ts'
-import { Door, others, serve, until } from './server.ts'
+import { pending, until } from '../helpers/promises.ts'
+import { others, serve } from './server.ts'
 
 test.afterEach.always('no greenlet is left', async (t) => {
   await until(() => others().length === 0)
@@ -14,7 +15,7 @@ test.afterEach.always('no greenlet is left', async (t) => {
 test.serial(
   '200 requests wait at the same time, deep inside synchronous code, and each gets its own answer',
   async (t) => {
-    const doors = Array.from({ length: 200 }, () => new Door())
+    const gates = Array.from({ length: 200 }, () => pending<void>())
     let parked = 0
     const site = await serve(t, (app) => {
       app.use(greenlets())
@@ -23,7 +24,7 @@ test.serial(
         const order = {
           get total() {
             parked++
-            wait(doors[id]!.opened)
+            wait(gates[id]!.promise)
             return id * 100
           },
         }
@@ -41,13 +42,13 @@ test.serial(
         })
       })
     })
-    const answers = doors.map((_, id) => site.ask(`/${id}?n=${id}`))
+    const answers = gates.map((_, id) => site.ask(`/${id}?n=${id}`))
     await until(() => parked === 200)
-    t.deepEqual(new Set(others()), new Set(doors.map((_, id) => `GET /${id}`)))
+    t.deepEqual(new Set(others()), new Set(gates.map((_, id) => `GET /${id}`)))
     for (const greenlet of Greenlet.all().slice(1)) t.regex(greenlet.gr_stack.toString(), /^ +at get total .*\n/)
 
     // Resolves them in another order than they arrived.
-    for (let i = 0; i < 200; i++) doors[(i * 77) % 200]!.open()
+    for (let i = 0; i < 200; i++) gates[(i * 77) % 200]!.resolve()
     for (const [id, answer] of (await Promise.all(answers)).entries()) {
       const lines = [1, 2, 3].map((line) => id * 10 + line)
       t.deepEqual(JSON.parse(answer.text), {
@@ -87,14 +88,14 @@ test.serial('each request has its own AsyncLocalStorage store, set before greenl
 
 test.serial('handlers stay in a greenlet after a handler that continues from the event loop', async (t) => {
   const log: string[] = []
-  const answered = new Door()
+  const answered = pending<void>()
   const site = await serve(t, (app) => {
     app.use(greenlets())
     app.use((req, _res, next) => {
       const mine = req.greenlet
       next()
       log.push(`back in ${mine === Greenlet.current ? 'mine' : 'another'}`)
-      wait(answered.opened)
+      wait(answered.promise)
       log.push(`ended in ${mine === req.greenlet ? 'mine' : 'another'}`)
     })
     app.use(express.json())
@@ -112,7 +113,7 @@ test.serial('handlers stay in a greenlet after a handler that continues from the
     })
   })
   t.is((await site.ask('POST /', '{"a":1}')).text, '{"a":1,"name":"POST /"}')
-  answered.open()
+  answered.resolve()
   await until(() => log.length === 3)
   t.deepEqual(log, ['back in mine', 'handler true', 'ended in mine'])
 })

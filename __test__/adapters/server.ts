@@ -3,7 +3,6 @@
 import { once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { setTimeout } from 'node:timers/promises'
 import type { ExecutionContext } from 'ava'
 import express, { type Express } from 'express'
 import { Greenlet } from '../../js/index.ts'
@@ -23,11 +22,11 @@ export interface Site {
 }
 
 /** Starts an app and stops it at the end of the test. */
-export function serve(t: ExecutionContext, furnish: (app: Express) => void): Promise<Site> {
+export function serve(t: ExecutionContext, addRoutes: (app: Express) => void): Promise<Site> {
   const app = express()
   // Express logs unhandled errors, except if its setting 'env' is 'test'.
   app.set('env', 'test')
-  furnish(app)
+  addRoutes(app)
   return listen(t, http.createServer(app))
 }
 
@@ -61,18 +60,7 @@ export async function listen(t: ExecutionContext, server: http.Server): Promise<
   }
 }
 
-/** Resolves when `holds` returns true. There is no time limit here; ava has one. */
-export async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await setTimeout(1)
-}
-
 /** The names of the live greenlets except main. */
 export function others(): string[] {
   return Greenlet.all().flatMap((greenlet) => (greenlet === Greenlet.main ? [] : greenlet.name))
-}
-
-/** A promise with its resolve function. */
-export class Door {
-  open!: () => void
-  readonly opened = new Promise<void>((resolve) => (this.open = resolve))
 }

@@ -5,8 +5,10 @@
 import { inspect } from 'node:util'
 import { Greenlet, GreenletError, GreenletExit } from '../../js/index.ts'
 import { collectUntil } from '../helpers/collect.ts'
+import { sameItems } from '../helpers/identity.ts'
 import { leakcheck } from '../helpers/leakcheck.ts'
 import { turn } from '../helpers/promises.ts'
+import { warningsOf } from '../helpers/warnings.ts'
 
 const { main } = Greenlet
 class SomeError extends Error {}
@@ -38,21 +40,6 @@ leakcheck('51 dealloc: an unreachable greenlet gets a GreenletExit, and its fina
   t.deepEqual(seen, [GreenletExit, GreenletExit])
 })
 
-/** Returns the warnings that the process emits during `body`. They are not printed. */
-async function warnings(body: () => Promise<void>): Promise<Error[]> {
-  const seen: Error[] = []
-  const listeners = process.listeners('warning')
-  process.removeAllListeners('warning')
-  process.on('warning', (warning) => seen.push(warning))
-  try {
-    await body()
-  } finally {
-    process.removeAllListeners('warning')
-    for (const listener of listeners) process.on('warning', listener)
-  }
-  return seen
-}
-
 leakcheck(
   '52 dealloc_catches_GreenletExit_throws_other: an error thrown instead of the GreenletExit becomes a warning',
   async (t) => {
@@ -67,7 +54,7 @@ leakcheck(
     }
     const start = (): void => void new Greenlet(run).switch()
     start()
-    const seen = await warnings(async () => {
+    const seen = await warningsOf(async () => {
       await collectUntil(() => caught > 0)
       await turn()
     })
@@ -97,7 +84,7 @@ leakcheck(
     g.switch()
     t.is(g.parent, hub)
     t.throws(() => g.kill(), { instanceOf: GreenletError, code: 'ERR_GREENLET_KILL_REFUSED' })
-    t.deepEqual(result, [main])
+    sameItems(t, result, [main])
     t.is(g.parent, hub)
     t.is(g.state, 'suspended')
     t.is(g.switch('to its end, and through the dead hub'), undefined)

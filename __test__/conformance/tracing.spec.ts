@@ -1,4 +1,5 @@
 import { Greenlet, gettrace, settrace } from '../../js/index.ts'
+import { sameItems } from '../helpers/identity.ts'
 import { leakcheck } from '../helpers/leakcheck.ts'
 
 const { main } = Greenlet
@@ -30,11 +31,12 @@ leakcheck('156 a_greenlet_tracing: the tracer is called for every arrival, also 
     g1.switch()
     t.throws(() => g2.switch(), { instanceOf: SomeError })
   })
-  t.deepEqual(actions, [
-    ['switch', main, g1],
-    ['switch', g1, main],
-    ['switch', main, g2],
-    ['throw', g2, main],
+  // prettier-ignore
+  sameItems(t, actions.flat(), [
+    'switch', main, g1,
+    'switch', g1, main,
+    'switch', main, g2,
+    'throw', g2, main,
   ])
   t.is(gettrace(), null)
 })
@@ -46,7 +48,7 @@ leakcheck('157 b_exception_disables_tracing: a tracer that throws is unset, and 
     t.throws(() => g.switch(), { instanceOf: SomeError })
     t.is(gettrace(), null)
   }, true)
-  t.deepEqual(actions, [['switch', main, g]])
+  sameItems(t, actions.flat(), ['switch', main, g])
   t.true(g.dead, 'it was thrown where the switch arrived')
 })
 

@@ -1,9 +1,16 @@
 // gr_context: reading, assigning, sharing and removing an async context.
 
 import test from 'ava'
-import { AsyncLocalStorage, AsyncResource, executionAsyncId, executionAsyncResource } from 'node:async_hooks'
+import {
+  AsyncLocalStorage,
+  AsyncResource,
+  executionAsyncId,
+  executionAsyncResource,
+  triggerAsyncId,
+} from 'node:async_hooks'
 import { Greenlet, type GreenletError } from '../../js/index.ts'
 import { collect } from '../helpers/collect.ts'
+import { sameItems } from '../helpers/identity.ts'
 import { away, nested } from '../helpers/surroundings.ts'
 
 const { main } = Greenlet
@@ -23,7 +30,7 @@ test('gr_context is an AsyncResource, and the same one in every state of the gre
   t.true(context instanceof AsyncResource)
   t.is(g.switch(), context)
   t.is(contextOf(g), context)
-  t.deepEqual(g.switch(), [context, context])
+  sameItems(t, g.switch<unknown[]>(), [context, context])
   t.is(contextOf(g), context)
 })
 
@@ -163,12 +170,12 @@ test('greenlets with the same resource see the stores that the others enter', (t
   t.is(storeOf(resource), 4)
   const joins = new Greenlet(() => {
     main.switch()
-    return store.getStore()
+    return [store.getStore(), executionAsyncResource(), executionAsyncId(), triggerAsyncId()]
   })
   joins.switch()
   joins.gr_context = resource
   early.switch()
-  t.is(joins.switch(), 5)
+  sameItems(t, joins.switch<unknown[]>(), [5, resource, resource.asyncId(), resource.triggerAsyncId()])
   t.is(storeOf(resource), 5)
   early.kill()
   late.switch()

@@ -6,7 +6,8 @@ import { Greenlet, spawn, wait } from '../../js/index.ts'
 import { collect } from '../helpers/collect.ts'
 import { later, turn } from '../helpers/promises.ts'
 import { runProgram } from '../helpers/program.ts'
-import { away, nested, sameAs, surroundings } from '../helpers/surroundings.ts'
+import { haveSameItems } from '../helpers/identity.ts'
+import { away, nested, surroundings } from '../helpers/surroundings.ts'
 
 const { main } = Greenlet
 
@@ -60,7 +61,7 @@ test.serial('before and after are balanced and nested, whatever scopes are open 
       if (g.dead) continue
       const before = surroundings()
       g.switch()
-      t.true(sameAs(before, surroundings()))
+      t.true(haveSameItems(before, surroundings()))
     }
     t.is(watch.open.length, k === 0 ? depth : watch.open.length)
     if (k % 3 === 0) await turn()
@@ -134,7 +135,7 @@ test.serial('hooks can be enabled while greenlets are parked, and by a greenlet'
     using watch = new Watch()
     const before = surroundings()
     g.switch()
-    t.true(sameAs(before, surroundings()))
+    t.true(haveSameItems(before, surroundings()))
     t.deepEqual(watch.open, [])
     t.is(watch.befores, 2)
     t.deepEqual(watch.misnested, [])

@@ -4,7 +4,8 @@ import test from 'ava'
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import { Greenlet, sleep, spawn, wait } from '../../js/index.ts'
 import { later, turn } from '../helpers/promises.ts'
-import { away, sameAs, surroundings } from '../helpers/surroundings.ts'
+import { haveSameItems } from '../helpers/identity.ts'
+import { away, surroundings } from '../helpers/surroundings.ts'
 
 const { main } = Greenlet
 const one = new AsyncLocalStorage<unknown>()
@@ -97,7 +98,7 @@ test('nested stores of two storages are restored in order', (t) => {
   const before = surroundings(one, two)
   for (const stop of ['plain', 'both', 'inner', 'entered', 'outer', 'none']) {
     t.is(g.switch(), stop)
-    t.true(sameAs(before, surroundings(one, two)))
+    t.true(haveSameItems(before, surroundings(one, two)))
   }
   t.deepEqual(g.switch(), [undefined, undefined])
 })
@@ -126,7 +127,7 @@ test('50 interleaved greenlets keep their stores and finish out of order', (t) =
     const place = seed % living.length
     const g = living[place]!
     const result = g.switch()
-    t.true(sameAs(before, surroundings(one)))
+    t.true(haveSameItems(before, surroundings(one)))
     if (!g.dead) continue
     results.push(result)
     living.splice(place, 1)
@@ -286,7 +287,7 @@ test('jobs, timers, ticks and immediates with stores of their own may resume a g
     const before = surroundings(one)
     t.is(one.getStore(), name)
     if (!g.dead) result = g.switch()
-    t.true(sameAs(before, surroundings(one)))
+    t.true(haveSameItems(before, surroundings(one)))
     steps++
   }
   for (let i = 0; i < 6; i++) {

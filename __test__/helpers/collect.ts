@@ -2,14 +2,23 @@
 
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { turn } from './promises.ts'
 
 setFlagsFromString('--expose-gc')
 const gc = runInNewContext('gc') as (options?: { type: 'minor' }) => void
 
 /** Ends the current job, in which WeakRefs keep their targets alive, then collects all garbage. */
 export async function collect(): Promise<void> {
-  await new Promise((resolve) => setImmediate(resolve))
+  await turn()
   gc()
+}
+
+/** Collects `rounds` times, with a turn of the event loop after each collection. */
+export async function collectRounds(rounds: number): Promise<void> {
+  for (let round = 0; round < rounds; round++) {
+    await collect()
+    await turn()
+  }
 }
 
 /** Collects young objects and moves the live ones. Takes less than a millisecond. */
@@ -25,7 +34,7 @@ export async function collectUntil(condition: () => boolean): Promise<void> {
   for (let tries = 0; tries < 10; tries++) {
     await collect()
     for (let turns = 0; turns < 4; turns++) {
-      await new Promise((resolve) => setImmediate(resolve))
+      await turn()
       if (condition()) return
     }
   }

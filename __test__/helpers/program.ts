@@ -42,7 +42,7 @@ export function runFile(file: string): Promise<Ending> {
 }
 
 async function runNode(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ending> {
-  await turn()
+  await processor()
   try {
     return await start(args, env)
   } finally {
@@ -55,14 +55,15 @@ async function runNode(args: readonly string[], env: Readonly<Record<string, str
 let free = Math.max(2, availableParallelism())
 const queue: (() => void)[] = []
 
-function turn(): Promise<void> {
+/** Resolves when fewer processes run than there are processors. */
+function processor(): Promise<void> {
   return new Promise((resolve) => {
-    const go = (): void => {
+    const start = (): void => {
       free--
       resolve()
     }
-    if (free > 0) go()
-    else queue.push(go)
+    if (free > 0) start()
+    else queue.push(start)
   })
 }
 

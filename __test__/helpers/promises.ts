@@ -10,6 +10,11 @@ export function later<T>(value: T, ms = 5): Promise<T> {
   return new Promise((resolve) => setTimeout(resolve, ms, value))
 }
 
+/** Resolves when `holds` returns true. There is no time limit here; ava has one. */
+export async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await later(undefined, 1)
+}
+
 /** A promise that settles only when one of its functions is called. */
 export function pending<T = unknown>(): {
   promise: Promise<T>

@@ -8,8 +8,9 @@ import {
   type AsyncLocalStorage,
 } from 'node:async_hooks'
 import { Greenlet } from '../../js/index.ts'
+import { haveSameItems } from './identity.ts'
 
-/** The current ids, resource and stores. Compare two results with `sameAs`. */
+/** The current ids, resource and stores. Compare two results with `haveSameItems`. */
 export function surroundings(...stores: AsyncLocalStorage<unknown>[]): readonly unknown[] {
   return [
     executionAsyncId(),
@@ -17,10 +18,6 @@ export function surroundings(...stores: AsyncLocalStorage<unknown>[]): readonly 
     executionAsyncResource(),
     ...stores.map((storage) => storage.getStore()),
   ]
-}
-
-export function sameAs(a: readonly unknown[], b: readonly unknown[]): boolean {
-  return a.length === b.length && a.every((value, i) => Object.is(value, b[i]))
 }
 
 /** Calls `fn` inside `depth` nested scopes, each with a resource of its own. */
@@ -32,6 +29,6 @@ export function nested<T>(depth: number, fn: () => T): T {
 export function away(value?: unknown, ...stores: AsyncLocalStorage<unknown>[]): unknown {
   const before = surroundings(...stores)
   const brought = Greenlet.main.switch(value)
-  if (!sameAs(before, surroundings(...stores))) throw new Error('the surroundings have changed over a switch')
+  if (!haveSameItems(before, surroundings(...stores))) throw new Error('the surroundings have changed over a switch')
   return brought
 }

@@ -76,11 +76,19 @@ test.serial('wrong options throw errors that say what is allowed', (t) => {
     const message = `slots must be an integer from 1 to 65536, not ${slots}`
     t.throws(() => configure({ slots }), { instanceOf: RangeError, code: 'ERR_GREENLET_INVALID_ARG', message })
   }
-  for (const options of [{ slots: '5' }, { slots: NaN }, { maxGreenlets: null }, { memory: 5n }, 7, null, undefined]) {
-    t.throws(() => configure(options as never), { instanceOf: TypeError, code: 'ERR_GREENLET_INVALID_ARG' })
+  for (const [options, message] of [
+    [{ slots: '5' }, /\bslots\b.* number, not '5'/],
+    [{ slots: NaN }, /\bslots\b.* number, not .*NaN/],
+    [{ maxGreenlets: null }, /\bmaxGreenlets\b.* number, not null/],
+    [{ memory: 5n }, /\bmemory\b.* number, not .*5/],
+    [7, /configure\(\).*\bobject\b.*, not .*7/],
+    [null, /configure\(\).*\bobject\b.*, not null/],
+    [undefined, /configure\(\).*\bobject\b.*, not undefined/],
+  ] as const) {
+    t.throws(() => configure(options as never), { instanceOf: TypeError, code: 'ERR_GREENLET_INVALID_ARG', message })
   }
-  t.throws(() => configure({ maxGreenlets: 0 }), { instanceOf: RangeError })
-  t.throws(() => configure({ memory: 0.5 }), { instanceOf: RangeError })
+  t.throws(() => configure({ maxGreenlets: 0 }), { instanceOf: RangeError, message: /\bmaxGreenlets\b.* 1 .*, not 0/ })
+  t.throws(() => configure({ memory: 0.5 }), { instanceOf: RangeError, message: /\bmemory\b.* 1 .*, not 0\.5/ })
 })
 
 async function withEnvironment(environment: string, source: string): Promise<string> {
@@ -101,6 +109,15 @@ test('environment variables set the number of slots and the treatment of vacated
   t.is(await withEnvironment('GREENLETS_SLOTS=2', program), '2 3 3 3 3 3 3\n0')
   t.is(await withEnvironment('GREENLETS_SPILL=always GREENLETS_POISON=1', program), '1024 5 3 3 3 3 3\n0')
   t.is(await withEnvironment('GREENLETS_SLOTS=1 GREENLETS_POISON=protect', program), '1 4 3 3 3 3 3\n0')
+})
+
+test('configure({ slots }) takes precedence over GREENLETS_SLOTS', async (t) => {
+  const program = `
+    configure({ slots: 3 })
+    console.log(runtimeInfo().slots)
+    configure({})
+    console.log(runtimeInfo().slots)`
+  t.is(await withEnvironment('GREENLETS_SLOTS=5', program), '3\n5\n0')
 })
 
 test('without spilling each slot holds one greenlet', async (t) => {
