@@ -1,6 +1,7 @@
 import test from 'ava'
 import { Greenlet, GreenletError, GreenletExit, spawn, wait } from '../js/index.ts'
 import { later, pending, turn } from './helpers/promises.ts'
+import { runProgram } from './helpers/program.ts'
 
 test('switching to a greenlet that waits throws, and its value still arrives', async (t) => {
   const { promise, resolve } = pending<string>()
@@ -99,4 +100,32 @@ test('the result of a child that ends during a wait is dropped, and its error is
   )
   failing.switch()
   t.deepEqual(await g, ['first', error])
+})
+
+test('a greenlet that runs promise jobs does not switch to a greenlet whose wait has ended', async (t) => {
+  const { code, stdout, stderr } = await runProgram(
+    `
+    // Runs promise jobs on the stack that calls it. Node itself runs them on main only.
+    const runJobs = new Function('%PerformMicrotaskCheckpoint()')
+    await new Promise((resolve) => setImmediate(resolve))
+    const log = []
+    setImmediate(() => {
+      let resolve
+      const promise = new Promise((r) => (resolve = r))
+      const waiter = new Greenlet(() => void log.push('waiter got ' + wait(promise)), { name: 'waiter' })
+      waiter.switch()
+      const other = new Greenlet(() => {
+        promise.then(() => log.push('job on ' + Greenlet.current.name))
+        resolve('the value')
+        runJobs()
+        log.push('back on ' + Greenlet.current.name)
+      }, { name: 'other' })
+      other.switch()
+      log.push('back on ' + Greenlet.current.name)
+      setTimeout(() => console.log(log.join(', ')), 20)
+    })`,
+    { flags: ['--allow-natives-syntax'] },
+  )
+  const expected = 'job on other, back on other, back on main, waiter got the value\n'
+  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: expected, stderr: '' })
 })

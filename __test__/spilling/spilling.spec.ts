@@ -28,6 +28,11 @@ spilling('any number of greenlets can share one slot', (t) => {
   const all = Array.from({ length: 100 }, (_, i) => park(i % 30))
   t.like(runtimeInfo(), { slots: 1, spilled: 99 })
   t.true(runtimeInfo().spilledBytes! > 99 * 1000)
+  // The last greenlet is in the slot.
+  const sizes = all.slice(0, -1).map((greenlet) => greenlet.stackSize)
+  const sum = sizes.reduce((total, size) => total + size, 0)
+  const bytes = runtimeInfo().spilledBytes!
+  t.true(sum <= bytes && sum > 0.9 * bytes, `the stacks have ${sum} bytes, the copies with their handles ${bytes}`)
   for (const [i, greenlet] of all.entries()) t.is(greenlet.switch(i), i)
   t.like(runtimeInfo(), { spilled: 0, spilledBytes: 0 })
 })
