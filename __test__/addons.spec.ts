@@ -1,4 +1,4 @@
-// Native add-ons that call JavaScript back in the middle of things, from where greenlets switch.
+// Greenlets that switch while native add-ons are on their stacks.
 
 import test from 'ava'
 import { Greenlet } from '../js/index.ts'
@@ -8,14 +8,14 @@ import { runProgram } from './helpers/program.ts'
 const { main } = Greenlet
 const addon = loadAddon()
 
-/** A macro: the program ends well and prints this. */
+/** A macro: the program ends without an error and prints this. */
 const prints = test.macro(async (t, source: string, stdout: string, flags: string[] = []) => {
   const head = `const addon = (await import('./__test__/helpers/addon.ts')).loadAddon()\n`
   const ending = await runProgram(head + source, { flags: ['--expose-gc', ...flags] })
   t.deepEqual(ending, { code: 0, signal: null, stdout, stderr: '' })
 })
 
-/** Greenlets that wait for their turn inside of `call`. */
+/** Greenlets that are suspended inside of `call`. */
 function inside(call: (fn: () => unknown) => unknown, count: number): Greenlet[] {
   return Array.from({ length: count }, () => {
     const g = new Greenlet(() => call(() => main.switch('in')))
@@ -25,7 +25,7 @@ function inside(call: (fn: () => unknown) => unknown, count: number): Greenlet[]
 }
 
 for (const what of ['noScope', 'handleScopes', 'escapable'] as const satisfies (keyof Addon)[]) {
-  test(`greenlets leave each other inside of an add-on: ${what}, and end in any order`, (t) => {
+  test(`greenlets suspend inside of an add-on and end in any order: ${what}`, (t) => {
     const call = addon[what] as (fn: () => unknown) => unknown
     const greenlets = inside(call, 6)
     for (const i of [3, 0, 5, 1, 4, 2]) t.is(greenlets[i]!.switch(i), what === 'handleScopes' ? true : i)
@@ -36,7 +36,7 @@ for (const what of ['noScope', 'handleScopes', 'escapable'] as const satisfies (
     )
   })
 
-  test(`nested, an add-on that calls an add-on: ${what}`, (t) => {
+  test(`greenlets suspend inside of nested calls of an add-on: ${what}`, (t) => {
     const call = addon[what] as (fn: () => unknown) => unknown
     const nested = (depth: number): unknown => (depth === 0 ? main.switch('deep') : call(() => nested(depth - 1)))
     const greenlets = [3, 1, 2].map((depth) => new Greenlet(() => nested(depth)))
@@ -46,7 +46,7 @@ for (const what of ['noScope', 'handleScopes', 'escapable'] as const satisfies (
   })
 }
 
-test('main leaves an add-on that has scopes open, and so do greenlets', (t) => {
+test('main and greenlets switch away inside of an add-on that has scopes open', (t) => {
   const g = new Greenlet(() => addon.handleScopes(() => main.switch('from the add-on')))
   t.true(addon.handleScopes(() => t.is(g.switch(), 'from the add-on')))
   t.true(addon.escapable(() => g.switch('back')))
@@ -62,7 +62,7 @@ test('an error crosses an add-on that has scopes open', (t) => {
 })
 
 for (const what of ['callbackScope', 'makeCallback'] as const) {
-  test(`greenlets leave each other inside of an add-on: ${what}, and end in the order they came and in the opposite one`, (t) => {
+  test(`greenlets suspend inside of an add-on and end in the same or the opposite order: ${what}`, (t) => {
     for (const order of ['came', 'opposite'] as const) {
       const greenlets = inside(addon[what], 3)
       const ending = order === 'came' ? greenlets : greenlets.toReversed()
@@ -72,7 +72,7 @@ for (const what of ['callbackScope', 'makeCallback'] as const) {
   })
 }
 
-test('an add-on that is loaded when there are greenlets already, twice', (t) => {
+test('an add-on can be loaded twice after greenlets were made', (t) => {
   const copies = ['late', 'later'].map((name) => loadAddon(name))
   const greenlets = copies.flatMap((copy) => inside(copy.handleScopes, 3))
   const both = new Greenlet(() => copies[0]!.handleScopes(() => copies[1]!.handleScopes(() => main.switch())))
@@ -82,7 +82,7 @@ test('an add-on that is loaded when there are greenlets already, twice', (t) => 
 })
 
 test(
-  'greenlets that are suspended inside of an add-on when the program ends',
+  'a program ends while greenlets are suspended inside of an add-on',
   prints,
   `
   for (let i = 0; i < 20; i++) new Greenlet(() => addon.handleScopes(() => main.switch())).switch()
@@ -91,7 +91,7 @@ test(
 )
 
 test(
-  'an add-on in a Worker that has greenlets of its own',
+  'an add-on works in a Worker that has its own greenlets',
   prints,
   `
   const { Worker } = await import('node:worker_threads')
@@ -101,7 +101,7 @@ test(
 )
 
 test(
-  'a finalizer of an add-on may switch',
+  'the finalizer of an add-on may switch',
   prints,
   `
   const g = new Greenlet(() => { for (;;) console.log(main.switch()) })
@@ -135,13 +135,13 @@ const COLLECTED = `
 
 if (process.versions.node.startsWith('20.')) {
   test(
-    'a stack cannot be left in the prologue of a collection',
+    'switching in the prologue of a collection throws',
     prints,
     COLLECTED,
     'ERR_GREENLET_FORBIDDEN true false\ntrue\n',
   )
 } else {
-  test('V8 itself lets no JavaScript run during a collection', async (t) => {
+  test('V8 refuses to run JavaScript during a collection', async (t) => {
     const head = `const addon = (await import('./__test__/helpers/addon.ts')).loadAddon()\n`
     const { code, stderr } = await runProgram(head + COLLECTED, { flags: ['--expose-gc'] })
     t.not(code, 0)

@@ -7,12 +7,12 @@ import { parked } from './helpers/seed.ts'
 
 const { main } = Greenlet
 
-/** A TypeError about an argument, with a message. */
+/** Checks for a TypeError with a code and a message. */
 function invalid(message: RegExp) {
   return { instanceOf: TypeError, code: 'ERR_GREENLET_INVALID_ARG', message } as const
 }
 
-test('what is not a function cannot be run', (t) => {
+test('only a function can be run', (t) => {
   for (const [wrong, message] of [
     [1, /not the number 1/],
     ['code', /not 'code'/],
@@ -32,7 +32,7 @@ test('what is not a function cannot be run', (t) => {
 
 function run(): void {}
 
-test('options are an object with a parent and a name', (t) => {
+test('options must be an object, with a parent and a name of the right types', (t) => {
   t.throws(() => new Greenlet(run, main as never), invalid(/pass a parent as \{ parent \}/))
   t.throws(() => new Greenlet(run, null as never), invalid(/not null/))
   t.throws(() => new Greenlet(run, 'name' as never), invalid(/not 'name'/))
@@ -61,7 +61,7 @@ const isNothing = (value: unknown): boolean => value === undefined || value === 
 const isRun = (value: unknown): boolean => typeof value === 'function'
 const isGreenlet = (value: unknown): boolean => value === main || value === own
 
-/** Everything that takes an argument, and what it takes. */
+/** Every function that takes an argument, and the arguments that it accepts. */
 const TAKERS: readonly [what: string, call: (value: never) => unknown, takes: (value: unknown) => boolean][] = [
   ['new Greenlet(run)', (run) => new Greenlet(run), (value) => isNothing(value) || isRun(value)],
   ['greenlet.run', (run) => (new Greenlet().run = run), (value) => isNothing(value) || isRun(value)],
@@ -77,13 +77,13 @@ const TAKERS: readonly [what: string, call: (value: never) => unknown, takes: (v
   ['options.signal', (signal) => sleep(0, { signal }), (value) => value === undefined || value === signal],
 ]
 
-/** Any object; what it throws where it is read is its own affair. */
+/** Any object. If reading it throws, that error belongs to the object. */
 function isOptions(value: unknown): boolean {
   return value === undefined || (typeof value === 'object' && value !== null && value !== main && value !== own)
 }
 
 for (const [what, call, takes] of TAKERS) {
-  test(`${what} takes what it should, refuses the rest with a code, and nothing is lost`, async (t) => {
+  test(`${what} accepts valid arguments, refuses others with a code, and no greenlet is affected`, async (t) => {
     await spawn(() => {
       const me = Greenlet.current
       const parked = new Greenlet(() => me.switch('up'))
@@ -97,7 +97,7 @@ for (const [what, call, takes] of TAKERS) {
           error = caught
         }
         if (takes(value)) {
-          // What an aborted sleep() throws, or an object that was read: not ours.
+          // The error of an aborted sleep() or of an object that was read does not come from greenlets.
           t.is((error as { code?: string } | undefined)?.code, undefined, which)
         } else {
           t.true(error instanceof TypeError || error instanceof RangeError, `${which}: ${error as Error}`)
@@ -113,22 +113,22 @@ for (const [what, call, takes] of TAKERS) {
   })
 }
 
-test('a greenlet that failed to be made is not one', (t) => {
+test('a greenlet whose construction failed is not in all()', (t) => {
   const before = Greenlet.all().length
   t.throws(() => new Greenlet(() => {}, { name: 7 as never }))
   t.is(Greenlet.all().length, before)
 })
 
-test('methods do not work on other objects', (t) => {
+test('methods throw when they are called on other objects', (t) => {
   const frame = parked().gr_frame!
-  for (const of of [main, spawn(() => {}), frame, frame.detach()]) {
-    const prototype = Object.getPrototypeOf(of) as object
+  for (const object of [main, spawn(() => {}), frame, frame.detach()]) {
+    const prototype = Object.getPrototypeOf(object) as object
     for (const key of Reflect.ownKeys(prototype)) {
       if (key === 'constructor') continue
       const { get, set, value } = Object.getOwnPropertyDescriptor(prototype, key)!
       for (const method of [get, set, value]) {
         if (typeof method !== 'function') continue
-        for (const fake of [Object.create(prototype), new Proxy(of, {})]) {
+        for (const fake of [Object.create(prototype), new Proxy(object, {})]) {
           t.throws(() => Reflect.apply(method, fake, [() => {}]), { instanceOf: Error }, String(key))
         }
       }
@@ -161,7 +161,7 @@ test('a greenlet cannot be cloned or posted to another thread', (t) => {
   port2.close()
 })
 
-test('one greenlet more than may be is an error that says what to do, and nothing is lost', async (t) => {
+test('a greenlet over the limit throws an error that says what to do, and no greenlet is affected', async (t) => {
   const { code, stdout, stderr } = await runProgram(`
     const slots = 1024
     configure({ maxGreenlets: slots })
@@ -191,7 +191,7 @@ test('one greenlet more than may be is an error that says what to do, and nothin
   )
 })
 
-test('an error that is refused in a greenlet can be caught there', (t) => {
+test('a greenlet can catch the error of a refused operation', (t) => {
   const g = new Greenlet(() =>
     t.throws(() => (Greenlet.current.parent = Greenlet.current), { instanceOf: GreenletError }),
   )

@@ -1,4 +1,4 @@
-// Greenlets switch two of V8's flags off, and V8 refuses code caches that were made under other flags; unless their hash is as before.
+// Greenlets switches two of V8's flags off. V8 rejects code caches from other flags, unless the flag hash stays the same.
 
 import test from 'ava'
 import { runProgram } from './helpers/program.ts'
@@ -23,7 +23,7 @@ async function runs(withGreenlets: boolean, cache = ''): Promise<{ taken: boolea
   return JSON.parse(stdout) as { taken: boolean; cache: string }
 }
 
-test('a code cache that was made without greenlets is taken with them, and the other way round', async (t) => {
+test('V8 accepts a code cache that was made without greenlets in a program with them, and the reverse', async (t) => {
   const plain = await runs(false)
   t.false(plain.taken)
   const withGreenlets = await runs(true, plain.cache)

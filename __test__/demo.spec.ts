@@ -6,8 +6,8 @@ import { promisify } from 'node:util'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..')
 
-test('the demo runs, and finds everything as it should be', async (t) => {
-  // It checks what it prints, and fails if that is not so.
+test('the demo runs, and its checks pass', async (t) => {
+  // The demo checks what it prints, and fails if it is wrong.
   const { stdout } = await promisify(execFile)(
     process.execPath,
     [...process.execArgv, '--import=@oxc-node/core/register', 'examples/demo.ts'],

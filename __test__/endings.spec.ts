@@ -22,7 +22,7 @@ const PARK = `
 
 test('a program ends with one suspended greenlet', ends, `${PARK} park(1)`, {})
 test('a program ends with 1,000 suspended greenlets', ends, `${PARK} globalThis.held = park(1000, 5)`, {})
-test('a program ends with 50 greenlets that nobody holds', ends, `${PARK} park(50); console.log('end')`, {
+test('a program ends with 50 unreachable greenlets', ends, `${PARK} park(50); console.log('end')`, {
   stdout: 'end\n',
 })
 
@@ -47,7 +47,7 @@ test(
 )
 
 test(
-  'a program ends although greenlets wait for what never happens',
+  'a program ends although greenlets wait for promises that never settle',
   ends,
   `
   spawn(() => wait(new Promise(() => {})))
@@ -85,7 +85,7 @@ test(
 )
 
 test(
-  'greenlets can be made, switched to and looked at while the program exits',
+  'greenlets can be made, switched to and read while the program exits',
   ends,
   `
   ${PARK} const parked = park(5)
@@ -97,7 +97,7 @@ test(
   { stdout: 'true 6 2\nmade late\nfinally\n' },
 )
 
-test('an error that nobody catches ends the program as any other', async (t) => {
+test('an uncaught error of a greenlet ends the program as any other error', async (t) => {
   const { code, stderr } = await runProgram(`
     ${PARK} park(10)
     new Greenlet(function thrower() { throw new RangeError('nobody caught this') }).switch()
@@ -107,7 +107,7 @@ test('an error that nobody catches ends the program as any other', async (t) => 
 })
 
 test(
-  'an error that nobody catches goes to uncaughtException',
+  'an uncaught error of a greenlet goes to uncaughtException',
   ends,
   `
   process.on('uncaughtException', (error) => console.log('uncaught', error.message))
@@ -122,7 +122,7 @@ test(
 )
 
 test(
-  'an error after a wait is not taken for one of the promise',
+  'an error after a wait is not treated as a rejection of the promise',
   ends,
   `
   process.on('unhandledRejection', () => console.log('wrong'))
@@ -131,7 +131,7 @@ test(
   { stdout: 'uncaughtException own\n' },
 )
 
-test('a program killed by a signal leaves no core of its own', async (t) => {
+test('a program with suspended greenlets can be killed by a signal', async (t) => {
   const { signal } = await runProgram(
     `${PARK} park(10); process.kill(process.pid, 'SIGTERM'); setInterval(() => {}, 1000)`,
   )
@@ -139,7 +139,7 @@ test('a program killed by a signal leaves no core of its own', async (t) => {
 })
 
 test(
-  'beforeExit may go on with greenlets',
+  'a listener for beforeExit may start greenlets',
   ends,
   `
   let n = 0
@@ -147,12 +147,12 @@ test(
   { stdout: 'again 1\nagain 2\n' },
 )
 
-test('top-level await of a greenlet', ends, `console.log(await spawn(() => { sleep(1); return 'done' }))`, {
+test('top-level await of a greenlet works', ends, `console.log(await spawn(() => { sleep(1); return 'done' }))`, {
   stdout: 'done\n',
 })
 
 test(
-  'a time limit of vm that ends a greenlet leaves the others well',
+  'a time limit of vm ends one greenlet and does not affect the others',
   ends,
   `
   const vm = await import('node:vm')
@@ -182,8 +182,8 @@ true ERR_GREENLET_ENDED
   },
 )
 
-// Learning about V8 and the self-test take some milliseconds; the limits end them, and what follows, in many places.
-test('a time limit that ends the first greenlet of a thread leaves the thread as it was', async (t) => {
+// Learning about V8 and the self-test take some milliseconds. The limits end them, and the code after them, in many places.
+test('a time limit that ends the first greenlet of a thread leaves the thread as it was before', async (t) => {
   const file = new URL('helpers/limited-worker.mjs', import.meta.url)
   for (let limit = 1; limit <= 30; limit += 3) {
     const { messages } = await ended(new Worker(file, { workerData: limit }))

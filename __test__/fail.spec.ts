@@ -1,5 +1,5 @@
-// What a user reads when a program dies of a mistake: the class, the code, which greenlet, and what to do. The programs are in
-// fail/; each must end with exit code 1 and say this.
+// The message that a user reads when a mistake ends the program: the class, the code, the greenlet, and what to do. The
+// programs are in fail/. Each must end with exit code 1 and print its message.
 
 import { readdirSync } from 'node:fs'
 import test from 'ava'
@@ -61,7 +61,8 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
   ERR_GREENLET_UNSUPPORTED_RUNTIME: [
     ['unsupported', 'UnsupportedRuntimeError', /could not load its native addon .*\/nowhere\/.*Supported: /],
   ],
-  // No program brings these about: the system is out of memory for a guard, or the environment is gone. crates/core tests them.
+  // These need a system without memory for a guard, or an environment that is gone. See spilling/configure.spec.ts and
+  // crates/core.
   ERR_GREENLET_NO_MEMORY: [],
   ERR_GREENLET_GONE: [],
 }
@@ -77,7 +78,7 @@ for (const [code, failures] of Object.entries(FAILURES)) {
   }
 }
 
-test('an error of the program is shown as it is, also through dead parents', async (t) => {
+test('an error of the program is shown unchanged, also through dead parents', async (t) => {
   const { code, stdout, stderr } = await runFile('fail/user-error.mjs')
   t.deepEqual({ code, stdout }, { code: 1, stdout: '' })
   t.regex(

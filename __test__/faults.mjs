@@ -1,12 +1,12 @@
-// With each fact about V8 broken on purpose, loading must end in a reason, never in a crash. Run by `make test STAGES=faults`
-// with the addon built for it: node faults.mjs <addon>. Each fault has a process of its own; `ok` is the last line.
+// Breaks each fact about V8 on purpose. Loading must then end with a reason, never with a crash. `make test STAGES=faults` runs
+// this with an addon built for it: node faults.mjs <addon>. Each fault has its own process; `ok` is the last line.
 
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
 const [addon, fault] = process.argv.slice(2)
 
-/** Which facts a V8 has: the others cannot be broken there. */
+/** The facts that each V8 has. Others cannot be broken there. */
 const major = Number.parseInt(process.versions.node)
 const FACTS = [
   'thread_local_top',
@@ -33,7 +33,7 @@ const FAULTS = [
   'version',
 ]
 
-/** Where one way to read memory is forbidden there is another; and V8's LocalIsolate is a LocalHeap that begins one word earlier. */
+/** If one way to read memory is forbidden, another one is used. V8's LocalIsolate is a LocalHeap that begins one word earlier. */
 const HARMLESS = ['pipe', 'callbacks+1']
 
 if (fault === undefined) runAll()

@@ -1,4 +1,4 @@
-// Moments in which a stack must not be left. A switch there is refused before anything has happened, and works again later.
+// Moments when a stack must not be left. A switch throws there before it has any effect, and works again later.
 
 import vm from 'node:vm'
 import test from 'ava'
@@ -9,19 +9,19 @@ import { later } from './helpers/promises.ts'
 const { main } = Greenlet
 const forbidden = { instanceOf: GreenletError, code: 'ERR_GREENLET_FORBIDDEN' }
 
-/** A macro: the program ends well and prints this. */
+/** A macro: the program ends without an error and prints this. */
 const prints = test.macro(async (t, source: string, stdout: string, flags: string[] = []) => {
   const ending: Ending = await runProgram(source, { flags })
   t.deepEqual(ending, { code: 0, signal: null, stdout, stderr: '' })
 })
 
-/** Runs `source` in a vm context whose promise jobs run at the end of each script, on the stack that runs it. */
+/** Runs `source` in a vm context whose promise jobs run at the end of each script, on the stack of that script. */
 function runWithJobs(source: string, globals: object): unknown {
   const context = vm.createContext({ ...globals }, { microtaskMode: 'afterEvaluate' })
   return vm.runInContext(source, context)
 }
 
-test('a greenlet cannot be left while it runs promise jobs of a vm context, and can afterwards', (t) => {
+test('a greenlet cannot be left while it runs promise jobs of a vm context, and can be left afterwards', (t) => {
   const log: unknown[] = []
   const g = new Greenlet(
     () => {
@@ -66,7 +66,7 @@ for (const [what, options] of Object.entries({
   'a time limit': { timeout: 1000 },
   breakOnSigint: { breakOnSigint: true },
 })) {
-  test(`a greenlet cannot be left inside of a vm script with ${what}, and can afterwards`, (t) => {
+  test(`a greenlet cannot be left inside of a vm script with ${what}, and can be left afterwards`, (t) => {
     const inside = { leave: () => t.throws(() => main.switch(), { ...forbidden, message: /time limit/ }) }
     const g = new Greenlet(() => {
       vm.runInNewContext('leave()', inside, options)
@@ -95,7 +95,7 @@ test('main can be left inside of a vm script with a time limit', (t) => {
 })
 
 test(
-  'a time limit ends the script of a greenlet and nothing else',
+  'a time limit ends the script of one greenlet and nothing else',
   prints,
   `
   const vm = await import('node:vm')
@@ -113,7 +113,7 @@ test(
 )
 
 test(
-  'a greenlet that was ended inside of a time limit of its own holds nobody back',
+  'main continues after a greenlet was ended inside of its own time limit',
   prints,
   `
   const vm = await import('node:vm')

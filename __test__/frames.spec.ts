@@ -5,7 +5,7 @@ import { inner, outer, parked } from './helpers/seed.ts'
 
 const { main } = Greenlet
 
-/** What this file needs of it; the types of Node.js do not have it. */
+/** The part of WebAssembly that this file needs; the types of Node.js do not have it. */
 interface Wasm {
   readonly Module: new (bytes: Uint8Array) => object
   readonly Instance: new (module: object, imports: object) => { readonly exports: Record<string, () => void> }
@@ -16,10 +16,10 @@ function names(g: Greenlet): (string | null)[] {
   return g.gr_stack.map((frame) => frame.functionName)
 }
 
-test('gr_frame is the frame that switched away, and its f_back the caller', (t) => {
+test('gr_frame is the frame that switched away, and its f_back is the caller', (t) => {
   const g = new Greenlet(outer)
   t.is(g.switch(42), 42)
-  // Others have run since, and left nothing of it on their stacks.
+  // Other greenlets have run since, and have not changed the frames.
   new Greenlet(() => new Greenlet(() => {}).switch()).switch()
   t.is(g.gr_frame!.functionName, 'inner')
   t.is(g.gr_frame!.f_back!.functionName, 'outer')
@@ -28,7 +28,7 @@ test('gr_frame is the frame that switched away, and its f_back the caller', (t) 
   g.kill()
 })
 
-test('a greenlet that does not hang anywhere has no frames', (t) => {
+test('a greenlet that is not suspended has no frames', (t) => {
   const seen: unknown[] = []
   const look = (): void => void seen.push(g.gr_frame, g.gr_stack.length, [...g.gr_stack], g.gr_stack.valid)
   const g = new Greenlet(look)
@@ -41,7 +41,7 @@ test('a greenlet that does not hang anywhere has no frames', (t) => {
   t.deepEqual(g.gr_stack.detach(), [])
 })
 
-test('built-in functions, getters and revivers stand between the frames', (t) => {
+test('built-in functions, getters and revivers are listed between the frames', (t) => {
   const g = new Greenlet(() => {
     const object = {
       get prop() {
@@ -69,7 +69,7 @@ test('built-in functions, getters and revivers stand between the frames', (t) =>
   g.kill()
 })
 
-test('a frame says where it stands', (t) => {
+test('a frame has its position', (t) => {
   class Job {
     work(): unknown {
       return inner('working')
@@ -83,19 +83,21 @@ test('a frame says where it stands', (t) => {
   t.is(work!.methodName, 'work')
   t.is(work!.fileName, import.meta.url)
   t.true(work!.lineNumber! > 0 && work!.columnNumber! > 0 && work!.position > 0)
-  t.false(work!.isTopLevel || work!.isConstructor || work!.isAsync || work!.isEval || work!.isWasm || work!.isNative)
+  // No test has a frame with isAsync: a stack ends where the async callers of its job begin.
+  for (const flag of ['isTopLevel', 'isConstructor', 'isAsync', 'isEval', 'isWasm', 'isNative'] as const)
+    t.false(work![flag], flag)
   t.is(start!.functionName, null)
   t.true(start!.isTopLevel)
   t.regex(String(work), /^Job\.work \(.*frames\.spec\.ts:\d+:\d+\)$/)
   g.kill()
 })
 
-test('constructors and evaluated code are told apart', (t) => {
+test('frames tell constructors and evaluated code apart', (t) => {
   class Made {
     value = inner('made')
   }
   const g = new Greenlet(() => {
-    // oxlint-disable-next-line no-eval -- what is tested; indirect, so that it does not see this scope
+    // oxlint-disable-next-line no-eval -- this is what the test is about; indirect eval does not see this scope
     ;(0, eval)('(make) => make()')(() => new Made())
   })
   g.switch()
@@ -105,7 +107,7 @@ test('constructors and evaluated code are told apart', (t) => {
   g.kill()
 })
 
-test('a frame of WebAssembly is one', (t) => {
+test('a WebAssembly function has a frame', (t) => {
   // The text is (module (import "m" "f" (func)) (func (export "g") call 0))
   const bytes = '0061736d01000000010401600000020701016d0166000003020100070501016700010a0601040010000b'
   const module = new WebAssembly.Module(Buffer.from(bytes, 'hex'))
@@ -121,7 +123,7 @@ test('a frame of WebAssembly is one', (t) => {
   g.switch()
 })
 
-test("scriptId is the inspector's", async (t) => {
+test('scriptId is the id that the inspector uses', async (t) => {
   const session = new Session()
   session.connect()
   const scripts = new Map<string, string>()
@@ -139,7 +141,7 @@ function dive(depth: number): unknown {
   return depth === 0 ? inner('deep') : dive(depth - 1)
 }
 
-test('a stack of a thousand frames is whole', (t) => {
+test('a stack of a thousand frames is complete', (t) => {
   const g = new Greenlet(() => dive(998))
   g.switch()
   t.is(g.gr_stack.length, 1001)
@@ -150,7 +152,7 @@ test('a stack of a thousand frames is whole', (t) => {
   g.kill()
 })
 
-test('the frames of a greenlet that started another end there', (t) => {
+test('the frames of a greenlet that started another one end at its own function', (t) => {
   let seen: unknown
   const g = new Greenlet(function starter() {
     new Greenlet(function started() {
@@ -192,7 +194,7 @@ test('functions of the program are shown, also where they are called as function
   g.kill()
 })
 
-test('a greenlet in throw(), kill(), wait() shows who called them', (t) => {
+test('the frames of a greenlet in throw(), kill() or wait() show the caller', (t) => {
   const other = new Greenlet(() => {
     try {
       main.switch()
@@ -239,7 +241,7 @@ test('Error.stackTraceLimit and prepareStackTrace are neither obeyed nor changed
   g.kill()
 })
 
-test('looking does not resume anything', (t) => {
+test('reading a stack does not resume any greenlet', (t) => {
   let steps = 0
   const g = new Greenlet(() => {
     for (;;) {
@@ -257,7 +259,7 @@ test('looking does not resume anything', (t) => {
   g.kill()
 })
 
-test('the same frame is the same object for as long as the job runs', (t) => {
+test('a frame is the same object until the job ends', (t) => {
   const g = parked()
   t.is(g.gr_frame, g.gr_frame)
   t.is(g.gr_stack, g.gr_stack)
@@ -266,7 +268,7 @@ test('the same frame is the same object for as long as the job runs', (t) => {
   g.kill()
 })
 
-test('a thousand parked stacks are read while they stay where they are', (t) => {
+test('a thousand parked stacks can be read without moving them', (t) => {
   const all = Array.from({ length: 1000 }, (_, i) => {
     const g = new Greenlet((depth: number) => {
       return dive(depth)

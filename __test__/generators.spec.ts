@@ -3,10 +3,10 @@
 import test from 'ava'
 import { Greenlet } from '../js/index.ts'
 
-/** Gives what its function gives to `give`, from any depth. */
+/** A generator whose function calls `give` with its values, at any depth. */
 class Genlet<T> extends Greenlet {
   readonly #body: () => void
-  /** The genlet within this one that gave past it, and has to be resumed in its place. */
+  /** The inner genlet that gave a value past this one. It has to be resumed in place of this one. */
   #giver: Genlet<unknown> | undefined
 
   constructor(body: () => void) {
@@ -27,7 +27,7 @@ class Genlet<T> extends Greenlet {
     return this.switch()
   }
 
-  /** Lets the iterator of the genlet `level` further out have `value`. */
+  /** Gives `value` to the code that iterates over the genlet `level` levels further out. */
   give(value: unknown, level: number): void {
     const { parent } = this
     if (level === 1) parent!.switch({ done: false, value })
@@ -68,7 +68,7 @@ test('a genlet is a generator', (t) => {
   }
 })
 
-test('genlets nest, and an inner one gives to who iterates over the outer', (t) => {
+test('genlets nest, and an inner genlet can give values to the code that iterates over the outer one', (t) => {
   const outer = new Genlet<number>(() => {
     const inner = new Genlet<number>(() => {
       for (let i = 1; i < 5; i++) {
@@ -90,7 +90,7 @@ function permutations<T>(items: readonly T[]): Genlet<T[]> {
   })
 }
 
-test('recursive genlets, two at a time', (t) => {
+test('two recursive genlets run at the same time', (t) => {
   const [a, b] = [permutations([1, 2, 3, 4]), permutations([1, 2, 3, 4])]
   const seen = new Set<string>()
   for (;;) {
@@ -102,6 +102,6 @@ test('recursive genlets, two at a time', (t) => {
   t.is(seen.size, 24)
 })
 
-test('giving outside of a genlet is an error', (t) => {
+test('give() outside of a genlet throws', (t) => {
   t.throws(() => give(1), { message: 'give() outside of a genlet' })
 })

@@ -1,4 +1,4 @@
-// What no sensible program does. Nothing of it may crash, and greenlets work afterwards.
+// Programs that misuse the API on purpose. None of them may crash, and greenlets must work afterwards.
 
 import test, { type ExecutionContext } from 'ava'
 import { Greenlet, GreenletExit, settrace, sleep, spawn, type SpawnedGreenlet, wait } from '../js/index.ts'
@@ -7,7 +7,7 @@ import { runProgram } from './helpers/program.ts'
 
 const { main } = Greenlet
 
-/** Main runs, and a greenlet starts, switches both ways, catches what is thrown in, and ends. */
+/** Checks that greenlets work: one starts, switches both ways, catches a thrown error, and ends. */
 function works(t: ExecutionContext): void {
   t.is(Greenlet.current, main)
   const error = new Error('in')
@@ -25,14 +25,14 @@ function works(t: ExecutionContext): void {
 
 test.afterEach(works)
 
-/** A Proxy of a function, every use of which throws. */
+/** A Proxy of a function. Each use of it throws. */
 function revoked(): never {
   const { proxy, revoke } = Proxy.revocable(function it() {}, {})
   revoke()
   return proxy as never
 }
 
-test('a revoked Proxy of a function is a function that fails when it is called', async (t) => {
+test('a revoked Proxy of a function fails when it is called', async (t) => {
   const g = new Greenlet(revoked())
   t.regex(g.name, /^greenlet-\d+$/)
   t.throws(() => g.switch(), { instanceOf: TypeError, message: /revoked/ })
@@ -40,7 +40,7 @@ test('a revoked Proxy of a function is a function that fails when it is called',
   await t.throwsAsync(async () => await spawn(revoked()), { message: /revoked/ })
 })
 
-test('a revoked Proxy is thrown and caught as it is', (t) => {
+test('a revoked Proxy can be thrown and caught unchanged', (t) => {
   const proxy = revoked()
   const g = new Greenlet(() => {
     try {
@@ -58,7 +58,7 @@ test('a revoked Proxy is thrown and caught as it is', (t) => {
   } catch (error) {
     t.true(error === proxy)
   }
-  // Through dead greenlets, which ask whether it is a GreenletExit.
+  // It also passes through dead greenlets, which check whether it is a GreenletExit.
   try {
     g.throw(proxy)
     t.fail()
@@ -67,7 +67,7 @@ test('a revoked Proxy is thrown and caught as it is', (t) => {
   }
 })
 
-test('a Proxy that is thrown may switch where it is asked what it is', (t) => {
+test('a thrown Proxy may switch while its prototype is read', (t) => {
   const log: unknown[] = []
   const handler: ProxyHandler<Error> = {
     getPrototypeOf(error) {
@@ -88,7 +88,7 @@ test('a Proxy that is thrown may switch where it is asked what it is', (t) => {
   t.true(log.every((item) => item === true || item === 'yes'))
 })
 
-test('a Proxy may kill the greenlet that dies of it', (t) => {
+test('a thrown Proxy may kill the greenlet that it ends', (t) => {
   const error = new Proxy(new Error('x'), {
     getPrototypeOf() {
       if (Greenlet.current === dying) dying.kill()
@@ -120,7 +120,7 @@ test('getters of options may throw', (t) => {
   t.is(Greenlet.all().length, before)
 })
 
-test('getters of options may switch, and the greenlet is the child of the one that made it', (t) => {
+test('getters of options may switch, and the parent is the greenlet that called the constructor', (t) => {
   const maker = new Greenlet(() => {
     const options = {
       get name() {
@@ -206,17 +206,17 @@ test('run may set the parent of its own greenlet, but not its run', (t) => {
   t.deepEqual(log, ['result'])
 })
 
-test('a subclass without super(), and construction for other classes', (t) => {
+test('subclasses without super() and constructors called for other classes do no harm', (t) => {
   function Lazy(): void {}
   Object.setPrototypeOf(Lazy.prototype, Greenlet.prototype)
   const fake = Reflect.construct(Lazy, []) as Greenlet
   t.true(fake instanceof Greenlet)
   t.throws(() => fake.switch(), { instanceOf: TypeError })
   t.throws(() => new Greenlet(() => {}, { parent: fake }), { code: 'ERR_GREENLET_INVALID_ARG' })
-  // oxlint-disable-next-line new-cap -- that is the point
+  // oxlint-disable-next-line new-cap -- this is what the test is about
   t.throws(() => (Greenlet as unknown as () => void)(), { instanceOf: TypeError })
 
-  // They are greenlets, but `run` is not among what they inherit.
+  // These are greenlets, but they do not inherit `run`.
   const list = Reflect.construct(Greenlet, [() => {}], Array) as Greenlet
   t.throws(() => Greenlet.prototype.switch.call(list), { code: 'ERR_GREENLET_NO_RUN' })
   Object.assign(list, { run: (x: number) => [x, Greenlet.current === list] })
@@ -229,7 +229,7 @@ test('a subclass without super(), and construction for other classes', (t) => {
   t.throws(() => Reflect.construct(Greenlet, [], odd) as unknown, { message: 'of the new target' })
 })
 
-test('a subclass may lie about everything, and the package does not ask it', (t) => {
+test('a subclass may override everything, and the package does not call the overrides', (t) => {
   class Liar extends Greenlet {
     override get dead(): boolean {
       return true
@@ -258,7 +258,7 @@ test('a subclass may lie about everything, and the package does not ask it', (t)
   t.false(Greenlet.all().includes(g))
 })
 
-test('greenlets may be frozen, proxied and without a prototype', (t) => {
+test('greenlets may be frozen, proxied, or without a prototype', (t) => {
   const frozen = Object.freeze(new Greenlet(() => main.switch('up')))
   t.is(frozen.switch(), 'up')
   frozen.kill()
@@ -274,7 +274,7 @@ test('greenlets may be frozen, proxied and without a prototype', (t) => {
   t.regex(Greenlet.prototype.toString.call(bare), /^<Greenlet 'greenlet-\d+' dead>$/)
 })
 
-test('sleep() does not convert', async (t) => {
+test('sleep() does not convert its arguments', async (t) => {
   const tricks = [
     { [Symbol.toPrimitive]: () => t.fail() },
     { valueOf: () => t.fail() },
@@ -293,7 +293,7 @@ test('sleep() does not convert', async (t) => {
   })
 })
 
-test('thenables may do anything', async (t) => {
+test('thenables with any behaviour do no harm', async (t) => {
   const error = new Error('of then')
   await spawn(() => {
     const thrower = {
@@ -327,7 +327,7 @@ test('thenables may do anything', async (t) => {
   })
 })
 
-test('the value of a spawned greenlet may have a then that throws, or switches', async (t) => {
+test('the result of a spawned greenlet may have a then() that throws or switches', async (t) => {
   let act: () => unknown
   const value = {
     // oxlint-disable-next-line no-thenable
@@ -354,7 +354,7 @@ test('a trace function that is a revoked Proxy is unset at the first switch', (t
   t.throws(() => new Greenlet(() => {}).switch(), { message: /revoked/ })
 })
 
-test('many arguments arrive, or are a RangeError', (t) => {
+test('many arguments arrive, or throw a RangeError', (t) => {
   const count = (...args: unknown[]): number => args.length
   t.is(new Greenlet(count).switch(...Array(30_000)), 30_000)
   const g = new Greenlet(() => (main.switch() as unknown[]).length)
@@ -369,7 +369,7 @@ test('many arguments arrive, or are a RangeError', (t) => {
   }
 })
 
-test('chains of 100,000 parents', (t) => {
+test('chains of 100,000 parents work', (t) => {
   const chain = (): [Greenlet, Greenlet] => {
     const first = new Greenlet((x) => x)
     let last = first
@@ -386,13 +386,13 @@ test('chains of 100,000 parents', (t) => {
   t.true(first.dead && last.dead)
   t.is(last.switch('through the dead'), 'through the dead')
 
-  // Each starts with what the one before it came to.
+  // Each one starts with the result of the one before.
   const [second] = chain().toReversed()
   t.is(second!.switch(7), 7)
 })
 
-// Beside main, the one that could not start is there.
-test('greenlets that start each other until there may be no more', async (t) => {
+// Besides main, the greenlet that could not start is still in all().
+test('greenlets start each other until the limit is reached', async (t) => {
   const { stdout } = await runProgram(`
     configure({ maxGreenlets: 2000 })
     let depth = 0
@@ -404,8 +404,8 @@ test('greenlets that start each other until there may be no more', async (t) => 
   t.is(stdout, LANE === 'fast' ? 'ERR_GREENLET_LIMIT 2001 2\n' : 'ERR_GREENLET_NO_SLOT 1025 2\n')
 })
 
-// Node.js' own setImmediate() with arguments does not survive it, so neither does wait().
-test('nothing can be iterated any more', async (t) => {
+// Node.js' own setImmediate() with arguments does not survive this, so wait() does not either.
+test('greenlets work without the iterators of Array, Set and Map', async (t) => {
   const { stdout, stderr } = await runProgram(`
     const { writeSync } = await import('node:fs')
     const tell = (what) => writeSync(1, JSON.stringify(what) + '\\n')

@@ -1,8 +1,9 @@
 import test from 'ava'
 import { Greenlet, GreenletError, GreenletExit, spawn, wait } from '../js/index.ts'
 import { later, pending, turn } from './helpers/promises.ts'
+import { runProgram } from './helpers/program.ts'
 
-test('a greenlet that waits cannot be switched to, and nothing is lost', async (t) => {
+test('switching to a greenlet that waits throws, and its value still arrives', async (t) => {
   const { promise, resolve } = pending<string>()
   const g = spawn(() => wait(promise))
   await turn()
@@ -58,7 +59,7 @@ test('kill() interrupts a wait, and finally blocks run', async (t) => {
   t.true(((await g) as unknown) instanceof GreenletExit)
 })
 
-test('a greenlet that waits while it is killed is still alive for kill(), and ends later', async (t) => {
+test('kill() returns while its greenlet waits in a finally block, and the greenlet ends later', async (t) => {
   const g = spawn(() => {
     try {
       wait(pending().promise)
@@ -72,7 +73,7 @@ test('a greenlet that waits while it is killed is still alive for kill(), and en
   t.is(await g, 'cleaned up')
 })
 
-test('the result of a child that dies during a wait is dropped, its error is thrown there', async (t) => {
+test('the result of a child that ends during a wait is dropped, and its error is thrown in the wait', async (t) => {
   const error = new Error('from the child')
   const { promise, resolve } = pending<string>()
   const g = spawn(() => {
@@ -99,4 +100,32 @@ test('the result of a child that dies during a wait is dropped, its error is thr
   )
   failing.switch()
   t.deepEqual(await g, ['first', error])
+})
+
+test('a greenlet that runs promise jobs does not switch to a greenlet whose wait has ended', async (t) => {
+  const { code, stdout, stderr } = await runProgram(
+    `
+    // Runs promise jobs on the stack that calls it. Node itself runs them on main only.
+    const runJobs = new Function('%PerformMicrotaskCheckpoint()')
+    await new Promise((resolve) => setImmediate(resolve))
+    const log = []
+    setImmediate(() => {
+      let resolve
+      const promise = new Promise((r) => (resolve = r))
+      const waiter = new Greenlet(() => void log.push('waiter got ' + wait(promise)), { name: 'waiter' })
+      waiter.switch()
+      const other = new Greenlet(() => {
+        promise.then(() => log.push('job on ' + Greenlet.current.name))
+        resolve('the value')
+        runJobs()
+        log.push('back on ' + Greenlet.current.name)
+      }, { name: 'other' })
+      other.switch()
+      log.push('back on ' + Greenlet.current.name)
+      setTimeout(() => console.log(log.join(', ')), 20)
+    })`,
+    { flags: ['--allow-natives-syntax'] },
+  )
+  const expected = 'job on other, back on other, back on main, waiter got the value\n'
+  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: expected, stderr: '' })
 })

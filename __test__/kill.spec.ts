@@ -34,7 +34,7 @@ test('kill() of an unstarted greenlet ends it without running it', (t) => {
   t.false(ran)
 })
 
-test('a greenlet that kills itself throws right there', (t) => {
+test('a greenlet that kills itself throws at that place', (t) => {
   const log: unknown[] = []
   const g: Greenlet = new Greenlet(() => {
     try {
@@ -56,7 +56,7 @@ test('main cannot be killed', (t) => {
   t.throws(() => new Greenlet(() => main.kill()).switch(), expected)
 })
 
-test('what becomes of the killed comes to the killer, not to its parent', (t) => {
+test('the result of a killed greenlet goes to the killer, not to its parent', (t) => {
   const log: unknown[] = []
   const parent = new Greenlet(() => log.push(main.switch()))
   parent.switch()
@@ -81,13 +81,13 @@ test('what becomes of the killed comes to the killer, not to its parent', (t) =>
   parent.kill()
 })
 
-test('an error that the killed ends with is thrown by kill()', (t) => {
+test('kill() throws the error with which the killed greenlet ends', (t) => {
   const error = new Error('in finally')
   const g = new Greenlet(() => {
     try {
       main.switch()
     } finally {
-      // oxlint-disable-next-line no-unsafe-finally -- what is tested
+      // oxlint-disable-next-line no-unsafe-finally -- this is what the test is about
       throw error
     }
   })
@@ -99,7 +99,7 @@ test('an error that the killed ends with is thrown by kill()', (t) => {
   t.true(g.dead)
 })
 
-test('a greenlet that refuses to die is an error that names it', (t) => {
+test('kill() of a greenlet that refuses to die throws an error with its name', (t) => {
   const parents: unknown[] = []
   const g = new Greenlet(
     () => {
@@ -144,7 +144,7 @@ test('a child kills its parent', (t) => {
   t.deepEqual(log, ['parent ends', 'killed: true'])
 })
 
-test('the killed may be given another parent while it dies', (t) => {
+test('a greenlet may get another parent while it is being killed', (t) => {
   const other = new Greenlet((got: unknown) => main.switch(['other got', got]))
   const g = new Greenlet(() => {
     try {
@@ -163,8 +163,8 @@ test('the killed may be given another parent while it dies', (t) => {
   other.kill()
 })
 
-// Found by property/programs.spec.ts.
-test('of two that kill the same one, the last gets what comes of it, and the first if the last was refused', (t) => {
+// property/programs.spec.ts found this one.
+test('if two greenlets kill the same one, the last gets its result, and the first if the last was refused', (t) => {
   const exits: GreenletExit[] = []
   const victim: Greenlet = new Greenlet(() => {
     for (const next of [main, second, main]) {
@@ -179,7 +179,7 @@ test('of two that kill the same one, the last gets what comes of it, and the fir
   const first = new Greenlet(() => t.throws(() => victim.kill()))
   const second = new Greenlet(() => t.throws(() => victim.kill()))
   victim.switch()
-  // The first kills, the victim lets the second kill, and refuses that by switching to main, inside of first.switch().
+  // `first` kills the victim, which lets `second` kill it, and refuses that by switching to main, inside of first.switch().
   t.is(first.switch(), 'not yet')
   t.is(victim.parent, second)
   t.like(second.switch('enough'), { code: 'ERR_GREENLET_KILL_REFUSED' })
@@ -189,14 +189,14 @@ test('of two that kill the same one, the last gets what comes of it, and the fir
   t.true(first.dead && second.dead && victim.dead)
 })
 
-test('using kills at the end of the block', (t) => {
+test('using kills the greenlet at the end of the block', (t) => {
   const g = new Greenlet(() => main.switch())
   g.switch()
   g[Symbol.dispose]()
   t.true(g.dead)
 })
 
-test('a thousand suspended greenlets are killed', (t) => {
+test('kill() ends a thousand suspended greenlets', (t) => {
   let ended = 0
   const all = Array.from({ length: 1000 }, () => {
     const g = new Greenlet(() => {

@@ -5,7 +5,7 @@ import { leakcheck, leaks } from './helpers/leakcheck.ts'
 
 const { main } = Greenlet
 
-test.serial('what leaks nothing is not reported', async (t) => {
+test.serial('a body without a leak is not reported', async (t) => {
   const ended = (): void => {
     const g = new Greenlet((list: number[]) => list.map((x) => main.switch(x)))
     g.switch(Array.from({ length: 100 }, (_, i) => i))
@@ -48,7 +48,7 @@ test.serial('a leak of heap is found', async (t) => {
   t.is(leaked.greenlets, undefined)
 })
 
-test.serial('what grows once only is no leak', async (t) => {
+test.serial('growth that happens only once is not a leak', async (t) => {
   const cache = new Map<number, unknown>()
   let runs = 0
   t.deepEqual(await leaks(() => void cache.set(runs++ % 20, Array.from({ length: 100 }, Object))), {})

@@ -24,7 +24,7 @@ test('GREENLETS_WARN_LEAKED names the greenlets that are left suspended, with th
   )
 })
 
-test('nothing is said without GREENLETS_WARN_LEAKED, and nothing where none is left', async (t) => {
+test('nothing is printed without GREENLETS_WARN_LEAKED, or if no greenlet is left', async (t) => {
   t.is((await runProgram(`${LEAVING}; process.exit()`)).stderr, '')
   const { code, stderr } = await runProgram(`new Greenlet(() => main.switch()).switch(); Greenlet.all()[1].kill()`, {
     before: ASKED,
@@ -32,7 +32,7 @@ test('nothing is said without GREENLETS_WARN_LEAKED, and nothing where none is l
   t.deepEqual([code, stderr], [0, ''])
 })
 
-test('the one that calls process.exit() is not left, and many are counted', async (t) => {
+test('the greenlet that calls process.exit() is not listed, and further ones are counted', async (t) => {
   // More than there are slots, where stacks are spilled.
   const count = LANE === 'fast' ? 1030 : 1000
   const { code, stderr } = await runProgram(
@@ -47,7 +47,23 @@ test('the one that calls process.exit() is not left, and many are counted', asyn
   t.notRegex(stderr, /leaver/)
 })
 
-test('a Worker tells of its own', async (t) => {
+test('up to 20 greenlets are listed, and further ones are only counted', async (t) => {
+  for (const [count, end] of [
+    [20, "'g19' suspended"],
+    [21, '... and 1 more'],
+  ] as const) {
+    const { code, stderr } = await runProgram(
+      `for (let i = 0; i < ${count}; i++) new Greenlet(() => main.switch(), { name: 'g' + i }).switch()`,
+      { before: ASKED },
+    )
+    t.is(code, 0)
+    t.is(stderr.match(/^'g\d+' suspended/gm)?.length, 20)
+    t.is(stderr.includes(' more\n'), count > 20)
+    t.true(stderr.includes(end), stderr)
+  }
+})
+
+test('a Worker lists its own greenlets', async (t) => {
   const { code, stderr } = await runProgram(
     `const { Worker } = await import('node:worker_threads')
      const execArgv = process.execArgv.filter((flag) => flag.startsWith('--import'))

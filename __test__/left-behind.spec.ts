@@ -1,4 +1,4 @@
-// Greenlets that are suspended when their thread ends, with C++ of Node in their stacks: it lets go of what it holds.
+// Greenlets that are suspended inside of Node's C++ when their thread ends. The C++ code must release its objects.
 
 import test from 'ava'
 import { fastOnly, NO_SPILLING } from './helpers/lane.ts'
@@ -17,12 +17,12 @@ function parkTwenty(then) {
   for (let i = 0; i < 20; i++) inSession(Greenlet, () => park(then))
 }`
 
-test('the loop runs out of work', async (t) => {
+test('a program ends with greenlets parked in HTTP/2 sessions when the event loop is empty', async (t) => {
   const { code, signal, stdout } = await runProgram(`${PARKED}; parkTwenty(() => console.log('parked'))`)
   t.deepEqual({ code, signal, stdout }, { code: 0, signal: null, stdout: 'parked\n' })
 })
 
-fastOnly(test, NO_SPILLING)('all of them are spilled', async (t) => {
+fastOnly(test, NO_SPILLING)('a program ends with all of the parked greenlets spilled', async (t) => {
   const { code, signal, stdout } = await runProgram(`
     configure({ slots: 2 })
     ${PARKED}
@@ -30,19 +30,19 @@ fastOnly(test, NO_SPILLING)('all of them are spilled', async (t) => {
   t.deepEqual({ code, signal, stdout }, { code: 0, signal: null, stdout: 'true\n' })
 })
 
-test('process.exit() in a greenlet among them', async (t) => {
+test('a program ends by process.exit() in another greenlet', async (t) => {
   const { code, signal, stdout } = await runProgram(`${PARKED}
     parkTwenty(() => new Greenlet(() => process.exit(3)).switch())`)
   t.deepEqual({ code, signal, stdout }, { code: 3, signal: null, stdout: '' })
 })
 
-test('an error that nobody catches', async (t) => {
+test('a program ends by an uncaught error', async (t) => {
   const { code, signal, stdout } = await runProgram(`${PARKED}
     parkTwenty(() => { throw new Error('last') })`)
   t.deepEqual({ code, signal, stdout }, { code: 1, signal: null, stdout: '' })
 })
 
-test('stacks with regular expressions, sorting, JSON and vm scripts in them', async (t) => {
+test('a program ends with regular expressions, sorting, JSON and vm scripts on suspended stacks', async (t) => {
   const { code, signal, stdout } = await runProgram(`
     const vm = await import('node:vm')
     const kept = []

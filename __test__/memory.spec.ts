@@ -1,4 +1,4 @@
-// Whatever malloc gives V8 for an isolate, words that V8 leaves as they were mislead nobody. A Worker gets what others have freed.
+// V8 leaves some words of an isolate as malloc returned them. No such word may mislead greenlets. A Worker gets freed memory.
 
 import test from 'ava'
 import { runProgram } from './helpers/program.ts'
@@ -14,7 +14,7 @@ const worker = new Worker(url, { execArgv, workerData: { parked: 3, rounds: 10 }
 worker.on('message', ({ sum, all }) => console.log(sum, all))`
 
 for (const words of ['ones', 'limit', 'frame', 'block', 'previous', 'mixed']) {
-  test(`memory full of words like this: ${words}`, async (t) => {
+  test(`loading works when uninitialized memory is full of these words: ${words}`, async (t) => {
     const env = { LD_PRELOAD: sharedObject('fixtures/malloc.c', 'malloc.so'), MALLOC_WORDS: words }
     const { code, stdout, stderr } = await runProgram(PROGRAM, { env })
     t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: '3 true\n65 4\n', stderr: '' })

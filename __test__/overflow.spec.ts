@@ -1,7 +1,7 @@
 import test from 'ava'
 import { type Ending, runProgram } from './helpers/program.ts'
 
-/** A macro: the code overflows the stack inside a greenlet, which catches a RangeError, is well, and does it again. */
+/** A macro: the code overflows the stack inside a greenlet, which catches a RangeError, still works, and overflows again. */
 const overflows = test.macro(async (t, code: string) => {
   const {
     code: exit,
@@ -23,7 +23,7 @@ const overflows = test.macro(async (t, code: string) => {
     const results = []
     for (let i = 0; i < 5; i++) {
       results.push(g.switch())
-      // Others live, and main's own stack is as deep as it was.
+      // Other greenlets work, and main's own stack is as deep as before.
       results.push(new Greenlet((x) => x).switch(i))
     }
     try { overflow() } catch (error) { results.push(error instanceof RangeError) }
@@ -49,7 +49,7 @@ test(
   'const o = { toJSON: () => JSON.stringify(o) }; JSON.stringify(o)',
 )
 
-/** A macro: what the expression comes to in a greenlet is what it comes to on main, value or error, several times. */
+/** A macro: the expression has the same result in a greenlet as on main, a value or an error, several times. */
 const asOnMain = test.macro(async (t, expression: string) => {
   const { code, signal, stdout, stderr } = await runProgram(`
     const attempt = () => { try { return ${expression} } catch (error) { return error.name } }
@@ -60,14 +60,14 @@ const asOnMain = test.macro(async (t, expression: string) => {
 })
 
 const DEEP = '(() => { let a = []; for (let i = 0; i < 100_000; i++) a = [a]; return a })()'
-// Node.js 26 needs no stack for it. A RangeError in the others.
+// Node.js 26 needs no stack for this. The others throw a RangeError.
 test('JSON.stringify of a deep array', asOnMain, `JSON.stringify(${DEEP}).length`)
 test('JSON.parse of a deep array', asOnMain, "typeof JSON.parse('['.repeat(100_000) + ']'.repeat(100_000))")
 test('structuredClone of a deep array', asOnMain, `typeof structuredClone(${DEEP})`)
 test('a deep regular expression', asOnMain, "new RegExp('('.repeat(200_000) + ')'.repeat(200_000)).test('x')")
 test('a deep expression', asOnMain, "typeof eval('('.repeat(100_000) + '1' + ')'.repeat(100_000))")
 
-test('an overflow in a greenlet is an error of its parent, if it is not caught', async (t) => {
+test('an uncaught overflow in a greenlet is thrown in its parent', async (t) => {
   const { code, stdout } = await runProgram(`
     const g = new Greenlet(function again() { again() })
     try { g.switch() } catch (error) { console.log(error.name, g.dead) }
@@ -77,7 +77,7 @@ test('an overflow in a greenlet is an error of its parent, if it is not caught',
   t.deepEqual({ code, stdout }, { code: 0, stdout: 'RangeError true\nRangeError true\n' })
 })
 
-test('greenlets that start greenlets from near the end of their stack', async (t) => {
+test('greenlets can start greenlets near the end of their stack', async (t) => {
   const { code, stdout, stderr } = await runProgram(`
     let made = 0
     const dive = () => {
@@ -85,7 +85,7 @@ test('greenlets that start greenlets from near the end of their stack', async (t
         dive()
       } catch (error) {
         if (!(error instanceof RangeError)) throw error
-        // Some frames up there is room again.
+        // Some frames further out there is stack space again.
         try { made += new Greenlet(() => 1).switch() } catch (inner) { if (!(inner instanceof RangeError)) throw inner }
         if (made < 20) throw error
       }

@@ -30,7 +30,7 @@ test('the parent can be set while a greenlet runs', (t) => {
   t.deepEqual(g.switch(), ['other got', 'result'])
 })
 
-test('a parent that is no greenlet is a TypeError that says what it is', (t) => {
+test('a parent that is not a greenlet throws a TypeError that says what it is', (t) => {
   const kinds: [unknown, RegExp][] = [
     [null, /not null/],
     [undefined, /not undefined/],
@@ -76,7 +76,7 @@ test('the parent cannot be deleted', (t) => {
   t.is(main.parent, null)
 })
 
-test('a result goes up past the dead', (t) => {
+test('a result passes dead parents on its way', (t) => {
   const grandparent = new Greenlet(() => ['grandparent got', main.switch('ready')])
   grandparent.switch()
   const parent = new Greenlet(() => {}, { parent: grandparent })

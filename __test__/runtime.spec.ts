@@ -3,7 +3,7 @@ import { runProgram } from './helpers/program.ts'
 
 const NOWHERE = "process.env.NAPI_RS_NATIVE_LIBRARY_PATH = '/nowhere/greenlets.node'"
 
-test('without an addon, importing works and runtimeInfo() says why', async (t) => {
+test('without an addon importing works, and runtimeInfo() gives the reason', async (t) => {
   const { code, stdout, stderr } = await runProgram(
     `
     const { supported, reason, lane, node, v8 } = runtimeInfo()
@@ -21,7 +21,7 @@ test('without an addon, importing works and runtimeInfo() says why', async (t) =
   t.deepEqual({ code, stderr }, { code: 0, stderr: '' })
 })
 
-test('without an addon, the first greenlet throws UnsupportedRuntimeError, and so does every other', async (t) => {
+test('without an addon the first greenlet throws UnsupportedRuntimeError, and so does every other one', async (t) => {
   const { code, stdout, stderr } = await runProgram(
     `
     class Sub extends Greenlet {}
@@ -41,7 +41,7 @@ test('without an addon, the first greenlet throws UnsupportedRuntimeError, and s
   t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: `${line.repeat(4)}1\n`, stderr: '' })
 })
 
-test('a second copy in the same thread is refused at its first greenlet', async (t) => {
+test('a second copy in the same thread fails at its first greenlet', async (t) => {
   const { code, stdout, stderr } = await runProgram(`
     const second = await import('./js/index.ts?second').catch(() => undefined)
     globalThis[Symbol.for('greenlets.owner')] = 'file:///elsewhere/greenlets/index.js'
@@ -59,7 +59,7 @@ test('a second copy in the same thread is refused at its first greenlet', async 
   t.regex(stdout, message)
 })
 
-test('the copy that was first goes on', async (t) => {
+test('the first copy continues to work', async (t) => {
   const { code, stdout, stderr } = await runProgram(`
     console.log(new Greenlet(() => 'first').switch())
     console.log(globalThis[Symbol.for('greenlets.owner')].endsWith('/js/native/attach.ts'))
@@ -68,7 +68,7 @@ test('the copy that was first goes on', async (t) => {
   t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'first\ntrue\nfalse\n', stderr: '' })
 })
 
-test('a collection of wasm code that is under way at the first greenlet does not meet its stack', async (t) => {
+test('a collection of wasm code that is in progress at the first greenlet does not see its stack', async (t) => {
   const { code, stdout } = await runProgram(
     `
     const g = new Greenlet(() => main.switch())
@@ -91,7 +91,7 @@ test('a collection of wasm code that is under way at the first greenlet does not
   t.deepEqual({ code, stdout }, { code: 0, stdout: 'alive\n' })
 })
 
-test('runtimeInfo() leaves nothing that a later garbage collection writes into', async (t) => {
+test('runtimeInfo() leaves no memory that a later garbage collection writes to', async (t) => {
   const { code, stdout, stderr } = await runProgram(
     `
     runtimeInfo()

@@ -1,4 +1,4 @@
-// What docs/semantics.md says about collection: which suspended greenlets are found when nobody can reach them.
+// The claims of docs/semantics.md about collection: which suspended greenlets are found when they are unreachable.
 
 import test from 'ava'
 import { Greenlet } from '../js/index.ts'
@@ -59,7 +59,7 @@ function start(): void {
   new Method().switch()
 }
 
-test('a suspended greenlet is found unless its own stack holds it; Greenlet.all() has those', async (t) => {
+test('an unreachable suspended greenlet is ended unless its own stack holds it, and Greenlet.all() lists the others', async (t) => {
   start()
   await collectUntil(() => ended.length > 2)
   t.deepEqual(ended.splice(0).toSorted(), ['to main', 'to the parent'])

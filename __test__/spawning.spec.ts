@@ -18,7 +18,7 @@ test('spawn() returns a greenlet that the event loop starts', async (t) => {
   t.true(g.dead)
 })
 
-test('its parent is main wherever it was made', (t) => {
+test('the parent of a spawned greenlet is main, wherever it was made', (t) => {
   const g = new Greenlet(() => spawn(() => {}).parent === main)
   t.true(g.switch())
 })
@@ -31,7 +31,7 @@ test('await gives the result of the function', async (t) => {
   t.is(await g, 'twice')
 })
 
-test('await throws what the function threw, the same object', async (t) => {
+test('await throws the error of the function, the same object', async (t) => {
   const error = new Error('failed')
   const g = spawn(() => {
     throw error
@@ -40,7 +40,7 @@ test('await throws what the function threw, the same object', async (t) => {
   t.true(g.dead)
 })
 
-test('a GreenletExit ends it quietly, and is its result', async (t) => {
+test('a GreenletExit ends a spawned greenlet quietly, and is its result', async (t) => {
   const g = spawn(() => sleep(10_000))
   await turn()
   g.kill()
@@ -50,14 +50,14 @@ test('a GreenletExit ends it quietly, and is its result', async (t) => {
   t.true(((await early) as unknown) instanceof GreenletExit)
 })
 
-test('an error thrown into it before it starts is its result', async (t) => {
+test('an error that is thrown into a spawned greenlet before it starts is its result', async (t) => {
   const error = new Error('early')
   const g = spawn(() => t.fail())
   t.is(g.throw(error), undefined)
   t.is(await t.throwsAsync(async () => void (await g)), error)
 })
 
-test('it may be started by a switch before the event loop does', async (t) => {
+test('a switch may start a spawned greenlet before the event loop does', async (t) => {
   let runs = 0
   const g = spawn((x: string) => x + ++runs, 'run ')
   t.is(g.switch('ignored'), undefined)
@@ -65,12 +65,12 @@ test('it may be started by a switch before the event loop does', async (t) => {
   t.is(await g, 'run 1')
 })
 
-test('its name is that of the function', (t) => {
+test('the name of a spawned greenlet is the name of its function', (t) => {
   t.is(spawn(function job() {}).name, 'job')
   t.regex(spawn(() => {}).name, /^greenlet-\d+$/)
 })
 
-test('a failure that nobody asks for is an unhandled rejection', async (t) => {
+test('a failure that no code awaits is an unhandled rejection', async (t) => {
   const { code, stderr, stdout } = await runProgram(`
     process.on('exit', () => console.log('exits'))
     spawn(() => { sleep(1); throw new RangeError('nobody asked') })
@@ -80,7 +80,7 @@ test('a failure that nobody asks for is an unhandled rejection', async (t) => {
   t.is(stdout, 'exits\n')
 })
 
-test('unhandledRejection has the error and can be listened to', async (t) => {
+test('listeners for unhandledRejection get the error', async (t) => {
   const { code, stdout } = await runProgram(`
     process.on('unhandledRejection', (error) => console.log('unhandled', error.message))
     spawn(() => { throw new Error('first') })
@@ -91,7 +91,7 @@ test('unhandledRejection has the error and can be listened to', async (t) => {
   t.deepEqual(stdout.trim().split('\n').toSorted(), ['others go on', 'unhandled first', 'unhandled second'])
 })
 
-test('more greenlets than may be: those fail with it, the others run', async (t) => {
+test('spawned greenlets over the limit fail with its error, and the others run', async (t) => {
   const { code, stdout, stderr } = await runProgram(`
     const slots = 100
     configure({ maxGreenlets: slots })
@@ -118,7 +118,7 @@ test('a thousand spawned greenlets wait for each other', async (t) => {
   t.is(await last, 900)
 })
 
-test('join() blocks the greenlet that calls it until the other has ended', async (t) => {
+test('join() blocks the calling greenlet until the other one has ended', async (t) => {
   const worker = spawn((x: number) => {
     sleep(5)
     if (x < 0) throw new Error('negative')

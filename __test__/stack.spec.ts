@@ -31,7 +31,7 @@ test('gr_stack is a frozen array', (t) => {
   g.kill()
 })
 
-test('a stack prints as in an error', (t) => {
+test('a stack prints like the stack of an error', (t) => {
   const g = parked()
   const expected = /^ {4}at inner \(.*seed\.ts:\d+:\d+\)\n {4}at outer \(.*seed\.ts:\d+:\d+\)$/
   t.regex(String(g.gr_stack), expected)
@@ -44,7 +44,7 @@ test('a stack prints as in an error', (t) => {
   g.kill()
 })
 
-test('detached frames last, and are plain data', (t) => {
+test('detached frames stay readable, and are plain data', (t) => {
   const g = parked()
   const { gr_frame, gr_stack } = g
   const [frame, stack] = [gr_frame!.detach(), gr_stack.detach()]
@@ -63,7 +63,7 @@ test('detached frames last, and are plain data', (t) => {
     (JSON.parse(JSON.stringify(stack)) as Frame[]).map((copy) => copy.functionName),
     ['inner', 'outer'],
   )
-  // Every getter of a frame is in the copy, so that a new one cannot be forgotten.
+  // The copy has every getter of a frame. This fails if a new getter is forgotten.
   const methods = ['valid', 'detach', 'toJSON']
   t.deepEqual(
     keysOf(gr_frame!).filter((key) => !methods.includes(key as string) && !(key in frame)),

@@ -3,7 +3,7 @@ import test from 'ava'
 import { type Frame, Greenlet, StaleFrameError } from '../js/index.ts'
 import { inner, keysOf, outer, parked } from './helpers/seed.ts'
 
-/** A frame and a stack of a greenlet that did `end` since, and what could be read from them before. */
+/** A frame and a stack of a greenlet that was then resumed or ended, and the keys that they had before. */
 function stale(end: 'was resumed' | 'has ended') {
   const g = new Greenlet(() => {
     for (;;) outer(1)
@@ -38,7 +38,7 @@ for (const end of ['was resumed', 'has ended'] as const) {
       if (key === 'valid') t.is(read(), false)
       else t.throws(read, { instanceOf: StaleFrameError }, String(key))
     }
-    // The methods of arrays, called on it all the same.
+    // Methods of arrays that are called on it all the same.
     for (const key of keysOf([])) {
       const method: unknown = Reflect.get(Array.prototype, key)
       if (typeof method !== 'function') continue
@@ -58,7 +58,7 @@ for (const end of ['was resumed', 'has ended'] as const) {
   })
 }
 
-test('a stale frame says whose it was and by how much it missed', (t) => {
+test('the error of a stale frame names its greenlet and the epochs', (t) => {
   const g = new Greenlet(() => {
     for (;;) inner(1)
   })
@@ -77,7 +77,7 @@ test('a stale frame says whose it was and by how much it missed', (t) => {
   t.is(t.throws(() => gr_stack.length).message, ended)
 })
 
-test('a frame does not come back to life with another greenlet on the same stack', (t) => {
+test('a frame stays stale when another greenlet runs on the same stack', (t) => {
   const g = parked()
   const { gr_frame } = g
   g.kill()

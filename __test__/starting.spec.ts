@@ -31,7 +31,7 @@ test('run may be null', (t) => {
   t.throws(() => g.switch(), { instanceOf: TypeError, code: 'ERR_GREENLET_NO_RUN', message: /run/ })
 })
 
-test('a greenlet without run can neither be switched to nor be thrown into', (t) => {
+test('a greenlet without run can neither be switched to nor thrown into', (t) => {
   const g = new Greenlet(undefined, { name: 'idle' })
   const expected = { instanceOf: TypeError, code: 'ERR_GREENLET_NO_RUN', message: /'idle' has no run/ }
   t.throws(() => g.switch(), expected)
@@ -41,7 +41,7 @@ test('a greenlet without run can neither be switched to nor be thrown into', (t)
   t.is(g.switch(), 'later')
 })
 
-test('a function that was given is called without this, a method with the greenlet', (t) => {
+test('a function is called without this, and a method is called on the greenlet', (t) => {
   const seen: unknown[] = []
   new Greenlet(function (this: unknown) {
     seen.push(this)
@@ -96,7 +96,7 @@ function looking(look: (this: Greenlet) => unknown, { parent = main } = {}): Gre
   return new Looking(undefined, { parent })
 }
 
-test('a getter of run that throws does so at the switch, and nothing has started', (t) => {
+test('an error from a getter of run is thrown by the switch, and the greenlet has not started', (t) => {
   const error = new Error('no run today')
   const g = looking(() => {
     throw error
@@ -140,7 +140,7 @@ test('a getter of run may start the greenlet by itself', (t) => {
   g.kill()
 })
 
-test('a getter of run that switches leaves the switch for later', (t) => {
+test('a getter of run that switches delays the switch to the greenlet', (t) => {
   // greenlet's fail_initialstub_already_started.py
   const log: unknown[] = []
   const a = new Greenlet((...args: unknown[]) => void log.push(['a begins', ...args]))
@@ -185,7 +185,7 @@ test('a getter of run that switches leaves the switch for later', (t) => {
   ])
 })
 
-test('a parent that cannot start gets nothing, and the error goes to its parent', (t) => {
+test('a parent that cannot start gets nothing, and the error goes to its own parent', (t) => {
   const g = new Greenlet(() => 1, { parent: new Greenlet() })
   t.throws(() => g.switch(), { code: 'ERR_GREENLET_NO_RUN' })
 

@@ -13,7 +13,7 @@ function counted(...args: unknown[]): unknown[] {
   return [args.length, ...args]
 }
 
-test('a greenlet runs until it switches away, and goes on where it left', (t) => {
+test('a greenlet runs until it switches away, and continues from there', (t) => {
   const log: number[] = []
   const g = new Greenlet(() => {
     log.push(1)
@@ -43,13 +43,13 @@ test('one argument arrives as itself, several as an array, none as undefined', (
   g.switch('end')
 })
 
-test('the first switch gives its arguments to run, as many as there are', (t) => {
+test('the first switch passes all its arguments to run', (t) => {
   t.deepEqual(new Greenlet(counted).switch(), [0])
   t.deepEqual(new Greenlet(counted).switch(undefined), [1, undefined])
   t.deepEqual(new Greenlet(counted).switch('a', 'b', 'c'), [3, 'a', 'b', 'c'])
 })
 
-test('the result of run arrives where its parent switched', (t) => {
+test("the result of run arrives in its parent's switch", (t) => {
   t.is(new Greenlet((a: number, b: number) => a * b).switch(6, 7), 42)
 })
 
@@ -109,7 +109,7 @@ test('switching to the current greenlet returns at once', (t) => {
   t.is(g.switch(), 'me')
 })
 
-test('what is sent to a dead greenlet goes to its parent', (t) => {
+test('a value that is sent to a dead greenlet goes to its parent', (t) => {
   const dead = new Greenlet(() => 'over')
   dead.switch()
   t.is(dead.switch(), undefined)
@@ -122,7 +122,7 @@ test('what is sent to a dead greenlet goes to its parent', (t) => {
   t.deepEqual(dead.switch('x'), ['parent got', 'x'])
 })
 
-test('an unstarted parent starts with what is sent to its dead child', (t) => {
+test('a value that is sent to a dead child starts its unstarted parent', (t) => {
   const seen: number[] = []
   const parent = new Greenlet(() => void seen.push(24))
   const child = new Greenlet(() => void seen.push(42))
@@ -146,7 +146,7 @@ test('an unstarted parent without parameters runs once', (t) => {
   t.is(runs, 1)
 })
 
-test('a switch is as deep as one likes', (t) => {
+test('a switch works at any depth', (t) => {
   const dive = (depth: number): unknown => (depth === 0 ? up('bottom') : dive(depth - 1))
   const g = new Greenlet(dive)
   t.is(g.switch(5000), 'bottom')
@@ -169,7 +169,7 @@ test('two children are interleaved', (t) => {
   t.true(g.dead && h.dead)
 })
 
-test('a greenlet starts another in it', (t) => {
+test('a greenlet can start another one', (t) => {
   const log: string[] = []
   const outer = new Greenlet(() => {
     log.push('a')
@@ -183,7 +183,7 @@ test('a greenlet starts another in it', (t) => {
   t.deepEqual(log, ['a', 'b', 'c'])
 })
 
-test('a greenlet started in a catch block knows nothing of the error', (t) => {
+test('a greenlet that starts in a catch block does not see the error', (t) => {
   const error = new Error('caught')
   const g = new Greenlet(() => {
     up('child')
@@ -198,14 +198,14 @@ test('a greenlet started in a catch block knows nothing of the error', (t) => {
   t.is(g.switch(), 'end')
 })
 
-/** Sends ten pairs of objects and gets as many back, and returns weak references to all but the last. */
+/** Sends and receives ten pairs of objects. Returns weak references to all but the last pair. */
 function exchange(g: Greenlet): WeakRef<object>[] {
   const refs: WeakRef<object>[] = []
   for (let i = 0; i < 10; i++) {
     const args = [{}, {}]
     refs.push(...args.map((arg) => new WeakRef(arg)), new WeakRef(g.switch<object>(...args)))
   }
-  // The last ones may still lie on a stack, in a place that is not in use any more.
+  // The last pair may still be on a stack, in a place that is no longer used.
   return refs.slice(0, -3)
 }
 

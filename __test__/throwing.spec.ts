@@ -3,7 +3,7 @@ import { Greenlet, GreenletExit, settrace } from '../js/index.ts'
 
 const { main } = Greenlet
 
-/** Tells main it is ready, and what it caught then. */
+/** Tells main that it is ready, then returns the error that it caught. */
 function catcher(): unknown {
   try {
     main.switch('ready')
@@ -20,7 +20,7 @@ test('throw() throws where the greenlet is suspended', (t) => {
   t.deepEqual(g.throw(error), ['caught', error])
 })
 
-test('anything can be thrown, and arrives as it is', (t) => {
+test('any value can be thrown, and arrives unchanged', (t) => {
   for (const thrown of ['abc', 0, null, Symbol('s'), { a: 1 }]) {
     const g = new Greenlet(catcher)
     g.switch()
@@ -28,7 +28,7 @@ test('anything can be thrown, and arrives as it is', (t) => {
   }
 })
 
-test('an error that leaves run goes to the parent, the same and with its stack', (t) => {
+test('an error that leaves run goes to the parent, as the same object with its stack', (t) => {
   const error = new Error('up')
   const { stack } = error
   const g = new Greenlet(() => {
@@ -75,7 +75,7 @@ test('an error passes through a parent that is suspended', (t) => {
   t.true(g1.dead && g2.dead)
 })
 
-test('an error thrown in a child surfaces in its parent', (t) => {
+test('an uncaught error of a child is thrown in its parent', (t) => {
   const error = new Error('sent')
   const g = new Greenlet(catcher)
   g.switch()
@@ -106,7 +106,7 @@ test('throw() without an error throws a GreenletExit, which the parent gets as a
   t.true(g.throw() instanceof GreenletExit)
 })
 
-test('a GreenletExit of a subclass, or made by the user, ends a greenlet quietly too', (t) => {
+test('a GreenletExit of a subclass, or one that the program made, also ends a greenlet quietly', (t) => {
   class Enough extends GreenletExit {}
   const enough = new Enough('tired')
   const g = new Greenlet(() => {
@@ -148,7 +148,7 @@ function away(): void {
 
 test('an error goes to the parent that the greenlet was made with', (t) => {
   const error = new Error('for the parent')
-  // Neither has started: both die of it.
+  // Neither of them has started, so both end.
   let [g1, g2] = chain(trap, away)
   t.is(
     t.throws(() => g2.throw(error)),
@@ -162,7 +162,7 @@ test('an error goes to the parent that the greenlet was made with', (t) => {
   t.is(g2.throw(error), 'trapped')
   t.true(g1.dead && g2.dead)
 
-  // Both have.
+  // Both have started.
   ;[g1, g2] = chain(trap, away)
   t.is(g1.switch(), 'ready')
   t.is(g2.switch(), 'away')
@@ -185,7 +185,7 @@ test('an error thrown into a dead greenlet goes to its parent', (t) => {
   )
 })
 
-test('throw() into the current greenlet throws right here', (t) => {
+test('throw() into the current greenlet throws at that place', (t) => {
   const error = new Error('here')
   t.is(
     t.throws(() => main.throw(error)),
@@ -202,7 +202,7 @@ test('throw() into the current greenlet throws right here', (t) => {
   t.is(g.switch(), error)
 })
 
-test('an error thrown into main arrives at its switch', (t) => {
+test('an error thrown into main arrives in its switch', (t) => {
   const error = new Error('for main')
   const g = new Greenlet(() => main.throw(error))
   t.is(
@@ -213,7 +213,7 @@ test('an error thrown into main arrives at its switch', (t) => {
   g.kill()
 })
 
-test('a value that cannot be tested for GreenletExit does no harm', (t) => {
+test('a thrown value for which instanceof fails does no harm', (t) => {
   const evil = new Proxy(
     {},
     {
@@ -233,7 +233,7 @@ test('a value that cannot be tested for GreenletExit does no harm', (t) => {
   }
 })
 
-test('finally blocks run on the way out', (t) => {
+test('finally blocks run when an error leaves a greenlet', (t) => {
   const log: string[] = []
   const g = new Greenlet(() => {
     try {
@@ -254,8 +254,8 @@ test('finally blocks run on the way out', (t) => {
   t.deepEqual(log, ['inner', 'outer'])
 })
 
-// Found by property/programs.spec.ts, against Python's greenlet.
-test('where the parent of an unstarted greenlet cannot start, that is an error for the next one, and not for who threw', (t) => {
+// property/programs.spec.ts found this one, against Python's greenlet.
+test('if the parent of an unstarted greenlet cannot start, the next parent gets that error, and the thrower does not', (t) => {
   for (const trace of [null, () => {}]) {
     settrace(trace)
     const parent = new Greenlet(null, { name: 'idle' })

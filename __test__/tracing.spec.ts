@@ -3,7 +3,7 @@ import { Greenlet, GreenletExit, gettrace, settrace, sleep, spawn, type TraceFun
 
 const main = Greenlet.main
 
-/** The events while `body` runs, as 'switch main > a'. */
+/** The events while `body` runs, such as 'switch main > a'. */
 function traced(body: () => void): string[] {
   const events: string[] = []
   const previous = settrace((event, { origin, target }) => events.push(`${event} ${origin.name} > ${target.name}`))
@@ -17,7 +17,7 @@ function traced(body: () => void): string[] {
 
 test.afterEach(() => settrace(null))
 
-test.serial('every switch is told, after it has happened, with who left and who runs', (t) => {
+test.serial('the trace function is called after every switch, with the origin and the target', (t) => {
   const a = new Greenlet(() => b.switch(), { name: 'a' })
   const b = new Greenlet(() => main.switch(), { name: 'b' })
   t.deepEqual(
@@ -29,7 +29,7 @@ test.serial('every switch is told, after it has happened, with who left and who 
   t.true(b.dead)
 })
 
-test.serial('an end is a switch to the parent, or a throw where it was an error', (t) => {
+test.serial('the end of a greenlet is a switch to the parent, or a throw if it ended with an error', (t) => {
   const good = new Greenlet(() => 1, { name: 'good' })
   const bad = new Greenlet(
     () => {
@@ -44,14 +44,14 @@ test.serial('an end is a switch to the parent, or a throw where it was an error'
   t.deepEqual(events, ['switch main > good', 'switch good > main', 'switch main > bad', 'throw bad > main'])
 })
 
-test.serial('throw() is told as a throw; a GreenletExit that ends a greenlet as a switch', (t) => {
+test.serial('throw() is a throw event, and a GreenletExit that ends a greenlet is a switch event', (t) => {
   const g = new Greenlet(() => main.switch(), { name: 'g' })
   g.switch()
   const events = traced(() => t.true(g.throw() instanceof GreenletExit))
   t.deepEqual(events, ['throw main > g', 'switch g > main'])
 })
 
-test.serial('kill() is told as a throw, of an unstarted greenlet too', (t) => {
+test.serial('kill() is a throw event, also for an unstarted greenlet', (t) => {
   const events = traced(() => {
     const started = new Greenlet(() => main.switch(), { name: 'started' })
     started.switch()
@@ -68,7 +68,7 @@ test.serial('kill() is told as a throw, of an unstarted greenlet too', (t) => {
   ])
 })
 
-test.serial('an error for an unstarted greenlet starts it, as in Python, and it dies of it', (t) => {
+test.serial('an error for an unstarted greenlet starts it, as in Python, and ends it', (t) => {
   const parent = new Greenlet(() => t.fail(), { name: 'parent' })
   const child = new Greenlet(() => t.fail(), { name: 'child', parent })
   const events = traced(() => t.throws(() => child.throw(new Error('no')), { message: 'no' }))
@@ -76,7 +76,7 @@ test.serial('an error for an unstarted greenlet starts it, as in Python, and it 
   t.true(parent.dead && child.dead)
 })
 
-test.serial('switching to oneself, or to a dead child of oneself, is told', (t) => {
+test.serial("a switch to oneself, or to one's own dead child, is an event", (t) => {
   const dead = new Greenlet(() => {})
   dead.switch()
   const events = traced(() => {
@@ -99,7 +99,7 @@ test.serial('wait() and sleep() are switches to main and back', async (t) => {
   t.deepEqual(events, [there, back, there, back])
 })
 
-test.serial('settrace() returns the function before, and gettrace() the one now', (t) => {
+test.serial('settrace() returns the previous function, and gettrace() the current one', (t) => {
   const [first, second]: [TraceFunction, TraceFunction] = [() => {}, () => {}]
   t.is(gettrace(), null)
   t.is(settrace(first), null)
@@ -111,7 +111,7 @@ test.serial('settrace() returns the function before, and gettrace() the one now'
   t.throws(() => settrace('switch' as never), { instanceOf: TypeError, code: 'ERR_GREENLET_INVALID_ARG' })
 })
 
-test.serial('a trace function that throws is unset, and its error arrives in place of what was under way', (t) => {
+test.serial('a trace function that throws is unset, and its error replaces the value of the switch', (t) => {
   let calls = 0
   const failing = (): never => {
     calls++
@@ -133,7 +133,7 @@ test.serial('a trace function that throws is unset, and its error arrives in pla
   t.is(gettrace(), null)
   t.deepEqual([caught, calls], [['trace 1'], 1])
 
-  // On the way back, and at a start: there the function does not run, and the error goes to the parent.
+  // The error is thrown on the way back, and at a start. There the function does not run, and the error goes to the parent.
   settrace(failing)
   t.throws(() => main.switch(), { message: 'trace 2' })
   settrace(failing)
@@ -141,7 +141,7 @@ test.serial('a trace function that throws is unset, and its error arrives in pla
   t.deepEqual([gettrace(), calls], [null, 3])
 })
 
-test.serial('a trace function may switch, and what was under way is not lost', (t) => {
+test.serial('a trace function may switch, and the value of the first switch is not lost', (t) => {
   const helper = new Greenlet(() => {
     for (;;) main.switch('from the helper')
   })

@@ -1,19 +1,13 @@
-import { setImmediate as turn } from 'node:timers/promises'
 import test from 'ava'
 import { Greenlet, GreenletExit, spawn, wait } from '../js/index.ts'
-import { collect } from './helpers/collect.ts'
+import { collect, collectRounds, collectUntil } from './helpers/collect.ts'
+import { sameItems } from './helpers/identity.ts'
+import { turn } from './helpers/promises.ts'
+import { warningsOf } from './helpers/warnings.ts'
 
 const main = Greenlet.main
 
-/** Collections and turns of the event loop until `done`, or enough of them. */
-async function until(done: () => boolean): Promise<void> {
-  for (let i = 0; i < 20 && !done(); i++) {
-    await collect()
-    await turn()
-  }
-}
-
-/** Suspends a greenlet that writes down how it ends, and forgets it. */
+/** Suspends a greenlet that logs how it ends, and drops all references to it. */
 function forget(log: unknown[], body: () => unknown = () => main.switch()): void {
   new Greenlet(() => {
     try {
@@ -27,60 +21,52 @@ function forget(log: unknown[], body: () => unknown = () => main.switch()): void
   }).switch()
 }
 
-/** The warnings that `body` leads to. */
-async function warnings(body: () => Promise<void>): Promise<Error[]> {
-  const found: Error[] = []
-  const listener = (warning: Error) => found.push(warning)
-  process.on('warning', listener)
-  await body()
-  await turn()
-  process.off('warning', listener)
-  return found
-}
-
-test.serial('a suspended greenlet that nobody can reach any more gets a GreenletExit', async (t) => {
+test.serial('an unreachable suspended greenlet gets a GreenletExit', async (t) => {
   const before = Greenlet.all().length
   const log: unknown[] = []
   forget(log)
   t.deepEqual(log, [])
   t.is(Greenlet.all().length, before + 1)
-  await until(() => log.length > 0)
+  await collectUntil(() => log.length > 0)
   t.true(log[0] instanceof GreenletExit)
   t.is(log[1], 'finally')
   t.is(Greenlet.all().length, before)
 })
 
-test.serial('its stack is given back: ten times as many as there are slots', async (t) => {
-  let ended = 0
-  for (let i = 0; i < 20; i++) {
-    for (let j = 0; j < 500; j++) {
-      new Greenlet(() => {
-        try {
-          main.switch()
-        } finally {
-          ended++
-        }
-      }).switch()
+test.serial(
+  'the stack of an unreachable greenlet is reused: ten times as many greenlets as there are slots',
+  async (t) => {
+    let ended = 0
+    for (let i = 0; i < 20; i++) {
+      for (let j = 0; j < 500; j++) {
+        new Greenlet(() => {
+          try {
+            main.switch()
+          } finally {
+            ended++
+          }
+        }).switch()
+      }
+      await collectUntil(() => ended === (i + 1) * 500)
     }
-    await until(() => ended === (i + 1) * 500)
-  }
-  t.is(ended, 10_000)
-})
+    t.is(ended, 10_000)
+  },
+)
 
-test.serial('one that is held stays, whatever is collected', async (t) => {
+test.serial('a reachable greenlet stays suspended through collections', async (t) => {
   const log: unknown[] = []
   const held: Greenlet = new Greenlet(() => {
     forget(log, () => held.switch())
     return main.switch()
   })
   held.switch()
-  await until(() => log.length > 0)
+  await collectUntil(() => log.length > 0)
   t.is(log.length, 2)
   t.is(held.state, 'suspended')
   t.is(held.switch('end'), 'end')
 })
 
-test.serial('a parent is held by its child', async (t) => {
+test.serial('a child keeps its parent reachable', async (t) => {
   const log: unknown[] = []
   const child = (() => {
     const parent = new Greenlet(() => {
@@ -91,23 +77,17 @@ test.serial('a parent is held by its child', async (t) => {
     return new Greenlet(() => main.switch(), { parent })
   })()
   child.switch()
-  await collect()
-  await turn()
-  await collect()
-  await turn()
+  await collectRounds(2)
   child.switch()
   t.deepEqual(log, ['back in the parent'])
 })
 
-test.serial('one that waits is reachable as long as its promise is', async (t) => {
+test.serial('a waiting greenlet is reachable as long as its promise is', async (t) => {
   const log: unknown[] = []
   let resolve!: (value: unknown) => void
   const promise = new Promise((r) => (resolve = r))
   forget(log, () => log.push(wait(promise)))
-  for (let i = 0; i < 5; i++) {
-    await collect()
-    await turn()
-  }
+  await collectRounds(5)
   t.deepEqual(log, [])
   resolve('the value')
   await turn()
@@ -115,31 +95,42 @@ test.serial('one that waits is reachable as long as its promise is', async (t) =
 })
 
 test.serial(
-  'one that waits for a promise that nobody can settle is held by its own stack; all() finds it',
+  'a greenlet that waits for a promise that cannot settle is held by its own stack, and all() lists it',
   async (t) => {
     const log: unknown[] = []
     const before = new Set(Greenlet.all())
     forget(log, () => wait(new Promise(() => {})))
-    for (let i = 0; i < 3; i++) {
-      await collect()
-      await turn()
-    }
+    await collectRounds(3)
     t.deepEqual(log, [])
     for (const g of Greenlet.all()) if (!before.has(g)) g.kill()
     t.is(log[1], 'finally')
   },
 )
 
-test.serial('a spawned one that nobody can reach settles its promise', async (t) => {
+test.serial('a greenlet that all() returns after its object was collected stays suspended', async (t) => {
+  const before = new Set(Greenlet.all())
+  const log: unknown[] = []
+  forget(log)
+  await collect()
+  // In the same job as the collection: the FinalizationRegistry has not called back yet.
+  const [found] = Greenlet.all().filter((g) => !before.has(g))
+  t.is(found?.state, 'suspended')
+  await collectRounds(3)
+  t.deepEqual(log, [])
+  found!.kill()
+  t.is(log[1], 'finally')
+})
+
+test.serial('an unreachable spawned greenlet settles its promise', async (t) => {
   let result: unknown
   void spawn(() => main.switch()).then((value) => (result = value))
-  await until(() => result !== undefined)
+  await collectUntil(() => result !== undefined)
   t.true(result instanceof GreenletExit)
 })
 
-test.serial('it may wait while it ends', async (t) => {
+test.serial('an unreachable greenlet may wait while it ends', async (t) => {
   const log: unknown[] = []
-  const found = await warnings(async () => {
+  const found = await warningsOf(async () => {
     forget(log, () => {
       try {
         main.switch()
@@ -147,14 +138,14 @@ test.serial('it may wait while it ends', async (t) => {
         log.push(wait(Promise.resolve('cleaned up')))
       }
     })
-    await until(() => log.length > 2)
+    await collectUntil(() => log.length > 2)
   })
   t.is(log[0], 'cleaned up')
   t.true(log[1] instanceof GreenletExit)
   t.deepEqual(found, [])
 })
 
-test.serial('inside, it is current, under another object', async (t) => {
+test.serial('an unreachable greenlet that ends is current, under another object', async (t) => {
   const seen: unknown[] = []
   const parent = new Greenlet(() => main.switch())
   new Greenlet(
@@ -168,12 +159,12 @@ test.serial('inside, it is current, under another object', async (t) => {
     },
     { name: 'forgotten', parent },
   ).switch()
-  await until(() => seen.length > 0)
-  t.deepEqual(seen, ['forgotten', 'running', true, main])
+  await collectUntil(() => seen.length > 0)
+  sameItems(t, seen, ['forgotten', 'running', true, main])
 })
 
-test.serial('an error that it ends with is a warning', async (t) => {
-  const found = await warnings(async () => {
+test.serial('an error with which an unreachable greenlet ends is a warning', async (t) => {
+  const found = await warningsOf(async () => {
     const log: unknown[] = []
     forget(log, () => {
       try {
@@ -182,16 +173,17 @@ test.serial('an error that it ends with is a warning', async (t) => {
         throw new Error('not today')
       }
     })
-    await until(() => log.length > 0)
+    await collectUntil(() => log.length > 0)
   })
   t.is(found.length, 1)
   t.is(found[0]!.name, 'GreenletWarning')
+  t.is((found[0] as NodeJS.ErrnoException).code, 'GREENLET_UNREACHABLE')
   t.regex(found[0]!.message, /^greenlet 'greenlet-\d+', which had become unreachable, ended with an error$/)
 })
 
-test.serial('one that refuses to end is warned of, once, and all() finds it', async (t) => {
+test.serial('an unreachable greenlet that refuses to end causes one warning, and all() lists it', async (t) => {
   const before = new Set(Greenlet.all())
-  const found = await warnings(async () => {
+  const found = await warningsOf(async () => {
     let refused = false
     new Greenlet(
       () => {
@@ -204,11 +196,8 @@ test.serial('one that refuses to end is warned of, once, and all() finds it', as
       },
       { name: 'stubborn' },
     ).switch()
-    await until(() => refused)
-    for (let i = 0; i < 3; i++) {
-      await collect()
-      await turn()
-    }
+    await collectUntil(() => refused)
+    await collectRounds(3)
   })
   t.is(found.length, 1)
   t.regex(found[0]!.message, /^greenlet 'stubborn'.*Greenlet\.all\(\) finds it$/)
@@ -217,7 +206,7 @@ test.serial('one that refuses to end is warned of, once, and all() finds it', as
   t.is(stubborn!.switch('gone'), 'gone')
 })
 
-test.serial('one whose stack holds its own greenlet is reachable; all() finds it', async (t) => {
+test.serial('a greenlet that is held by its own stack is reachable, and all() lists it', async (t) => {
   const log: unknown[] = []
   ;(() => {
     const self: Greenlet = new Greenlet(
@@ -232,10 +221,7 @@ test.serial('one whose stack holds its own greenlet is reachable; all() finds it
     )
     self.switch()
   })()
-  for (let i = 0; i < 3; i++) {
-    await collect()
-    await turn()
-  }
+  await collectRounds(3)
   t.deepEqual(log, [])
   Greenlet.all()
     .find((g) => g.name === 'selfish')!

@@ -37,18 +37,18 @@ test('wait() works in getters, comparators and callbacks of other functions', as
   t.deepEqual(await g, ['got', [1, 2, 3], [1], 'aab'])
 })
 
-test('what is not a promise comes back at once', async (t) => {
+test('wait() returns a value that is not a promise at once', async (t) => {
   const g = spawn(() => [wait(1), wait(undefined), wait(null), wait('x'), wait(turn)])
   t.deepEqual(await g, [1, undefined, null, 'x', turn])
 })
 
-/** An object that is no promise but has `then`. */
+/** An object that is not a promise but has `then`. */
 function thenable<T>(then: (resolve: (value: T | PromiseLike<T>) => void) => void): PromiseLike<T> {
-  // oxlint-disable-next-line no-thenable -- the name says it
+  // oxlint-disable-next-line no-thenable -- the test needs one
   return { then } as PromiseLike<T>
 }
 
-test('any thenable will do, also one that calls back at once, twice or from elsewhere', async (t) => {
+test('wait() takes any thenable, also one that calls back at once, twice or from another greenlet', async (t) => {
   const calls: ((value: string) => void)[] = []
   const g = spawn(() => [
     wait(thenable((resolve) => resolve('at once'))),
@@ -77,7 +77,23 @@ test('any thenable will do, also one that calls back at once, twice or from else
   t.deepEqual(await g, ['at once', 'first', 'nested', 'from a greenlet', 'no'])
 })
 
-test('a hundred greenlets wait at the same time, each for its own', async (t) => {
+test('wait() takes a promise with its own then(), which calls back twice from another greenlet', async (t) => {
+  const { promise } = pending<string>()
+  let call!: (value: string) => void
+  // oxlint-disable-next-line no-thenable -- the test needs one
+  promise.then = ((resolve: (value: string) => void) => void (call = resolve)) as never
+  const g = spawn(() => [wait(promise), wait(later('second wait'))])
+  await turn()
+  const caller = new Greenlet(() => {
+    call('first')
+    call('second')
+    return 'not left'
+  })
+  t.is(caller.switch(), 'not left')
+  t.deepEqual(await g, ['first', 'second wait'])
+})
+
+test('a hundred greenlets wait at the same time, each for its own promise', async (t) => {
   const started = performance.now()
   const all = Array.from({ length: 100 }, (_, i) => spawn(() => wait(later(i, 50)) + wait(later(i, 50))))
   t.deepEqual(
@@ -101,7 +117,7 @@ test('a greenlet cannot wait for itself', async (t) => {
   await g
 })
 
-test('one that was woken starts another, and each is woken by what it waits for', async (t) => {
+test('a greenlet that was woken starts another one, and each is woken by its own promise', async (t) => {
   const self = { instanceOf: GreenletError, code: 'ERR_GREENLET_WAIT_ON_SELF' } as const
   const outer = spawn((): number => {
     t.is(wait(Promise.resolve(1)), 1)
@@ -117,7 +133,7 @@ test('one that was woken starts another, and each is woken by what it waits for'
   t.is(await outer, 4)
 })
 
-test('a greenlet waits for another', async (t) => {
+test('a greenlet can wait for another one', async (t) => {
   const error = new Error('inner failed')
   const g = spawn(() => {
     const failing = spawn(() => {
@@ -128,7 +144,7 @@ test('a greenlet waits for another', async (t) => {
   t.deepEqual(await g, [2, error])
 })
 
-test('main goes on where it switched to a greenlet that waits', async (t) => {
+test('main continues after its switch to a greenlet that waits', async (t) => {
   const log: unknown[] = []
   const g = new Greenlet(() => {
     log.push(wait(later('waited')))
@@ -144,7 +160,7 @@ test('main goes on where it switched to a greenlet that waits', async (t) => {
   t.true(g.dead)
 })
 
-test('a greenlet under another waits, and the result goes up when it ends', async (t) => {
+test('a greenlet with another parent waits, and its result goes to that parent', async (t) => {
   const { promise, resolve } = pending<string>()
   const log: unknown[] = []
   const outer = new Greenlet(() => {
@@ -183,7 +199,7 @@ test('gr_stack shows where a greenlet waits', async (t) => {
   napper.kill()
 })
 
-test('promises in a greenlet settle while it is suspended', async (t) => {
+test('promises of a greenlet settle while it is suspended', async (t) => {
   const log: string[] = []
   const g = spawn(() => {
     void Promise.resolve().then(() => log.push('job'))

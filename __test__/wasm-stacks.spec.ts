@@ -1,4 +1,4 @@
-// wasm calls that V8 suspends on stacks of their own (JavaScript promise integration, JSPI), beside greenlets.
+// Greenlets beside wasm calls that V8 suspends on stacks of their own (JavaScript promise integration, JSPI).
 
 import test from 'ava'
 import { Greenlet, GreenletError } from '../js/index.ts'
@@ -8,7 +8,7 @@ import { calling, jspi } from './helpers/wasm.ts'
 
 const { main } = Greenlet
 
-/** What each program begins with. `litter` is enough for a few collections of young objects. */
+/** The head of each program. `litter` causes a few collections of young objects. */
 const HEAD = `
   const { calling, jspi, suspendedFor } = await import('./__test__/helpers/wasm.ts')
   const litter = (n) => { const kept = []; for (let i = 0; i < n; i++) { kept.push({ i, text: 'x' + i }); if (kept.length > 5000) kept.length = 0 } }
@@ -26,14 +26,14 @@ const HEAD = `
   }
 `
 
-/** A macro: the program ends well and prints this. */
+/** A macro: the program ends without an error and prints this. */
 const prints = test.macro(async (t, source: string, stdout: string, flags: string[] = []) => {
   const ending = await runProgram(HEAD + source, { flags: ['--expose-gc', ...flags] })
   t.deepEqual(ending, { code: 0, signal: null, stdout, stderr: '' })
 })
 
 if (jspi === undefined) {
-  test('this Node has no JSPI, and greenlets know none', (t) => {
+  test('this Node has no JSPI, and greenlets do not see any', (t) => {
     const g = new Greenlet(() => calling(() => main.switch('out of wasm'))())
     t.is(g.switch(), 'out of wasm')
     t.is(g.switch(41), 42)
@@ -51,7 +51,7 @@ if (jspi === undefined) {
 } else {
   const { promising, Suspending } = jspi
 
-  test('a stack cannot be left inside of a promising wasm call, and can afterwards', async (t) => {
+  test('a stack cannot be left inside of a promising wasm call, and can be left afterwards', async (t) => {
     const expected = { instanceOf: GreenletError, code: 'ERR_GREENLET_FORBIDDEN', message: /promising wasm call/ }
     const g = new Greenlet(() => {
       const inside = promising(calling(() => (t.throws(() => main.switch(), expected), 1)))()
@@ -127,7 +127,7 @@ if (jspi === undefined) {
   )
 
   test(
-    'a wasm call that is suspended in a greenlet goes on after it has ended',
+    'a wasm call that is suspended in a greenlet continues after the greenlet has ended',
     prints,
     `
     const calls = []
@@ -153,7 +153,7 @@ if (jspi === undefined) {
   )
 
   fastOnly(test, NO_END)(
-    'collections are as usual without wasm calls, full ones while both are suspended, and as usual again',
+    'while greenlets and wasm calls are both suspended only full collections run, before and after it all kinds',
     prints,
     `
     const g = parked()
@@ -171,7 +171,7 @@ if (jspi === undefined) {
   )
 
   test(
-    'a program that uses no greenlet keeps its collections, whatever wasm calls it makes',
+    'a program that makes no greenlet keeps its collections, whatever wasm calls it makes',
     prints,
     `
     console.log(runtimeInfo().supported)
@@ -182,7 +182,7 @@ if (jspi === undefined) {
   )
 
   test(
-    'a Worker with both does not keep the others from theirs',
+    'a Worker that uses both does not stop the others from using them',
     prints,
     `
     const { Worker } = await import('node:worker_threads')

@@ -18,7 +18,7 @@ async function report(worker: Worker): Promise<Report> {
   return message
 }
 
-test('main and Workers have greenlets of their own at the same time', async (t) => {
+test('main and Workers have their own greenlets at the same time', async (t) => {
   const log: unknown[] = []
   const g = new Greenlet(() => {
     for (;;) log.push(main.switch())

@@ -1,29 +1,46 @@
-// Clients that go away before they have their answer.
+// The Express adapter when clients disconnect before they have their answer.
 
 import { once } from 'node:events'
 import { dirname } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
-import express, { type ErrorRequestHandler, type Express, type RequestHandler, type Response } from 'express'
+import express, {
+  type ErrorRequestHandler,
+  type Express,
+  type RequestHandler,
+  type Response,
+  type IRouter,
+} from 'express'
 import { greenlets } from '../../js/adapters/express.ts'
 import { GreenletExit, sleep, wait } from '../../js/index.ts'
-import { others, serve, until } from './server.ts'
+import { until } from '../helpers/promises.ts'
+import { others, serve } from './server.ts'
 
-// They are looked at, and need not be printed.
+// The tests check the warnings, so they are not printed.
 const warnings: Error[] = []
 process.removeAllListeners('warning')
 process.on('warning', (warning) => warnings.push(warning))
 
-test.afterEach.always('nothing is left', async (t) => {
+test.afterEach.always('no greenlet and no warning is left', async (t) => {
   await until(() => others().length === 0)
   t.deepEqual(warnings.splice(0), [])
 })
 
 const forever = (): void => sleep(1e6)
 
-/** Lets a client go away while its request is parked, and returns what happened. */
-async function abandon(t: ExecutionContext, furnish: (app: Express, log: string[]) => void): Promise<string[]> {
+function parkInParam(routes: IRouter): void {
+  routes.param('id', forever)
+  routes.get('/:id', (_req, res) => void res.end('not here'))
+}
+
+function parkInAsyncParam(app: Express): void {
+  app.param('id', async () => forever())
+  app.get('/:id', (_req, res) => void res.end('not here'))
+}
+
+/** Disconnects a client while its request is parked. Returns the log of what happened on the server. */
+async function abandon(t: ExecutionContext, addRoutes: (app: Express, log: string[]) => void): Promise<string[]> {
   const log: string[] = []
   let response: Response | undefined
   const site = await serve(t, (app) => {
@@ -32,7 +49,7 @@ async function abandon(t: ExecutionContext, furnish: (app: Express, log: string[
       next()
     })
     app.use(greenlets())
-    furnish(app, log)
+    addRoutes(app, log)
     app.use((_req, res) => {
       log.push('the next route')
       res.end('not here')
@@ -46,13 +63,13 @@ async function abandon(t: ExecutionContext, furnish: (app: Express, log: string[
   await until(() => others().length > 0)
   client.destroy()
   await until(() => response!.closed && others().length === 0)
-  // Whatever Express wants to do later.
+  // Gives Express time for anything that it does later.
   await setTimeout(10)
   t.false(response!.headersSent && !log.some((line) => line.includes('error handler')), 'nothing was written')
   return log
 }
 
-test.serial('its greenlet ends: every finally runs, from the innermost, and nothing else', async (t) => {
+test.serial('the greenlet ends: every finally block runs, the innermost first, and no other code', async (t) => {
   const exits = new Set<unknown>()
   const log = await abandon(t, (app, log) => {
     const level =
@@ -126,13 +143,9 @@ const endings: Record<string, (app: Express, log: string[]) => void> = {
       next()
       log.push('not here')
     })
-    app.param('id', forever)
-    app.get('/:id', (_req, res) => void res.end('not here'))
+    parkInParam(app)
   },
-  'an async callback of param()': (app) => {
-    app.param('id', async () => forever())
-    app.get('/:id', (_req, res) => void res.end('not here'))
-  },
+  'an async callback of param()': parkInAsyncParam,
   'an error handler': (app) => {
     app.use(() => {
       throw new Error('first')
@@ -146,26 +159,19 @@ const endings: Record<string, (app: Express, log: string[]) => void> = {
     app.use(sub)
   },
 }
-for (const [name, furnish] of Object.entries(endings)) {
-  test.serial(`GreenletExit goes nowhere: ${name}`, async (t) => {
-    t.deepEqual(await abandon(t, furnish), [])
+for (const [name, addRoutes] of Object.entries(endings)) {
+  test.serial(`no handler gets the GreenletExit: ${name}`, async (t) => {
+    t.deepEqual(await abandon(t, addRoutes), [])
   })
 }
 
-// With no handler of its own for what goes wrong, Express answers itself.
+// Without a handler of the app for such errors, Express would answer by itself.
 const bare: Record<string, (app: Express) => void> = {
-  'a callback of param()': (app) => {
-    app.param('id', forever)
-    app.get('/:id', (_req, res) => void res.end('not here'))
-  },
-  'an async callback of param()': (app) => {
-    app.param('id', async () => forever())
-    app.get('/:id', (_req, res) => void res.end('not here'))
-  },
+  'a callback of param()': parkInParam,
+  'an async callback of param()': parkInAsyncParam,
   'a callback of param() in a router': (app) => {
     const router = express.Router()
-    router.param('id', forever)
-    router.get('/:id', (_req, res) => void res.end('not here'))
+    parkInParam(router)
     app.use(router)
   },
   'a template': (app) => {
@@ -174,8 +180,8 @@ const bare: Record<string, (app: Express) => void> = {
     app.get('/:id', (_req, res) => res.render('express-abort.spec.ts'))
   },
 }
-for (const [name, furnish] of Object.entries(bare)) {
-  test.serial(`GreenletExit does not get to Express itself: ${name}`, async (t) => {
+for (const [name, addRoutes] of Object.entries(bare)) {
+  test.serial(`Express itself does not get the GreenletExit: ${name}`, async (t) => {
     let response: Response | undefined
     const site = await serve(t, (app) => {
       app.use((_req, res, next) => {
@@ -183,9 +189,9 @@ for (const [name, furnish] of Object.entries(bare)) {
         next()
       })
       app.use(greenlets())
-      furnish(app)
+      addRoutes(app)
     })
-    // The first request finds routers that are not known yet.
+    // The first request uses routers that the adapter has not wrapped yet.
     for (let i = 0; i < 2; i++) {
       const client = site.visit('/7')
       await until(() => others().length > 0)
@@ -198,7 +204,7 @@ for (const [name, furnish] of Object.entries(bare)) {
   })
 }
 
-test.serial('a finally may wait, and its error goes to the error handlers', async (t) => {
+test.serial('a finally block may wait, and its error goes to the error handlers', async (t) => {
   const log = await abandon(t, (app, log) => {
     app.use(() => {
       try {
@@ -206,7 +212,7 @@ test.serial('a finally may wait, and its error goes to the error handlers', asyn
       } finally {
         wait(setTimeout(20))
         log.push('cleaned up')
-        // oxlint-disable-next-line no-unsafe-finally -- it is what is tested
+        // oxlint-disable-next-line no-unsafe-finally -- this is what the test is about
         throw new Error('of cleaning up')
       }
     })
@@ -214,12 +220,12 @@ test.serial('a finally may wait, and its error goes to the error handlers', asyn
   t.deepEqual(log, ['cleaned up', 'the error handler got Error: of cleaning up'])
 })
 
-test.serial('a handler that refuses to end is reported, with the place where it stands', async (t) => {
-  const doors = { open: false }
+test.serial('a handler that refuses to end is reported, with the place where it is suspended', async (t) => {
+  let released = false
   const site = await serve(t, (app) => {
     app.use(greenlets())
     app.get('/', function stubborn() {
-      while (!doors.open) {
+      while (!released) {
         try {
           sleep(100)
         } catch {}
@@ -234,11 +240,11 @@ test.serial('a handler that refuses to end is reported, with the place where it 
   t.is(warning.code, 'ERR_GREENLET_KILL_REFUSED')
   t.regex(warning.message, /'GET \/' still runs 1 s after its client disconnected/)
   t.regex(warning.detail, /^ +at .*stubborn/)
-  doors.open = true
+  released = true
   warnings.length = 0
 })
 
-test.serial('a handler that destroys its own response is ended at its next wait', async (t) => {
+test.serial('a handler that destroys its own response ends at its next wait', async (t) => {
   const log: string[] = []
   const site = await serve(t, (app) => {
     app.use(greenlets())
@@ -259,7 +265,7 @@ test.serial('a handler that destroys its own response is ended at its next wait'
   t.deepEqual(log, ['destroyed', 'GreenletExit'])
 })
 
-test.serial('all greenlets of a request end, the latest first', async (t) => {
+test.serial('all greenlets of a request end, the newest first', async (t) => {
   const log = await abandon(t, (app, log) => {
     for (const name of ['first', 'second', 'third']) {
       app.use((_req, _res, next) => {
@@ -276,32 +282,36 @@ test.serial('all greenlets of a request end, the latest first', async (t) => {
   t.deepEqual(log, ['third', 'second', 'first'])
 })
 
-test.serial('nothing more is run for it, also if no greenlet was parked when it left', async (t) => {
-  const log: string[] = []
-  let response: Response | undefined
-  const router = express.Router()
-  router.use(() => void log.push('in a router'))
-  const site = await serve(t, (app) => {
-    app.use(greenlets())
-    app.use((req, res, next) => {
-      log.push('first')
-      response = res
-      res.on('close', () => {
-        router(req, res, next)
-        for (const word of [undefined, 'route', 'router'] as const) setImmediate(next as (word?: string) => void, word)
+test.serial(
+  'no more handlers run for the request, even if no greenlet was parked when the client disconnected',
+  async (t) => {
+    const log: string[] = []
+    let response: Response | undefined
+    const router = express.Router()
+    router.use(() => void log.push('in a router'))
+    const site = await serve(t, (app) => {
+      app.use(greenlets())
+      app.use((req, res, next) => {
+        log.push('first')
+        response = res
+        res.on('close', () => {
+          router(req, res, next)
+          for (const word of [undefined, 'route', 'router'] as const)
+            setImmediate(next as (word?: string) => void, word)
+        })
       })
+      app.use(() => void log.push('second'))
     })
-    app.use(() => void log.push('second'))
-  })
-  const client = site.visit('/')
-  await until(() => log.length === 1)
-  client.destroy()
-  await setTimeout(50)
-  t.deepEqual(log, ['first'])
-  t.false(response!.headersSent)
-})
+    const client = site.visit('/')
+    await until(() => log.length === 1)
+    client.destroy()
+    await setTimeout(50)
+    t.deepEqual(log, ['first'])
+    t.false(response!.headersSent)
+  },
+)
 
-test.serial('nothing is run for one that left before greenlets()', async (t) => {
+test.serial('no handler runs for a client that disconnects before greenlets()', async (t) => {
   const log: string[] = []
   const site = await serve(t, (app) => {
     app.use((_req, res, next) => {
@@ -318,7 +328,7 @@ test.serial('nothing is run for one that left before greenlets()', async (t) => 
   t.deepEqual(log, ['first'])
 })
 
-test.serial('a handler may go on after its answer, whether the client is there or not', async (t) => {
+test.serial('a handler may continue after its answer, whether the client is still connected or not', async (t) => {
   const log: string[] = []
   const site = await serve(t, (app) => {
     app.use(greenlets())
@@ -334,7 +344,7 @@ test.serial('a handler may go on after its answer, whether the client is there o
   t.deepEqual(log, ['after it'])
 })
 
-test.serial('1,000 that go away leave nothing behind', async (t) => {
+test.serial('1,000 clients that disconnect leave nothing behind', async (t) => {
   let [parked, ended] = [0, 0]
   const exits = new Set<unknown>()
   const site = await serve(t, (app) => {
@@ -352,7 +362,7 @@ test.serial('1,000 that go away leave nothing behind', async (t) => {
     })
     app.get('/', (_req, res) => void res.send(wait(setTimeout(1, 'fine'))))
   })
-  // More than there are slots, so that one that is lost each time would be noticed.
+  // More requests than there are slots: leaking one slot for each request would be noticed.
   for (let round = 1; round <= 10; round++) {
     const clients = Array.from({ length: 100 }, () => site.visit('/park'))
     await until(() => parked === round * 100)

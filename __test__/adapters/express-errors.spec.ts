@@ -5,14 +5,15 @@ import test from 'ava'
 import type { ErrorRequestHandler } from 'express'
 import { greenlets } from '../../js/adapters/express.ts'
 import { configure, Greenlet, type GreenletError, GreenletExit, sleep, wait } from '../../js/index.ts'
-import { Door, others, serve, until } from './server.ts'
+import { pending, until } from '../helpers/promises.ts'
+import { others, serve } from './server.ts'
 
-// The one warning that is expected is looked at, and need not be printed.
+// The tests check the one warning that is expected, so it is not printed.
 process.removeAllListeners('warning')
 
 const teapot = Object.assign(new Error('short and stout'), { status: 418 })
 
-/** Answers with what it got, after a wait. */
+/** Waits, then answers with what it got. */
 const tell: ErrorRequestHandler = (error: Error & { status?: number; code?: string }, req, res, _next) => {
   sleep(1)
   res
@@ -20,7 +21,7 @@ const tell: ErrorRequestHandler = (error: Error & { status?: number; code?: stri
     .json({ name: error.constructor.name, code: error.code, message: error.message, in: req.greenlet.name })
 }
 
-/** Parks greenlets until there may be no more. Returns what ends them again. */
+/** Parks greenlets until the limit is reached. Returns a function that ends them. */
 function fillUp(): () => void {
   const fillers: Greenlet[] = []
   try {
@@ -37,45 +38,48 @@ function fillUp(): () => void {
   }
 }
 
-test.afterEach.always('nothing is left', async (t) => {
+test.afterEach.always('no greenlet is left', async (t) => {
   await until(() => others().length === 0)
   t.deepEqual(others(), [])
 })
 
-test.serial('what a handler throws, before a wait and after it, gets to the error handlers as it is', async (t) => {
-  const seen: unknown[] = []
-  const site = await serve(t, (app) => {
-    app.use(greenlets())
-    app.get('/before', () => {
-      throw teapot
+test.serial(
+  'an error that a handler throws, before or after a wait, reaches the error handlers unchanged',
+  async (t) => {
+    const seen: unknown[] = []
+    const site = await serve(t, (app) => {
+      app.use(greenlets())
+      app.get('/before', () => {
+        throw teapot
+      })
+      app.get('/after', () => {
+        sleep(1)
+        throw teapot
+      })
+      app.get('/deep', () => [1].map(() => wait(setTimeout(1).then(() => Promise.reject(teapot)))))
+      app.get('/next', (_req, _res, next) => (sleep(1), next(teapot)))
+      app.get('/later', (_req, _res, next) => void setImmediate(() => next(teapot)))
+      app.get('/async', async () => {
+        sleep(1)
+        await setTimeout(1)
+        throw teapot
+      })
+      app.param('id', (_req, _res, _next, id: string) => {
+        sleep(1)
+        throw Object.assign(teapot, { id })
+      })
+      app.get('/param/:id', (_req, res) => void res.send('not here'))
+      app.use(((error, _req, _res, next) => (sleep(1), seen.push(error), next(error))) as ErrorRequestHandler)
+      app.use(tell)
     })
-    app.get('/after', () => {
-      sleep(1)
-      throw teapot
-    })
-    app.get('/deep', () => [1].map(() => wait(setTimeout(1).then(() => Promise.reject(teapot)))))
-    app.get('/next', (_req, _res, next) => (sleep(1), next(teapot)))
-    app.get('/later', (_req, _res, next) => void setImmediate(() => next(teapot)))
-    app.get('/async', async () => {
-      sleep(1)
-      await setTimeout(1)
-      throw teapot
-    })
-    app.param('id', (_req, _res, _next, id: string) => {
-      sleep(1)
-      throw Object.assign(teapot, { id })
-    })
-    app.get('/param/:id', (_req, res) => void res.send('not here'))
-    app.use(((error, _req, _res, next) => (sleep(1), seen.push(error), next(error))) as ErrorRequestHandler)
-    app.use(tell)
-  })
-  for (const path of ['/before', '/after', '/deep', '/next', '/later', '/async', '/param/1']) {
-    const { status, text } = await site.ask(path)
-    t.is(status, 418, path)
-    t.like(JSON.parse(text), { message: 'short and stout', in: `GET ${path}` })
-  }
-  t.deepEqual(seen, Array(7).fill(teapot))
-})
+    for (const path of ['/before', '/after', '/deep', '/next', '/later', '/async', '/param/1']) {
+      const { status, text } = await site.ask(path)
+      t.is(status, 418, path)
+      t.like(JSON.parse(text), { message: 'short and stout', in: `GET ${path}` })
+    }
+    t.deepEqual(seen, Array(7).fill(teapot))
+  },
+)
 
 test.serial('an error thrown after a wait has the handler on its stack, from both sides of the wait', async (t) => {
   let stack = ''
@@ -96,7 +100,7 @@ test.serial('an error thrown after a wait has the handler on its stack, from bot
   t.regex(stack, /^Error: here\n.* inner .*\n.*Array\.map.*\n.* orders /)
 })
 
-test.serial('without error handlers Express answers itself', async (t) => {
+test.serial('without error handlers Express itself answers', async (t) => {
   const site = await serve(t, (app) => {
     app.use(greenlets())
     app.get('/teapot', () => (sleep(1), wait(Promise.reject(teapot))))
@@ -104,11 +108,11 @@ test.serial('without error handlers Express answers itself', async (t) => {
   })
   t.is((await site.ask('/teapot')).status, 418)
   t.is((await site.ask('/nothing')).status, 404)
-  // As in plain Express: a falsy error is none.
+  // As in plain Express: a falsy error counts as no error.
   t.is((await site.ask('/falsy')).status, 404)
 })
 
-test.serial('async handlers work as in plain Express', async (t) => {
+test.serial('async handlers behave as in plain Express', async (t) => {
   const site = await serve(t, (app) => {
     app.use(greenlets())
     app.get('/ok', async (_req, res) => {
@@ -128,7 +132,7 @@ test.serial('async handlers work as in plain Express', async (t) => {
   t.like(JSON.parse((await site.ask('/reject')).text), { message: 'Rejected promise' })
 })
 
-test.serial('a greenlet that is killed while the client waits for the answer fails with a 503', async (t) => {
+test.serial('a request fails with a 503 if its greenlet is killed while the client waits', async (t) => {
   const site = await serve(t, (app) => {
     app.use(greenlets())
     app.get('/other', () => sleep(1e6))
@@ -151,35 +155,38 @@ test.serial('a greenlet that is killed while the client waits for the answer fai
   }
 })
 
-test.serial('as many greenlets as may be: that request fails with a 503, others go on', async (t) => {
-  const door = new Door()
-  configure({ maxGreenlets: 200 })
-  const site = await serve(t, (app) => {
-    app.use(greenlets())
-    app.get('/park', (_req, res) => (wait(door.opened), void res.send('parked')))
-    app.get('/', (_req, res) => void res.send(wait(setTimeout(1, 'fine'))))
-    app.use(((error: Error & { status?: number; statusCode: number; code?: string }, req, res, _next) => {
-      res.status(error.statusCode).json([error.status, error.code, req.greenlet.name])
-    }) as ErrorRequestHandler)
-  })
-  const parked = site.ask('/park')
-  await until(() => others().length === 1)
-  const release = fillUp()
-  t.teardown(release)
-  const before = others().length
-  const refused = await Promise.all(Array.from({ length: 10 }, () => site.ask('/')))
-  t.is(others().length, before)
-  for (const { status, text } of refused) {
-    t.is(status, 503)
-    t.is(text, '[503,"ERR_GREENLET_LIMIT","main"]')
-  }
-  door.open()
-  t.is((await parked).text, 'parked')
-  release()
-  t.is((await site.ask('/')).text, 'fine')
-})
+test.serial(
+  'a request over the limit of greenlets fails with a 503, and other requests are not affected',
+  async (t) => {
+    const gate = pending<void>()
+    configure({ maxGreenlets: 200 })
+    const site = await serve(t, (app) => {
+      app.use(greenlets())
+      app.get('/park', (_req, res) => (wait(gate.promise), void res.send('parked')))
+      app.get('/', (_req, res) => void res.send(wait(setTimeout(1, 'fine'))))
+      app.use(((error: Error & { status?: number; statusCode: number; code?: string }, req, res, _next) => {
+        res.status(error.statusCode).json([error.status, error.code, req.greenlet.name])
+      }) as ErrorRequestHandler)
+    })
+    const parked = site.ask('/park')
+    await until(() => others().length === 1)
+    const release = fillUp()
+    t.teardown(release)
+    const before = others().length
+    const refused = await Promise.all(Array.from({ length: 10 }, () => site.ask('/')))
+    t.is(others().length, before)
+    for (const { status, text } of refused) {
+      t.is(status, 503)
+      t.is(text, '[503,"ERR_GREENLET_LIMIT","main"]')
+    }
+    gate.resolve()
+    t.is((await parked).text, 'parked')
+    release()
+    t.is((await site.ask('/')).text, 'fine')
+  },
+)
 
-test.serial('out of stack slots, without error handlers: Express answers 503', async (t) => {
+test.serial('Express answers 503 when there are no stack slots left and the app has no error handlers', async (t) => {
   const site = await serve(t, (app) => {
     app.use(greenlets())
     app.get('/', (_req, res) => void res.send('not here'))
@@ -190,7 +197,7 @@ test.serial('out of stack slots, without error handlers: Express answers 503', a
   release()
 })
 
-test.serial('an error that Express does not see, as its frame is gone after the wait, goes to next()', async (t) => {
+test.serial('an error goes to next() if it is thrown after a wait, when the frame of Express is gone', async (t) => {
   const site = await serve(t, (app) => {
     app.use((req, res, next) => {
       greenlets()(req, res, (error) => {
@@ -204,25 +211,28 @@ test.serial('an error that Express does not see, as its frame is gone after the 
   t.is((await site.ask('/')).status, 418)
 })
 
-test.serial('an error that nobody takes is a warning, and costs no other request its answer', async (t) => {
-  const site = await serve(t, (app) => {
-    app.use('/bad', (req, res) => {
-      greenlets()(req, res, () => {
-        sleep(1)
-        throw new Error('nobody takes it')
+test.serial(
+  'an error that no handler takes becomes a warning, and other requests still get their answers',
+  async (t) => {
+    const site = await serve(t, (app) => {
+      app.use('/bad', (req, res) => {
+        greenlets()(req, res, () => {
+          sleep(1)
+          throw new Error('nobody takes it')
+        })
       })
+      app.use(greenlets())
+      app.get('/good', (_req, res) => (sleep(20), void res.send('good')))
     })
-    app.use(greenlets())
-    app.get('/good', (_req, res) => (sleep(20), void res.send('good')))
-  })
-  const warned = once(process, 'warning') as Promise<[Error]>
-  const good = site.ask('/good')
-  await t.throwsAsync(site.ask('/bad'), { code: 'ECONNRESET' })
-  t.is((await warned)[0].message, 'nobody takes it')
-  t.is((await good).text, 'good')
-})
+    const warned = once(process, 'warning') as Promise<[Error]>
+    const good = site.ask('/good')
+    await t.throwsAsync(site.ask('/bad'), { code: 'ECONNRESET' })
+    t.is((await warned)[0].message, 'nobody takes it')
+    t.is((await good).text, 'good')
+  },
+)
 
-test.serial('what is not Express 5 is named at the first request', async (t) => {
+test.serial('a router that is not Express 5 is reported at the first request', async (t) => {
   const expected = { instanceOf: TypeError, code: 'ERR_GREENLET_INVALID_ARG', message: /is for Express 5/ }
   const express4 = {
     _router: { stack: [{ handle_request() {} }] },

@@ -1,4 +1,4 @@
-// What HTTP has, with handlers that wait.
+// HTTP features, used by handlers that wait.
 
 import { once } from 'node:events'
 import http from 'node:http'
@@ -7,14 +7,15 @@ import test from 'ava'
 import express from 'express'
 import { greenlets } from '../../js/adapters/express.ts'
 import { sleep, wait } from '../../js/index.ts'
-import { others, serve, until } from './server.ts'
+import { until } from '../helpers/promises.ts'
+import { others, serve } from './server.ts'
 
-test.afterEach.always('nothing is left', async (t) => {
+test.afterEach.always('no greenlet is left', async (t) => {
   await until(() => others().length === 0)
   t.deepEqual(others(), [])
 })
 
-test.serial('uploads of 1 MB, as JSON and as a stream', async (t) => {
+test.serial('uploads of 1 MB arrive whole, as JSON and as a stream', async (t) => {
   const site = await serve(t, (app) => {
     app.use(greenlets())
     app.post('/json', express.json({ limit: '2mb' }), (req, res) => {
@@ -40,7 +41,7 @@ test.serial('uploads of 1 MB, as JSON and as a stream', async (t) => {
   t.is((await site.ask('POST /json', '{"bad"')).status, 400)
 })
 
-test.serial('a body that is streamed, with waits between its pieces and for its drains', async (t) => {
+test.serial('a handler streams a body and waits between its pieces and for drains', async (t) => {
   let drains = 0
   const piece = 'x'.repeat(64 * 1024)
   const site = await serve(t, (app) => {
@@ -59,7 +60,7 @@ test.serial('a body that is streamed, with waits between its pieces and for its 
   t.true(drains > 0)
 })
 
-test.serial('HEAD', async (t) => {
+test.serial('HEAD requests work', async (t) => {
   const site = await serve(t, (app) => {
     app.use(greenlets())
     app.get('/', (req, res) => void res.send(wait(setTimeout(1, `${req.method} ${req.greenlet.name}`))))
@@ -70,7 +71,7 @@ test.serial('HEAD', async (t) => {
   t.is(text, '')
 })
 
-test.serial('keep-alive: each request of a connection has greenlets of its own', async (t) => {
+test.serial('each request of a keep-alive connection has its own greenlets', async (t) => {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
   t.teardown(() => agent.destroy())
   let connections = 0
@@ -93,7 +94,7 @@ test.serial('keep-alive: each request of a connection has greenlets of its own',
   t.is(seen.size, 20)
 })
 
-test.serial('requests that are pipelined on one connection', async (t) => {
+test.serial('requests that are pipelined on one connection get their own answers', async (t) => {
   const site = await serve(t, (app) => {
     app.use(greenlets())
     app.get('/:ms', (req, res) => (sleep(Number(req.params.ms)), void res.send(`slept ${req.params.ms}`)))

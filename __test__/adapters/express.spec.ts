@@ -4,63 +4,67 @@ import test from 'ava'
 import express, { Router } from 'express'
 import { greenlets } from '../../js/adapters/express.ts'
 import { Greenlet, sleep, spawn, wait } from '../../js/index.ts'
-import { Door, others, serve, until } from './server.ts'
+import { pending, until } from '../helpers/promises.ts'
+import { others, serve } from './server.ts'
 
-test.afterEach.always('nothing is left', async (t) => {
+test.afterEach.always('no greenlet is left', async (t) => {
   await until(() => others().length === 0)
   t.deepEqual(others(), [])
 })
 
-test.serial('200 requests wait at once, deep inside synchronous code, and each gets its own answer', async (t) => {
-  const doors = Array.from({ length: 200 }, () => new Door())
-  let parked = 0
-  const site = await serve(t, (app) => {
-    app.use(greenlets())
-    app.get('/:id', (req, res) => {
-      const id = Number(req.params.id)
-      const order = {
-        get total() {
-          parked++
-          wait(doors[id]!.opened)
-          return id * 100
-        },
-      }
-      const lines = [1, 2, 3].map((line) => (sleep((id * line) % 7), id * 10 + line))
-      const parsed = JSON.parse(`{"a":[${id},1]}`, (_key, value: unknown) => (sleep((id * 3) % 5), value)) as unknown
-      const { total } = order
-      res.json({
-        id,
-        total,
-        lines,
-        parsed,
-        asked: req.originalUrl,
-        name: req.greenlet.name,
-        own: req.greenlet === Greenlet.current,
+test.serial(
+  '200 requests wait at the same time, deep inside synchronous code, and each gets its own answer',
+  async (t) => {
+    const gates = Array.from({ length: 200 }, () => pending<void>())
+    let parked = 0
+    const site = await serve(t, (app) => {
+      app.use(greenlets())
+      app.get('/:id', (req, res) => {
+        const id = Number(req.params.id)
+        const order = {
+          get total() {
+            parked++
+            wait(gates[id]!.promise)
+            return id * 100
+          },
+        }
+        const lines = [1, 2, 3].map((line) => (sleep((id * line) % 7), id * 10 + line))
+        const parsed = JSON.parse(`{"a":[${id},1]}`, (_key, value: unknown) => (sleep((id * 3) % 5), value)) as unknown
+        const { total } = order
+        res.json({
+          id,
+          total,
+          lines,
+          parsed,
+          asked: req.originalUrl,
+          name: req.greenlet.name,
+          own: req.greenlet === Greenlet.current,
+        })
       })
     })
-  })
-  const answers = doors.map((_, id) => site.ask(`/${id}?n=${id}`))
-  await until(() => parked === 200)
-  t.deepEqual(new Set(others()), new Set(doors.map((_, id) => `GET /${id}`)))
-  for (const greenlet of Greenlet.all().slice(1)) t.regex(greenlet.gr_stack.toString(), /^ +at get total .*\n/)
+    const answers = gates.map((_, id) => site.ask(`/${id}?n=${id}`))
+    await until(() => parked === 200)
+    t.deepEqual(new Set(others()), new Set(gates.map((_, id) => `GET /${id}`)))
+    for (const greenlet of Greenlet.all().slice(1)) t.regex(greenlet.gr_stack.toString(), /^ +at get total .*\n/)
 
-  // In an order that is not theirs.
-  for (let i = 0; i < 200; i++) doors[(i * 77) % 200]!.open()
-  for (const [id, answer] of (await Promise.all(answers)).entries()) {
-    const lines = [1, 2, 3].map((line) => id * 10 + line)
-    t.deepEqual(JSON.parse(answer.text), {
-      id,
-      total: id * 100,
-      lines,
-      parsed: { a: [id, 1] },
-      asked: `/${id}?n=${id}`,
-      name: `GET /${id}`,
-      own: true,
-    })
-  }
-})
+    // Resolves them in another order than they arrived.
+    for (let i = 0; i < 200; i++) gates[(i * 77) % 200]!.resolve()
+    for (const [id, answer] of (await Promise.all(answers)).entries()) {
+      const lines = [1, 2, 3].map((line) => id * 10 + line)
+      t.deepEqual(JSON.parse(answer.text), {
+        id,
+        total: id * 100,
+        lines,
+        parsed: { a: [id, 1] },
+        asked: `/${id}?n=${id}`,
+        name: `GET /${id}`,
+        own: true,
+      })
+    }
+  },
+)
 
-test.serial("AsyncLocalStorage is the request's own, set before greenlets() or after it", async (t) => {
+test.serial('each request has its own AsyncLocalStorage store, set before greenlets() or after it', async (t) => {
   const before = new AsyncLocalStorage<string>()
   const after = new AsyncLocalStorage<string>()
   const site = await serve(t, (app) => {
@@ -82,16 +86,16 @@ test.serial("AsyncLocalStorage is the request's own, set before greenlets() or a
   }
 })
 
-test.serial('handlers stay in a greenlet after one that goes on from the event loop', async (t) => {
+test.serial('handlers stay in a greenlet after a handler that continues from the event loop', async (t) => {
   const log: string[] = []
-  const answered = new Door()
+  const answered = pending<void>()
   const site = await serve(t, (app) => {
     app.use(greenlets())
     app.use((req, _res, next) => {
       const mine = req.greenlet
       next()
       log.push(`back in ${mine === Greenlet.current ? 'mine' : 'another'}`)
-      wait(answered.opened)
+      wait(answered.promise)
       log.push(`ended in ${mine === req.greenlet ? 'mine' : 'another'}`)
     })
     app.use(express.json())
@@ -109,12 +113,12 @@ test.serial('handlers stay in a greenlet after one that goes on from the event l
     })
   })
   t.is((await site.ask('POST /', '{"a":1}')).text, '{"a":1,"name":"POST /"}')
-  answered.open()
+  answered.resolve()
   await until(() => log.length === 3)
   t.deepEqual(log, ['back in mine', 'handler true', 'ended in mine'])
 })
 
-test.serial('next() in a greenlet of somebody else does not keep that waiting', async (t) => {
+test.serial('next() in a greenlet of the program does not make that greenlet wait', async (t) => {
   let freed = false
   const site = await serve(t, (app) => {
     app.use(greenlets())
@@ -133,7 +137,7 @@ test.serial('next() in a greenlet of somebody else does not keep that waiting', 
   t.is((await site.ask('/')).text, '{"freed":true,"own":true,"parent":"main"}')
 })
 
-test.serial('routing: nested routers, apps in apps, next("route"), next("router"), param()', async (t) => {
+test.serial('routing works: nested routers, apps in apps, next("route"), next("router"), param()', async (t) => {
   const inner = Router({ mergeParams: true })
   inner.param('item', (req, _res, next, item) => {
     req.headers['x-item'] = wait(setTimeout(1, `item ${item}`))
@@ -160,7 +164,7 @@ test.serial('routing: nested routers, apps in apps, next("route"), next("router"
 
   const site = await serve(t, (app) => {
     app.use(greenlets())
-    // Its next() is called on main, so what follows has to be taken into a greenlet again.
+    // Its next() is called on main, so the adapter must put the handlers after it into a greenlet again.
     app.use((_req, _res, next) => void setImmediate(next))
     app.param('user', (req, _res, next, user) => {
       req.headers['x-user'] = wait(setTimeout(1, `user ${user}`))
@@ -178,7 +182,7 @@ test.serial('routing: nested routers, apps in apps, next("route"), next("router"
   })
   const answer = async (path: string): Promise<string> => (await site.ask(path)).text
   const seen = ['item 7', { user: '3', item: '7' }, '/users/3', '/items/7']
-  // The first request finds functions that nobody has wrapped yet.
+  // The first request uses functions that the adapter has not wrapped yet.
   for (let i = 0; i < 3; i++) t.is(await answer('/users/3/items/7'), JSON.stringify(seen))
   t.is(await answer('/users/5/leave'), 'user 5')
   t.is(await answer('/sub/path'), '/sub of sub')
@@ -186,7 +190,7 @@ test.serial('routing: nested routers, apps in apps, next("route"), next("router"
   t.is((await site.ask('/sub/nothing')).status, 404)
 })
 
-test.serial('a long chain of middlewares, which Express interrupts after 100', async (t) => {
+test.serial('a long chain of middleware works, which Express interrupts after 100', async (t) => {
   const chain = (router: Router, length: number): void => {
     for (let i = 0; i < length; i++) router.use((_req, _res, next) => next())
     router.param('id', (req, _res, next, id) => {
@@ -207,7 +211,7 @@ test.serial('a long chain of middlewares, which Express interrupts after 100', a
   t.is((await site.ask('/x')).text, 'x')
   for (let length = 95; length < 105; length++) t.is((await site.ask(`/after-${length}/y`)).text, 'y')
 
-  // Of the app itself.
+  // The app's own property.
   for (let length = 95; length < 105; length++) {
     const single = await serve(t, (app) => {
       app.use(greenlets())
@@ -217,7 +221,7 @@ test.serial('a long chain of middlewares, which Express interrupts after 100', a
   }
 })
 
-test.serial('what comes before greenlets(), and other apps, are left alone', async (t) => {
+test.serial('handlers before greenlets(), and other apps, do not change', async (t) => {
   const plain = await serve(t, (app) => {
     app.get('/', (req, res) => void res.json([Greenlet.current.name, req.greenlet === undefined]))
   })

@@ -1,9 +1,8 @@
-// A real Express app on a port of its own, and clients for it.
+// Starts a real Express app on its own port, and makes requests to it.
 
 import { once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { setTimeout } from 'node:timers/promises'
 import type { ExecutionContext } from 'ava'
 import express, { type Express } from 'express'
 import { Greenlet } from '../../js/index.ts'
@@ -16,18 +15,18 @@ export interface Answer {
 
 export interface Site {
   readonly server: http.Server
-  /** Requests '/path', or 'POST /path' with a body that is JSON, and resolves with the answer. */
+  /** Requests '/path', or 'POST /path' with a JSON body, and resolves with the answer. */
   ask(what: string, body?: string, agent?: http.Agent): Promise<Answer>
-  /** The same, with the response as a stream. `destroy()` makes the client go away. */
+  /** The same, with the response as a stream. `destroy()` disconnects the client. */
   visit(what: string): http.ClientRequest
 }
 
-/** Starts an app, until the test has ended. */
-export function serve(t: ExecutionContext, furnish: (app: Express) => void): Promise<Site> {
+/** Starts an app and stops it at the end of the test. */
+export function serve(t: ExecutionContext, addRoutes: (app: Express) => void): Promise<Site> {
   const app = express()
-  // Express logs errors that nobody handles, but not in tests.
+  // Express logs unhandled errors, except if its setting 'env' is 'test'.
   app.set('env', 'test')
-  furnish(app)
+  addRoutes(app)
   return listen(t, http.createServer(app))
 }
 
@@ -61,18 +60,7 @@ export async function listen(t: ExecutionContext, server: http.Server): Promise<
   }
 }
 
-/** Comes back when `holds`; Ava ends a test that takes too long. */
-export async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await setTimeout(1)
-}
-
-/** The names of the greenlets that live, but for main. */
+/** The names of the live greenlets except main. */
 export function others(): string[] {
   return Greenlet.all().flatMap((greenlet) => (greenlet === Greenlet.main ? [] : greenlet.name))
-}
-
-/** A promise that is resolved from outside. */
-export class Door {
-  open!: () => void
-  readonly opened = new Promise<void>((resolve) => (this.open = resolve))
 }

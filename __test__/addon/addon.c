@@ -1,5 +1,5 @@
-// An add-on that calls JavaScript back while it is in the middle of things: with scopes open, from a finalizer, from a callback
-// of the garbage collector. Built by the tests, with the headers of the npm package node-api-headers.
+// A native add-on that calls JavaScript at difficult moments: with scopes open, from a finalizer, from a callback of the
+// garbage collector. The tests build it with the headers of the npm package node-api-headers.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -45,7 +45,7 @@ static napi_value handle_scopes(napi_env env, napi_callback_info info) {
   return result;
 }
 
-// What the call returns leaves the scope.
+// The result of the call leaves the scope.
 static napi_value escapable(napi_env env, napi_callback_info info) {
   napi_escapable_handle_scope scope;
   napi_value fn = argument(env, info, 0), escaped = NULL;
@@ -81,7 +81,7 @@ static napi_value make_callback(napi_env env, napi_callback_info info) {
   return result;
 }
 
-// finalized(object, fn): calls fn when the object was collected.
+// finalized(object, fn): calls fn when the object has been collected.
 static void finalize(napi_env env, void *data, void *hint) {
   napi_ref reference = data;
   napi_value fn;
@@ -135,8 +135,9 @@ static napi_value collecting(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-// hammer(): from now on a thread requests interrupts, one after the other. hammered(stop): [requested, served, the slowest in
-// microseconds, whether the thread still waits for one]. One that is not served is waited for: run JavaScript until it is.
+// hammer(): starts a thread that requests one interrupt after another. hammered(stop): [requested, served, the slowest in
+// microseconds, whether the thread still waits for one]. The thread waits for each interrupt: run JavaScript until it is
+// served.
 typedef void (*Interrupt)(void *isolate, void *data);
 typedef void (*Request)(void *isolate, Interrupt, void *data);
 

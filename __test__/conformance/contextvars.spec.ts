@@ -1,5 +1,5 @@
-// greenlet's tests/test_contextvars.py, with AsyncLocalStorage for ContextVar and AsyncResource for Context. The number is
-// the row in the list of greenlet's tests.
+// greenlet's tests/test_contextvars.py, with AsyncLocalStorage for ContextVar and AsyncResource for Context. The number is the
+// row in the list of greenlet's tests.
 
 import test from 'ava'
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
@@ -8,17 +8,17 @@ import { collect } from '../helpers/collect.ts'
 
 const ID = new AsyncLocalStorage<unknown>()
 
-/** As contextvars.copy_context(). */
+/** Stands for contextvars.copy_context(). */
 const copyContext = (): AsyncResource => new AsyncResource('COPY')
 const idIn = (context: AsyncResource): unknown => context.runInAsyncScope(() => ID.getStore())
 
-/** TypeScript believes that what was assigned is what is read. */
+/** Reads it in a function: TypeScript would assume that a property still has the value that was assigned. */
 const contextOf = (g: Greenlet): AsyncResource | null => g.gr_context
 
 type Way = 'run' | 'set' | 'none' | 'share'
 type Expect = (serial: number) => unknown
 
-/** Four greenlets, in turns: each sets its id and counts twice what it then reads. They are children of one more, which counts too. */
+/** Four greenlets in turns: each sets its id, then reads the id and counts twice. Their parent greenlet counts too. */
 function countIds(way: Way, expect: Expect, seen: (read: unknown, expected: unknown) => void): number[] {
   const all = new Greenlet(() => {
     const { current } = Greenlet
@@ -52,7 +52,7 @@ function countIds(way: Way, expect: Expect, seen: (read: unknown, expected: unkn
   return all.switch()
 }
 
-test('1 context_propagated_by_context_run: each greenlet sees what it has set itself', (t) => {
+test('1 context_propagated_by_context_run: each greenlet sees the value that it has set', (t) => {
   const counts = countIds(
     'run',
     () => 0,
@@ -61,7 +61,7 @@ test('1 context_propagated_by_context_run: each greenlet sees what it has set it
   t.deepEqual(counts, [2, 2, 2, 2, 2])
 })
 
-test('2 context_propagated_by_setting_attribute: it starts in the context it was given, and keeps it', (t) => {
+test('2 context_propagated_by_setting_attribute: a greenlet starts in the context it was given, and keeps it', (t) => {
   const counts = countIds(
     'set',
     () => 0,
@@ -70,7 +70,7 @@ test('2 context_propagated_by_setting_attribute: it starts in the context it was
   t.deepEqual(counts, [2, 2, 2, 2, 2])
 })
 
-test('3 context_not_propagated: without a context it starts with an empty store', (t) => {
+test('3 context_not_propagated: a greenlet without a context starts with an empty store', (t) => {
   const counts = countIds(
     'none',
     () => undefined,
@@ -88,7 +88,7 @@ test('4 context_shared: greenlets with one context see what the others set', (t)
   t.deepEqual(counts, [1, 1, 1, 1, 6])
 })
 
-test('5 break_ctxvars: contexts that are left in another order than they were entered', (t) => {
+test('5 break_ctxvars: contexts can be left in another order than they were entered', (t) => {
   const { current } = Greenlet
   const run = (id: number) => (): unknown => {
     const result = ID.run(id, () => [copyContext().runInAsyncScope(() => current.switch(ID.getStore())), ID.getStore()])
@@ -103,7 +103,7 @@ test('5 break_ctxvars: contexts that are left in another order than they were en
   t.is(ID.getStore(), undefined)
 })
 
-test('6 not_broken_if_using_attribute_instead_of_context_run: nor where they were assigned', (t) => {
+test('6 not_broken_if_using_attribute_instead_of_context_run: assigned contexts can be left in any order, too', (t) => {
   const { current } = Greenlet
   const [first, second] = [1, 2].map((id) => {
     const g = new Greenlet(() => [current.switch(ID.getStore()), ID.getStore()])
@@ -117,14 +117,14 @@ test('6 not_broken_if_using_attribute_instead_of_context_run: nor where they wer
   t.is(ID.getStore(), undefined)
 })
 
-test('7 context_assignment_while_running: unstarted, running, suspended and dead', async (t) => {
+test('7 context_assignment_while_running: a context can be assigned in each state: unstarted, running, suspended, dead', async (t) => {
   const refs = (() => {
     const main = Greenlet.current
     const g = new Greenlet(
       () => {
         t.is(ID.getStore(), undefined)
         t.is(contextOf(g), null)
-        // Python makes a context at the first use; here it is one that was assigned.
+        // Python makes a context at the first use; here the test assigned one.
         const old = copyContext()
         g.gr_context = old
         ID.enterWith(1)
@@ -179,7 +179,7 @@ test('7 context_assignment_while_running: unstarted, running, suspended and dead
   for (const ref of refs) t.is(ref.deref(), undefined)
 })
 
-test('9 context_assignment_wrong_type: a TypeError that says what a context must be', (t) => {
+test('9 context_assignment_wrong_type: a wrong context throws a TypeError that says what a context must be', (t) => {
   const g = new Greenlet(() => {})
   const error = t.throws(() => (g.gr_context = t as never), { instanceOf: TypeError }) as TypeError & { code: string }
   t.true(error.message.startsWith('greenlet context must be an AsyncResource or null'))

@@ -1,5 +1,5 @@
-// Native code on greenlets. greenlet tests C++ exceptions; this add-on is of Rust, and its exceptions are panics, which are
-// unwound by the same machinery.
+// Native code on greenlets. greenlet tests C++ exceptions; the add-on here is written in Rust and panics, and panics are
+// unwound by the same mechanism.
 
 import test from 'ava'
 import { Greenlet } from '../../js/index.ts'
@@ -25,7 +25,7 @@ leakcheck('10 exception_switch: each greenlet catches the native exception of it
   for (const g of greenlets) t.true(g.dead)
 })
 
-/** Runs `action` with a native add-on at hand; whatever that throws ends the process. */
+/** Runs `action` with a native add-on. An error that `action` throws ends the process. */
 function dies(action: string): Promise<Ending> {
   return runProgram(`
     import { createRequire } from 'node:module'
@@ -38,13 +38,13 @@ function dies(action: string): Promise<Ending> {
 
 const MESSAGE = /Thrown from an extension\./
 
-test('11 unhandled_nonstd_exception_aborts: a panic where there may be none ends the process', async (t) => {
+test('11 unhandled_nonstd_exception_aborts: a panic in a function that must not panic ends the process', async (t) => {
   const { signal, stdout, stderr } = await dies('new Greenlet(() => native.abort()).switch()')
   t.deepEqual({ signal, stdout }, { signal: 'SIGABRT', stdout: 'is running\n' })
   t.regex(stderr, MESSAGE)
 })
 
-test('12 unhandled_std_exception_aborts: a panic that nobody catches ends the process', async (t) => {
+test('12 unhandled_std_exception_aborts: an uncaught panic ends the process', async (t) => {
   const { signal, stdout, stderr } = await dies(`
     const other = new Greenlet(() => native.callCatching(() => main.switch()))
     other.switch()
@@ -54,7 +54,7 @@ test('12 unhandled_std_exception_aborts: a panic that nobody catches ends the pr
   t.regex(stderr, MESSAGE)
 })
 
-test('13 unhandled_std_exception_as_greenlet_function_aborts: also as the function of a greenlet', async (t) => {
+test("13 unhandled_std_exception_as_greenlet_function_aborts: an uncaught panic in a greenlet's function ends the process", async (t) => {
   const { signal, stdout, stderr } = await dies('new Greenlet(native.panic).switch()')
   t.deepEqual({ signal, stdout }, { signal: 'SIGABRT', stdout: 'is running\n' })
   t.regex(stderr, MESSAGE)

@@ -1,5 +1,5 @@
-// What the garbage collector does with greenlets. Each is made in a function of its own, so that nothing on the test's stack
-// holds it.
+// How garbage collection treats greenlets. Each greenlet is made in a function of its own, so that the stack of the test does
+// not hold it.
 
 import { Greenlet, GreenletExit } from '../../js/index.ts'
 import { collect, collectUntil } from '../helpers/collect.ts'
@@ -7,12 +7,15 @@ import { leakcheck } from '../helpers/leakcheck.ts'
 
 const { main } = Greenlet
 
-leakcheck('28 dead_circular_ref: a greenlet that ended with itself as the result is collected', async (t) => {
-  const make = (): WeakRef<Greenlet> => new WeakRef(new Greenlet(() => Greenlet.current).switch<Greenlet>())
-  const ref = make()
-  await collectUntil(() => ref.deref() === undefined)
-  t.is(ref.deref(), undefined)
-})
+leakcheck(
+  '28 dead_circular_ref: a greenlet whose result is the greenlet itself is collected when it is dead',
+  async (t) => {
+    const make = (): WeakRef<Greenlet> => new WeakRef(new Greenlet(() => Greenlet.current).switch<Greenlet>())
+    const ref = make()
+    await collectUntil(() => ref.deref() === undefined)
+    t.is(ref.deref(), undefined)
+  },
+)
 
 leakcheck('29 circular_greenlet: an unstarted greenlet that refers to itself is collected', async (t) => {
   class Circular extends Greenlet {
@@ -65,7 +68,7 @@ leakcheck('31 finalizer_crash: a suspended greenlet in a cycle is ended, and its
     array.push(g)
     g.switch()
   }
-  // Apart from the body, whose suspended frame must not hold its own greenlet.
+  // Made outside of the body, because its suspended frame must not hold its own greenlet.
   const hold = (): void => {
     const object = {}
     ;(Greenlet.current as { object?: object }).object = object
@@ -76,21 +79,24 @@ leakcheck('31 finalizer_crash: a suspended greenlet in a cycle is ended, and its
   t.deepEqual(log.toSorted(), ['finally', 'the object', true])
 })
 
-leakcheck('32 crashing_deferred_object: a collection inside of a greenlet, with another one suspended', async (t) => {
-  const suspended = new Greenlet((object: object) => main.switch([object].map(() => main.switch(object))))
-  const object = {}
-  suspended.switch(object)
-  const outer = new Greenlet(async () => {
-    const ending = collect()
-    await ending
-    return new Greenlet(() => 'ran').switch()
-  })
-  t.is(await outer.switch(), 'ran')
-  t.deepEqual(suspended.switch(1), [1])
-  suspended.kill()
-})
+leakcheck(
+  '32 crashing_deferred_object: a collection works inside of a greenlet while another one is suspended',
+  async (t) => {
+    const suspended = new Greenlet((object: object) => main.switch([object].map(() => main.switch(object))))
+    const object = {}
+    suspended.switch(object)
+    const outer = new Greenlet(async () => {
+      const ending = collect()
+      await ending
+      return new Greenlet(() => 'ran').switch()
+    })
+    t.is(await outer.switch(), 'ran')
+    t.deepEqual(suspended.switch(1), [1])
+    suspended.kill()
+  },
+)
 
-leakcheck('33 cycle_in_suspended_frame: what lies on a suspended stack lives, and no longer than that', async (t) => {
+leakcheck('33 cycle_in_suspended_frame: an object on a suspended stack lives as long as that stack', async (t) => {
   const refs: WeakRef<object>[] = []
   const inner = (): void => {
     const cycle1: { other?: object } = {}

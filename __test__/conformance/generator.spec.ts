@@ -1,4 +1,4 @@
-// Generators made of greenlets, in a few lines, which yield from one function.
+// Short generators made of greenlets, which yield from one function.
 
 import { Greenlet } from '../../js/index.ts'
 import { leakcheck } from '../helpers/leakcheck.ts'

@@ -1,4 +1,4 @@
-// Generators made of greenlets that yield from any depth, also for the generator that iterates over them.
+// Generators made of greenlets ("genlets") that can yield from any depth, also to the genlet that iterates over them.
 
 import { Greenlet } from '../../js/index.ts'
 import { leakcheck } from '../helpers/leakcheck.ts'
@@ -24,7 +24,7 @@ class Genlet<T> extends Greenlet implements Iterable<T> {
   }
 }
 
-/** Gives `value` to whoever iterates over the genlet, or over the one that does, and so on for `level` of them. */
+/** Gives `value` to the code that iterates over the genlet `level` levels further out. */
 function yields(value: unknown, level = 1): unknown {
   let g: Greenlet = Greenlet.current
   for (; level !== 0; level--) {
@@ -40,7 +40,7 @@ const genlet =
   (...args: Args): Genlet<T> =>
     new Genlet(() => fn(...args))
 
-leakcheck('35 layered_genlets: a genlet yields for the one below', (t) => {
+leakcheck('35 layered_genlets: a genlet yields for the genlet below it', (t) => {
   const gr1 = genlet((n: number) => {
     for (let i = 1; i < n; i++) {
       yields(i)
@@ -55,7 +55,7 @@ leakcheck('35 layered_genlets: a genlet yields for the one below', (t) => {
   t.deepEqual(seen, [1, 1, 2, 4, 3, 9, 4, 16])
 })
 
-leakcheck('36 permutations: genlets all the way down, and two of them side by side', (t) => {
+leakcheck('36 permutations: genlets can be nested to any depth, and two of them can run side by side', (t) => {
   const perms = genlet<[number[]], number[]>((list) => {
     if (list.length <= 1) {
       yields(list)
@@ -100,11 +100,11 @@ leakcheck('36 permutations: genlets all the way down, and two of them side by si
       [2, 1, 0],
     ],
   ])
-  // The longer one is suspended, and so are those that it iterates over: each is the other's parent.
+  // The longer genlet is suspended, and so are those that it iterates over: each is the parent of the next.
   for (const g of Greenlet.all().toReversed()) if (g !== Greenlet.main) g.kill()
 })
 
-leakcheck('37 genlet_simple: a native generator, a genlet, and one that yields from a nested function', (t) => {
+leakcheck('37 genlet_simple: a native generator, a genlet and a nested genlet yield the same values', (t) => {
   const g1 = function* (n: number, seen: number[]): Generator<number> {
     for (let i = 0; i < n; i++) {
       seen.push(i + 1)
@@ -132,11 +132,11 @@ leakcheck('37 genlet_simple: a native generator, a genlet, and one that yields f
   }
 })
 
-leakcheck('38 genlet_bad: there is no yielding outside of a genlet', (t) => {
+leakcheck('38 genlet_bad: yielding outside of a genlet throws', (t) => {
   t.throws(() => yields(10), { message: 'yield outside a genlet' })
 })
 
-leakcheck('39 nested_genlets: a genlet that iterates over itself, one smaller', (t) => {
+leakcheck('39 nested_genlets: a genlet iterates over a smaller copy of itself', (t) => {
   const ax = genlet<[number], number>((n) => {
     if (n === 0) return
     for (const i of ax(n - 1)) yields(i)

@@ -8,7 +8,7 @@ const { main } = Greenlet
 
 class SomeError extends Error {}
 
-/** greenlet's `fmain`: waits in its parent, tells what arrives as an error, and dies of SomeError. */
+/** greenlet's `fmain`: switches to its parent, logs the error that arrives, and ends with SomeError. */
 function tell(seen: unknown[]): never {
   try {
     Greenlet.current.parent!.switch()
@@ -19,7 +19,7 @@ function tell(seen: unknown[]): never {
   throw new SomeError()
 }
 
-leakcheck('40 simple: a greenlet runs up to its switch, and from there', (t) => {
+leakcheck('40 simple: a greenlet runs up to its switch, and continues from there', (t) => {
   const list: number[] = []
   const g = new Greenlet(() => {
     list.push(1)
@@ -39,12 +39,12 @@ leakcheck('41 switch_no_run_raises_AttributeError: a greenlet without run cannot
   t.throws(() => g.switch(), { instanceOf: TypeError, code: 'ERR_GREENLET_NO_RUN', message: /\brun\b/ })
 })
 
-leakcheck('42 throw_no_run_raises_AttributeError: nor be thrown into, and that is the error', (t) => {
+leakcheck('42 throw_no_run_raises_AttributeError: throwing into a greenlet without run fails with that error', (t) => {
   const g = new Greenlet()
   t.throws(() => g.throw(new SomeError()), { instanceOf: TypeError, code: 'ERR_GREENLET_NO_RUN', message: /\brun\b/ })
 })
 
-leakcheck('43 parent_equals_None: no parent, given as null or undefined, is the current greenlet', (t) => {
+leakcheck('43 parent_equals_None: a parent of null or undefined means the current greenlet', (t) => {
   t.is(new Greenlet(null, { parent: null }).parent, Greenlet.current)
   t.is(new Greenlet(null, { parent: undefined }).parent, Greenlet.current)
   const g: Greenlet = new Greenlet(() => new Greenlet(null, { parent: null }).parent === g)
@@ -100,7 +100,7 @@ test('47 threads: ten Workers at once have greenlets of their own', async (t) =>
   for (const ending of endings) t.deepEqual(ending, { code: 0, messages: [[0, 1, 2, 3, 4]] })
 })
 
-leakcheck('49 exception: an error goes to the parent, and through it to the next', (t) => {
+leakcheck('49 exception: an error goes to the parent, and from there to the next parent', (t) => {
   const seen: unknown[] = []
   const [g1, g2] = [new Greenlet(tell), new Greenlet(tell)]
   g1.switch(seen)
@@ -117,7 +117,7 @@ leakcheck('49 exception: an error goes to the parent, and through it to the next
   t.deepEqual(seen, [error])
 })
 
-leakcheck('50 send_exception: an error of a child arrives inside its parent, as the object it was', (t) => {
+leakcheck('50 send_exception: an error of a child arrives in its parent as the same object', (t) => {
   const seen: unknown[] = []
   const error = new RangeError('from the child')
   const g1 = new Greenlet(tell)
@@ -144,7 +144,7 @@ test('55 thread_bug: two Workers may block in greenlets at the same time', async
   t.true(performance.now() - started >= 300)
 })
 
-leakcheck('56 switch_kwargs: named arguments are an object', (t) => {
+leakcheck('56 switch_kwargs: an object stands for named arguments', (t) => {
   const g = new Greenlet(({ a, b }: { a: number; b: number }) => {
     t.is(a, 4)
     t.is(b, 2)
@@ -164,7 +164,7 @@ leakcheck('57 switch_kwargs_to_parent: one argument arrives as itself, several a
   t.deepEqual(g.switch(), [3, 9])
 })
 
-leakcheck('59 exc_state: a greenlet that starts in a catch block knows nothing of the error', (t) => {
+leakcheck('59 exc_state: a greenlet that starts in a catch block does not see the error', (t) => {
   const log: unknown[] = []
   const error = new SomeError('caught')
   const inner = (): void => {
@@ -189,7 +189,7 @@ leakcheck('59 exc_state: a greenlet that starts in a catch block knows nothing o
     }
   })
   t.is(outer.switch(), 'inside')
-  // Main is between two catch blocks that are open on other stacks.
+  // Here main runs while catch blocks are open on two other stacks.
   t.is(
     t.throws(() => outer.switch()),
     error,
@@ -198,7 +198,7 @@ leakcheck('59 exc_state: a greenlet that starts in a catch block knows nothing o
   t.true(log[0] instanceof RangeError)
 })
 
-leakcheck('60 instance_dict: a greenlet is an object with properties', (t) => {
+leakcheck('60 instance_dict: a greenlet is an object that can have properties', (t) => {
   const g: Greenlet & { test?: number } = new Greenlet(() => {
     ;(Greenlet.current as { test?: number }).test = 42
   })
@@ -209,7 +209,7 @@ leakcheck('60 instance_dict: a greenlet is an object with properties', (t) => {
   t.throws(() => Object.setPrototypeOf(Greenlet.prototype, 42 as never), { instanceOf: TypeError })
 })
 
-leakcheck('61 running_greenlet_has_no_run: run is gone while it runs', (t) => {
+leakcheck('61 running_greenlet_has_no_run: run is undefined while the greenlet runs', (t) => {
   const g = new Greenlet(() => Greenlet.current.run)
   t.is(typeof g.run, 'function')
   t.is(g.switch(), undefined)
@@ -227,10 +227,10 @@ leakcheck('62 deepcopy: a greenlet cannot be cloned, in any state', (t) => {
   g.kill()
   refused()
   t.throws(() => structuredClone(main), { any: true, name: 'DataCloneError' })
-  // Nor can it be sent to another thread.
+  // It cannot be sent to another thread either.
   const { port1 } = new MessageChannel()
   t.throws(() => port1.postMessage(g), { any: true, name: 'DataCloneError' })
   port1.close()
-  // A shallow copy is a plain object and no greenlet.
+  // A shallow copy is a plain object, not a greenlet.
   t.throws(() => Reflect.apply(g.switch, { ...g }, []), { instanceOf: TypeError })
 })

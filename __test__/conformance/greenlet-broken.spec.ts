@@ -1,4 +1,4 @@
-// greenlet's tests of what used to crash it: switches that fail, and trace functions and getters that switch.
+// greenlet's tests for former crashes: switches that fail, and trace functions and getters that switch.
 
 import test from 'ava'
 import { thread } from '../../js/core/thread.ts'
@@ -9,7 +9,7 @@ import { runProgram } from '../helpers/program.ts'
 
 const { main } = Greenlet
 
-/** As greenlet's UnswitchableGreenlet: during `body` native refuses every switch. */
+/** Like greenlet's UnswitchableGreenlet: during `body` the native function refuses every switch. */
 function refused(body: () => void): void {
   const native: Native = thread.native
   const refuse = (): void => void (mail[STATUS] = NO_MEMORY)
@@ -23,7 +23,7 @@ function refused(body: () => void): void {
 
 const REFUSED = { instanceOf: GreenletError, code: 'ERR_GREENLET_NO_MEMORY', message: /'denied'/ }
 
-leakcheck('103 failed_to_initialstub: where a stack cannot be had, nothing has happened', (t) => {
+leakcheck('103 failed_to_initialstub: if no stack is available, the greenlet has not started', (t) => {
   let ran = 0
   const g = new Greenlet(() => ++ran, { name: 'denied' })
   refused(() => t.throws(() => g.switch(), REFUSED))
@@ -33,7 +33,7 @@ leakcheck('103 failed_to_initialstub: where a stack cannot be had, nothing has h
   t.is(g.switch(), 1)
 })
 
-leakcheck('104 failed_to_switch_into_running: where a switch fails, the next one goes on', (t) => {
+leakcheck('104 failed_to_switch_into_running: after a switch that failed, the next one works', (t) => {
   const runs: number[] = []
   const run = (): void => {
     runs.push(1)
@@ -59,7 +59,7 @@ leakcheck('104 failed_to_switch_into_running: where a switch fails, the next one
   t.true(g.dead)
 })
 
-/** Runs a program that traces; `settrace` and `log` are in scope. */
+/** Runs a program in which `settrace` and `log` are defined. */
 async function traced(t: { deepEqual(a: unknown, b: unknown): unknown }, source: string): Promise<unknown> {
   const { code, stdout, stderr } = await runProgram(`
     const { settrace } = greenlets
@@ -100,7 +100,7 @@ test('106 reentrant_switch_two_greenlets: a trace function may switch', async (t
     g2.switch()
     `,
   )
-  // What greenlet 3.5.6 prints.
+  // greenlet 3.5.6 prints the same.
   t.deepEqual(results, [
     ['TRACE', 'switch', 'main', 'g1'],
     ['LEAVE TRACE', 'switch', 'main', 'g1'],
@@ -123,7 +123,7 @@ test('106 reentrant_switch_two_greenlets: a trace function may switch', async (t
   ])
 })
 
-test('107 reentrant_switch_three_greenlets: what a trace function does changes nobody else’s arguments', async (t) => {
+test('107 reentrant_switch_three_greenlets: a switch in a trace function does not change the arguments of others', async (t) => {
   const results = await traced(
     t,
     `
@@ -150,7 +150,7 @@ test('107 reentrant_switch_three_greenlets: what a trace function does changes n
   t.deepEqual(results, [['g1', [1]], ['g2', []], ['Back in main'], ['from parent', 2]])
 })
 
-test('108 reentrant_switch_three_greenlets2: a switch in the first trace gets in before the function', async (t) => {
+test('108 reentrant_switch_three_greenlets2: a switch in the first trace call happens before the function runs', async (t) => {
   const results = await traced(
     t,
     `
@@ -199,50 +199,53 @@ test('108 reentrant_switch_three_greenlets2: a switch in the first trace gets in
   ])
 })
 
-leakcheck('109 reentrant_switch_GreenletAlreadyStartedInPython: started while its run is looked up', (t) => {
-  const results: unknown[] = []
-  const a: Greenlet = new Greenlet((...args: unknown[]) => void results.push(['Begin A', args]))
-  let doing = false
-  const runB = (...args: unknown[]): void => {
-    results.push(['Begin B', args])
-    main.switch('From B')
-  }
-  class B extends Greenlet {}
-  Object.defineProperty(B.prototype, 'run', {
-    get(this: B) {
-      if (!this.started && !doing) {
-        doing = true
-        results.push(['Switch to b in C', Greenlet.current === c])
-        b.switch()
-        results.push(['Back from main in C', Greenlet.current === c])
-      }
-      return runB
-    },
-  })
-  const b: Greenlet = new B(null, { parent: a })
-  const c: Greenlet = new Greenlet(
-    () => {
-      results.push('Begin C')
-      b.switch('From C')
-      results.push('C done')
-    },
-    { parent: b },
-  )
-  results.push(['main from c', c.switch()])
-  // Back to where C was switching to B; B has started and goes on, ends, and starts A.
-  c.switch()
-  results.push([a.dead, b.dead, c.dead])
-  results.push(['main from c.2', c.switch()])
-  t.true(c.dead)
-  t.deepEqual(results, [
-    'Begin C',
-    ['Switch to b in C', true],
-    ['Begin B', []],
-    ['main from c', 'From B'],
-    ['Back from main in C', true],
-    ['Begin A', [undefined]],
-    [true, true, false],
-    'C done',
-    ['main from c.2', undefined],
-  ])
-})
+leakcheck(
+  '109 reentrant_switch_GreenletAlreadyStartedInPython: a greenlet may start while its run is looked up',
+  (t) => {
+    const results: unknown[] = []
+    const a: Greenlet = new Greenlet((...args: unknown[]) => void results.push(['Begin A', args]))
+    let doing = false
+    const runB = (...args: unknown[]): void => {
+      results.push(['Begin B', args])
+      main.switch('From B')
+    }
+    class B extends Greenlet {}
+    Object.defineProperty(B.prototype, 'run', {
+      get(this: B) {
+        if (!this.started && !doing) {
+          doing = true
+          results.push(['Switch to b in C', Greenlet.current === c])
+          b.switch()
+          results.push(['Back from main in C', Greenlet.current === c])
+        }
+        return runB
+      },
+    })
+    const b: Greenlet = new B(null, { parent: a })
+    const c: Greenlet = new Greenlet(
+      () => {
+        results.push('Begin C')
+        b.switch('From C')
+        results.push('C done')
+      },
+      { parent: b },
+    )
+    results.push(['main from c', c.switch()])
+    // This resumes C, where it was switching to B. B has started: it continues, ends, and starts A.
+    c.switch()
+    results.push([a.dead, b.dead, c.dead])
+    results.push(['main from c.2', c.switch()])
+    t.true(c.dead)
+    t.deepEqual(results, [
+      'Begin C',
+      ['Switch to b in C', true],
+      ['Begin B', []],
+      ['main from c', 'From B'],
+      ['Back from main in C', true],
+      ['Begin A', [undefined]],
+      [true, true, false],
+      'C done',
+      ['main from c.2', undefined],
+    ])
+  },
+)

@@ -1,4 +1,4 @@
-// The frames of suspended greenlets: what greenlet's issue #388 asks for.
+// The frames of suspended greenlets, as greenlet's issue #388 asks for them.
 
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -9,12 +9,12 @@ import { leakcheck } from '../helpers/leakcheck.ts'
 const { main } = Greenlet
 const native = fixture()
 
-/** Runs a greenlet over whatever would be left of another one's stack. */
+/** Runs another greenlet, which overwrites anything that is left of earlier stacks. */
 function clobber(): void {
   new Greenlet(() => JSON.stringify(Array.from({ length: 100 }, (_, i) => ({ i })))).switch()
 }
 
-leakcheck('54 frame: gr_frame is the frame that switched away, while there is one', (t) => {
+leakcheck('54 frame: gr_frame is the frame that switched away, as long as that frame exists', (t) => {
   const g = new Greenlet(function outermost() {
     t.is(g.gr_frame, null, 'it runs')
     main.switch()
@@ -34,7 +34,7 @@ leakcheck('54 frame: gr_frame is the frame that switched away, while there is on
   t.is(g.gr_stack.length, 0)
 })
 
-leakcheck('80 can_access_f_back_of_suspended_greenlet: the frames outside of it are there too', (t) => {
+leakcheck('80 can_access_f_back_of_suspended_greenlet: the outer frames can be read, too', (t) => {
   const hub = new Greenlet(function outer() {
     ;(function inner() {
       main.switch()
@@ -49,7 +49,7 @@ leakcheck('80 can_access_f_back_of_suspended_greenlet: the frames outside of it 
   hub.kill()
 })
 
-leakcheck('81 get_stack_with_nested_c_calls: native frames between them hide none', (t) => {
+leakcheck('81 get_stack_with_nested_c_calls: native frames between JavaScript frames hide none of them', (t) => {
   const recurse = (v: number): number => (v > 0 ? v * native.call(() => recurse(v - 1)) : main.switch<number>())
   const g = new Greenlet(recurse)
   g.switch(5)
@@ -68,7 +68,7 @@ leakcheck('81 get_stack_with_nested_c_calls: native frames between them hide non
   t.is(g.switch(10), 1200)
 })
 
-leakcheck('82 frames_always_exposed: a frame further out can be read by itself', (t) => {
+leakcheck('82 frames_always_exposed: an outer frame can be read by itself', (t) => {
   const g = new Greenlet(function outer() {
     ;(function inner() {
       main.switch()

@@ -4,7 +4,7 @@ import { leakcheck } from '../helpers/leakcheck.ts'
 const { main } = Greenlet
 const CYCLE = { instanceOf: GreenletError, code: 'ERR_GREENLET_PARENT_CYCLE', message: /cyclic parent chain/ }
 
-leakcheck('87 cannot_delete_parent: the parent cannot be taken away', (t) => {
+leakcheck('87 cannot_delete_parent: the parent cannot be deleted', (t) => {
   const g = new Greenlet(() => {})
   delete (g as { parent?: unknown }).parent
   t.is(g.parent, Greenlet.current)
@@ -12,7 +12,7 @@ leakcheck('87 cannot_delete_parent: the parent cannot be taken away', (t) => {
   t.is(g.parent, Greenlet.current)
 })
 
-leakcheck('88 cannot_delete_parent_of_main: nor that of main, which has none', (t) => {
+leakcheck('88 cannot_delete_parent_of_main: the parent of main cannot be deleted either', (t) => {
   delete (main as { parent?: unknown }).parent
   t.is(main.parent, null)
   t.true('parent' in main)
@@ -23,7 +23,7 @@ leakcheck('89 main_greenlet_parent_is_none: main has no parent', (t) => {
   t.is(new Greenlet(() => main.parent).switch(), null)
 })
 
-leakcheck('90 set_parent_wrong_types: a parent is a greenlet', (t) => {
+leakcheck('90 set_parent_wrong_types: only a greenlet can be a parent', (t) => {
   const g = new Greenlet(() => main.switch())
   const check = (): void => {
     const wrong: [unknown, RegExp][] = [
@@ -50,13 +50,13 @@ leakcheck('90 set_parent_wrong_types: a parent is a greenlet', (t) => {
   check()
 })
 
-leakcheck('91 trivial_cycle: a greenlet is not its own parent', (t) => {
+leakcheck('91 trivial_cycle: a greenlet cannot be its own parent', (t) => {
   const g = new Greenlet(() => {})
   t.throws(() => (g.parent = g), CYCLE)
   t.is(g.parent, main)
 })
 
-leakcheck('92 trivial_cycle_main: main gets no parent', (t) => {
+leakcheck('92 trivial_cycle_main: main cannot get a parent', (t) => {
   for (const parent of [main, new Greenlet(() => {})]) {
     t.throws(() => (main.parent = parent), {
       instanceOf: GreenletError,
@@ -67,7 +67,7 @@ leakcheck('92 trivial_cycle_main: main gets no parent', (t) => {
   t.is(main.parent, null)
 })
 
-leakcheck('93 deeper_cycle: nor is one that descends from it', (t) => {
+leakcheck('93 deeper_cycle: a descendant cannot become the parent', (t) => {
   const [g1, g2, g3] = [new Greenlet(() => {}), new Greenlet(() => {}), new Greenlet(() => 'end')]
   g1.parent = g2
   g2.parent = g3

@@ -4,11 +4,11 @@ import { leakcheck } from '../helpers/leakcheck.ts'
 
 const { main } = Greenlet
 
-leakcheck('94 main_while_running: main says that it runs', (t) => {
+leakcheck('94 main_while_running: the text of main says that it runs', (t) => {
   t.true(inspect(Greenlet.current).endsWith(' current active started main>'), inspect(Greenlet.current))
 })
 
-leakcheck('95 main_in_background: main says that it does not', (t) => {
+leakcheck('95 main_in_background: the text of main says that it is suspended', (t) => {
   const g = new Greenlet(() => inspect(main))
   t.true(g.switch<string>().endsWith(' suspended active started main>'))
 })
@@ -17,14 +17,14 @@ leakcheck('96 initial: an unstarted greenlet is pending', (t) => {
   t.true(inspect(new Greenlet()).endsWith(' pending>'))
 })
 
-leakcheck('98 dead: a dead greenlet is nothing else', (t) => {
+leakcheck('98 dead: a dead greenlet is only dead', (t) => {
   const g = new Greenlet(() => {})
   g.switch()
   t.true(inspect(g).endsWith(' dead>'))
   t.notRegex(inspect(g), /suspended|started|active|pending/)
 })
 
-leakcheck('99 formatting_produces_native_str: in every state and way it is a string', (t) => {
+leakcheck('99 formatting_produces_native_str: the text of a greenlet is a string in every state', (t) => {
   const suspended = new Greenlet(() => main.switch())
   suspended.switch()
   const dead = new Greenlet(() => {})
@@ -40,7 +40,7 @@ leakcheck('99 formatting_produces_native_str: in every state and way it is a str
   suspended.kill()
 })
 
-leakcheck('100 main_greenlet_type_can_be_subclassed: the class of main is as good as any', (t) => {
+leakcheck('100 main_greenlet_type_can_be_subclassed: the class of main can be extended', (t) => {
   const Main = main.constructor as typeof Greenlet
   class Sub extends Main {}
   const g = new Sub(() => 'ran')
@@ -55,7 +55,7 @@ leakcheck('101 main_greenlet_is_greenlet: main is a greenlet', (t) => {
   t.is(main.constructor, Greenlet)
 })
 
-leakcheck('102 greenlet_run: run is unset from the start on', (t) => {
+leakcheck('102 greenlet_run: run is not set at first', (t) => {
   const g: Greenlet = new Greenlet(() => t.is(g.run, undefined))
   t.not(g.run, undefined)
   g.switch()

@@ -1,4 +1,4 @@
-// How a greenlet starts, when its run is a getter that does things, and what starts an unstarted parent.
+// How a greenlet starts if its run is a getter with side effects, and what starts an unstarted parent.
 
 import test from 'ava'
 import { Greenlet } from '../../js/index.ts'
@@ -9,7 +9,7 @@ class SomeError extends Error {}
 
 type Run = (...args: never[]) => unknown
 
-/** A class of greenlets whose run is looked up by `look`, as by Python's `__getattribute__`. */
+/** A class of greenlets in which `look` looks up run, as Python's `__getattribute__` can. */
 function looking(look: (g: Greenlet, given: Run | undefined) => unknown): typeof Greenlet {
   class Looking extends Greenlet {}
   const { get, set } = Object.getOwnPropertyDescriptor(Greenlet.prototype, 'run') as Required<PropertyDescriptor>
@@ -22,29 +22,32 @@ function looking(look: (g: Greenlet, given: Run | undefined) => unknown): typeof
   return Looking
 }
 
-leakcheck('64 parent_return_failure: a parent that cannot start is an error of its own parent', (t) => {
+leakcheck('64 parent_return_failure: if a parent cannot start, the error goes to its own parent', (t) => {
   const g1 = new Greenlet()
   const g2 = new Greenlet(() => {}, { parent: g1 })
   t.throws(() => g2.switch(), { instanceOf: TypeError, code: 'ERR_GREENLET_NO_RUN' })
   t.true(g2.dead)
 })
 
-leakcheck('65 throw_exception_not_lost: an error caught while run is looked up is another one', (t) => {
-  const Catching = looking((_, given) => {
-    try {
-      throw new Error('on the way')
-    } catch {
-      return given
-    }
-  })
-  const error = new SomeError()
-  const g = new Catching(() => {})
-  t.is(
-    t.throws(() => g.throw(error)),
-    error,
-  )
-  t.true(g.dead)
-})
+leakcheck(
+  '65 throw_exception_not_lost: an error that is caught while run is looked up does not replace the thrown one',
+  (t) => {
+    const Catching = looking((_, given) => {
+      try {
+        throw new Error('on the way')
+      } catch {
+        return given
+      }
+    })
+    const error = new SomeError()
+    const g = new Catching(() => {})
+    t.is(
+      t.throws(() => g.throw(error)),
+      error,
+    )
+    t.true(g.dead)
+  },
+)
 
 leakcheck('68 recursive_startup: a greenlet may be started while its run is looked up', (t) => {
   let count = 0
@@ -64,7 +67,7 @@ leakcheck('68 recursive_startup: a greenlet may be started while its run is look
 leakcheck('71 tuple_subclass: arguments may switch while they are spread', (t) => {
   const other = new Greenlet(() => main.switch())
   class Args {
-    // oxlint-disable-next-line require-yield -- it is about what it does before it ends
+    // oxlint-disable-next-line require-yield -- the test is about what runs before the end
     *[Symbol.iterator](): Generator<never> {
       t.is(Greenlet.current.switch('to itself'), 'to itself')
       other.switch()
@@ -78,7 +81,7 @@ leakcheck('71 tuple_subclass: arguments may switch while they are spread', (t) =
   t.true(other.dead)
 })
 
-leakcheck('72 abstract_subclasses: what may not be made is not made', (t) => {
+leakcheck('72 abstract_subclasses: an abstract class cannot be constructed', (t) => {
   class Abstract extends Greenlet {
     constructor() {
       super()
@@ -100,51 +103,57 @@ leakcheck('72 abstract_subclasses: what may not be made is not made', (t) => {
   t.throws(() => new Forgetful().switch(), { instanceOf: TypeError, code: 'ERR_GREENLET_NO_RUN' })
 })
 
+leakcheck('76 falling_off_end_switches_to_unstarted_parent_raises_error: JavaScript ignores an extra argument', (t) => {
+  let runs = 0
+  const parent = new Greenlet(function noArguments() {
+    runs++
+    return 13
+  })
+  const child = new Greenlet(() => 42, { parent })
+  t.is(child.switch(), 13)
+  t.is(runs, 1)
+  t.true(parent.dead && child.dead)
+})
+
 leakcheck(
-  '76 falling_off_end_switches_to_unstarted_parent_raises_error: JavaScript ignores an argument too many',
+  '77 falling_off_end_switches_to_unstarted_parent_works: the result of a child starts an unstarted parent',
   (t) => {
-    let runs = 0
-    const parent = new Greenlet(function noArguments() {
-      runs++
-      return 13
-    })
+    const parent = new Greenlet((x: number) => [x, 24])
     const child = new Greenlet(() => 42, { parent })
-    t.is(child.switch(), 13)
-    t.is(runs, 1)
-    t.true(parent.dead && child.dead)
+    t.deepEqual(child.switch(), [42, 24])
   },
 )
 
-leakcheck('77 falling_off_end_switches_to_unstarted_parent_works: a result starts an unstarted parent', (t) => {
-  const parent = new Greenlet((x: number) => [x, 24])
-  const child = new Greenlet(() => 42, { parent })
-  t.deepEqual(child.switch(), [42, 24])
-})
+leakcheck(
+  '78 switch_to_dead_greenlet_with_unstarted_perverse_parent: each switch fails, and the child ran once',
+  (t) => {
+    const Perverse = looking(() => {
+      throw new SomeError()
+    })
+    const seen: number[] = []
+    const child = new Greenlet(() => void seen.push(42), { parent: new Perverse() })
+    t.throws(() => child.switch(), { instanceOf: SomeError })
+    t.deepEqual(seen, [42])
+    t.throws(() => child.switch(), { instanceOf: SomeError })
+    t.deepEqual(seen, [42])
+  },
+)
 
-leakcheck('78 switch_to_dead_greenlet_with_unstarted_perverse_parent: it fails each time, the child ran once', (t) => {
-  const Perverse = looking(() => {
-    throw new SomeError()
-  })
-  const seen: number[] = []
-  const child = new Greenlet(() => void seen.push(42), { parent: new Perverse() })
-  t.throws(() => child.switch(), { instanceOf: SomeError })
-  t.deepEqual(seen, [42])
-  t.throws(() => child.switch(), { instanceOf: SomeError })
-  t.deepEqual(seen, [42])
-})
+leakcheck(
+  '79 switch_to_dead_greenlet_reparent: a dead greenlet can get a parent, and a switch to it starts the parent',
+  (t) => {
+    const seen: number[] = []
+    const parent = new Greenlet(() => void seen.push(24))
+    const child = new Greenlet(() => void seen.push(42))
+    child.switch()
+    t.deepEqual(seen, [42])
+    child.parent = parent
+    t.is(child.switch(), undefined)
+    t.deepEqual(seen, [42, 24])
+  },
+)
 
-leakcheck('79 switch_to_dead_greenlet_reparent: a dead greenlet can get a parent, and starts it', (t) => {
-  const seen: number[] = []
-  const parent = new Greenlet(() => void seen.push(24))
-  const child = new Greenlet(() => void seen.push(42))
-  child.switch()
-  t.deepEqual(seen, [42])
-  child.parent = parent
-  t.is(child.switch(), undefined)
-  t.deepEqual(seen, [42, 24])
-})
-
-test('the getter of a Looking class is asked once for each start', (t) => {
+test('the getter of a Looking class runs once for each start', (t) => {
   let asked = 0
   const Counting = looking((_, given) => {
     asked++

@@ -1,5 +1,5 @@
-// The end of the process with greenlets in it. Python's atexit is the event 'exit' here, the last JavaScript that runs; after
-// it Node cleans the environment up, in which native code may run but no JavaScript any more.
+// The end of a process that has greenlets. The event 'exit' stands for Python's atexit: it is the last JavaScript that runs.
+// After it Node cleans up the environment; native code may run during that, JavaScript may not.
 
 import { Worker } from 'node:worker_threads'
 import test, { type ExecutionContext } from 'ava'
@@ -7,19 +7,19 @@ import { fixturePath } from '../helpers/fixture.ts'
 import { runProgram } from '../helpers/program.ts'
 import { ended } from '../helpers/workers.ts'
 
-/** Runs a program that must end well after it has said `said`, one item a line. */
+/** Runs a program that must end without an error after it has printed `said`, one item a line. */
 async function endsWell(t: ExecutionContext, said: readonly string[], source: string, before = ''): Promise<void> {
   const { code, signal, stdout, stderr } = await runProgram(source, { before })
   t.deepEqual({ code, signal, stdout, stderr }, { code: 0, signal: null, stdout: `${said.join('\n')}\n`, stderr: '' })
 }
 
-/** In a program: leaves `count` greenlets suspended in main. */
+/** Program text that suspends `count` greenlets in main. */
 const SUSPENDED = (count: number): string => `
   globalThis.greenlets = Array.from({ length: ${count} }, () => new Greenlet((x) => main.switch(x)))
   console.log(globalThis.greenlets.map((g, i) => g.switch(i)).length, 'suspended')
 `
 
-test('113 active_greenlet_at_shutdown_no_crash: with a suspended greenlet', (t) =>
+test('113 active_greenlet_at_shutdown_no_crash: a process ends with a suspended greenlet', (t) =>
   endsWell(
     t,
     ['from worker'],
@@ -29,9 +29,10 @@ test('113 active_greenlet_at_shutdown_no_crash: with a suspended greenlet', (t) 
     `,
   ))
 
-test('114 multiple_active_greenlets_at_shutdown: with ten', (t) => endsWell(t, ['10 suspended'], SUSPENDED(10)))
+test('114 multiple_active_greenlets_at_shutdown: a process ends with ten suspended greenlets', (t) =>
+  endsWell(t, ['10 suspended'], SUSPENDED(10)))
 
-test('115 nested_greenlets_at_shutdown: with one that another one has made', (t) =>
+test('115 nested_greenlets_at_shutdown: a process ends with a greenlet that another greenlet made', (t) =>
   endsWell(
     t,
     ['outer done'],
@@ -53,7 +54,7 @@ test('116 threaded_greenlets_at_shutdown: Workers leave suspended greenlets behi
     ['2 0', '2 0', '2 0'],
     `
     const { Worker } = await import('node:worker_threads')
-    // Without the text of this program.
+    // The text of this program is among these arguments; the Worker must not run it.
     const execArgv = process.execArgv.filter((flag) => flag.startsWith('--import='))
     for (let i = 0; i < 3; i++) {
       const worker = new Worker(new URL(${JSON.stringify(WORKER.href)}), { workerData: 'leave', execArgv })
@@ -64,8 +65,8 @@ test('116 threaded_greenlets_at_shutdown: Workers leave suspended greenlets behi
     `,
   ))
 
-// When a thread ends, greenlet throws GreenletExit into what is suspended. A Worker that ends runs no more JavaScript after
-// 'exit', so that is where a program can do the same; what it leaves is freed without running.
+// When a thread ends, greenlet throws GreenletExit into suspended greenlets. A Worker that ends runs no more JavaScript after
+// 'exit', so a program can do the same in that event. Greenlets that are left after it are freed and do not run.
 
 test('117 greenlet_cleanup_during_thread_exit: a Worker can end its greenlets when it ends', async (t) => {
   t.deepEqual(await ended(new Worker(WORKER, { workerData: 'tidy' })), {
@@ -74,11 +75,11 @@ test('117 greenlet_cleanup_during_thread_exit: a Worker can end its greenlets wh
   })
 })
 
-test('118 finally_block_during_thread_exit: what it leaves ends without its finally blocks', async (t) => {
+test('118 finally_block_during_thread_exit: greenlets that a Worker leaves suspended end without their finally blocks', async (t) => {
   t.deepEqual(await ended(new Worker(WORKER, { workerData: 'leave' })), { code: 0, messages: [2] })
 })
 
-test('119 many_greenlets_with_cleanup_at_shutdown: with 50 that would clean up', (t) =>
+test('119 many_greenlets_with_cleanup_at_shutdown: a process ends with 50 greenlets that have finally blocks', (t) =>
   endsWell(
     t,
     ['50 suspended'],
@@ -90,7 +91,7 @@ test('119 many_greenlets_with_cleanup_at_shutdown: with 50 that would clean up',
     `,
   ))
 
-test('120 deeply_nested_greenlets_at_shutdown: with a chain of parents', (t) =>
+test('120 deeply_nested_greenlets_at_shutdown: a process ends with a chain of parents', (t) =>
   endsWell(
     t,
     ['depth-0', '12'],
@@ -105,7 +106,7 @@ test('120 deeply_nested_greenlets_at_shutdown: with a chain of parents', (t) =>
     `,
   ))
 
-test('121 greenlet_with_traceback_at_shutdown: with one in a catch block', (t) =>
+test('121 greenlet_with_traceback_at_shutdown: a process ends with a greenlet suspended in a catch block', (t) =>
   endsWell(
     t,
     ['suspended with an error'],
@@ -138,7 +139,7 @@ test('124 settrace_during_atexit_no_crash: settrace() works at the exit', (t) =>
     AT_EXIT('greenlets.settrace((event) => console.log(event)); new Greenlet(() => {}).switch()'),
   ))
 
-test('125 getcurrent_with_active_greenlets_during_atexit: also with suspended greenlets', (t) =>
+test('125 getcurrent_with_active_greenlets_during_atexit: main is current at the exit with suspended greenlets, too', (t) =>
   endsWell(
     t,
     ['5 suspended', 'registered', 'true 6'],
@@ -148,7 +149,7 @@ test('125 getcurrent_with_active_greenlets_during_atexit: also with suspended gr
 test('126 greenlet_construction_during_atexit_no_crash: a greenlet can be made and run at the exit', (t) =>
   endsWell(t, ['registered', '1'], AT_EXIT('console.log(new Greenlet(() => 1).switch())')))
 
-test('127 greenlet_construction_with_active_greenlets_during_atexit: also with suspended greenlets', (t) =>
+test('127 greenlet_construction_with_active_greenlets_during_atexit: the same with suspended greenlets', (t) =>
   endsWell(
     t,
     ['10 suspended', 'registered', '[0,1,2,3,4] 11'],
@@ -159,7 +160,7 @@ test('127 greenlet_construction_with_active_greenlets_during_atexit: also with s
       `),
   ))
 
-/** In a program, before greenlets are loaded: `action`, called by another add-on when the environment is cleaned up, after ours. */
+/** Program text that runs before greenlets are loaded: another add-on calls `action` in its cleanup hook, which runs after ours. */
 const AT_CLEANUP = (action: string): string => `
   const { createRequire } = await import('node:module')
   const native = createRequire(process.cwd() + '/x.js')(${JSON.stringify(fixturePath())})
@@ -169,10 +170,10 @@ const AT_CLEANUP = (action: string): string => `
   })
 `
 
-// Python can run a destructor after greenlet was finalized, and must refuse there. Here Node refuses all JavaScript by then,
-// so that nobody can ask greenlets anything; what is left to check is that the process ends well.
+// Python can run a destructor after greenlet was finalized, and must refuse greenlet's functions there. Here Node refuses all
+// JavaScript by then, so no code can ask greenlets anything. The test checks that the process ends without an error.
 
-test('129 getcurrent_returns_none_during_gc_finalization: after the cleanup nobody can ask who runs', (t) =>
+test('129 getcurrent_returns_none_during_gc_finalization: after the cleanup no JavaScript can ask for the current greenlet', (t) =>
   endsWell(
     t,
     ['true', 'cleanup: JavaScript is refused'],
@@ -180,7 +181,7 @@ test('129 getcurrent_returns_none_during_gc_finalization: after the cleanup nobo
     AT_CLEANUP('console.log(String(globalThis.G.current))'),
   ))
 
-test('130 getcurrent_returns_none_during_gc_finalization_with_active_greenlets: nor with suspended ones', (t) =>
+test('130 getcurrent_returns_none_during_gc_finalization_with_active_greenlets: the same with suspended greenlets', (t) =>
   endsWell(
     t,
     ['10 suspended', 'cleanup: JavaScript is refused'],
@@ -188,7 +189,7 @@ test('130 getcurrent_returns_none_during_gc_finalization_with_active_greenlets: 
     AT_CLEANUP('console.log(String(globalThis.G.current))'),
   ))
 
-test('132 getcurrent_returns_none_during_atexit_phase: a listener from before greenlets were loaded', (t) =>
+test('132 getcurrent_returns_none_during_atexit_phase: main is current in a listener that was added before greenlets', (t) =>
   endsWell(
     t,
     ['loaded', 'true'],
@@ -196,7 +197,7 @@ test('132 getcurrent_returns_none_during_atexit_phase: a listener from before gr
     "process.on('exit', () => console.log(globalThis.G.current === globalThis.G.main))",
   ))
 
-test('133 getcurrent_returns_none_during_atexit_phase_with_active_greenlets: also with suspended ones', (t) =>
+test('133 getcurrent_returns_none_during_atexit_phase_with_active_greenlets: the same with suspended greenlets', (t) =>
   endsWell(
     t,
     ['10 suspended', 'true'],
@@ -204,7 +205,7 @@ test('133 getcurrent_returns_none_during_atexit_phase_with_active_greenlets: als
     "process.on('exit', () => console.log(globalThis.G.current === globalThis.G.main))",
   ))
 
-test('135 switch_no_error_at_module_gc_time: switches in the last listener are ordinary ones', (t) =>
+test('135 switch_no_error_at_module_gc_time: switches work in the last listener', (t) =>
   endsWell(
     t,
     ['Destructor running', 'Result 1', 'cleanup: JavaScript is refused'],

@@ -1,5 +1,5 @@
-// What only JavaScript has: each of these is a place that `await` or `yield` cannot leave, or a promise that JavaScript makes
-// and that a switch must not break.
+// Features that only JavaScript has: each of these is a place that `await` or `yield` cannot leave, or a guarantee of
+// JavaScript that a switch must not break.
 
 import { runInNewContext } from 'node:vm'
 import { Greenlet, GreenletExit, spawn, wait } from '../../js/index.ts'
@@ -8,10 +8,10 @@ import { turn } from '../helpers/promises.ts'
 
 const { main } = Greenlet
 
-/** Asks main for a value, from wherever it is called. */
+/** Switches to main and returns the answer. May be called anywhere. */
 const ask = (question: unknown): never => main.switch(question) as never
 
-/** Runs `body` in a greenlet and answers each question by `answer`. What it asked, and its result. */
+/** Runs `body` in a greenlet and answers each question with `answer`. Returns the questions and the result. */
 function asked(body: () => unknown, answer: (question: never) => unknown): { asked: unknown[]; result: unknown } {
   const g = new Greenlet(body)
   const questions: unknown[] = []
@@ -21,44 +21,50 @@ function asked(body: () => unknown, answer: (question: never) => unknown): { ask
   }
 }
 
-leakcheck('J1 native_generator: a generator switches between its yields, and is the same one to everybody', (t) => {
-  function* numbers(): Generator<number> {
-    for (let i = 0; i < 3; i++) yield i + ask(i)
-  }
-  const { asked: questions, result } = asked(
-    () => [...numbers()],
-    (i: number) => i * 10,
-  )
-  t.deepEqual(questions, [0, 1, 2])
-  t.deepEqual(result, [0, 11, 22])
+leakcheck(
+  'J1 native_generator: a generator switches between its yields, and is the same generator in every greenlet',
+  (t) => {
+    function* numbers(): Generator<number> {
+      for (let i = 0; i < 3; i++) yield i + ask(i)
+    }
+    const { asked: questions, result } = asked(
+      () => [...numbers()],
+      (i: number) => i * 10,
+    )
+    t.deepEqual(questions, [0, 1, 2])
+    t.deepEqual(result, [0, 11, 22])
 
-  // While it is suspended in a greenlet it runs, for everybody.
-  const shared = numbers()
-  const g = new Greenlet(() => shared.next().value)
-  g.switch()
-  t.throws(() => shared.next(), { instanceOf: TypeError, message: /already running/ })
-  t.is(g.switch(5), 5)
-  const other = new Greenlet(() => shared.next().value)
-  other.switch()
-  t.is(other.switch(5), 6, 'resumed in another greenlet')
-})
+    // It counts as running everywhere while it is suspended in a greenlet.
+    const shared = numbers()
+    const g = new Greenlet(() => shared.next().value)
+    g.switch()
+    t.throws(() => shared.next(), { instanceOf: TypeError, message: /already running/ })
+    t.is(g.switch(5), 5)
+    const other = new Greenlet(() => shared.next().value)
+    other.switch()
+    t.is(other.switch(5), 6, 'resumed in another greenlet')
+  },
+)
 
-leakcheck('J2 async_function: it runs in the greenlet up to its first await, and on main from there', async (t) => {
-  const log: unknown[] = []
-  const work = async (): Promise<string> => {
-    log.push(Greenlet.current === g, ask('before'))
-    await Promise.resolve()
-    log.push(Greenlet.current === main)
-    return 'result'
-  }
-  const g: Greenlet = new Greenlet(() => work())
-  t.is(g.switch(), 'before')
-  const promise = g.switch<Promise<string>>('answer')
-  t.true(g.dead)
-  t.deepEqual(log, [true, 'answer'])
-  t.is(await promise, 'result')
-  t.deepEqual(log, [true, 'answer', true])
-})
+leakcheck(
+  'J2 async_function: an async function runs in the greenlet up to its first await, and on main from there',
+  async (t) => {
+    const log: unknown[] = []
+    const work = async (): Promise<string> => {
+      log.push(Greenlet.current === g, ask('before'))
+      await Promise.resolve()
+      log.push(Greenlet.current === main)
+      return 'result'
+    }
+    const g: Greenlet = new Greenlet(() => work())
+    t.is(g.switch(), 'before')
+    const promise = g.switch<Promise<string>>('answer')
+    t.true(g.dead)
+    t.deepEqual(log, [true, 'answer'])
+    t.is(await promise, 'result')
+    t.deepEqual(log, [true, 'answer', true])
+  },
+)
 
 leakcheck('J3 proxy_traps: traps, getters, setters and instanceof switch', (t) => {
   const target: Record<string, unknown> = {}
@@ -112,7 +118,7 @@ leakcheck('J3 proxy_traps: traps, getters, setters and instanceof switch', (t) =
   t.is(target['b'], 3)
 })
 
-leakcheck('J4 iteration: iterators switch, and are closed where a loop is left by a switch that never returns', (t) => {
+leakcheck('J4 iteration: iterators switch, and are closed if an error leaves the loop', (t) => {
   const log: unknown[] = []
   const iterable = {
     [Symbol.iterator]: () => ({
@@ -142,7 +148,7 @@ leakcheck('J4 iteration: iterators switch, and are closed where a loop is left b
   t.deepEqual(destructured.asked, ['next', 'next', 'next', 'return'])
   t.deepEqual(destructured.result, [7, 7])
 
-  // Killed inside of the loop: the loop is left by an error, so its iterator is closed, which may switch once more.
+  // kill() inside of the loop: the loop is left by an error, so its iterator is closed, and closing may switch once more.
   log.length = 0
   const g = new Greenlet(() => {
     for (const x of iterable) ask(`body ${x}`)
@@ -162,7 +168,7 @@ leakcheck(
       try {
         ask('waiting')
       } finally {
-        // oxlint-disable-next-line no-unsafe-finally -- that is what it is about
+        // oxlint-disable-next-line no-unsafe-finally -- this is what the test is about
         return 'overridden'
       }
     })
@@ -221,7 +227,7 @@ leakcheck('J7 json: toJSON, replacer and reviver switch, in two greenlets at onc
   const [g, h] = ['g', 'h'].map((name) => new Greenlet(() => [text(name), value(name)])) as [Greenlet, Greenlet]
   t.is(g.switch(), 'g toJSON')
   t.is(h.switch(), 'h toJSON')
-  // Not in the order in which they began.
+  // Not in the order in which they started.
   t.is(g.switch('x'), 'g replacer')
   t.is(h.switch('y'), 'h replacer')
   t.is(g.switch(10), 'g reviver')
@@ -255,7 +261,7 @@ leakcheck('J8 classes: constructors switch before super(), in fields, and know t
       return [super.method(), ask('most')]
     }
     static {
-      // Runs where the class is defined, which is here.
+      // Runs where the class is defined, which is on main.
       this.prototype.toString = () => 'most'
     }
   }
@@ -385,47 +391,50 @@ leakcheck('J12 dispose: a greenlet is disposable, and so ends with the block tha
   t.deepEqual(log.splice(0), ['finally', 'dead'])
 })
 
-leakcheck('J13 stack_traces: an error has the frames of its own greenlet, by the rules of the program', (t) => {
-  const stackOf = (body: () => unknown): string => {
-    const g = new Greenlet(body)
-    g.switch()
-    return (g.switch() as Error).stack!
-  }
-  const stack = stackOf(function outermost() {
-    ask('first')
-    return (function innermost() {
-      return new Error('here')
-    })()
-  })
-  const functions = [...stack.matchAll(/^ {4}at (?:Greenlet\.)?(\w+)/gm)].map(([, name]) => name)
-  t.deepEqual(functions.slice(0, 2), ['innermost', 'outermost'])
-  // What V8 adds is by which job the thread came here.
-  const own = stack.split('\n').filter((line) => !line.includes('at async '))
-  t.false(
-    own.some((line) => /stackOf|leakcheck/.test(line)),
-    'nothing of main',
-  )
+leakcheck(
+  'J13 stack_traces: an error has the frames of its own greenlet, and obeys the settings of the program',
+  (t) => {
+    const stackOf = (body: () => unknown): string => {
+      const g = new Greenlet(body)
+      g.switch()
+      return (g.switch() as Error).stack!
+    }
+    const stack = stackOf(function outermost() {
+      ask('first')
+      return (function innermost() {
+        return new Error('here')
+      })()
+    })
+    const functions = [...stack.matchAll(/^ {4}at (?:Greenlet\.)?(\w+)/gm)].map(([, name]) => name)
+    t.deepEqual(functions.slice(0, 2), ['innermost', 'outermost'])
+    // V8 adds the async callers of the running job, which depend on the caller.
+    const own = stack.split('\n').filter((line) => !line.includes('at async '))
+    t.false(
+      own.some((line) => /stackOf|leakcheck/.test(line)),
+      'nothing of main',
+    )
 
-  const captured: { stack?: string } = {}
-  const g = new Greenlet(function capturing() {
-    Error.captureStackTrace(captured, ask)
-    ask('then')
-  })
-  const { prepareStackTrace, stackTraceLimit } = Error
-  try {
-    Error.stackTraceLimit = 1
-    let prepared = 0
-    Error.prepareStackTrace = () => `prepared ${++prepared}`
-    g.switch()
-    t.is(captured.stack, 'prepared 1')
-    // A snapshot neither obeys these nor changes them.
-    t.true(g.gr_stack.length >= 2)
-    t.is(String(g.gr_stack).split('\n').length, g.gr_stack.length)
-    t.is(prepared, 1)
-    t.is(Error.stackTraceLimit, 1)
-  } finally {
-    Error.prepareStackTrace = prepareStackTrace
-    Error.stackTraceLimit = stackTraceLimit
-    g.kill()
-  }
-})
+    const captured: { stack?: string } = {}
+    const g = new Greenlet(function capturing() {
+      Error.captureStackTrace(captured, ask)
+      ask('then')
+    })
+    const { prepareStackTrace, stackTraceLimit } = Error
+    try {
+      Error.stackTraceLimit = 1
+      let prepared = 0
+      Error.prepareStackTrace = () => `prepared ${++prepared}`
+      g.switch()
+      t.is(captured.stack, 'prepared 1')
+      // A snapshot neither obeys these nor changes them.
+      t.true(g.gr_stack.length >= 2)
+      t.is(String(g.gr_stack).split('\n').length, g.gr_stack.length)
+      t.is(prepared, 1)
+      t.is(Error.stackTraceLimit, 1)
+    } finally {
+      Error.prepareStackTrace = prepareStackTrace
+      Error.stackTraceLimit = stackTraceLimit
+      g.kill()
+    }
+  },
+)

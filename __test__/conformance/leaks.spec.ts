@@ -1,4 +1,4 @@
-// What greenlet once leaked. Of Workers only the process can tell what they leave: its memory and its address space, in which
+// Former leaks of greenlet. Only the process can show what a Worker leaves behind: its memory and its address space, in which
 // the stacks of one thread are a gigabyte.
 
 import { readFileSync } from 'node:fs'
@@ -14,8 +14,8 @@ const WORKER = new URL('../helpers/conformance-worker.mjs', import.meta.url)
 const MIB = 2 ** 20
 
 /**
- * How many of them live. Where V8 replaces the code of a loop that is suspended in the greenlet (Maglev's OSR), a slot of that
- * frame may keep what a switch brought at that time, until the function returns.
+ * How many of them are alive. If V8 replaces the code of a loop that is suspended in the greenlet (Maglev's OSR), a slot of
+ * that frame may keep the value that a switch brought at that time, until the function returns.
  */
 function kept(refs: readonly WeakRef<object>[]): number {
   return refs.filter((ref) => ref.deref() !== undefined).length
@@ -27,7 +27,7 @@ leakcheck('136 arg_refs: arguments are not kept', async (t) => {
     for (;;) args = main.switch<unknown[]>(...args)
   })
   const send = (): void => {
-    // As in Python, a stack holds what it was started with.
+    // As in Python, a stack holds the arguments it was started with.
     g.switch()
     for (let i = 0; i < 100; i++) {
       const args = [{}, {}, {}]
@@ -42,7 +42,7 @@ leakcheck('136 arg_refs: arguments are not kept', async (t) => {
   g.kill()
 })
 
-leakcheck('137 kwarg_refs: nor is an object of named arguments', async (t) => {
+leakcheck('137 kwarg_refs: an object of named arguments is not kept', async (t) => {
   const refs: WeakRef<object>[] = []
   const g = new Greenlet((named: object) => {
     for (;;) named = main.switch<object>(named)
@@ -69,7 +69,7 @@ async function memory(): Promise<{ readonly space: number; readonly resident: nu
   return { space: Number(space) * 4096, resident: Number(resident) * 4096 }
 }
 
-/** What memory has grown by over four Workers, after the first ones. */
+/** The growth of memory over four Workers, after the first ones. */
 async function growth(work: () => Promise<void>): Promise<{ readonly space: number; readonly resident: number }> {
   await work()
   await work()
@@ -80,7 +80,7 @@ async function growth(work: () => Promise<void>): Promise<{ readonly space: numb
 }
 
 // A Worker's stacks are 1024 MiB of address space; a tenth of one in four Workers would be a leak.
-test.serial('138 threaded_leak: a Worker that had main alone leaves nothing', async (t) => {
+test.serial('138 threaded_leak: a Worker that had only main leaves nothing behind', async (t) => {
   const { space, resident } = await growth(async () => {
     t.is((await ended(new Worker(WORKER, { workerData: 'main' }))).messages.length, 1)
   })
@@ -88,7 +88,7 @@ test.serial('138 threaded_leak: a Worker that had main alone leaves nothing', as
   t.true(resident < 40 * MIB, `${resident / MIB} MiB`)
 })
 
-test.serial('139 threaded_adv_leak: nor one whose greenlets have ended', async (t) => {
+test.serial('139 threaded_adv_leak: a Worker whose greenlets have ended leaves nothing behind', async (t) => {
   const { space, resident } = await growth(async () => {
     t.deepEqual((await ended(new Worker(WORKER, { workerData: 'finished' }))).messages, [1])
   })
@@ -96,13 +96,13 @@ test.serial('139 threaded_adv_leak: nor one whose greenlets have ended', async (
   t.true(resident < 40 * MIB, `${resident / MIB} MiB`)
 })
 
-test.serial('145 untracked_memory_doesnt_increase: memory stops growing with the greenlets that end', async (t) => {
+test.serial('145 untracked_memory_doesnt_increase: memory stops growing while greenlets start and end', async (t) => {
   const lives = (): void => {
     for (let i = 0; i < 10_000; i++) new Greenlet(() => 1).switch()
   }
   for (let times = 0; times < 3; times++) lives()
   let { resident: most } = await memory()
-  // As in greenlet's test: it may grow a few times, but not each time.
+  // As in greenlet's test: memory may grow a few times, but not each time.
   for (let tries = 0; tries < 20; tries++) {
     lives()
     const { resident } = await memory()
@@ -116,7 +116,7 @@ test.serial('145 untracked_memory_doesnt_increase: memory stops growing with the
 })
 
 test.serial(
-  '146 untracked_memory_doesnt_increase_unfinished_thread_dealloc_in_thread: terminated with thousands unfinished',
+  '146 untracked_memory_doesnt_increase_unfinished_thread_dealloc_in_thread: Workers end with thousands suspended',
   async (t) => {
     let greenlets = 0
     const { space, resident } = await growth(async () => {
@@ -129,7 +129,7 @@ test.serial(
     })
     t.is(greenlets, 6000)
     t.true(space < 400 * MIB, `${space / MIB} MiB of address space`)
-    // Four thousand of them, of at least 8 KiB.
+    // Four thousand greenlets, each with at least 8 KiB.
     t.true(resident < 16 * MIB, `${resident / MIB} MiB`)
   },
 )

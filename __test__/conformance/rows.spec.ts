@@ -1,4 +1,4 @@
-// Every A, M and J row has exactly one test, by its number and name, and no N row has one.
+// Every A, M and J row has exactly one test with its number and name, and no N row has one.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import test from 'ava'
@@ -7,7 +7,7 @@ import { ROWS } from './rows.ts'
 const FOLDER = new URL('./', import.meta.url)
 const RUST = new URL('../../crates/core/tests/conformance.rs', import.meta.url)
 
-/** `40 simple` for each test there is. */
+/** `40 simple` for each test that exists. */
 function tests(): string[] {
   const specs = readdirSync(FOLDER).filter((file) => file.endsWith('.spec.ts'))
   const titles = specs.flatMap((file) => [

@@ -1,8 +1,8 @@
 /**
- * What python-greenlet 3.5.6 tests, one row for each of its 169 tests, in their order: A applies as it is, M applies
- * adapted to JavaScript, N has no counterpart, with the reason. Each A and M row is one test: in a spec of this folder,
- * whose title begins with the row's number and name, or in `crates/core/tests/conformance.rs`, as `row_NN_name`. The rows
- * J1 to J13 are what only JavaScript has. `rows.spec.ts` checks that nothing is missing.
+ * The 169 tests of python-greenlet 3.5.6, one row for each, in their order. A: it applies as it is. M: it applies, adapted to
+ * JavaScript. N: it has no counterpart; the row has the reason. Each A and M row is one test: in a spec of this folder, with a
+ * title that begins with the row's number and name, or in `crates/core/tests/conformance.rs`, as `row_NN_name`. The rows J1 to
+ * J13 are for features that only JavaScript has. `rows.spec.ts` checks that no test is missing.
  */
 
 export type Row =

@@ -3,7 +3,7 @@ import { leakcheck } from '../helpers/leakcheck.ts'
 
 const { main } = Greenlet
 
-leakcheck('148 stack_saved: a greenlet has a stack while it is suspended, as large as its depth', (t) => {
+leakcheck('148 stack_saved: a suspended greenlet has a stack, and its size grows with the depth', (t) => {
   const dig = (depth: number): number => (depth > 0 ? dig(depth - 1) + 1 : main.switch<number>())
   const g = new Greenlet(dig)
   const deep = new Greenlet(dig)

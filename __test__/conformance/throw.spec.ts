@@ -4,7 +4,7 @@ import { leakcheck } from '../helpers/leakcheck.ts'
 const { main } = Greenlet
 const toParent = (value: unknown): unknown => Greenlet.current.parent!.switch(value)
 
-leakcheck('149 class: an error of a class is caught where the greenlet waits', (t) => {
+leakcheck('149 class: a greenlet catches an error by its class where it is suspended', (t) => {
   const g = new Greenlet(() => {
     try {
       toParent('ok')
@@ -21,7 +21,7 @@ leakcheck('149 class: an error of a class is caught where the greenlet waits', (
   t.true(g.dead)
 })
 
-leakcheck('150 val: it is the object that was thrown', (t) => {
+leakcheck('150 val: the caught error is the object that was thrown', (t) => {
   const error = new Error('ciao')
   const g = new Greenlet(() => {
     try {
@@ -39,7 +39,7 @@ leakcheck('150 val: it is the object that was thrown', (t) => {
   t.is(g.switch(), undefined)
 })
 
-leakcheck('151 kill: without an error it is a GreenletExit, which the parent gets as a value', (t) => {
+leakcheck('151 kill: throw() without an error throws a GreenletExit, which the parent gets as a value', (t) => {
   const g = new Greenlet(() => {
     toParent('ok')
     toParent('fail')
@@ -50,7 +50,7 @@ leakcheck('151 kill: without an error it is a GreenletExit, which the parent get
   t.true(g.throw() instanceof GreenletExit, 'eaten by the dead greenlet')
 })
 
-leakcheck('152 throw_goes_to_original_parent: an unstarted greenlet dies of it, and its parent gets it', (t) => {
+leakcheck('152 throw_goes_to_original_parent: an error ends an unstarted greenlet and goes to its parent', (t) => {
   class IndexError extends Error {}
   const catching = (): string => {
     try {
@@ -82,7 +82,7 @@ leakcheck('152 throw_goes_to_original_parent: an unstarted greenlet dies of it, 
   t.true(g1.dead && g2.dead)
 })
 
-leakcheck('155 not_throwable: JavaScript throws anything, so anything can be thrown', (t) => {
+leakcheck('155 not_throwable: any value can be thrown, as in JavaScript itself', (t) => {
   for (const thrown of ['abc', 0, null, Symbol('s'), { message: 'no error' }, () => {}]) {
     const seen: unknown[] = []
     const g = new Greenlet(() => {
@@ -97,7 +97,7 @@ leakcheck('155 not_throwable: JavaScript throws anything, so anything can be thr
     t.deepEqual(seen, [thrown])
     t.is(seen[0], thrown)
   }
-  // Nothing is a GreenletExit; undefined is the same as nothing, as for every default.
+  // No argument means a GreenletExit; undefined counts as no argument, as for every default.
   const g = new Greenlet(() => main.switch())
   g.switch()
   t.true(g.throw(undefined) instanceof GreenletExit)

@@ -1,4 +1,5 @@
 import { Greenlet, gettrace, settrace } from '../../js/index.ts'
+import { sameItems } from '../helpers/identity.ts'
 import { leakcheck } from '../helpers/leakcheck.ts'
 
 const { main } = Greenlet
@@ -6,7 +7,7 @@ class SomeError extends Error {}
 
 type Action = [event: string, origin: Greenlet, target: Greenlet]
 
-/** greenlet's GreenletTracer: what happened while `body` ran. */
+/** Like greenlet's GreenletTracer: the events while `body` ran. */
 function traced(body: () => void, fail = false): Action[] {
   const actions: Action[] = []
   const before = settrace((event, { origin, target }) => {
@@ -21,7 +22,7 @@ function traced(body: () => void, fail = false): Action[] {
   return actions
 }
 
-leakcheck('156 a_greenlet_tracing: every arrival is told, also at the end of a greenlet', (t) => {
+leakcheck('156 a_greenlet_tracing: the tracer is called for every arrival, also at the end of a greenlet', (t) => {
   const g1 = new Greenlet(() => {})
   const g2 = new Greenlet(() => {
     throw new SomeError()
@@ -30,23 +31,24 @@ leakcheck('156 a_greenlet_tracing: every arrival is told, also at the end of a g
     g1.switch()
     t.throws(() => g2.switch(), { instanceOf: SomeError })
   })
-  t.deepEqual(actions, [
-    ['switch', main, g1],
-    ['switch', g1, main],
-    ['switch', main, g2],
-    ['throw', g2, main],
+  // prettier-ignore
+  sameItems(t, actions.flat(), [
+    'switch', main, g1,
+    'switch', g1, main,
+    'switch', main, g2,
+    'throw', g2, main,
   ])
   t.is(gettrace(), null)
 })
 
-leakcheck('157 b_exception_disables_tracing: a tracer that throws is unset, and the switch throws it', (t) => {
+leakcheck('157 b_exception_disables_tracing: a tracer that throws is unset, and the switch throws its error', (t) => {
   const g = new Greenlet(() => main.switch())
   g.switch()
   const actions = traced(() => {
     t.throws(() => g.switch(), { instanceOf: SomeError })
     t.is(gettrace(), null)
   }, true)
-  t.deepEqual(actions, [['switch', main, g]])
+  sameItems(t, actions.flat(), ['switch', main, g])
   t.true(g.dead, 'it was thrown where the switch arrived')
 })
 

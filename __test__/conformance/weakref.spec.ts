@@ -22,23 +22,26 @@ leakcheck('168 inactive_weakref: an unstarted greenlet is collected', async (t) 
   t.is(ref.deref(), undefined)
 })
 
-leakcheck('169 dealloc_weakref: when a greenlet is told to end, what was collected with it is gone', async (t) => {
-  const seen: unknown[] = []
-  let child: WeakRef<Greenlet> | undefined
-  const worker = (): void => {
-    try {
-      main.switch()
-    } finally {
-      seen.push(child!.deref())
+leakcheck(
+  '169 dealloc_weakref: objects collected with a greenlet are gone when it gets its GreenletExit',
+  async (t) => {
+    const seen: unknown[] = []
+    let child: WeakRef<Greenlet> | undefined
+    const worker = (): void => {
+      try {
+        main.switch()
+      } finally {
+        seen.push(child!.deref())
+      }
     }
-  }
-  const make = (): void => {
-    const g = new Greenlet(worker)
-    g.switch()
-    // Its parent is g, and nobody else refers to either.
-    child = new WeakRef(new Greenlet(() => {}, { parent: g }))
-  }
-  make()
-  await collectUntil(() => seen.length > 0)
-  t.deepEqual(seen, [undefined])
-})
+    const make = (): void => {
+      const g = new Greenlet(worker)
+      g.switch()
+      // Its parent is g, and no other object refers to either.
+      child = new WeakRef(new Greenlet(() => {}, { parent: g }))
+    }
+    make()
+    await collectUntil(() => seen.length > 0)
+    t.deepEqual(seen, [undefined])
+  },
+)

@@ -1,4 +1,4 @@
-// Async context where something ends hard: errors nobody catches, process.exit(), terminated threads, time limits.
+// Async context at hard ends: uncaught errors, process.exit(), terminated threads, time limits.
 
 import test from 'ava'
 import { AsyncLocalStorage } from 'node:async_hooks'
@@ -12,7 +12,7 @@ const store = new AsyncLocalStorage()
 const nested = (depth, fn) => depth === 0 ? fn() : new AsyncResource('N').runInAsyncScope(() => nested(depth - 1, fn))
 `
 
-/** With hooks Node.js checks the stack of async ids strictly. */
+/** With async hooks, Node.js checks the stack of async ids strictly. */
 for (const [how, hook] of [
   ['', ''],
   [' (with async hooks)', `createHook({ init() {}, before() {}, after() {}, destroy() {} }).enable()\n`],
@@ -54,9 +54,9 @@ for (const [how, hook] of [
     t.is(code, 0)
   })
 
-  test(`an exception that Node.js takes for uncaught inside of a greenlet${how}`, async (t) => {
+  test(`an exception that Node.js treats as uncaught inside of a greenlet${how}`, async (t) => {
     const { code, stdout, stderr } = await program(`
-      // What native code calls when a callback of its own has thrown. It clears the stack of async ids.
+      // Native code calls this after a callback of its own has thrown. It clears the stack of async ids.
       const failInCallback = () => process._fatalException(new Error('in callback'))
       process.on('uncaughtException', (error) => console.log(error.message))
       const g = spawn(() => {
@@ -119,7 +119,7 @@ for (const [how, hook] of [
   })
 }
 
-test('an end that V8 wants while a hook runs for a switch is not lost', async (t) => {
+test('a request of V8 to end the program is not lost while a hook runs for a switch', async (t) => {
   const { code, stdout, stderr } = await runProgram(
     `const { runInThisContext } = await import('node:vm')
     let endless
@@ -129,7 +129,7 @@ test('an end that V8 wants while a hook runs for a switch is not lost', async (t
       globalThis.act = () => { endless = what; act() }
       try { runInThisContext('act(); endless = undefined; for (;;);', { timeout: 100 }) } catch (error) { return (endless ?? 'late') + ' ' + error.code }
     }
-    // One that has not begun to run may still be started.
+    // A greenlet that has not begun to run may still start.
     const made = () => new Greenlet(() => { main.switch(); nested(2, () => main.switch()); return store.getStore() })
     const other = store.run('other', made)
     other.switch()
@@ -160,7 +160,7 @@ test('an end that V8 wants while a hook runs for a switch is not lost', async (t
   t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: `${all.join('')}other true\n`, stderr: '' })
 })
 
-test('each Worker has contexts of its own, and may be terminated in any', async (t) => {
+test('each Worker has its own contexts, and may be terminated in any of them', async (t) => {
   const work = new URL('../helpers/context-worker.mjs', import.meta.url)
   const run = (hooks: boolean, spin: boolean): Promise<boolean> =>
     new Promise((resolve, reject) => {

@@ -1,19 +1,26 @@
-// gr_context: reading, giving, sharing and taking away an async context.
+// gr_context: reading, assigning, sharing and removing an async context.
 
 import test from 'ava'
-import { AsyncLocalStorage, AsyncResource, executionAsyncId, executionAsyncResource } from 'node:async_hooks'
+import {
+  AsyncLocalStorage,
+  AsyncResource,
+  executionAsyncId,
+  executionAsyncResource,
+  triggerAsyncId,
+} from 'node:async_hooks'
 import { Greenlet, type GreenletError } from '../../js/index.ts'
 import { collect } from '../helpers/collect.ts'
+import { sameItems } from '../helpers/identity.ts'
 import { away, nested } from '../helpers/surroundings.ts'
 
 const { main } = Greenlet
 const store = new AsyncLocalStorage<unknown>()
 const made = (value: unknown): AsyncResource => store.run(value, () => new AsyncResource('MADE'))
-/** TypeScript believes that what was assigned is what is read. */
+/** Reads it in a function: TypeScript would assume that a property still has the value that was assigned. */
 const contextOf = (g: Greenlet): AsyncResource | null => g.gr_context
 const storeOf = (context: AsyncResource | null): unknown => context!.runInAsyncScope(() => store.getStore())
 
-test('it is an AsyncResource, the same one each time, through all of a life', (t) => {
+test('gr_context is an AsyncResource, and the same one in every state of the greenlet', (t) => {
   const g = new Greenlet(() => {
     const inside = Greenlet.current.gr_context
     main.switch(inside)
@@ -23,11 +30,11 @@ test('it is an AsyncResource, the same one each time, through all of a life', (t
   t.true(context instanceof AsyncResource)
   t.is(g.switch(), context)
   t.is(contextOf(g), context)
-  t.deepEqual(g.switch(), [context, context])
+  sameItems(t, g.switch<unknown[]>(), [context, context])
   t.is(contextOf(g), context)
 })
 
-test("runInAsyncScope() of it runs in the greenlet's stores as they are", (t) => {
+test('runInAsyncScope() of gr_context runs in the current stores of the greenlet', (t) => {
   const g = store.run(
     'created',
     () =>
@@ -55,7 +62,7 @@ test("runInAsyncScope() of it runs in the greenlet's stores as they are", (t) =>
   t.is(store.getStore(), undefined)
 })
 
-test('read late, by others and inside scopes', (t) => {
+test('gr_context can be read late, by other greenlets and inside scopes', (t) => {
   const g = new Greenlet(() => {
     store.enterWith('own')
     nested(2, () => main.switch())
@@ -70,7 +77,7 @@ test('read late, by others and inside scopes', (t) => {
   t.is(storeOf(g.gr_context), 'later')
 })
 
-test('option context: absent inherits, null is none, a resource is that one', (t) => {
+test('without the option context it is inherited, null means none, and a resource is used as it is', (t) => {
   store.run('here', () => {
     const run = (): unknown[] => [store.getStore(), executionAsyncId()]
     const absent = new Greenlet(run, { context: undefined })
@@ -86,7 +93,7 @@ test('option context: absent inherits, null is none, a resource is that one', (t
   })
 })
 
-test('without a context stores can be set, and belong to the greenlet', (t) => {
+test('a greenlet without a context can set stores, and they belong to it', (t) => {
   const run = (name: string) => () => {
     store.enterWith(name)
     main.switch()
@@ -99,7 +106,7 @@ test('without a context stores can be set, and belong to the greenlet', (t) => {
   t.deepEqual([a.switch(), b.switch()], ['a', 'b'])
 })
 
-test('set before the start, suspended, running and dead', (t) => {
+test('gr_context can be set before the start, and while suspended, running and dead', (t) => {
   const resources = ['before', 'suspended', 'running', 'dead'].map((name) => made(name))
   const [before, suspended, running, dead] = resources as [AsyncResource, AsyncResource, AsyncResource, AsyncResource]
   const seen: unknown[] = []
@@ -131,7 +138,7 @@ test('set before the start, suspended, running and dead', (t) => {
   t.is(store.getStore(), undefined)
 })
 
-test('set inside of scopes: its resource is there when they have closed', (t) => {
+test('a context that is set inside scopes takes effect when they have closed', (t) => {
   const resource = made('given')
   const g = new Greenlet(() => {
     nested(3, () => {
@@ -145,7 +152,7 @@ test('set inside of scopes: its resource is there when they have closed', (t) =>
   t.is(store.getStore(), undefined)
 })
 
-test('greenlets with one resource see what the others enter', (t) => {
+test('greenlets with the same resource see the stores that the others enter', (t) => {
   const resource = made(0)
   const add = (): void => {
     for (let i = 0; i < 3; i++) {
@@ -163,12 +170,12 @@ test('greenlets with one resource see what the others enter', (t) => {
   t.is(storeOf(resource), 4)
   const joins = new Greenlet(() => {
     main.switch()
-    return store.getStore()
+    return [store.getStore(), executionAsyncResource(), executionAsyncId(), triggerAsyncId()]
   })
   joins.switch()
   joins.gr_context = resource
   early.switch()
-  t.is(joins.switch(), 5)
+  sameItems(t, joins.switch<unknown[]>(), [5, resource, resource.asyncId(), resource.triggerAsyncId()])
   t.is(storeOf(resource), 5)
   early.kill()
   late.switch()
@@ -177,7 +184,7 @@ test('greenlets with one resource see what the others enter', (t) => {
   t.is(store.getStore(), undefined)
 })
 
-test("another's context can be shared, also where it came from executionAsyncResource()", (t) => {
+test('the context of another greenlet can be shared, also if it came from executionAsyncResource()', (t) => {
   const owner = new Greenlet(() => {
     store.enterWith('first')
     main.switch(executionAsyncResource())
@@ -200,7 +207,7 @@ test("another's context can be shared, also where it came from executionAsyncRes
   t.is(owner.switch(), 'third')
 })
 
-test('to another context and back', (t) => {
+test('a greenlet can change to another context and back', (t) => {
   const [a, b] = [made('a'), made('b')]
   const g = new Greenlet(
     () => {
@@ -222,7 +229,7 @@ test('to another context and back', (t) => {
   t.deepEqual(g.switch(), ['b', 'a, changed'])
 })
 
-test('wrong contexts', (t) => {
+test('wrong contexts throw', (t) => {
   const g = new Greenlet(() => {})
   const pretender = Object.create(AsyncResource.prototype) as AsyncResource
   for (const wrong of ['x', 42, {}, [], undefined, () => {}, new Map(), pretender, store]) {
@@ -238,7 +245,7 @@ test('wrong contexts', (t) => {
   t.true(g.gr_context instanceof AsyncResource)
 })
 
-test('main has none, and cannot be given one', (t) => {
+test('main has no context, and cannot be given one', (t) => {
   t.is(main.gr_context, null)
   const resource = made('x')
   for (const context of [resource, null]) {
@@ -255,7 +262,7 @@ test('a resource that cannot be extended can be given', (t) => {
   t.is(g.switch(), 'frozen')
 })
 
-test('nothing keeps a context that nobody has any more', async (t) => {
+test('an unreachable context is collected', async (t) => {
   const refs: WeakRef<object>[] = []
   const keep = ((): Greenlet => {
     const [first, second] = [made({}), made({})]

@@ -1,4 +1,4 @@
-// async_hooks: a program that watches async resources sees greenlets as resources like any other.
+// async_hooks: a program that watches async resources sees greenlets as ordinary resources.
 
 import test from 'ava'
 import { AsyncResource, createHook, executionAsyncId, executionAsyncResource } from 'node:async_hooks'
@@ -6,11 +6,12 @@ import { Greenlet, spawn, wait } from '../../js/index.ts'
 import { collect } from '../helpers/collect.ts'
 import { later, turn } from '../helpers/promises.ts'
 import { runProgram } from '../helpers/program.ts'
-import { away, nested, sameAs, surroundings } from '../helpers/surroundings.ts'
+import { haveSameItems } from '../helpers/identity.ts'
+import { away, nested, surroundings } from '../helpers/surroundings.ts'
 
 const { main } = Greenlet
 
-/** What hooks have seen of resources of one kind. */
+/** The hook calls for resources of one type. */
 class Watch {
   readonly made = new Map<number, string>()
   readonly destroyed = new Set<number>()
@@ -25,7 +26,7 @@ class Watch {
       if (executionAsyncId() !== id) this.misnested.push(id)
     },
     after: (id) => {
-      // Callbacks that began before the watch.
+      // These callbacks began before the watch.
       if (this.open.length === 0) return
       if (this.open.pop() !== id || executionAsyncId() !== id) this.misnested.push(id)
     },
@@ -41,7 +42,7 @@ class Watch {
   }
 }
 
-test.serial('before and after are balanced and nested, whatever is open across a switch', async (t) => {
+test.serial('before and after are balanced and nested, whatever scopes are open across a switch', async (t) => {
   using watch = new Watch()
   const run = (rounds: number) => () => {
     for (let k = 0; k < rounds; k++) {
@@ -60,7 +61,7 @@ test.serial('before and after are balanced and nested, whatever is open across a
       if (g.dead) continue
       const before = surroundings()
       g.switch()
-      t.true(sameAs(before, surroundings()))
+      t.true(haveSameItems(before, surroundings()))
     }
     t.is(watch.open.length, k === 0 ? depth : watch.open.length)
     if (k % 3 === 0) await turn()
@@ -70,7 +71,7 @@ test.serial('before and after are balanced and nested, whatever is open across a
   t.true(watch.befores > 40)
 })
 
-test.serial('a greenlet is made, entered at each resume, and destroyed at its end', async (t) => {
+test.serial("a greenlet's resource is created, entered at each resume, and destroyed at its end", async (t) => {
   using watch = new Watch()
   const g = new Greenlet(() => [away(), away()])
   const id = g.gr_context!.asyncId()
@@ -87,7 +88,7 @@ test.serial('a greenlet is made, entered at each resume, and destroyed at its en
   t.true(watch.destroyed.has(id))
 })
 
-test.serial('a greenlet that is killed, or fails, or never starts, is destroyed too', async (t) => {
+test.serial('the resource is destroyed too if the greenlet is killed, fails or never starts', async (t) => {
   using watch = new Watch()
   const parked = new Greenlet(() => nested(2, () => main.switch()))
   parked.switch()
@@ -107,17 +108,20 @@ test.serial('a greenlet that is killed, or fails, or never starts, is destroyed 
   t.deepEqual(watch.misnested, [])
 })
 
-test.serial('one that nobody starts or keeps is destroyed when it is collected', async (t) => {
-  using watch = new Watch()
-  const id = (() => new Greenlet(() => {}).gr_context!.asyncId())()
-  for (let i = 0; i < 5 && !watch.destroyed.has(id); i++) {
-    await collect()
-    await turn()
-  }
-  t.true(watch.destroyed.has(id))
-})
+test.serial(
+  'the resource of an unreachable unstarted greenlet is destroyed when the greenlet is collected',
+  async (t) => {
+    using watch = new Watch()
+    const id = (() => new Greenlet(() => {}).gr_context!.asyncId())()
+    for (let i = 0; i < 5 && !watch.destroyed.has(id); i++) {
+      await collect()
+      await turn()
+    }
+    t.true(watch.destroyed.has(id))
+  },
+)
 
-test.serial('hooks enabled while greenlets are parked, and by a greenlet', async (t) => {
+test.serial('hooks can be enabled while greenlets are parked, and by a greenlet', async (t) => {
   const resource = new AsyncResource('EARLY')
   const g = new Greenlet(() => {
     resource.runInAsyncScope(() => {
@@ -131,7 +135,7 @@ test.serial('hooks enabled while greenlets are parked, and by a greenlet', async
     using watch = new Watch()
     const before = surroundings()
     g.switch()
-    t.true(sameAs(before, surroundings()))
+    t.true(haveSameItems(before, surroundings()))
     t.deepEqual(watch.open, [])
     t.is(watch.befores, 2)
     t.deepEqual(watch.misnested, [])
@@ -156,7 +160,7 @@ test.serial('hooks enabled while greenlets are parked, and by a greenlet', async
   await turn()
 })
 
-test.serial('spawn and wait: each resource is entered and left in order', async (t) => {
+test.serial('spawn and wait enter and leave each resource in order', async (t) => {
   using watch = new Watch()
   const spawned = Array.from({ length: 5 }, (_, i) =>
     spawn(() => {
@@ -173,8 +177,8 @@ test.serial('spawn and wait: each resource is entered and left in order', async 
   t.deepEqual(watch.misnested, [])
 })
 
-test.serial('greenlets that come and go make no other resource than their own', async (t) => {
-  // The first of a thread may, and the first of a job is another matter than the second.
+test.serial('greenlets make no resources except their own', async (t) => {
+  // The first greenlet of a thread may make some, and the first of a job differs from the second.
   new Greenlet(() => {}).switch()
   await turn()
   using watch = new Watch()
@@ -184,7 +188,7 @@ test.serial('greenlets that come and go make no other resource than their own', 
   t.deepEqual([...watch.made.values()], ['GREENLET', 'GREENLET'])
 })
 
-test('a hook cannot switch, and what was under way arrives', async (t) => {
+test('a hook cannot switch, and the value of the interrupted switch still arrives', async (t) => {
   const { code, stdout, stderr } = await runProgram(`
     import { createHook } from 'node:async_hooks'
     const other = new Greenlet(() => main.switch())

@@ -1,4 +1,4 @@
-// OpenTelemetry keeps its spans in AsyncLocalStorage: they stay right over waits.
+// OpenTelemetry keeps its spans in AsyncLocalStorage. They stay correct across waits.
 
 import test from 'ava'
 import { context, createContextKey, trace } from '@opentelemetry/api'
@@ -19,7 +19,7 @@ function inSpan<T>(id: string, fn: () => T): T {
   return context.with(trace.setSpan(context.active(), span), fn)
 }
 
-test('each request has its span, whatever waits inside of it', async (t) => {
+test('each request keeps its span while it waits', async (t) => {
   const handle = (request: number): number =>
     [1, 2, 3].reduce(
       (sum, step) =>
@@ -44,7 +44,7 @@ test('each request has its span, whatever waits inside of it', async (t) => {
   t.is(spanHere(), undefined)
 })
 
-test('what a span leaves to the event loop, and what bind() binds, is in that span', async (t) => {
+test('callbacks that a span starts, and functions from bind(), run in that span', async (t) => {
   const seen: unknown[] = []
   const g = new Greenlet(() =>
     inSpan(spanId(1, 1), () => {

@@ -13,12 +13,13 @@ import { Duplex } from 'node:stream'
 import { Greenlet, wait } from '../../js/index.ts'
 import { later } from '../helpers/promises.ts'
 import { runProgram } from '../helpers/program.ts'
-import { away, nested, sameAs, surroundings } from '../helpers/surroundings.ts'
+import { haveSameItems, sameItems } from '../helpers/identity.ts'
+import { away, nested, surroundings } from '../helpers/surroundings.ts'
 
 const { main } = Greenlet
 const store = new AsyncLocalStorage<unknown>()
 
-/** Switches to each of them in turn until all are dead; the surroundings must not change. */
+/** Switches to each greenlet in turn until all are dead; the surroundings must not change. */
 function interleave(greenlets: Greenlet[], step = (go: () => unknown): unknown => go()): void {
   const before = surroundings(store)
   while (greenlets.some((g) => !g.dead)) {
@@ -27,9 +28,9 @@ function interleave(greenlets: Greenlet[], step = (go: () => unknown): unknown =
       step(() => {
         const inside = surroundings(store)
         g.switch()
-        if (!sameAs(inside, surroundings(store))) throw new Error('the surroundings have changed over a switch')
+        if (!haveSameItems(inside, surroundings(store))) throw new Error('the surroundings have changed over a switch')
       })
-      if (!sameAs(before, surroundings(store))) throw new Error('the surroundings have changed')
+      if (!haveSameItems(before, surroundings(store))) throw new Error('the surroundings have changed')
     }
   }
 }
@@ -47,17 +48,18 @@ test('a greenlet has an async id, a trigger id and a resource of its own', (t) =
   t.is(g.switch(), 'parked')
   t.is(executionAsyncId(), mine)
   const context = g.gr_context!
-  t.deepEqual(g.switch(), [context.asyncId(), mine, context, undefined, context.asyncId(), context])
+  const id = context.asyncId()
+  sameItems(t, g.switch<unknown[]>(), [id, mine, context, undefined, id, context])
   t.not(context.asyncId(), mine)
 })
 
-test('the trigger id is that of the creator', (t) => {
+test('the trigger id is the async id of the creator', (t) => {
   const creator = new AsyncResource('CREATOR')
   const g = creator.runInAsyncScope(() => new Greenlet(() => triggerAsyncId()))
   t.is(g.switch(), creator.asyncId())
 })
 
-test('runInAsyncScope() across switches, interleaved', (t) => {
+test('runInAsyncScope() works across interleaved switches', (t) => {
   const run = (rounds: number) => () => {
     for (let k = 0; k < rounds; k++) {
       const [a, b] = [new AsyncResource('A'), new AsyncResource('B')]
@@ -78,7 +80,7 @@ test('runInAsyncScope() across switches, interleaved', (t) => {
   interleave([3, 5, 2].map((rounds) => new Greenlet(run(rounds))))
 })
 
-test('main may be in a scope of its own, of another depth each time', (t) => {
+test('main may be in a scope of another depth each time', (t) => {
   const run = (): void => {
     for (let i = 0; i < 10; i++) {
       new AsyncResource('R').runInAsyncScope(() => away())
@@ -90,18 +92,18 @@ test('main may be in a scope of its own, of another depth each time', (t) => {
   t.true(depth > 40)
 })
 
-test('scopes can be left on main while a greenlet that was started in them lives on', (t) => {
+test('scopes on main can close while a greenlet that was started in them lives on', (t) => {
   const outer = new AsyncResource('OUTER')
   const g = new Greenlet(() => nested(2, () => [away(), executionAsyncId()]))
   outer.runInAsyncScope(() => nested(3, () => g.switch()))
   t.not(executionAsyncId(), outer.asyncId())
   const before = surroundings()
   g.switch()
-  t.true(sameAs(before, surroundings()))
+  t.true(haveSameItems(before, surroundings()))
   t.true(g.dead)
 })
 
-test('more scopes than Node.js has room for at first', (t) => {
+test('there can be more scopes than Node.js allocates space for at first', (t) => {
   const run = (depth: number) => (): void => {
     nested(depth, () => {
       away()
@@ -133,7 +135,7 @@ test('the first greenlet of a program may be made in many scopes', async (t) => 
   }
 })
 
-test('an error thrown into nested scopes, and one that leaves them', (t) => {
+test('scopes close when an error is thrown into them or leaves them', (t) => {
   const before = surroundings()
   const g = new Greenlet(() => {
     const own = surroundings()
@@ -142,7 +144,7 @@ test('an error thrown into nested scopes, and one that leaves them', (t) => {
     } catch (error) {
       t.is(error, 'in')
     }
-    t.true(sameAs(own, surroundings()))
+    t.true(haveSameItems(own, surroundings()))
     nested(4, () => {
       main.switch()
       throw 'out'
@@ -150,14 +152,14 @@ test('an error thrown into nested scopes, and one that leaves them', (t) => {
   })
   g.switch()
   g.throw('in')
-  t.true(sameAs(before, surroundings()))
+  t.true(haveSameItems(before, surroundings()))
   try {
     g.switch()
     t.fail()
   } catch (error) {
     t.is(error, 'out')
   }
-  t.true(sameAs(before, surroundings()))
+  t.true(haveSameItems(before, surroundings()))
 })
 
 test('kill() closes the scopes of a greenlet', (t) => {
@@ -165,10 +167,10 @@ test('kill() closes the scopes of a greenlet', (t) => {
   const killed = Array.from({ length: 10 }, (_, i) => new Greenlet(() => nested(i, () => main.switch())))
   for (const g of killed) g.switch()
   for (const g of killed) g.kill()
-  t.true(sameAs(before, surroundings()))
+  t.true(haveSameItems(before, surroundings()))
 })
 
-test('symmetric switches between greenlets in scopes', (t) => {
+test('greenlets in scopes can switch to each other', (t) => {
   const before = surroundings()
   const ring: Greenlet[] = []
   const run = (i: number) => () =>
@@ -176,18 +178,18 @@ test('symmetric switches between greenlets in scopes', (t) => {
       const mine = surroundings()
       for (let round = 0; round < 5; round++) {
         ring[(i + 1) % ring.length]!.switch()
-        if (!sameAs(mine, surroundings())) throw new Error('the surroundings have changed over a switch')
+        if (!haveSameItems(mine, surroundings())) throw new Error('the surroundings have changed over a switch')
       }
       main.switch(i)
     })
   for (let i = 0; i < 4; i++) ring.push(new Greenlet(run(i)))
   ring[0]!.switch()
-  t.true(sameAs(before, surroundings()))
+  t.true(haveSameItems(before, surroundings()))
   for (const g of ring) g.kill()
-  t.true(sameAs(before, surroundings()))
+  t.true(haveSameItems(before, surroundings()))
 })
 
-/** Calls `fn` inside a callback scope of C++: that of the HTTP parser, when it has read a header. */
+/** Calls `fn` inside a callback scope of C++: that of the HTTP parser when it has read a header. */
 function inParser<T>(fn: () => T): T {
   const socket = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() })
   let result: { value: T } | undefined
@@ -203,7 +205,7 @@ function inParser<T>(fn: () => T): T {
   return result.value
 }
 
-test('callback scopes of C++ across switches, interleaved', async (t) => {
+test('callback scopes of C++ work across interleaved switches', async (t) => {
   const before = surroundings(store)
   let ended = 0
   const run = (i: number) => () => {
@@ -217,16 +219,16 @@ test('callback scopes of C++ across switches, interleaved', async (t) => {
           wait(later(0, 1))
           t.is(store.getStore(), i)
         })
-        t.true(sameAs(here, surroundings(store)))
+        t.true(haveSameItems(here, surroundings(store)))
         return here
       })
       t.not(inside[0], own[0])
-      t.true(sameAs(own, surroundings(store)))
+      t.true(haveSameItems(own, surroundings(store)))
     }
     ended++
   }
   const greenlets = Array.from({ length: 5 }, (_, i) => new Greenlet(run(i)))
   for (const g of greenlets) g.switch()
   while (ended < greenlets.length) await later(0, 2)
-  t.true(sameAs(before.slice(3), surroundings(store).slice(3)))
+  t.true(haveSameItems(before.slice(3), surroundings(store).slice(3)))
 })

@@ -1,16 +1,17 @@
-// AsyncLocalStorage: a store belongs to the greenlet it was set in.
+// AsyncLocalStorage: a store belongs to the greenlet in which it was set.
 
 import test from 'ava'
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import { Greenlet, sleep, spawn, wait } from '../../js/index.ts'
 import { later, turn } from '../helpers/promises.ts'
-import { away, sameAs, surroundings } from '../helpers/surroundings.ts'
+import { haveSameItems } from '../helpers/identity.ts'
+import { away, surroundings } from '../helpers/surroundings.ts'
 
 const { main } = Greenlet
 const one = new AsyncLocalStorage<unknown>()
 const two = new AsyncLocalStorage<unknown>()
 
-test('run() around a switch is not seen by the resumer', (t) => {
+test('a store of run() around a switch is not visible to the resumer', (t) => {
   const g = new Greenlet(() =>
     one.run('inside', () => {
       const seen = one.getStore()
@@ -23,7 +24,7 @@ test('run() around a switch is not seen by the resumer', (t) => {
   t.is(one.getStore(), undefined)
 })
 
-test('enterWith() in a greenlet is not seen by the resumer, and lasts', (t) => {
+test('a store of enterWith() in a greenlet is not visible to the resumer, and lasts', (t) => {
   const g = new Greenlet(() => {
     one.enterWith('entered')
     main.switch()
@@ -35,7 +36,7 @@ test('enterWith() in a greenlet is not seen by the resumer, and lasts', (t) => {
   t.is(one.getStore(), undefined)
 })
 
-test('enterWith() on main is not seen by a suspended greenlet', async (t) => {
+test('a store of enterWith() on main is not visible to a suspended greenlet', async (t) => {
   const g = new Greenlet(() => {
     main.switch()
     return one.getStore()
@@ -49,7 +50,7 @@ test('enterWith() on main is not seen by a suspended greenlet', async (t) => {
   })
 })
 
-test('a new greenlet has the stores of its creator, whoever starts it', (t) => {
+test('a new greenlet has the stores of its creator, no matter which greenlet starts it', (t) => {
   const g = one.run('creator', () => new Greenlet(() => [one.getStore(), main.switch(), one.getStore()]))
   one.run('starter', () => {
     g.switch()
@@ -58,14 +59,14 @@ test('a new greenlet has the stores of its creator, whoever starts it', (t) => {
   t.deepEqual(g.switch(), ['creator', undefined, 'creator'])
 })
 
-test('a greenlet that is started by the end of another has the stores of its creator', (t) => {
+test('a greenlet that is started by the end of another one has the stores of its creator', (t) => {
   const heir = one.run('heir', () => new Greenlet((brought: unknown) => [brought, one.getStore()]))
   const g = one.run('first', () => new Greenlet(() => one.getStore(), { parent: heir }))
   t.deepEqual(g.switch(), ['first', 'heir'])
   t.is(one.getStore(), undefined)
 })
 
-test('storages made after the greenlet was are its own too', (t) => {
+test('a greenlet keeps its own stores of storages that were made after it', (t) => {
   const g = new Greenlet(() => {
     const late = new AsyncLocalStorage<number>()
     late.enterWith(7)
@@ -77,7 +78,7 @@ test('storages made after the greenlet was are its own too', (t) => {
   t.is(g.switch(), 7)
 })
 
-test('nested stores of two storages come back in order', (t) => {
+test('nested stores of two storages are restored in order', (t) => {
   const g = new Greenlet(() => {
     away('plain', one, two)
     one.run({ n: 1 }, () =>
@@ -97,12 +98,12 @@ test('nested stores of two storages come back in order', (t) => {
   const before = surroundings(one, two)
   for (const stop of ['plain', 'both', 'inner', 'entered', 'outer', 'none']) {
     t.is(g.switch(), stop)
-    t.true(sameAs(before, surroundings(one, two)))
+    t.true(haveSameItems(before, surroundings(one, two)))
   }
   t.deepEqual(g.switch(), [undefined, undefined])
 })
 
-test('50 greenlets, interleaved, that finish out of order', (t) => {
+test('50 interleaved greenlets keep their stores and finish out of order', (t) => {
   const before = surroundings(one)
   const run = (i: number) => () => {
     for (let round = 0; round < 3 + (i % 7); round++) {
@@ -126,7 +127,7 @@ test('50 greenlets, interleaved, that finish out of order', (t) => {
     const place = seed % living.length
     const g = living[place]!
     const result = g.switch()
-    t.true(sameAs(before, surroundings(one)))
+    t.true(haveSameItems(before, surroundings(one)))
     if (!g.dead) continue
     results.push(result)
     living.splice(place, 1)
@@ -134,7 +135,7 @@ test('50 greenlets, interleaved, that finish out of order', (t) => {
   t.is(new Set(results).size, 50)
 })
 
-test('greenlets that resume greenlets keep theirs apart', (t) => {
+test('greenlets that resume greenlets keep their stores apart', (t) => {
   const inner = new Greenlet(() => one.run('inner', () => [1, 2, 3].map((n) => main.switch(n) && one.getStore())))
   const outer = new Greenlet(() =>
     one.run('outer', () => {
@@ -159,7 +160,7 @@ test('greenlets that resume greenlets keep theirs apart', (t) => {
   t.is(one.getStore(), undefined)
 })
 
-test('an error that leaves a greenlet, and one that is thrown into it, leave no store behind', (t) => {
+test('an error that leaves a greenlet or is thrown into it leaves no store behind', (t) => {
   const fails = new Greenlet(() =>
     one.run('fails', () => {
       main.switch()
@@ -186,7 +187,7 @@ test('an error that leaves a greenlet, and one that is thrown into it, leave no 
   t.deepEqual(catches.switch(), ['in', undefined, undefined])
 })
 
-test('kill() runs finally blocks in the stores of the greenlet', (t) => {
+test('kill() runs finally blocks with the stores of the greenlet', (t) => {
   const seen: unknown[] = []
   const g = new Greenlet(() =>
     one.run('outer', () => {
@@ -211,7 +212,7 @@ test('kill() runs finally blocks in the stores of the greenlet', (t) => {
   t.deepEqual(seen, ['inner', 'outer', 'killer'])
 })
 
-test('a spawned greenlet has the stores of who spawned it, over waits and sleeps', async (t) => {
+test('a spawned greenlet keeps the stores of its creator across waits and sleeps', async (t) => {
   const work = (i: number) => () => {
     for (let n = 0; n < 3; n++) {
       t.is(wait(later(n, (i * 7 + n) % 4)), n)
@@ -229,7 +230,7 @@ test('a spawned greenlet has the stores of who spawned it, over waits and sleeps
   t.is(one.getStore(), undefined)
 })
 
-test('what a greenlet leaves to the event loop carries its store', async (t) => {
+test('callbacks that a greenlet starts have its store', async (t) => {
   const seen: [string, unknown][] = []
   const note = (what: string) => () => seen.push([what, one.getStore()])
   const greenlets = Array.from(
@@ -269,7 +270,7 @@ test('what a greenlet leaves to the event loop carries its store', async (t) => 
   )
 })
 
-test('jobs, timers, ticks and immediates with stores of their own may resume it', async (t) => {
+test('jobs, timers, ticks and immediates with stores of their own may resume a greenlet', async (t) => {
   const g = new Greenlet(() =>
     one.run('own', () => {
       for (let i = 0; i < 20; i++) {
@@ -286,7 +287,7 @@ test('jobs, timers, ticks and immediates with stores of their own may resume it'
     const before = surroundings(one)
     t.is(one.getStore(), name)
     if (!g.dead) result = g.switch()
-    t.true(sameAs(before, surroundings(one)))
+    t.true(haveSameItems(before, surroundings(one)))
     steps++
   }
   for (let i = 0; i < 6; i++) {
@@ -310,7 +311,7 @@ test('jobs, timers, ticks and immediates with stores of their own may resume it'
   t.is(result, 'own')
 })
 
-test('AsyncResource.bind() runs in the stores of where it was bound, in any greenlet', (t) => {
+test('AsyncResource.bind() runs with the stores of its creation, in any greenlet', (t) => {
   const bound = one.run('bound', () => AsyncResource.bind(() => [one.getStore(), main.switch(), one.getStore()]))
   const g = new Greenlet(() => one.run('own', () => [...bound(), one.getStore()]))
   g.switch()

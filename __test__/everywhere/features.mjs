@@ -1,4 +1,4 @@
-// A little of everything that Node.js has. Prints what came out, which must be the same inside of greenlets (preload.cjs).
+// Uses many features of Node.js and prints the results, which must be the same inside of greenlets (preload.cjs).
 
 import assert from 'node:assert'
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'

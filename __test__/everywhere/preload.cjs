@@ -1,13 +1,14 @@
-// `node --require=.../preload.cjs program` runs the program and each of its callbacks inside a greenlet of its own, that is suspended
-// before and after it, and whenever another callback begins or ends within it: the main module, event listeners, timers,
-// immediates, ticks, microtasks, what promises call, and the callbacks of fs, dns, zlib and crypto. The program must not notice.
+// `node --require=.../preload.cjs program` runs the program and each of its callbacks inside a greenlet of its own. That
+// greenlet is suspended before and after the callback, and whenever another callback begins or ends within it. Wrapped are: the
+// main module, event listeners, timers, immediates, ticks, microtasks, callbacks of promises, and the callbacks of fs, dns,
+// zlib and crypto. The program must not notice.
 //
-//   main          run ─────► (resumes whoever asked) ─────► ... until the callback has ended
+//   main          run ─────► (resumes the greenlet that paused) ─────► ... until the callback has ended
 //                    ╲            ▲      ╲
 //   greenlet A        pause ──────┘       callback ... emit ─► greenlet B: pause, listener, pause ... pause
 //
-// EVERYWHERE=resources is the control: the same wrappers, each of which enters an AsyncResource instead; EVERYWHERE=tell counts the
-// suspensions.
+// EVERYWHERE=resources is the control: the same wrappers, but each enters an AsyncResource instead of a greenlet.
+// EVERYWHERE=tell counts the suspensions.
 
 'use strict'
 const { AsyncResource } = require('node:async_hooks')
@@ -24,7 +25,7 @@ if (EVERYWHERE === 'tell') process.on('exit', () => process._rawDebug(`suspended
 
 const run = EVERYWHERE === 'resources' ? inResource : inGreenlet
 
-/** The built package with the binary of the working tree, connected to this thread by a first greenlet. */
+/** Loads the built package with the binary of the working tree. A first greenlet connects it to this thread. */
 function load() {
   const { NAPI_RS_NATIVE_LIBRARY_PATH } = process.env
   process.env.NAPI_RS_NATIVE_LIBRARY_PATH ??= join(__dirname, '../../js/native/greenlets.linux-x64-gnu.node')
@@ -47,14 +48,14 @@ function inGreenlet(body) {
       pause()
     }
   })
-  // Whoever is no main has main below it, in the loop.
+  // Only main runs the loop below. Under any other greenlet main is already in that loop.
   if (Greenlet.current !== main) return begin(greenlet, body)
   let result = begin(greenlet, body)
   while (greenlet.started && !greenlet.dead) result = asked.switch()
   return result
 }
 
-/** Where no stack may be left, the callback runs as it would have. */
+/** If the stack must not be left here, the callback runs without a greenlet. */
 function begin(greenlet, body) {
   asked = greenlet
   try {
@@ -65,7 +66,7 @@ function begin(greenlet, body) {
   }
 }
 
-/** Suspends the running greenlet and all below it; main resumes it at once. */
+/** Suspends the running greenlet and the stacks below it; main resumes it at once. */
 function pause() {
   const { current } = Greenlet
   if (current === main) return
@@ -78,7 +79,7 @@ function pause() {
   }
 }
 
-/** `name` of `object` with what `change` makes of its arguments. */
+/** Wraps the function `name` of `object`, so that `change` gets its arguments first. */
 function wrap(object, name, change) {
   const original = object[name]
   const wrapper = {

@@ -1,4 +1,4 @@
-// Main gets a GreenletExit, and there is nobody further out to take it as a value.
+// Main gets a GreenletExit, and main has no parent that could take it as a value.
 
 import { Greenlet } from '../../js/index.ts'
 

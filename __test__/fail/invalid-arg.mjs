@@ -1,4 +1,4 @@
-// Something else than a function is to be run.
+// A greenlet is made with a value that is not a function.
 
 import { Greenlet } from '../../js/index.ts'
 

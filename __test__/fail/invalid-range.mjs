@@ -1,4 +1,4 @@
-// A spawned greenlet sleeps for ever, and nobody asks for its result.
+// A spawned greenlet sleeps for an infinite time, and no code awaits its result.
 
 import { sleep, spawn } from '../../js/index.ts'
 

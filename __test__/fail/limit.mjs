@@ -1,13 +1,7 @@
-// More greenlets are suspended than the program itself allows.
+// More greenlets are suspended than the program allows itself.
 
-import { configure, Greenlet } from '../../js/index.ts'
+import { configure } from '../../js/index.ts'
+import { parkForever } from '../helpers/park-forever.mjs'
 
 configure({ maxGreenlets: 100 })
-function leak() {
-  return Greenlet.main.switch()
-}
-const all = []
-for (;;) {
-  all.push(new Greenlet(leak))
-  all.at(-1).switch()
-}
+parkForever()

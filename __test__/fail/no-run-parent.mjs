@@ -1,4 +1,4 @@
-// The result of a greenlet goes to a parent that cannot start: the error goes on to main.
+// The result of a greenlet goes to a parent that cannot start. The error goes on to main.
 
 import { Greenlet } from '../../js/index.ts'
 

@@ -1,4 +1,4 @@
-// A second copy of the package makes a greenlet, after the first did.
+// A second copy of the package makes a greenlet after the first copy did.
 
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'

@@ -1,4 +1,4 @@
-// The stacks are laid out anew while one is in use.
+// configure() is called while a stack is in use.
 
 import { configure, Greenlet } from '../../js/index.ts'
 

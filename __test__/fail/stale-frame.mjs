@@ -1,4 +1,4 @@
-// A frame is read after its greenlet went on.
+// A frame is read after its greenlet was resumed.
 
 import { Greenlet } from '../../js/index.ts'
 

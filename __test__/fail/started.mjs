@@ -1,4 +1,4 @@
-// The function of a greenlet is changed by itself.
+// A greenlet changes its own function while it runs.
 
 import { Greenlet } from '../../js/index.ts'
 

@@ -1,4 +1,4 @@
-// The addon is not there.
+// The addon is missing.
 
 process.env.NAPI_RS_NATIVE_LIBRARY_PATH = '/nowhere/greenlets.node'
 const { Greenlet } = await import('../../js/index.ts')

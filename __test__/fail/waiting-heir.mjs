@@ -1,4 +1,4 @@
-// A switch to a dead greenlet goes to its parent, and that sleeps.
+// A switch to a dead greenlet goes to its parent, which sleeps.
 
 import { Greenlet, sleep } from '../../js/index.ts'
 

@@ -1,4 +1,4 @@
-// In a Worker: greenlets that end in any order inside of an add-on, whose file is `workerData`.
+// Runs in a Worker: greenlets end in any order inside of the add-on whose file is `workerData`.
 
 import { createRequire } from 'node:module'
 import { workerData } from 'node:worker_threads'

@@ -1,4 +1,4 @@
-// Builds the add-on of the tests, and loads it in as many copies as are asked for: each is an add-on of its own to Node.
+// Builds the add-on of the tests and loads copies of it. Node treats each copy as an add-on of its own.
 
 import { copyFileSync, existsSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -9,7 +9,7 @@ const HEADERS = join(ROOT, 'node_modules/node-api-headers/include')
 
 type Call = <T>(fn: () => T) => T
 
-/** What it exports; see addon.c. */
+/** The exports of the add-on; see addon.c. */
 export interface Addon {
   noScope: Call
   handleScopes: (fn: () => unknown) => boolean
@@ -22,7 +22,7 @@ export interface Addon {
   hammered(stop: boolean): [requested: number, served: number, slowestMicroseconds: number, waits: 0 | 1]
 }
 
-/** Loads it; another name is another copy. */
+/** Loads the add-on. Another name loads another copy. */
 export function loadAddon(name = 'addon'): Addon {
   const built = sharedObject('addon/addon.c', 'addon.node', ['-DNAPI_VERSION=8', `-I${HEADERS}`])
   const file = join(dirname(built), `${name}.node`)

@@ -1,12 +1,12 @@
-// What the conformance tests run in Workers, by the name in workerData.
+// Programs that the conformance tests run in Workers; `workerData` has the name.
 
 import { parentPort, workerData } from 'node:worker_threads'
 import { Greenlet } from '../../js/index.ts'
 
-// oxlint-disable-next-line require-post-message-target-origin -- that is for windows
+// oxlint-disable-next-line require-post-message-target-origin -- the rule is for windows
 const say = (message) => parentPort.postMessage(message)
 
-/** A greenlet that waits in main and says how it ends. */
+/** A greenlet that waits in main and reports how it ends. */
 function waiting() {
   const g = new Greenlet(() => {
     try {
@@ -44,13 +44,13 @@ const SCENES = {
     say(new Greenlet(() => Atomics.wait(word, 0, 0, ms)).switch())
   },
 
-  /** Main and greenlets that have ended. */
+  /** Runs main and greenlets that end. */
   finished() {
     for (let i = 0; i < 100; i++) new Greenlet(() => Greenlet.current).switch()
     say(Greenlet.all().length)
   },
 
-  /** Main alone. */
+  /** Runs main alone. */
   main() {
     say(String(Greenlet.current))
   },
@@ -61,7 +61,7 @@ const SCENES = {
     say(Greenlet.all().length)
   },
 
-  /** As `leave`, but tidies up first. */
+  /** The same as `leave`, but ends the greenlet at the event 'exit'. */
   tidy() {
     globalThis.kept = waiting()
     process.on('exit', () => {
@@ -69,7 +69,7 @@ const SCENES = {
     })
   },
 
-  /** Waits with many greenlets unfinished. */
+  /** Waits while many greenlets are suspended. */
   unfinished() {
     globalThis.kept = Array.from({ length: 1000 }, () => new Greenlet(() => [1].map(() => Greenlet.main.switch())))
     for (const g of globalThis.kept) g.switch()

@@ -1,4 +1,5 @@
-// What context/endings.spec.ts runs in each thread: greenlets with stores, in scopes; then, if told to, until it is terminated.
+// context/endings.spec.ts runs this in each thread: greenlets with stores, in scopes. `workerData` can ask it to run until
+// terminated.
 
 import { AsyncLocalStorage, AsyncResource, createHook } from 'node:async_hooks'
 import { parentPort, workerData } from 'node:worker_threads'
@@ -26,7 +27,7 @@ const make = (i) =>
 const all = Array.from({ length: 20 }, (_, i) => make(i))
 let results
 for (let round = 0; round < 6; round++) results = all.map((g) => g.switch())
-// oxlint-disable-next-line require-post-message-target-origin -- that is for windows
+// oxlint-disable-next-line require-post-message-target-origin -- the rule is for windows
 parentPort.postMessage(results.every((result) => result === 'right') && store.getStore() === undefined)
 
 while (workerData.spin) {

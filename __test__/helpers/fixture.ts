@@ -1,4 +1,4 @@
-// A native add-on of somebody else, built when it is first asked for.
+// Builds and loads a native add-on that does not know greenlets.
 
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, renameSync, statSync } from 'node:fs'
@@ -24,11 +24,11 @@ export function fixture(): Fixture {
   return createRequire(import.meta.url)(fixturePath()) as Fixture
 }
 
-/** For programs that load it themselves. */
+/** The path, for programs that load the add-on themselves. */
 export function fixturePath(): string {
   if (modified(ADDON) < modified(SOURCE)) {
     mkdirSync(dirname(ADDON), { recursive: true })
-    // Another spec may be doing the same.
+    // Another spec may build it at the same time.
     const own = `${ADDON}.${process.pid}`
     execFileSync('rustc', ['--edition=2024', '-O', '--crate-type=cdylib', '-o', own, SOURCE], { cwd: ROOT })
     renameSync(own, ADDON)

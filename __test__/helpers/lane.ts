@@ -1,10 +1,10 @@
-// The lane that the specs run in. `GREENLETS_LANE=locker` runs them in the other one.
+// The lane in which the specs run. `GREENLETS_LANE=locker` selects the other one.
 
 import type { TestFn } from 'ava'
 
 export const LANE = (process.env['GREENLETS_LANE'] ?? 'fast') as 'fast' | 'locker'
 
-/** For tests of what the locker lane has not, for this reason: there they are skipped, and their titles say why. */
+/** For tests of features that the locker lane lacks: the locker lane skips them, and their titles give the reason. */
 export function fastOnly(register: TestFn | TestFn['serial'], reason: string): TestFn['serial'] {
   if (LANE === 'fast') return register as TestFn['serial']
   const skip = register.skip as (title: string, ...rest: unknown[]) => void

@@ -1,9 +1,9 @@
 /**
- * Tests that also may not leak: greenlet's `leakcheck`.
+ * Tests that fail if they leak, like greenlet's `leakcheck`.
  *
- * The body runs 50 times, with a turn of the event loop and a collection after each: a few times to warm up, then in three
- * rounds, with full collections between them until nothing is freed any more. What grows by the median of the rounds is
- * suspect, and has some more rounds to come to rest, as compiled code and caches do. What does not leaks.
+ * The body runs 50 times, with a turn of the event loop and a collection after each run: a few times to warm up, then in three
+ * rounds. Between the rounds full collections run until they free nothing more. A count that grows by the median of the rounds
+ * is suspect and gets more rounds to settle, as compiled code and caches do. A count that does not settle is a leak.
  */
 
 import { getHeapStatistics, setFlagsFromString } from 'node:v8'
@@ -12,7 +12,7 @@ import { Greenlet, runtimeInfo } from '../../js/index.ts'
 import { collect, scavenge } from './collect.ts'
 import { turn } from './promises.ts'
 
-// Code that V8 throws away and compiles again is 200 KB more or less.
+// Throwing code away and compiling it again changes the heap by 200 KB.
 setFlagsFromString('--no-flush-bytecode')
 
 const WARM_UP = 5
@@ -20,13 +20,13 @@ const ROUNDS = 3
 const MOST_ROUNDS = 12
 const RUNS = 15
 
-/** What is counted, and how much more of it after a round is noise. */
+/** The counts, and the growth of each in a round that is only noise. */
 const NOISE = { greenlets: 0, slots: 0, 'native references': 0, 'bytes of heap': RUNS * 800 }
 type Kind = keyof typeof NOISE
 const KINDS = Object.keys(NOISE) as Kind[]
 type Counts = Readonly<Record<Kind, number>>
 
-/** A test that fails too if its body leaks. One after the other, as they count what is there in the whole thread. */
+/** A test that also fails if its body leaks. These tests are serial, because they count objects of the whole thread. */
 export function leakcheck(title: string, body: (t: ExecutionContext) => void | Promise<void>): void {
   test.serial(title, async (t) => {
     const leaked = await leaks(() => body(t))
@@ -34,7 +34,7 @@ export function leakcheck(title: string, body: (t: ExecutionContext) => void | P
   })
 }
 
-/** Runs `body` 50 times. What it leaks in a run, by kind; nothing where it does not leak. */
+/** Runs `body` 50 times. Returns the leaks in each run, by kind; an empty object if there are none. */
 export async function leaks(body: () => void | Promise<void>): Promise<Partial<Counts>> {
   await repeat(WARM_UP, body)
   const growth: Counts[] = []
@@ -50,7 +50,7 @@ export async function leaks(body: () => void | Promise<void>): Promise<Partial<C
   return leaked
 }
 
-/** The kinds that have grown, by how much for each run. */
+/** The kinds that have grown, with their growth for each run. */
 function grown(growth: readonly Counts[]): Partial<Counts> {
   const median = mapKinds((kind) => growth.map((counts) => counts[kind]).toSorted((a, b) => a - b)[growth.length >> 1]!)
   const leaked = KINDS.filter((kind) => median[kind] > NOISE[kind])
@@ -65,7 +65,7 @@ async function repeat(times: number, body: () => void | Promise<void>): Promise<
   }
 }
 
-/** The counts when nothing is freed any more: what dies in one collection may need a turn and another one to be gone. */
+/** The counts when no more objects are freed. Freeing an object may need a collection, a turn and another collection. */
 async function settled(): Promise<Counts> {
   let counts = count()
   for (;;) {
@@ -83,7 +83,7 @@ function count(): Counts {
   return {
     greenlets: Greenlet.all().length,
     slots: runtimeInfo().live ?? 0,
-    // V8's global handles: every reference that an add-on or Node itself has to an object.
+    // V8's global handles: all references that add-ons and Node itself have to objects.
     'native references': getHeapStatistics().used_global_handles_size,
     'bytes of heap': process.memoryUsage().heapUsed,
   }

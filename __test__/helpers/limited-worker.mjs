@@ -1,4 +1,4 @@
-// What endings.spec.ts runs in a thread: its first greenlet is made under a time limit of `workerData` milliseconds.
+// endings.spec.ts runs this in a thread: it makes its first greenlet under a time limit of `workerData` milliseconds.
 
 import vm from 'node:vm'
 import { parentPort, workerData } from 'node:worker_threads'
@@ -11,5 +11,5 @@ try {
 } catch (error) {
   reason = error.code
 }
-// oxlint-disable-next-line require-post-message-target-origin -- that is for windows
+// oxlint-disable-next-line require-post-message-target-origin -- the rule is for windows
 parentPort.postMessage([reason, new Greenlet(() => [1].map(() => 2)).switch()])

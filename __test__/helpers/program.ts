@@ -1,4 +1,4 @@
-// Runs a program in a process of its own: for what ends, aborts or hangs one.
+// Runs a program in its own process, for tests that end, abort or block a process.
 
 import { spawn } from 'node:child_process'
 import { availableParallelism } from 'node:os'
@@ -6,14 +6,14 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..')
-/** A process that takes longer than this hangs. */
+/** A process that takes longer than this is considered blocked. */
 const LIMIT_MS = 60_000
-/** A Node.js that runs TypeScript by itself starts twice as fast. */
+/** A Node.js that runs TypeScript without a loader starts twice as fast. */
 const LOADER = 'typescript' in process.features ? [] : ['--import=@oxc-node/core/register']
 
 /** How a program ended. */
 export interface Ending {
-  /** The exit code; null where a signal ended it, as a crash or the time limit does. */
+  /** The exit code; null if a signal ended the process, as for a crash or the time limit. */
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
   readonly stdout: string
@@ -21,8 +21,8 @@ export interface Ending {
 }
 
 /**
- * Runs the text of an ES module in the folder of the repository, with everything that greenlets export in scope. `before`
- * is what it does before greenlets are loaded, `env` are more variables of its environment.
+ * Runs the text of an ES module in the folder of the repository. All exports of greenlets are in scope. `before` runs before
+ * greenlets are loaded; `env` are additional environment variables.
  */
 export async function runProgram(
   source: string,
@@ -42,7 +42,7 @@ export function runFile(file: string): Promise<Ending> {
 }
 
 async function runNode(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ending> {
-  await turn()
+  await processor()
   try {
     return await start(args, env)
   } finally {
@@ -51,18 +51,19 @@ async function runNode(args: readonly string[], env: Readonly<Record<string, str
   }
 }
 
-/** As many at a time as there are processors: a test that waits in a crowd looks like one that hangs. */
+/** As many processes at a time as there are processors: a process that waits for a processor looks like a blocked one. */
 let free = Math.max(2, availableParallelism())
 const queue: (() => void)[] = []
 
-function turn(): Promise<void> {
+/** Resolves when fewer processes run than there are processors. */
+function processor(): Promise<void> {
   return new Promise((resolve) => {
-    const go = (): void => {
+    const start = (): void => {
       free--
       resolve()
     }
-    if (free > 0) go()
-    else queue.push(go)
+    if (free > 0) start()
+    else queue.push(start)
   })
 }
 

@@ -1,16 +1,21 @@
-// Promises to wait for.
+// Promises for tests.
 
-/** The event loop goes round once. */
+/** Resolves after one turn of the event loop. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
 
-/** `value`, in `ms` milliseconds. */
+/** Resolves with `value` after `ms` milliseconds. */
 export function later<T>(value: T, ms = 5): Promise<T> {
   return new Promise((resolve) => setTimeout(resolve, ms, value))
 }
 
-/** A promise that never settles, unless told to. */
+/** Resolves when `holds` returns true. There is no time limit here; ava has one. */
+export async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await later(undefined, 1)
+}
+
+/** A promise that settles only when one of its functions is called. */
 export function pending<T = unknown>(): {
   promise: Promise<T>
   resolve: (value: T) => void

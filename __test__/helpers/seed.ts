@@ -1,4 +1,4 @@
-// The case of python-greenlet issue #388: `outer` calls `inner`, and `inner` switches away.
+// The program of python-greenlet issue #388: `outer` calls `inner`, and `inner` switches away.
 
 import { inspect } from 'node:util'
 import { Greenlet } from '../../js/index.ts'
@@ -11,14 +11,14 @@ export function outer(value: unknown): unknown {
   return inner(value)
 }
 
-/** A suspended greenlet whose frames are those two. */
+/** A suspended greenlet with these two frames. */
 export function parked(): Greenlet {
   const g = new Greenlet(outer, { name: 'x' })
   g.switch(42)
   return g
 }
 
-/** Everything that can be read from a frame or a stack, own and inherited. */
+/** All keys of a frame or a stack, own and inherited. */
 export function keysOf(object: object): (string | symbol)[] {
   const keys = new Set<string | symbol>()
   for (let at: object | null = object; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at)) {

@@ -1,10 +1,10 @@
-// Where C++ of Node holds one of its objects while it calls JavaScript, for what ends there: Node aborts where such an object
-// outlives its thread.
+// Runs code while C++ of Node holds one of its objects and calls JavaScript. Tests end a thread there: Node aborts if such an
+// object outlives its thread.
 
 import { createServer, connect } from 'node:http2'
 import { duplexPair } from 'node:stream'
 
-/** Suspended greenlets that nobody holds would be ended. */
+/** Keeps suspended greenlets reachable. Unreachable ones would be ended. */
 const kept = []
 
 /** Calls `body` once, from C++ that holds an HTTP/2 session, in a greenlet of its own. */
@@ -18,7 +18,7 @@ export function inSession(Greenlet, body) {
   }
   const request = connect('http://localhost', { createConnection: () => client }).request()
   request.once('data', () => {
-    // What comes now would be for a session that is in the middle of something.
+    // Later events must not reach the session, which is in the middle of a call.
     client.emit = () => true
     kept.push(Greenlet.current)
     body()

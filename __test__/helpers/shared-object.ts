@@ -1,4 +1,4 @@
-// Compiles what the tests have in C, when it is first asked for.
+// Compiles the C files of the tests when a test first asks for them.
 
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs'
@@ -7,7 +7,7 @@ import { join } from 'node:path'
 export const ROOT = join(import.meta.dirname, '../..')
 const HOME = join(ROOT, 'target/addon')
 
-/** The path of `name`, made from a file of `__test__` that is written in C. */
+/** The path of the shared object `name`, built from a C file of `__test__`. */
 export function sharedObject(source: string, name: string, options: readonly string[] = []): string {
   const from = join(ROOT, '__test__', source)
   const built = join(HOME, name)
@@ -19,7 +19,7 @@ export function sharedObject(source: string, name: string, options: readonly str
   return built
 }
 
-/** Several tests may want it at the same time. */
+/** Writes to a temporary name first, because several tests may build the same file at the same time. */
 export function inPlace(file: string, make: (to: string) => void): void {
   const made = `${file}.${process.pid}`
   make(made)

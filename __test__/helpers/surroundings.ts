@@ -1,4 +1,4 @@
-// What async context the running code is in.
+// Reads the async context of the running code.
 
 import {
   AsyncResource,
@@ -8,8 +8,9 @@ import {
   type AsyncLocalStorage,
 } from 'node:async_hooks'
 import { Greenlet } from '../../js/index.ts'
+import { haveSameItems } from './identity.ts'
 
-/** Ids, resource and stores as they are here; compare two with `sameAs`. */
+/** The current ids, resource and stores. Compare two results with `haveSameItems`. */
 export function surroundings(...stores: AsyncLocalStorage<unknown>[]): readonly unknown[] {
   return [
     executionAsyncId(),
@@ -19,19 +20,15 @@ export function surroundings(...stores: AsyncLocalStorage<unknown>[]): readonly 
   ]
 }
 
-export function sameAs(a: readonly unknown[], b: readonly unknown[]): boolean {
-  return a.length === b.length && a.every((value, i) => Object.is(value, b[i]))
-}
-
-/** Calls `fn` inside `depth` scopes of resources of their own. */
+/** Calls `fn` inside `depth` nested scopes, each with a resource of its own. */
 export function nested<T>(depth: number, fn: () => T): T {
   return depth === 0 ? fn() : new AsyncResource('NESTED').runInAsyncScope(() => nested(depth - 1, fn))
 }
 
-/** Switches to main, and throws if the surroundings are others when it comes back. */
+/** Switches to main, and throws if the surroundings have changed when it returns. */
 export function away(value?: unknown, ...stores: AsyncLocalStorage<unknown>[]): unknown {
   const before = surroundings(...stores)
   const brought = Greenlet.main.switch(value)
-  if (!sameAs(before, surroundings(...stores))) throw new Error('the surroundings have changed over a switch')
+  if (!haveSameItems(before, surroundings(...stores))) throw new Error('the surroundings have changed over a switch')
   return brought
 }

@@ -1,6 +1,6 @@
-// A wasm module that calls back: `call()` is what its import returns, plus one.
+// A wasm module that calls back: `call()` returns the result of its import plus one.
 
-// TypeScript knows it for browsers only.
+// The types of TypeScript have WebAssembly for browsers only.
 const { WebAssembly } = globalThis as unknown as {
   WebAssembly: {
     Module: new (bytes: Uint8Array) => object
@@ -14,7 +14,7 @@ const section = (id: number, bytes: readonly number[]): number[] => [id, bytes.l
 const name = (text: string): number[] => [text.length, ...Buffer.from(text)]
 
 const BYTES = new Uint8Array([
-  // oxlint-disable-next-line no-useless-spread -- the formatter keeps the line together so
+  // oxlint-disable-next-line no-useless-spread -- keeps the line together in the formatter
   ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
   ...section(1, [1, 0x60, 0, 1, 0x7f]), // (type (func (result i32)))
   ...section(2, [1, ...name('e'), ...name('f'), 0, 0]), // (import "e" "f" (func (type 0)))
@@ -31,10 +31,10 @@ export function calling(f: unknown): () => number {
 
 const { promising, Suspending } = WebAssembly
 
-/** JavaScript promise integration: Node 24 and later. */
+/** JavaScript promise integration (JSPI), in Node 24 and later. */
 export const jspi = promising && Suspending && { promising, Suspending }
 
-/** A call that is suspended for some milliseconds on a stack of its own. */
+/** A wasm call that V8 suspends on a stack of its own for `ms` milliseconds. */
 export function suspendedFor(ms: number): Promise<number> {
   return jspi!.promising(calling(new jspi!.Suspending(() => new Promise((resolve) => setTimeout(resolve, ms, ms)))))()
 }

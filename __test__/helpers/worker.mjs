@@ -1,4 +1,4 @@
-// What workers.spec.ts runs in each thread: greenlets of its own, some left suspended.
+// workers.spec.ts runs this in each thread: it makes its own greenlets and leaves some suspended.
 
 import { parentPort, workerData } from 'node:worker_threads'
 import { Greenlet, sleep, spawn } from '../../js/index.ts'
@@ -15,7 +15,7 @@ const slept = await spawn(() => {
   sleep(5)
   return Greenlet.current.gr_stack.length
 })
-// oxlint-disable-next-line require-post-message-target-origin -- that is for windows
+// oxlint-disable-next-line require-post-message-target-origin -- the rule is for windows
 parentPort.postMessage({ sum, frames: left[0].gr_stack.length, all: Greenlet.all().length, slept })
 
 while (workerData.spin) {

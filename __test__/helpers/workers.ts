@@ -1,8 +1,8 @@
-// Workers, to their end.
+// Waits for the end of Workers.
 
 import type { Worker } from 'node:worker_threads'
 
-/** How a Worker ended and what it said before. */
+/** The exit code of a Worker and the messages it sent. */
 export interface WorkerEnding {
   readonly code: number
   readonly messages: unknown[]

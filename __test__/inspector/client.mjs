@@ -1,5 +1,5 @@
-// A debugger of its own: starts target.mjs with --inspect, pauses it again and again, looks round, steps, and lets it go.
-// Prints what it has seen as JSON. Needs WebSocket.
+// A debugger client: starts target.mjs with --inspect, pauses it many times, reads and steps in each pause, and resumes it.
+// Prints its results as JSON. Needs WebSocket.
 
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
@@ -13,7 +13,7 @@ const target = spawn(
 )
 const ended = new Promise((resolve) => target.on('exit', (code, signal) => resolve(signal ?? code)))
 let stderr = ''
-/** What was said last, for one that hangs. */
+/** The last messages, to report if the target stops answering. */
 const recent = []
 let finished = false
 function giveUp(why) {
@@ -25,7 +25,7 @@ setTimeout(giveUp, 90_000, 'it takes too long').unref()
 const address = await new Promise((resolve) => {
   target.stderr.on('data', (chunk) => {
     stderr += chunk
-    // The line may come in pieces.
+    // The line may arrive in parts.
     const url = /ws:\/\/\S+(?=\s)/.exec(stderr)
     if (url) resolve(url[0])
   })
@@ -54,7 +54,7 @@ const call = (method, params = {}) =>
     recent.push(`> ${sent} ${method}`)
     socket.send(JSON.stringify({ id: sent, method, params }))
   })
-/** The frames of the next pause; undefined where there is none for a while. */
+/** The frames of the next pause; undefined if there is none for `ms` milliseconds. */
 const paused = (ms = 5000) =>
   pauses.length > 0
     ? pauses.shift()
@@ -65,7 +65,7 @@ const paused = (ms = 5000) =>
           resolve(undefined)
         }, ms)
       })
-/** Goes on, whatever it is doing, and forgets pauses that nobody has waited for. */
+/** Resumes the target, in any state, and drops pauses that were not read. */
 const goOn = async () => {
   do {
     pauses.length = 0
@@ -84,7 +84,7 @@ const seen = { pauses: 0, tags: [], readable: true, refused: true, breakpoints: 
 await Promise.all([call('Runtime.enable'), call('Debugger.enable')])
 while ((await evaluate('typeof look')) !== 'function') await new Promise((resolve) => setTimeout(resolve, 20))
 
-// Several messages at once: an answer of its own for each takes 40 ms, for TCP collects small ones.
+// Sends several messages at once: waiting for each answer takes 40 ms, because TCP collects small messages.
 for (let i = 0; i < PAUSES; i++) {
   void call('Debugger.pause')
   let frames = await paused()
@@ -96,13 +96,13 @@ for (let i = 0; i < PAUSES; i++) {
     seen.readable &&= readable
     seen.refused &&= code === 'ERR_GREENLET_FORBIDDEN'
     await stepped
-    // Nothing: it waits for its next turn.
+    // Undefined: the greenlet waits for its next turn.
     frames = await paused(100)
   }
   await goOn()
 }
 
-// A breakpoint in front of the switch, and from there over it: still the same greenlet, though seven others run meanwhile.
+// Sets a breakpoint before the switch and steps over the switch. It must stay in the same greenlet, although seven others run.
 const { breakpointId } = await breakBeforeSwitch()
 for (let i = 0; i < 10; i++) {
   const frames = await paused()

@@ -1,4 +1,4 @@
-// A debugger that is a process of its own, as an editor's is.
+// A debugger in a process of its own, as in an editor.
 
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-// What Node.js writes about a program whose work is done in greenlets: profiles, logs, reports.
+// Files that Node.js writes about a program that works in greenlets: profiles, logs, reports.
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -16,13 +16,13 @@ const WORK = `
   while (Date.now() < until) { for (const g of all) g.switch(); for (const g of all.splice(0, 2)) g.kill(); while (all.length < 10) all.push(new Greenlet(inGreenlet)) }
 `
 
-/** Runs it with `flags`, in a folder of its own for what it writes, and hands over the one file. */
+/** Runs the program with `flags` in a temporary folder. Returns the one file that it wrote. */
 async function written(t: ExecutionContext, flags: (folder: string) => string[], source = WORK): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'greenlets-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   const { code, stderr } = await runProgram(source, { flags: flags(folder) })
   t.deepEqual({ code, stderr }, { code: 0, stderr: '' })
-  // A thread of the loader has one of its own.
+  // A thread of the loader writes a file of its own.
   const texts = readdirSync(folder).map((file) => readFileSync(join(folder, file), 'utf8'))
   return texts.find((text) => text.includes('inGreenlet')) ?? ''
 }
@@ -38,7 +38,7 @@ fastOnly(test, NO_SAMPLES)('--cpu-prof attributes samples in greenlets to their 
   const callers = nodes.filter(({ children = [] }) => children.some((id) => hot.has(id)))
   const names = new Set(callers.map(({ callFrame }) => callFrame.functionName))
   t.true(names.has('inGreenlet'))
-  // Node 20 does not always know a function that was optimized while it ran: then its caller stands there, `begin` of ours.
+  // Node 20 does not always know a function that was optimized while it ran. Then it reports the caller, our `begin`.
   t.deepEqual(
     [...names].filter((name) => name !== 'inGreenlet' && name !== 'begin'),
     [],
@@ -59,7 +59,7 @@ test('--heap-prof names the functions that allocate in greenlets', async (t) => 
 
 fastOnly(test, NO_SAMPLES)('--prof has ticks in the functions of greenlets', async (t) => {
   const text = await written(t, (folder) => ['--prof', `--logfile=${folder}/v8.log`, '--no-logfile-per-isolate'])
-  // Once `hot` is inlined, its ticks are in the code of its caller.
+  // When `hot` is inlined, its ticks count for the code of its caller.
   const created = text.matchAll(/^code-creation,[^,]*,\d+,\d+,0x([0-9a-f]+),(\d+),(?:hot|inGreenlet) /gm)
   const ranges = [...created].map(([, at, size]) => [Number.parseInt(at!, 16), Number(size)])
   const ticks = [...text.matchAll(/^tick,0x([0-9a-f]+),/gm)].map(([, at]) => Number.parseInt(at!, 16))
@@ -67,7 +67,7 @@ fastOnly(test, NO_SAMPLES)('--prof has ticks in the functions of greenlets', asy
   t.true(ticks.filter((at) => ranges.some(([from, size]) => at >= from! && at < from! + size!)).length > 10)
 })
 
-test('a report made in a greenlet has its stack, down to where it began', async (t) => {
+test('a report made in a greenlet has its stack down to the function of the greenlet', async (t) => {
   const { code, stdout, stderr } = await runProgram(`
     function reporter() { return process.report.getReport().javascriptStack.stack.map((line) => line.split(' ')[1]) }
     const parked = new Greenlet(() => main.switch())
@@ -80,7 +80,7 @@ test('a report made in a greenlet has its stack, down to where it began', async 
   t.regex(stdout, /reporter.*true\n.*given\n/)
 })
 
-test('a report is written for an error that no greenlet catches', async (t) => {
+test('a report is written for an uncaught error of a greenlet', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'greenlets-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   const flags = ['--report-uncaught-exception', `--report-dir=${folder}`]
@@ -95,7 +95,7 @@ test('a report is written for an error that no greenlet catches', async (t) => {
 })
 
 for (const trace of ['--trace-uncaught', '--abort-on-uncaught-exception']) {
-  test(`${trace}: an error that a greenlet catches is no end`, async (t) => {
+  test(`${trace}: an error that a greenlet catches does not end the process`, async (t) => {
     const ending = await runProgram(
       `const g = new Greenlet(() => { main.switch(); try { throw new Error('caught') } catch { return 'well' } }); g.switch(); console.log(g.switch())`,
       { flags: [trace] },

@@ -4,7 +4,7 @@ import test from 'ava'
 import { fastOnly, NO_SAMPLES } from '../helpers/lane.ts'
 import { runProgram } from '../helpers/program.ts'
 
-/** `plan` is what each next pause does; `log` collects where it was, as `function:line(tag)`. */
+/** `plan` has a function for each next pause; `log` collects each position, as `function:line(tag)`. */
 const HEAD = `
   const { Session } = await import('node:inspector')
   const session = new Session()
@@ -31,7 +31,7 @@ const HEAD = `
   post('Debugger.enable')
 `
 
-/** A macro: the program ends well and prints this. */
+/** A macro: the program ends without an error and prints this. */
 const prints = test.macro(async (t, source: string, stdout: string) => {
   const ending = await runProgram(HEAD + source)
   t.deepEqual(ending, { code: 0, signal: null, stdout, stderr: '' })
@@ -52,7 +52,7 @@ test(
 )
 
 test(
-  'a breakpoint in a function that greenlets are suspended in stops each of them',
+  'a breakpoint in a function stops each greenlet that is suspended in it',
   prints,
   `
   function body(tag) {
@@ -84,7 +84,7 @@ const STEPPED = `
 `
 
 test(
-  'stepping over a switch stays in its greenlet, though others run the same function meanwhile',
+  'stepping over a switch stays in its greenlet, although other greenlets run the same function meanwhile',
   prints,
   `${STEPPED}
   plan = [...times(5, step('stepOver')), step('resume')]
@@ -121,7 +121,7 @@ test(
 )
 
 test(
-  'stepping into a switch goes on in the greenlet that is switched to',
+  'stepping into a switch continues in the target greenlet',
   prints,
   `
   function target(tag) {
@@ -143,7 +143,7 @@ test(
 )
 
 test(
-  'an exception in a greenlet pauses there',
+  'an exception in a greenlet pauses the debugger there',
   prints,
   `
   function thrower(tag) { throw new Error(tag) }
@@ -156,7 +156,7 @@ test(
 )
 
 test(
-  'no stack can be left while the debugger is paused, and all can afterwards',
+  'no stack can be left while the debugger is paused, and each one can be left afterwards',
   prints,
   `
   globalThis.parked = new Greenlet(() => main.switch('parked'))
@@ -176,7 +176,7 @@ test(
 )
 
 test(
-  'the first greenlet cannot be made while the debugger is paused, and can afterwards',
+  'the first greenlet cannot be made while the debugger is paused, and can be made afterwards',
   prints,
   `
   globalThis.Made = Greenlet
@@ -189,7 +189,7 @@ test(
 )
 
 test(
-  'what is asked and tried in a pause in the middle of a switch changes nothing about it',
+  'evaluations in a pause in the middle of a switch do not change the switch',
   prints,
   `
   const wrong = (act) => { try { act() } catch {} }
@@ -208,7 +208,7 @@ test(
   }
   post('Debugger.setBlackboxPatterns', { patterns: ['^node:'] })
   let pauses = 0
-  // Evaluates nothing on our own frames: V8 12 ends the process for some of them.
+  // Evaluates nothing in the package's own frames: V8 12 ends the process for some of them.
   session.removeAllListeners('Debugger.paused')
   session.on('Debugger.paused', () => {
     if (++pauses > 5000) process.exit(1)
@@ -235,7 +235,7 @@ test(
 )
 
 fastOnly(test, NO_SAMPLES)(
-  'what a profile samples inside greenlets belongs to their functions',
+  'samples of a profile inside greenlets belong to their functions',
   prints,
   `
   function hot(n) { let sum = 0; for (let i = 0; i < n; i++) sum += Math.sqrt(i) * i % 7; return sum }
@@ -252,7 +252,7 @@ fastOnly(test, NO_SAMPLES)(
   const parents = new Map(profile.nodes.flatMap((node) => (node.children ?? []).map((child) => [child, node])))
   const ancestors = (node) => { const names = []; for (let at = node; at; at = parents.get(at.id)) names.push(at.callFrame.functionName); return names }
   const samples = profile.samples.map((id) => byId.get(id)).filter((node) => node.callFrame.functionName === 'hot')
-  // Node 20 does not always know a function that was optimized while it ran: then its caller stands there, 'begin' of ours.
+  // Node 20 does not always know a function that was optimized while it ran. Then it reports the caller, our 'begin'.
   const owners = samples.map((node) => ancestors(node).find((name) => ['bodyA', 'inMap', 'begin'].includes(name)))
   console.log(samples.length > 10, owners.every(Boolean), owners.includes('bodyA') && owners.includes('inMap'))`,
   'true true true\n',
@@ -299,7 +299,7 @@ test(
 )
 
 test(
-  'coverage counts what runs in greenlets',
+  'coverage counts the calls in greenlets',
   prints,
   `
   post('Profiler.enable')

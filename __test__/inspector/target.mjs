@@ -1,4 +1,4 @@
-// What client.mjs debugs: greenlets that take turns in `work`, until finish() is called.
+// The program that client.mjs debugs: greenlets take turns in `work` until finish() is called.
 
 import { greenlets } from '../torture/lib/load.mjs'
 
@@ -35,7 +35,7 @@ let finished = false
 Object.assign(globalThis, {
   finish: () => (finished = true),
   collect: () => (gc(), gc({ type: 'minor' })),
-  /** Whether the stacks of the others can be read, and what comes of a switch. */
+  /** Whether the stacks of the other greenlets can be read, and the result of a switch. */
   look: () => [all.filter((g) => g.gr_frame?.functionName === 'work').length >= 7, attempt()],
 })
 drive()

@@ -1,10 +1,10 @@
 import test from 'ava'
 import { runFile } from '../helpers/program.ts'
 
-/** What a busy machine may add to a few milliseconds. */
+/** Allowance for a busy machine, added to a few milliseconds. */
 const LATE_MS = 3000
 
-test('every interrupt is served soon while greenlets switch: from a thread, samples, time limits, signals, terminate()', async (t) => {
+test('each interrupt is served soon while greenlets switch: from a thread, samples, time limits, signals, terminate()', async (t) => {
   const { code, signal, stdout, stderr } = await runFile('interrupts/hammer.ts')
   t.deepEqual([code, signal, stderr], [0, null, ''])
   const { native, profiled, timeouts, signals, workers } = JSON.parse(stdout)

@@ -1,5 +1,5 @@
-// Interrupts of every kind are requested while greenlets switch as fast as they can and most stacks are never resumed: one that
-// slept with a suspended stack would be late, or lost. `hammer.ts [seconds]` for each kind; prints what it saw as JSON.
+// Requests interrupts of every kind while greenlets switch as fast as they can and most stacks are never resumed. An interrupt
+// that stayed with a suspended stack would be late, or lost. `hammer.ts [seconds for each kind]` prints its results as JSON.
 
 import { Session } from 'node:inspector'
 import { once } from 'node:events'
@@ -10,16 +10,16 @@ import { loadAddon } from '../helpers/addon.ts'
 import { LANE } from '../helpers/lane.ts'
 
 const MS = Number(process.argv[2] ?? 1) * 1000
-/** Each starts a process of its own kind of work: some 50 ms. */
+/** The number of Workers. Starting one takes about 50 ms. */
 const WORKERS = Math.max(4, Math.round(MS / 200))
 const { main } = Greenlet
 const addon = loadAddon()
 
-// Most are copies, where stacks are spilled.
+// With few slots most stacks are spilled, where stacks are spilled at all.
 if (LANE === 'fast') configure({ slots: 8 })
 const park = (depth: number): unknown => (depth === 0 ? main.switch() : [depth].map(() => park(depth - 1)))
 
-/** Greenlets that switch to each other; others that are left as they are, and then killed. */
+/** Greenlets that switch to each other, and others that stay suspended and are then killed. */
 function* switching(): Generator<undefined, void> {
   const partner = new Greenlet(() => {
     for (;;) main.switch()
@@ -45,7 +45,7 @@ function native(): object {
   addon.hammer()
   forAWhile(MS)
   addon.hammered(true)
-  // Main goes on, and nobody else does: the last one must be served here.
+  // Only main runs here: the last interrupt must be served by main.
   for (const late = Date.now() + 5000; addon.hammered(true)[3] === 1 && Date.now() < late;);
   const [requested, served, slowest] = addon.hammered(true)
   return { requested, lost: requested - served, slowestMs: slowest / 1000 }
@@ -60,7 +60,7 @@ function profiled(): object {
   const memory: ArrayBuffer[] = []
   const work = switching()
   for (const until = Date.now() + MS; Date.now() < until; work.next()) {
-    // V8 is asked to collect by what lies outside of its heap.
+    // Memory outside of V8's heap makes V8 request collections.
     memory[memory.length % 50] = new ArrayBuffer(1e6)
   }
   let samples = 0
@@ -75,7 +75,7 @@ function begins(): void {
   Atomics.notify(begun, 0)
 }
 
-/** Scripts with a time limit, or that a signal ends: main's, which switches meanwhile. */
+/** Runs scripts that a time limit or a signal ends. They run on main and switch. */
 function limited(options: vm.RunningScriptOptions): object {
   let [ended, slowest] = [0, 0]
   const codes = new Set<string>()
@@ -92,14 +92,14 @@ function limited(options: vm.RunningScriptOptions): object {
       codes.add((error as NodeJS.ErrnoException).code ?? String(error))
     }
     slowest = Math.max(slowest, performance.now() - begin)
-    // Whoever ran at that moment has ended. Nobody else has.
+    // The greenlet that ran at that moment has ended. The others have not.
     if (Greenlet.current !== main || other.switch(7) !== 7) throw new Error('the others are not well')
     g.kill()
   }
   return { ended, codes: [...codes], slowestMs: slowest }
 }
 
-/** SIGINT from a thread, soon after a script has begun: outside of one, Node lets it end the process for a moment. */
+/** Sends SIGINT from a thread, soon after a script has begun. Outside of a script SIGINT could end the process for a moment. */
 async function signalled(): Promise<object> {
   Atomics.store(begun, 0, 0)
   const sender = new Worker(
@@ -120,7 +120,7 @@ async function signalled(): Promise<object> {
   return seen
 }
 
-/** Workers whose greenlets switch to each other, ended at any moment. */
+/** Terminates Workers at random moments while their greenlets switch to each other. */
 async function terminated(): Promise<object> {
   let slowest = 0
   for (let i = 0; i < WORKERS; i++) {

@@ -1,4 +1,4 @@
-// Without the platform package the import works, says why nothing else does, and the first greenlet throws.
+// Without the platform package the import works, runtimeInfo() gives the reason, and the first greenlet throws.
 
 import assert from 'node:assert/strict'
 import { Greenlet, runtimeInfo, UnsupportedRuntimeError } from 'greenlets'

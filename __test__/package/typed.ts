@@ -16,7 +16,7 @@ assert.equal(frames[0]?.functionName, 'run')
 assert.equal(typeof line, 'number')
 assert.equal(worker.switch(21), 42)
 
-// @ts-expect-error: there is no such state
+// @ts-expect-error: this is not a state
 const state: 'sleeping' = worker.state
 assert.equal(state, 'dead')
 assert.ok(new GreenletExit() instanceof Error)

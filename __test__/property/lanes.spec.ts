@@ -1,4 +1,4 @@
-// The random programs in both lanes, each lane in a process of its own: they tell the same, line by line.
+// Runs the random programs in both lanes, each lane in its own process. Both must record the same lines.
 
 import test from 'ava'
 import fc from 'fast-check'
@@ -8,7 +8,7 @@ import { printed, programs } from './program.ts'
 const SEED = Number(process.env['PROPERTY_SEED'] ?? Math.trunc(Math.random() * 2 ** 31))
 const RUNS = Math.ceil(Number(process.env['PROPERTY_RUNS'] ?? 2000) / 5)
 
-/** What each program tells in the lane, its trace function's calls among it: one line of JSON for each. */
+/** The lines that each program records in the lane, with the calls of its trace function: one line of JSON for each program. */
 async function told(lane: string): Promise<string[]> {
   const { stdout, stderr, code } = await runProgram(
     `
@@ -26,7 +26,7 @@ async function told(lane: string): Promise<string[]> {
   return stories
 }
 
-test(`${RUNS} random programs tell the same in both lanes, seed ${SEED}`, async (t) => {
+test(`${RUNS} random programs record the same lines in both lanes, seed ${SEED}`, async (t) => {
   t.timeout(600_000)
   const [fast, locker] = await Promise.all([told('fast'), told('locker')])
   const at = fast.findIndex((story, i) => story !== locker[i])

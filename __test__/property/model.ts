@@ -1,12 +1,13 @@
 /**
- * The model: Python greenlet's rules, and ours for `kill()`, over rows of a table. A body that has started is a generator
- * of requests to send something somewhere; {@link Model.run} alone decides where that arrives and as what.
+ * The model: the rules of Python's greenlet, and our own rules for `kill()`, over rows of a table. A body that has started is a
+ * generator of requests to send a value or an error to a row. Only {@link Model.run} decides where it arrives, and in what
+ * form.
  */
 
 import { type Block, type Body, type Instruction, MOST_GREENLETS, type Program, type Thrown } from './program.ts'
 import { type Completion, Story } from './story.ts'
 
-/** In place of an error or a GreenletExit. */
+/** Stands for an error or a GreenletExit. */
 class Token {
   readonly label: string
   readonly isExit: boolean
@@ -21,7 +22,7 @@ type Parcel = { readonly threw: false; readonly value: unknown } | { readonly th
 interface Request {
   readonly to: Row
   readonly parcel: Parcel
-  /** For a start: several arguments are several, not an array of them. */
+  /** The arguments of a start: several arguments stay separate, and do not become an array. */
   readonly args: readonly unknown[]
 }
 type Running = Generator<Request, unknown, unknown>
@@ -31,7 +32,7 @@ class Row {
   life: 'unstarted' | 'live' | 'dead' = 'unstarted'
   body: Body
   parent: Row | null
-  /** Who is in `kill()` of it. The last one gets what comes of it, instead of the parent. */
+  /** The rows that are in `kill()` of this one. The last of them gets its result, in place of the parent. */
   readonly killers: Row[] = []
   running: Running | undefined
   /** Innermost first. */
@@ -78,7 +79,7 @@ class Model {
     }
   }
 
-  /** Lets it run until it wants to send something, or ends. */
+  /** Runs the row until it sends something, or ends. */
   #resume(row: Row, parcel: Parcel): { request?: Request; end?: Parcel } {
     try {
       const { done, value } = parcel.threw ? row.running!.throw(parcel.value) : row.running!.next(parcel.value)
@@ -89,7 +90,7 @@ class Model {
     }
   }
 
-  /** Somebody asked for it, and gets the error where nobody can be asked. */
+  /** Sends what a row asked for. If no row can take it, the sender gets the error. */
   #send({ to, parcel, args }: Request): Parcel {
     try {
       return this.#route(to, parcel, args)
@@ -99,7 +100,7 @@ class Model {
     }
   }
 
-  /** It has ended, and passes this on. */
+  /** Ends the row and sends its result on. */
   #bury(row: Row, end: Parcel): Parcel {
     row.life = 'dead'
     const parcel = pastExit(end)
@@ -107,8 +108,8 @@ class Model {
   }
 
   /**
-   * Finds out who can take it, and makes that one current. What it arrives as. One that has to start and cannot is an error
-   * of whoever sends, and goes to the next one where that has died: `passedOn`.
+   * Finds the row that can take the payload, and makes it current. Returns the form in which the payload arrives. If a row has
+   * to start and cannot, the sender gets an error; if the sender is dead (`passedOn`), the next parent gets it.
    */
   #route(to: Row, parcel: Parcel, args: readonly unknown[], passedOn = false): Parcel {
     for (; ; to = to.parent!) {
@@ -129,7 +130,7 @@ class Model {
       passedOn ||= to.life === 'unstarted'
       to.life = 'dead'
       parcel = pastExit(parcel)
-      // That is one value from here on.
+      // From here on it is one value.
       if (!parcel.threw && parcel.value instanceof Token) args = [parcel.value]
     }
   }
@@ -230,7 +231,7 @@ class Model {
       return yield* this.#perform(me, it.catch)
     } finally {
       const completion = it.finally === null ? undefined : yield* this.#perform(me, it.finally)
-      // oxlint-disable-next-line no-unsafe-finally -- programs may do that
+      // oxlint-disable-next-line no-unsafe-finally -- the generated programs may do that
       if (completion !== undefined) return completion
     }
   }
@@ -251,7 +252,7 @@ class Model {
       const at = victim.killers.lastIndexOf(me)
       if (at !== -1) victim.killers.splice(at, 1)
     }
-    // Read again: others ran.
+    // Read again, because other rows have run.
     if ((victim.life as string) !== 'dead') throw new Token('ERR_GREENLET_KILL_REFUSED')
   }
 
@@ -264,7 +265,7 @@ class Model {
     child.killers.length = 0
   }
 
-  /** Tells who runs, what each of them does and whose child it is, and which snapshots are still valid. */
+  /** Records the current row, the state and the parent of each row, and which snapshots are still valid. */
   #takeStock(me: Row): void {
     const states = this.#rows.map((row) => {
       const state = row === this.#current ? 'running' : row.life === 'live' ? 'suspended' : row.life
@@ -293,7 +294,7 @@ class Model {
   }
 }
 
-/** A GreenletExit that has ended somebody goes on as a value. */
+/** A GreenletExit that has ended a row continues as a value. */
 function pastExit(parcel: Parcel): Parcel {
   return parcel.threw && parcel.value.isExit ? { threw: false, value: parcel.value } : parcel
 }

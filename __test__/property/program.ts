@@ -1,31 +1,31 @@
 /**
- * Programs to be run twice: by real greenlets (real.ts) and by a model that knows Python greenlet's rules and no stacks
- * (model.ts). Both tell what they see, line by line, and must tell the same.
+ * Programs that run twice: on real greenlets (real.ts), and in a model that knows the rules of Python's greenlet and no stacks
+ * (model.ts). Both record what they see, line by line, and must record the same.
  *
- * A program is a list of bodies, each a block of instructions. Main runs body 0; a greenlet runs the one it was made with,
- * once, so every program ends. Greenlets are numbered in the order they are made, main is 0, and a number that is too high
- * is taken modulo how many there are.
+ * A program is a list of bodies, and each body is a block of instructions. Main runs body 0. A greenlet runs the body it was
+ * made with, once, so every program ends. Greenlets are numbered in the order they are made; main is 0. A number that is too
+ * high is taken modulo the number of greenlets.
  */
 
 import fc from 'fast-check'
 
-/** The greenlets of a program, main included. */
+/** The maximum number of greenlets of a program, with main. */
 export const MOST_GREENLETS = 30
 
 export type Who = number
-/** Index of a body, modulo how many there are but main's; null for a greenlet that has nothing to run. */
+/** Index of a body, modulo the number of bodies without main's; null for a greenlet without a function. */
 export type Body = number | null
 export type Block = readonly Instruction[]
 
 export type Instruction =
-  /** A parent of null is whoever runs. */
+  /** A parent of null is the current greenlet. */
   | { op: 'create'; body: Body; parent: Who | null }
   | { op: 'switch'; to: Who; values: readonly number[] }
   | { op: 'throw'; to: Who; what: Thrown }
   | { op: 'kill'; to: Who }
   | { op: 'reparent'; who: Who; parent: Who }
   | { op: 'setRun'; who: Who; body: Body }
-  /** Tells the names of its frames, and keeps the snapshot to ask whether it is still valid. */
+  /** Records the names of its frames, and keeps the snapshot to check later whether it is still valid. */
   | { op: 'look'; who: Who }
   | { op: 'call'; via: Via; block: Block }
   | { op: 'try'; block: Block; catch: Block | null; finally: Block | null }
@@ -35,7 +35,7 @@ export type Instruction =
 /** `e0` to `e3` are errors, `x0` and `x1` are instances of GreenletExit; null is a new GreenletExit, throw()'s default. */
 export type Thrown = 'e0' | 'e1' | 'e2' | 'e3' | 'x0' | 'x1' | null
 
-/** Frames of V8 to switch under. */
+/** Kinds of V8 frames under which a program switches. */
 export const VIAS = [
   'inFunction',
   'inMap',
@@ -53,7 +53,7 @@ export const VIAS = [
 export type Via = (typeof VIAS)[number]
 
 export interface Program {
-  /** Main's is the first. */
+  /** The first body is main's. */
   readonly bodies: readonly Block[]
 }
 
@@ -68,7 +68,7 @@ const { block } = fc.letrec<{ block: Block; instruction: Instruction }>((tie) =>
   block: fc.array(tie('instruction'), { maxLength: 8, size: 'max', depthIdentifier: 'block' }),
   instruction: fc.oneof(
     { maxDepth: 4, depthIdentifier: 'block', depthSize: 'large' },
-    // The first one is taken where it gets too deep.
+    // fast-check takes the first alternative when the program gets too deep.
     {
       weight: 12,
       arbitrary: fc.record({
@@ -101,7 +101,7 @@ const { block } = fc.letrec<{ block: Block; instruction: Instruction }>((tie) =>
   ) as fc.Arbitrary<Instruction>,
 }))
 
-/** Main makes some greenlets first, and then does what it does whatever is thrown into it: it gets the others going. */
+/** Main first makes some greenlets. Then it catches every error between its blocks, because it starts the others. */
 const main = fc
   .tuple(
     fc.array(create, { minLength: 1, maxLength: MOST_GREENLETS - 5, size: 'max' }),
@@ -116,7 +116,7 @@ export const programs: fc.Arbitrary<Program> = fc
   .tuple(main, fc.array(block, { minLength: 1, maxLength: 8, size: 'max' }))
   .map(([main, others]) => ({ bodies: [main, ...others] }))
 
-/** The program as something to read. */
+/** The program as text. */
 export function printed({ bodies }: Program): string {
   return bodies.map((block, i) => `${i === 0 ? 'main' : `body${i - 1}`}:\n${lines(block, '  ')}`).join('\n')
 }

@@ -1,5 +1,5 @@
-// Random programs on real greenlets and in the model. A failure prints the seed and the smallest program that still fails;
-// PROPERTY_SEED=that runs it again, PROPERTY_RUNS is how many programs.
+// Random programs on real greenlets and in the model. A failure prints the seed and the smallest program that still fails.
+// PROPERTY_SEED=<seed> runs it again; PROPERTY_RUNS is the number of programs.
 
 import test from 'ava'
 import fc from 'fast-check'
@@ -12,7 +12,7 @@ const RUNS = Number(process.env['PROPERTY_RUNS'] ?? 2000)
 
 type Runner = (program: Program) => string[]
 
-/** Undefined where both tell the same; else the lines up to the first that differs. */
+/** Undefined if both record the same; else the lines up to the first difference. */
 function divergence(program: Program, run: Runner): string | undefined {
   const [real, model] = [run(program), runModel(program)]
   const at = real.findIndex((line, i) => line !== model[i])
@@ -22,7 +22,7 @@ function divergence(program: Program, run: Runner): string | undefined {
   return [...before, `  real  ${real[end]}`, `  model ${model[end]}`].join('\n')
 }
 
-/** Undefined, or the smallest program that tells something else, to be read. */
+/** Undefined, or the text of the smallest program that records something else. */
 function search(run: Runner, numRuns: number): string | undefined {
   const property = fc.property(programs, (program) => divergence(program, run) === undefined)
   const { failed, counterexample } = fc.check(property, { seed: SEED, numRuns })
@@ -36,12 +36,12 @@ test(`${RUNS} random programs do what the model says, seed ${SEED}`, (t) => {
   t.is(search(runReal, RUNS), undefined)
 })
 
-test('and with a trace function', (t) => {
+test('random programs do the same with a trace function', (t) => {
   t.timeout(600_000)
   t.is(search(runTraced, Math.ceil(RUNS / 4)), undefined)
 })
 
-test('the programs reach every corner', (t) => {
+test('the random programs reach every kind of event', (t) => {
   const stories = fc.sample(programs, { seed: 388, numRuns: 1000 }).map(runModel)
   const corners = {
     'a start with an exit': /starts with \((?:x|ERR_GREENLET_EXIT)/,

@@ -1,4 +1,4 @@
-"""Runs programs on Python's greenlets: a line of JSON in, a line of JSON out. What Python has no word for is not told."""
+"""Runs programs on Python's greenlets: a line of JSON in, a line of JSON out. Features that Python lacks are not recorded."""
 
 import json
 import sys

@@ -1,7 +1,7 @@
 /**
- * Compares the model with Python's greenlet itself, by hand: `node --import=@oxc-node/core/register __test__/property/python.ts
- * [--trace] [programs] [seed]`, on a machine whose python3 has greenlet. `kill()` is ours, and snapshots; the rest must be
- * equal. With --trace it compares real greenlets, and what their trace functions are told.
+ * Compares the model with Python's greenlet, by hand: `node --import=@oxc-node/core/register __test__/property/python.ts
+ * [--trace] [programs] [seed]`, on a machine on which python3 has greenlet. `kill()` and snapshots are our own; the rest must
+ * be equal. With --trace it compares real greenlets, with the calls of their trace functions.
  */
 
 import { spawnSync } from 'node:child_process'
@@ -18,7 +18,7 @@ const [runs = 500, seed = Math.trunc(Math.random() * 2 ** 31)] = process.argv
   .filter((arg) => arg !== TRACE)
   .map(Number)
 
-/** A kill becomes a throw, and all frames of V8 are one of Python's. */
+/** Replaces a kill by a throw, and all kinds of V8 frames by the one of Python. */
 function inPython({ bodies }: Program): Program {
   return { bodies: bodies.map(translated) }
 }
@@ -33,7 +33,7 @@ function translated(block: Block): Block {
   })
 }
 
-/** A line of the model's without what Python does not tell. */
+/** A line of the model without the parts that Python does not record. */
 function told(line: string): string {
   return line
     .replace(/^(g\d+ now .*) [01]*$/, '$1')
@@ -60,8 +60,8 @@ const stories = stdout
   .map((line) => JSON.parse(line) as string[])
 
 /**
- * A GreenletExit that goes on as a value starts whoever is unstarted with that as its argument. Python means that too, but
- * `g_handle_exit` (TGreenlet.cpp, greenlet 3.5.6) does not put it into a tuple, and PyObject_Call reads it as if it were one.
+ * A GreenletExit that continues as a value starts an unstarted parent with itself as the argument. Python intends that too, but
+ * `g_handle_exit` (TGreenlet.cpp, greenlet 3.5.6) does not put it into a tuple, and PyObject_Call reads it as a tuple.
  */
 const MISREAD = /starts with \((?:x|ERR_GREENLET_EXIT)/
 

@@ -16,7 +16,7 @@ export function runReal(program: Program): string[] {
   return new World(program).run()
 }
 
-/** The same with a trace function, which must change nothing, and must see every change of the current greenlet. */
+/** The same with a trace function, which must not change the result and must see every change of the current greenlet. */
 export function runTraced(program: Program): string[] {
   const breaks: string[] = []
   let last = Greenlet.main
@@ -50,7 +50,7 @@ class World {
   readonly #looks: FrameStack[] = []
   readonly #errors: Record<Exclude<Thrown, null>, Error>
   readonly #story = new Story((value) => this.#label(value as Error))
-  /** The story has been told: whoever still runs gets to its end. */
+  /** Set after the last line was recorded: greenlets that still run skip the rest of their blocks. */
   #over = false
 
   constructor(program: Program) {
@@ -74,7 +74,7 @@ class World {
     this.#tell(this.#number(target), `is traced: ${event} from g${this.#number(origin)}`)
   }
 
-  /** What errors are told by; empty for one that is not the program's. */
+  /** The name of an error in the recorded lines; empty for an error that is not the program's. */
   #label(error: Error): string {
     const named = Object.entries(this.#errors).find(([, value]) => value === error)
     return named?.[0] ?? (error as { code?: string }).code ?? ''
@@ -167,7 +167,7 @@ class World {
       return this.#perform(me, it.catch)
     } finally {
       const completion = it.finally === null ? undefined : this.#perform(me, it.finally)
-      // oxlint-disable-next-line no-unsafe-finally -- programs may do that
+      // oxlint-disable-next-line no-unsafe-finally -- the generated programs may do that
       if (completion !== undefined) return completion
     }
   }
@@ -197,7 +197,7 @@ class World {
   }
 }
 
-/** Each calls `go` once, under frames of a kind. They are named, because snapshots are read by the names. */
+/** Each function calls `go` once, under frames of one kind. They have names, because snapshots are read by name. */
 const CALLS: Record<Via, (go: () => number) => void> = {
   inFunction: function inFunction(go) {
     go()

@@ -1,6 +1,6 @@
-/** What a run of a program has to tell. Objects get numbers in the order they are first told of, so identity is told too. */
+/** The lines that a run of a program records. Objects get numbers in the order of their first mention, which shows identity. */
 
-/** Longer than any program's, unless somebody runs in circles. */
+/** More lines than any program records, unless it does not end. */
 const MOST_LINES = 20_000
 
 export class Story {
@@ -8,7 +8,7 @@ export class Story {
   readonly #label: (value: object) => string
   readonly #seen = new Map<object, string>()
 
-  /** @param label what is told of an object beside its number */
+  /** @param label the text for an object, beside its number */
   constructor(label: (value: object) => string) {
     this.#label = label
   }
@@ -29,7 +29,7 @@ export class Story {
   }
 }
 
-/** How a block ended that said `return`. */
+/** The end of a block by a `return` instruction. */
 export interface Completion {
   readonly value: number
 }

@@ -1,5 +1,5 @@
-// A million greenlets, all suspended at once in one process: made, seen, resumed and ended. Prints what each of them costs.
-// `node --expose-gc million.mjs [how many] [depth]`
+// Makes, reads, resumes and ends a million greenlets that are all suspended at the same time in one process. Prints the cost of
+// each. `node --expose-gc million.mjs [number] [depth]`
 
 import { greenlets, check } from '../torture/lib/load.mjs'
 
@@ -11,7 +11,7 @@ const descend = (depth) => (depth === 0 ? main.switch('parked') : descend(depth 
 const make = () => new Greenlet(() => descend(DEPTH))
 const rss = () => process.memoryUsage.rss()
 
-/** CPU time of `work` in microseconds: the machine may be busy. */
+/** CPU time of `work` in microseconds; the machine may be busy with other work. */
 function timed(work) {
   const before = process.cpuUsage()
   work()
@@ -20,7 +20,7 @@ function timed(work) {
 }
 const each = (what, microseconds, count = COUNT) => console.log(`${what}: ${(microseconds / count).toFixed(2)} us each`)
 
-// The young generation grows to its full size, once for all.
+// Lets the young generation grow to its full size before the measurements.
 for (let i = 0; i < 50_000; i++) {
   const greenlet = make()
   greenlet.switch()

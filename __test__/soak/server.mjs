@@ -1,5 +1,5 @@
-// An HTTP server under load, every handler in a greenlet: kept and closed connections, uploads, chunked answers, errors, and
-// clients that go away. Every answer is checked, and the memory is watched. `node server.mjs [seconds]`
+// An HTTP server under load, with each handler in a greenlet: kept and closed connections, uploads, chunked answers, errors,
+// and clients that disconnect. Every answer and the growth of memory are checked. `node server.mjs [seconds]`
 
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -11,7 +11,7 @@ const [SECONDS, PORT] = [Number(process.argv[2] ?? 600), process.argv[3]]
 const CLIENTS = 24
 const PIECE = 'greenlet '.repeat(100)
 
-/** What a client and the server both know. */
+/** The text that a client sends and the server computes. */
 const digest = (text) => {
   let sum = 0
   for (let i = 0; i < text.length; i++) sum = (sum * 31 + text.charCodeAt(i)) | 0
@@ -51,7 +51,7 @@ async function serve() {
       }
     },
   }
-  /** Waits below frames of its own. */
+  /** Waits below some frames. */
   const addUp = (n, depth) => {
     if (depth > 0) return [n].map((x) => addUp(x, depth - 1) + 1)[0]
     sleep(n % 3)
@@ -81,7 +81,7 @@ async function serve() {
   server.closeAllConnections()
   server.close()
 
-  // Those whose client went away last are ended by its going.
+  // The greenlets of the last clients that disconnected end soon after.
   for (const late = Date.now() + 10_000; Greenlet.all().length > 1 && Date.now() < late;)
     await new Promise((resolve) => setTimeout(resolve, 50))
   console.log(JSON.stringify({ ...counts, unwound, runtime: runtimeInfo().node }))
@@ -105,7 +105,7 @@ function megabytes(bytes) {
   return `${(bytes / 1e6).toFixed(1)} MB`
 }
 
-/** The clients, in a process of their own: each asks, and looks at the answer, again and again. */
+/** The clients, in a process of their own. Each one sends a request and checks the answer, again and again. */
 async function visit() {
   const kept = new http.Agent({ keepAlive: true, maxSockets: CLIENTS })
   const counts = { sums: 0, uploads: 0, chunked: 0, errors: 0, aborted: 0 }

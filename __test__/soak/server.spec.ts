@@ -6,7 +6,7 @@ import test from 'ava'
 /** `make soak` runs it for ten minutes. */
 const SECONDS = '4'
 
-test('an HTTP server whose handlers are greenlets gives every client its answer, and forgets those that go away', async (t) => {
+test('an HTTP server with handlers in greenlets answers every client, and leaves nothing of clients that disconnect', async (t) => {
   const program = join(import.meta.dirname, 'server.mjs')
   const { stdout } = await promisify(execFile)(process.execPath, [program, SECONDS], { timeout: 60_000 })
   const { sums, uploads, chunked, errors, aborted } = JSON.parse(stdout.split('\n')[0]!)

@@ -1,4 +1,4 @@
-// configure(): limits and slots, from the environment too.
+// configure(): limits and slots, also from environment variables.
 
 import test from 'ava'
 import { configure, Greenlet, GreenletError, runtimeInfo } from '../../js/index.ts'
@@ -14,9 +14,9 @@ function park(): Greenlet {
   return greenlet
 }
 
-test.afterEach('as it was', () => configure({}))
+test.afterEach('configure() restores the defaults', () => configure({}))
 
-spilling('slots and what is spilled can be seen', (t) => {
+spilling('runtimeInfo() has the number of slots and of spilled stacks', (t) => {
   configure({ slots: 3 })
   t.like(runtimeInfo(), { slots: 3, spilled: 0, spilledBytes: 0 })
   const all = [park(), park(), park(), park()]
@@ -26,7 +26,7 @@ spilling('slots and what is spilled can be seen', (t) => {
   t.is(runtimeInfo().slots, Number(process.env['GREENLETS_SLOTS'] ?? 1024))
 })
 
-test.serial('while greenlets are under way it is refused, and later it works again', (t) => {
+test.serial('configure() throws while greenlets are live, and works again later', (t) => {
   const greenlet = park()
   const before = runtimeInfo().slots
   t.throws(() => configure({ slots: 2 }), { instanceOf: GreenletError, code: 'ERR_GREENLET_SLOTS_IN_USE' })
@@ -37,7 +37,7 @@ test.serial('while greenlets are under way it is refused, and later it works aga
   t.is(runtimeInfo().slots, 2)
 })
 
-test.serial('more greenlets than maxGreenlets are refused, and nothing is lost', (t) => {
+test.serial('a greenlet over maxGreenlets throws, and no greenlet is affected', (t) => {
   configure({ maxGreenlets: 2, slots: LANE === 'fast' ? 1 : 2 })
   const all = [park(), park()]
   const late = new Greenlet((x) => `got ${x}`, { name: 'late' })
@@ -55,7 +55,7 @@ test.serial('more greenlets than maxGreenlets are refused, and nothing is lost',
   t.is(all[1]!.switch('end'), 'end')
 })
 
-spilling('a limit on memory stops those who start and nobody else', (t) => {
+spilling('a limit on memory stops greenlets that start, and no others', (t) => {
   configure({ memory: 50_000, slots: 1 })
   const all: Greenlet[] = []
   const error = t.throws(
@@ -71,16 +71,24 @@ spilling('a limit on memory stops those who start and nobody else', (t) => {
   t.notThrows(() => park().kill())
 })
 
-test.serial('wrong options are errors that say what is right', (t) => {
+test.serial('wrong options throw errors that say what is allowed', (t) => {
   for (const slots of [0, -1, 1.5, 65_537, Infinity, 2 ** 40]) {
     const message = `slots must be an integer from 1 to 65536, not ${slots}`
     t.throws(() => configure({ slots }), { instanceOf: RangeError, code: 'ERR_GREENLET_INVALID_ARG', message })
   }
-  for (const options of [{ slots: '5' }, { slots: NaN }, { maxGreenlets: null }, { memory: 5n }, 7, null, undefined]) {
-    t.throws(() => configure(options as never), { instanceOf: TypeError, code: 'ERR_GREENLET_INVALID_ARG' })
+  for (const [options, message] of [
+    [{ slots: '5' }, /\bslots\b.* number, not '5'/],
+    [{ slots: NaN }, /\bslots\b.* number, not .*NaN/],
+    [{ maxGreenlets: null }, /\bmaxGreenlets\b.* number, not null/],
+    [{ memory: 5n }, /\bmemory\b.* number, not .*5/],
+    [7, /configure\(\).*\bobject\b.*, not .*7/],
+    [null, /configure\(\).*\bobject\b.*, not null/],
+    [undefined, /configure\(\).*\bobject\b.*, not undefined/],
+  ] as const) {
+    t.throws(() => configure(options as never), { instanceOf: TypeError, code: 'ERR_GREENLET_INVALID_ARG', message })
   }
-  t.throws(() => configure({ maxGreenlets: 0 }), { instanceOf: RangeError })
-  t.throws(() => configure({ memory: 0.5 }), { instanceOf: RangeError })
+  t.throws(() => configure({ maxGreenlets: 0 }), { instanceOf: RangeError, message: /\bmaxGreenlets\b.* 1 .*, not 0/ })
+  t.throws(() => configure({ memory: 0.5 }), { instanceOf: RangeError, message: /\bmemory\b.* 1 .*, not 0\.5/ })
 })
 
 async function withEnvironment(environment: string, source: string): Promise<string> {
@@ -92,7 +100,7 @@ Object.assign(process.env, ${JSON.stringify(variables)})`
   return `${stdout}${stderr}${code}`
 }
 
-test('the environment says how many slots there are, and what becomes of them', async (t) => {
+test('environment variables set the number of slots and the treatment of vacated stacks', async (t) => {
   const program = `
     const all = Array.from({ length: 5 }, () => new Greenlet((x) => x + main.switch('parked')))
     for (const g of all) g.switch(1)
@@ -103,7 +111,16 @@ test('the environment says how many slots there are, and what becomes of them', 
   t.is(await withEnvironment('GREENLETS_SLOTS=1 GREENLETS_POISON=protect', program), '1 4 3 3 3 3 3\n0')
 })
 
-test('without spilling each slot has one greenlet', async (t) => {
+test('configure({ slots }) takes precedence over GREENLETS_SLOTS', async (t) => {
+  const program = `
+    configure({ slots: 3 })
+    console.log(runtimeInfo().slots)
+    configure({})
+    console.log(runtimeInfo().slots)`
+  t.is(await withEnvironment('GREENLETS_SLOTS=5', program), '3\n5\n0')
+})
+
+test('without spilling each slot holds one greenlet', async (t) => {
   const program = `
     const all = Array.from({ length: 3 }, () => new Greenlet(() => main.switch('parked')))
     try { for (const g of all) g.switch() } catch (error) { console.log(error.code) }
@@ -111,7 +128,7 @@ test('without spilling each slot has one greenlet', async (t) => {
   t.is(await withEnvironment('GREENLETS_SLOTS=2 GREENLETS_SPILL=never', program), 'ERR_GREENLET_NO_SLOT\non parked\n0')
 })
 
-test('what the environment says wrongly is the reason why there are no greenlets', async (t) => {
+test('a wrong environment variable is the reason for which greenlets are not supported', async (t) => {
   const program = 'console.log(runtimeInfo().supported, runtimeInfo().reason)'
   for (const slots of ['0', 'many', '65537', '-1']) {
     const reason = `GREENLETS_SLOTS must be 1 to 65536, not '${slots}'`
@@ -123,12 +140,12 @@ test('what the environment says wrongly is the reason why there are no greenlets
 })
 
 fastOnly(test, NO_SPILLING)(
-  'with little address space there are fewer slots, and more of them are an error that changes nothing',
+  'with little address space there are fewer slots, and asking for more throws and changes nothing',
   async (t) => {
     const { stdout, stderr, code } = await runProgram(`
     const { execFileSync } = await import('node:child_process')
     const { readFileSync } = await import('node:fs')
-    // As \`ulimit -v\` does, but with room for what Node.js has by now: it takes gigabytes of address space.
+    // Like \`ulimit -v\`, but with space for the gigabytes of address space that Node.js has by now.
     const used = 1024 * /VmSize:\\s+(\\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))[1]
     execFileSync('prlimit', ['--pid', process.pid, '--as=' + (used + 700 * 2 ** 20)])
     const { supported, slots } = runtimeInfo()

@@ -1,4 +1,4 @@
-// More greenlets than slots. Here one slot is shared by all, so that every switch between two greenlets spills one.
+// More greenlets than slots. All of them share one slot here, so every switch between two greenlets spills a stack.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import test from 'ava'
@@ -8,9 +8,9 @@ import { fastOnly, NO_SPILLING } from '../helpers/lane.ts'
 const { main } = Greenlet
 const spilling = fastOnly(test.serial, NO_SPILLING)
 
-test.before('one slot for all', () => configure({ slots: 1 }))
+test.before('all greenlets share one slot', () => configure({ slots: 1 }))
 
-/** Parks under `depth` frames, each with something to lose, and returns what it is sent. */
+/** Parks under `depth` frames, each with values that must survive. Returns the value it is sent. */
 function descend(depth: number): unknown {
   const own = { depth, list: [depth, `at ${depth}`] }
   const brought = depth === 0 ? main.switch('parked') : [depth].map(() => descend(depth - 1))[0]
@@ -24,10 +24,15 @@ function park(depth: number): Greenlet {
   return greenlet
 }
 
-spilling('any number of greenlets takes turns in one slot', (t) => {
+spilling('any number of greenlets can share one slot', (t) => {
   const all = Array.from({ length: 100 }, (_, i) => park(i % 30))
   t.like(runtimeInfo(), { slots: 1, spilled: 99 })
   t.true(runtimeInfo().spilledBytes! > 99 * 1000)
+  // The last greenlet is in the slot.
+  const sizes = all.slice(0, -1).map((greenlet) => greenlet.stackSize)
+  const sum = sizes.reduce((total, size) => total + size, 0)
+  const bytes = runtimeInfo().spilledBytes!
+  t.true(sum <= bytes && sum > 0.9 * bytes, `the stacks have ${sum} bytes, the copies with their handles ${bytes}`)
   for (const [i, greenlet] of all.entries()) t.is(greenlet.switch(i), i)
   t.like(runtimeInfo(), { spilled: 0, spilledBytes: 0 })
 })
@@ -43,7 +48,7 @@ spilling('values and errors arrive in a greenlet that was spilled', (t) => {
   t.true(a.dead && b.dead)
 })
 
-spilling('a spilled greenlet shows its whole stack, and is not brought back for it', (t) => {
+spilling('the whole stack of a spilled greenlet can be read while it stays spilled', (t) => {
   const deep = new Greenlet(function outermost() {
     return descend(40)
   })
@@ -60,7 +65,7 @@ spilling('a spilled greenlet shows its whole stack, and is not brought back for 
   t.is(other.switch('b'), 'b')
 })
 
-spilling('greenlets inside greenlets, each starting where its parent lies', (t) => {
+spilling('greenlets can start greenlets in the slot of their parent', (t) => {
   const nest = (depth: number): number => {
     const own = { depth }
     const child = new Greenlet(() => {
@@ -95,7 +100,7 @@ spilling('kill() runs the finally blocks of a spilled greenlet', (t) => {
   t.deepEqual(log, [0, 1, 2, 3, 4])
 })
 
-spilling('each keeps its own async context', async (t) => {
+spilling('each spilled greenlet keeps its async context', async (t) => {
   const storage = new AsyncLocalStorage<number>()
   const all = Array.from({ length: 20 }, (_, i) =>
     storage.run(i, () =>
@@ -112,7 +117,7 @@ spilling('each keeps its own async context', async (t) => {
   for (const [i, seen] of (await Promise.all(all)).entries()) t.deepEqual(seen, [i, i, i, i])
 })
 
-spilling('more handles than one block has, with a switch in the middle', (t) => {
+spilling('a spilled greenlet may have more handles than fit into one block', (t) => {
   const text = JSON.stringify(Array.from({ length: 3000 }, (_, a) => ({ a: [a] })))
   const make = (stop: string): Greenlet =>
     new Greenlet(() => {
@@ -127,7 +132,7 @@ spilling('more handles than one block has, with a switch in the middle', (t) => 
   for (const greenlet of all) t.is(greenlet.switch(), 2999)
 })
 
-spilling('hundreds wait for the event loop at once', async (t) => {
+spilling('hundreds of greenlets wait at the same time in one slot', async (t) => {
   const all = Array.from({ length: 300 }, (_, i) =>
     spawn(() => {
       let sum = 0

@@ -1,5 +1,5 @@
-// JSON.stringify lies on the stack and has V8 tell it of collections there (crates/napi/src/v8/callbacks.rs): also where that
-// stack is a copy, or will never run again. Memory that a stack has left faults when it is touched.
+// JSON.stringify has an object on its stack that V8 calls at collections (crates/napi/src/v8/callbacks.rs). That must work when
+// the stack is a copy, or never runs again. Here the memory that a stack has left faults when it is touched.
 
 import test from 'ava'
 import { fastOnly, NO_SPILLING } from '../helpers/lane.ts'
@@ -19,7 +19,7 @@ all.forEach((greenlet, i) => greenlet.switch(i))
 gc()
 gc({ type: 'minor' })`
 
-fastOnly(test, NO_SPILLING)('a spilled JSON.stringify goes on after collections', async (t) => {
+fastOnly(test, NO_SPILLING)('a spilled JSON.stringify continues after collections', async (t) => {
   const { stdout, stderr, code } = await runProgram(
     `${SUSPENDED}
     for (const [i, greenlet] of all.entries()) {
@@ -33,7 +33,7 @@ fastOnly(test, NO_SPILLING)('a spilled JSON.stringify goes on after collections'
   t.deepEqual({ stdout, stderr, code }, { stdout: '0\n', stderr: '', code: 0 })
 })
 
-fastOnly(test, NO_SPILLING)('nobody is told for one that was ended', async (t) => {
+fastOnly(test, NO_SPILLING)('V8 no longer calls the JSON.stringify of a greenlet that was ended', async (t) => {
   const { stdout, stderr, code } = await runProgram(
     `${SUSPENDED}
     for (const greenlet of all) greenlet.kill()

@@ -1,12 +1,12 @@
-// Greenlets that switch among themselves, start others, end in any order, throw through their parents and are collected
-// while they run; code that is optimized and deoptimized under parked frames.
+// Greenlets that switch to each other, start others, end in any order, throw through their parents and are collected while they
+// run. V8 optimizes and deoptimizes code under their parked frames.
 
 import { check, collect, greenlets, litter, random, SLOW } from './lib/load.mjs'
 
 const { Greenlet, GreenletExit } = greenlets
 const pick = random(388)
 
-// A ring: each passes a growing object on to the next.
+// A ring: each greenlet passes a growing object to the next.
 {
   const laps = SLOW ? 60 : 600
   const ring = Array.from(
@@ -55,7 +55,7 @@ const pick = random(388)
   check(killed > 0, 'some children were killed')
 }
 
-// Errors through three dead parents, with their identity.
+// Errors pass three dead parents and stay the same object.
 for (let i = 0; i < (SLOW ? 30 : 300); i++) {
   let error
   const fail = () => {
@@ -78,7 +78,7 @@ for (let i = 0; i < (SLOW ? 30 : 300); i++) {
   }
 }
 
-// Functions get optimized while frames of them are parked, then their assumptions break.
+// V8 optimizes functions while frames of them are parked; then its assumptions become wrong.
 {
   const shape = { value: 1 }
   const read = (object, park) => {
@@ -97,7 +97,7 @@ for (let i = 0; i < (SLOW ? 30 : 300); i++) {
   for (const greenlet of parked) check(greenlet.switch() === 42, 'a deoptimized frame')
 }
 
-// Born, run and dead, thousands of times; some are left suspended and then killed.
+// Thousands of short lives; some greenlets are left suspended and then killed.
 {
   const left = []
   for (let i = 0; i < (SLOW ? 500 : 5000); i++) {

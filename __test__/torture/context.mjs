@@ -1,4 +1,4 @@
-// Async context under the collector: stores, scopes and resources of parked greenlets, shared contexts, hooks.
+// Async context and garbage collection: stores, scopes and resources of parked greenlets, shared contexts, hooks.
 
 import {
   AsyncLocalStorage,
@@ -20,7 +20,7 @@ const nested = (depth, fn) => (depth === 0 ? fn() : new AsyncResource('N').runIn
 const here = () => [executionAsyncId(), executionAsyncResource(), store.getStore(), other.getStore()]
 const same = (a, b) => a.every((value, i) => value === b[i])
 
-/** Calls `fn`, after which everything must be as before. */
+/** Calls `fn` and checks that the async context is the same afterwards. */
 const unmoved = (what, fn) => {
   const before = here()
   const result = fn()
@@ -34,7 +34,7 @@ const away = () => {
   return unmoved('the context of a greenlet', () => main.switch())
 }
 
-/** Stores and scopes of all depths, young objects in all of them. */
+/** Uses stores and scopes of all depths, with young objects in all of them. */
 const work = (i) => () => {
   for (let round = 0; round < 3 + (i % 5); round++) {
     store.run({ i, round }, () => {
@@ -54,7 +54,7 @@ const work = (i) => () => {
   return i
 }
 
-/** In random order, from main at all depths. */
+/** Resumes them in random order, from main at all depths. */
 function interleave(all) {
   const ended = []
   while (all.length > 0) {
@@ -73,7 +73,7 @@ function interleave(all) {
 const make = (i) => new Greenlet(work(i), { name: `g${i}` })
 interleave(Array.from({ length: COUNT }, (_, i) => store.run({ creator: i }, () => make(i))))
 
-// Shared contexts: what one enters the next reads, whoever is parked, collected and resumed between.
+// Shared contexts: each greenlet reads the store that another one entered, while others are parked, collected and resumed.
 const resource = store.run({ n: 0 }, () => new AsyncResource('SHARED'))
 const count = () => {
   for (let i = 0; i < 20; i++) {
@@ -89,7 +89,7 @@ check(resource.runInAsyncScope(() => store.getStore().n) === 100, 'a shared cont
 for (const g of sharing) g.switch()
 check(sharing.every((g) => g.dead) && store.getStore() === undefined, 'the end of those who share')
 
-// Contexts exchanged at random, while parked and by those who run; not in scopes, which bring their own stores back.
+// Contexts are exchanged at random, of parked and running greenlets; not in scopes, which restore their own stores.
 const contexts = Array.from({ length: 8 }, (_, i) => store.run({ i }, () => new AsyncResource(`C${i}`)))
 const wander = () => {
   for (let i = 0; i < 30; i++) {
@@ -113,7 +113,7 @@ while (wandering.some((g) => !g.dead)) {
   }
 }
 
-// More than one block of contexts, all parked over collections.
+// More than one block of contexts, all parked during collections.
 const crowd = Array.from({ length: SLOW ? 400 : 1000 }, (_, i) =>
   store.run({ i }, () => new Greenlet(() => nested(i % 3, away))),
 )
@@ -125,7 +125,7 @@ for (const [i, g] of crowd.entries())
 for (const g of crowd) if (below(3) === 0) g.kill()
 for (const g of crowd) if (!g.dead) g.switch()
 
-// Scavenges leave out blocks of contexts that nobody has written to. Some wake up, some get another context or share one.
+// Scavenges skip blocks of contexts without writes. Some greenlets resume, some get another context or share one.
 const stay = () => {
   for (;;) {
     const entered = main.switch(store.getStore())
@@ -134,7 +134,7 @@ const stay = () => {
   }
 }
 const block = Array.from({ length: 1000 }, (_, i) => store.run({ i }, () => new Greenlet(stay)))
-/** What is in the store, for each context. */
+/** The value in the store, for each context. */
 const expected = new Map(block.map((g) => [g.gr_context, g.switch()]))
 const text = JSON.stringify
 for (let round = 0; round < (SLOW ? 20 : 200); round++) {
@@ -156,7 +156,7 @@ for (const g of block)
   )
 for (const g of block) g.switch()
 
-// Hooks that see all of it, in the event loop.
+// Hooks that see all of this, in the event loop.
 const open = []
 let misnested = 0
 const hook = createHook({
@@ -187,6 +187,6 @@ clearInterval(ticking)
 hook.disable()
 check(misnested === 0, 'hooks that nest')
 
-// Left parked, in scopes, at the end of the program.
+// Greenlets stay parked in scopes at the end of the program.
 for (let i = 0; i < 20; i++) make(i).switch()
 console.log('ok')

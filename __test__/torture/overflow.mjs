@@ -1,4 +1,4 @@
-// Stack overflow inside greenlets, again and again, in JavaScript and in V8's own recursive functions; then go on.
+// Overflows the stack inside greenlets many times, in JavaScript and in V8's own recursive functions, and continues.
 
 import { check, collect, greenlets, SLOW } from './lib/load.mjs'
 
@@ -26,7 +26,7 @@ const kinds = {
       },
     }).self,
   stringify: () => JSON.stringify(deepArray(200_000)),
-  // oxlint-disable-next-line no-base-to-string -- that it never ends is the point
+  // oxlint-disable-next-line no-base-to-string -- it must not end
   toString: () => String(recursive),
   sort: () =>
     (function again() {
@@ -69,7 +69,7 @@ for (let round = 0; round < (SLOW ? 1 : 3); round++) {
   }
 }
 
-// An overflow that nobody in the greenlet catches is its parent's.
+// An overflow that the greenlet does not catch is thrown in its parent.
 const uncaught = new Greenlet(kinds.plain)
 try {
   uncaught.switch()
@@ -78,7 +78,7 @@ try {
   check(error instanceof RangeError && uncaught.dead, 'an overflow that left its greenlet')
 }
 
-// As deep as on main, or nearly.
+// About as deep as on main.
 const depthOf = () => {
   let depth = 0
   const deeper = () => {

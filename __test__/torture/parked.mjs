@@ -1,5 +1,5 @@
-// Many greenlets, parked at depths of 1 to 60 in many kinds of frame with young objects on their stacks, while the
-// collector runs on main and inside of others. Every object is looked at again after each resume.
+// Many greenlets, parked at depths of 1 to 60 in many kinds of frames with young objects on their stacks, while collections run
+// on main and in other greenlets. Every object is checked after each resume.
 
 import { check, collect, greenlets, litter, random, SLOW } from './lib/load.mjs'
 
@@ -8,7 +8,7 @@ const pick = random(20261123)
 const GREENLETS = SLOW ? 60 : 200
 const ROUNDS = SLOW ? 12 : 40
 
-/** Parks: under `depth` frames of several kinds, each with something to lose. */
+/** Parks under `depth` frames of several kinds, each with values that must survive. */
 function descend(depth, tag) {
   const own = { tag, depth, list: [tag, { depth }] }
   const text = `${tag}:${depth}`

@@ -1,8 +1,8 @@
-// Random programs with switches anywhere in them, among callbacks of every kind. Each is run plainly, where a switch point is
-// a call that returns at once, and then 5 to 20 of them are interleaved at random: both must come to the same.
+// Random programs that switch inside of callbacks of every kind. Each program runs alone first, where a switch point is a call
+// that returns at once. Then 5 to 20 of them are interleaved at random. Both runs must have the same result.
 //
-// FUZZ_SEED=n runs a failure again, FUZZ_SECONDS=n is for how long. With FUZZ_APART=1 every case is a process of its own,
-// under the same flags, so that one which crashes is made smaller, too.
+// FUZZ_SEED=n repeats a failure, FUZZ_SECONDS=n is the running time. With FUZZ_APART=1 every case runs in its own process with
+// the same flags, so that a case that crashes can be reduced, too.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { spawnSync } from 'node:child_process'
@@ -14,11 +14,11 @@ import { smaller, textOf, tree } from './lib/forms.mjs'
 const { Greenlet, wait } = greenlets
 const { main } = Greenlet
 const { FUZZ_SEED, FUZZ_SECONDS = 5, FUZZ_APART, FUZZ_CASE } = process.env
-/** Switch points of a program that may park; loops within loops have many more. */
+/** The switch points of a program that may park; nested loops have many more. */
 const MOST_PARKS = 200
 const store = new AsyncLocalStorage()
 const MOST_TURNS = 10_000
-/** Cases that one seed stands for. */
+/** The number of cases for one seed. */
 const BATCH = 10
 
 /** (import "m" "f" (func (result i32))) (func (export "g") (result i32) call 0 i32.const 42 i32.add) */
@@ -26,14 +26,14 @@ const WASM = new Uint8Array([
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 127, 2, 7, 1, 1, 109, 1, 102, 0, 0, 3, 2, 1, 0, 7, 5, 1, 1, 103, 0, 1,
   10, 9, 1, 7, 0, 16, 0, 65, 42, 106, 11,
 ])
-// There is none under --jitless.
+// --jitless has no WebAssembly.
 const wasmModule = typeof WebAssembly === 'object' ? new WebAssembly.Module(WASM) : undefined
 function throughWasm(f) {
   if (wasmModule === undefined) return f() + 42
   return new WebAssembly.Instance(wasmModule, { m: { f } }).exports.g()
 }
 
-/** Runs `program`. A promise of what it comes to, and of what the promises do that it makes, also later, in any order. */
+/** Runs `program`. Returns a promise of its result and of the results of all promises that it makes, in any order. */
 function start({ program, x }, S, T) {
   const promises = []
   let result
@@ -61,7 +61,7 @@ function plainly(job) {
   )
 }
 
-/** All jobs at once, each in a greenlet, in an order that `pick` decides. */
+/** Runs all jobs, each in a greenlet, in an order that `pick` decides. */
 async function interleaved(jobs, pick) {
   const parked = []
   const results = []
@@ -111,7 +111,7 @@ async function interleaved(jobs, pick) {
 }
 
 function compiled(node) {
-  // oxlint-disable-next-line no-new-func no-implied-eval -- that is what this is about
+  // oxlint-disable-next-line no-new-func no-implied-eval -- this is what the test is about
   return new Function('x', 'S', 'T', 'W', 'P', 'L', `return ${textOf(node)}`)
 }
 
@@ -133,7 +133,7 @@ function runApart(it) {
   check(status === 0, `it ended with ${status ?? signal}\n${stderr}`)
 }
 
-/** The smallest case that still fails and is made of parts of this one, and how it fails. fast-check does not look for those. */
+/** The smallest failing case that is made of parts of this one, and its failure. fast-check does not look for those. */
 async function reduced(it, run) {
   const failure = (candidate) =>
     run(candidate).then(
@@ -168,7 +168,7 @@ if (FUZZ_CASE !== undefined) {
   const run = FUZZ_APART ? async (it) => runApart(it) : runCase
   const property = fc.asyncProperty(cases, run)
   for (const end = performance.now() + FUZZ_SECONDS * 1000; performance.now() < end; seed++) {
-    // Before, as it may crash.
+    // Printed before the case runs, because it may crash.
     console.log(`FUZZ_SEED=${seed}`)
     const { failed, counterexample } = await fc.check(property, { seed, numRuns: BATCH })
     if (!failed) continue

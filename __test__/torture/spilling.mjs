@@ -1,5 +1,6 @@
-// A stack that is copied to the heap, and what V8 does to it there: it is moved from collection to collection, deoptimised,
-// read, killed and dropped without ever being brought back for it. Two slots for all, so that nearly everybody is a copy.
+// Stacks that are copied to the heap, and what V8 does to the copies: collections move their objects, code on them is
+// deoptimised, they are read, killed and dropped, without being copied back. All greenlets share two slots, so nearly all of
+// them are copies.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { check, collect, greenlets, litter, random, SLOW } from './lib/load.mjs'
@@ -10,12 +11,12 @@ const pick = random(20261124)
 const GREENLETS = SLOW ? 30 : 150
 const ROUNDS = SLOW ? 10 : 40
 const storage = new AsyncLocalStorage()
-/** Whether AsyncLocalStorage lives in V8's slot, which a greenlet takes along. */
+/** Whether AsyncLocalStorage lives in V8's slot, which moves with a greenlet. */
 const OWN_CONTEXT = process.versions.node >= '24' && !process.execArgv.includes('--no-async-context-frame')
 
 if (process.env.GREENLETS_SLOTS === undefined) configure({ slots: 2 })
 
-/** Without a compiler there is no wasm. */
+/** There is no wasm without a compiler. */
 const wasm =
   typeof WebAssembly === 'object' &&
   new WebAssembly.Module(
@@ -26,7 +27,7 @@ const wasm =
     ]),
   )
 
-/** Hot enough to be optimised, and deoptimised while it waits: `shape` changes under it. */
+/** Hot enough to be optimised. It is deoptimised while it waits, because `shape` changes. */
 function add(shape, own) {
   const before = shape.a
   own.seen = descend(own.depth - 1, own.tag)
@@ -81,7 +82,7 @@ function descend(depth, tag) {
 }
 
 function spread(depth, tag) {
-  // oxlint-disable-next-line prefer-rest-params -- an arguments object is what is wanted here
+  // oxlint-disable-next-line prefer-rest-params -- the test needs an arguments object
   const seen = descend(depth, tag)
   check(arguments.length === 4 && arguments[3].tag === tag, 'the arguments')
   return seen
@@ -133,7 +134,7 @@ for (let round = 0; round < ROUNDS; round++) {
       }
       check(thrown === descend, 'an error through a copy')
       all[i] = start(i)
-    } else if (!SLOW) all[i] = start(i) // the one before is left as it is: a copy that nobody can reach
+    } else if (!SLOW) all[i] = start(i) // the old greenlet stays as it is: an unreachable copy
   }
   litter(SLOW ? 300 : 3000)
   collect(round % 5 === 0)

@@ -1,5 +1,6 @@
-// worker.terminate() and process.exit() at any moment: while greenlets ping-pong, loop, are parked, are captured, learn.
-// Nothing may hang, crash, or run a finally block. TERMINATE_SECONDS=n does so at random moments, with async hooks or without.
+// worker.terminate() and process.exit() at any moment: while greenlets switch, loop, are parked, are captured, or V8 is learnt.
+// It must not hang, crash, or run a finally block. TERMINATE_SECONDS=n terminates at random moments, with or without async
+// hooks.
 
 import { Worker } from 'node:worker_threads'
 import { check, SLOW } from './lib/load.mjs'
@@ -81,7 +82,7 @@ const situations = {
   'one is captured': `
     const parked = new Greenlet(() => { for (;;) main.switch() })
     parked.switch()
-    // V8 says a lot where it is ended while it makes a context with gc() in it, as the first capture does.
+    // V8 prints errors if it is terminated while it makes a context with gc() in it, as the first capture does.
     String(parked.gr_stack)
     ready()
     for (;;) { String(parked.gr_stack); parked.switch() }`,

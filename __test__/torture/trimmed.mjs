@@ -1,5 +1,5 @@
-// Arrays that lose their first elements while suspended frames hold them: V8 cuts such an array where it lies (left-trimming), and
-// mends pointers to its old start on the running stack only. A flag that greenlets sets keeps it from doing so.
+// Arrays that lose their first elements while suspended frames hold them. V8 trims such an array in place (left-trimming), and
+// updates pointers to its old start on the running stack only. A flag that greenlets sets prevents that.
 
 import { check, collect, greenlets, litter, SLOW } from './lib/load.mjs'
 
@@ -8,7 +8,7 @@ const { main } = Greenlet
 const LENGTH = 400
 const ROUNDS = SLOW ? 2 : 6
 
-/** An array, in each kind of elements that V8 has: integers, doubles, objects; with and without holes. */
+/** An array of each kind of elements that V8 has: integers, doubles, objects; with and without holes. */
 const KINDS = {
   integers: (i) => i,
   doubles: (i) => i + 0.5,
@@ -17,7 +17,7 @@ const KINDS = {
 }
 const make = (kind) => Array.from({ length: LENGTH }, (_, i) => KINDS[kind](i))
 
-/** Suspends in a built-in function that goes through `array`, with its elements in hand. */
+/** Suspends in a built-in function that iterates over `array` and holds its elements. */
 const HOLDERS = {
   concat: (array) => array.concat(switching()),
   concatTwice: (array) => [1].concat(array, switching(), array),
@@ -66,7 +66,7 @@ const HOLDERS = {
   arguments(array) {
     return (function () {
       main.switch()
-      // oxlint-disable-next-line prefer-rest-params -- an arguments object is what is wanted here
+      // oxlint-disable-next-line prefer-rest-params -- the test needs an arguments object
       return arguments.length
     })(...array)
   },
@@ -77,7 +77,7 @@ const HOLDERS = {
   },
 }
 
-/** For `concat()`, which reads its only element. */
+/** An array for `concat()`, which reads its only element. */
 const switching = () => ({
   length: 1,
   [Symbol.isConcatSpreadable]: true,
@@ -90,7 +90,7 @@ function* spreads() {
   yield main.switch()
 }
 
-/** What is done to the arrays meanwhile. */
+/** Operations on the arrays while the greenlets are suspended. */
 const CUTS = [
   (array) => array.shift(),
   (array) => {
@@ -117,7 +117,7 @@ for (let round = 0; round < ROUNDS; round++) {
     collect(storm % 2 === 1)
   }
   for (const { array } of held) check(array.length > 0 && array.every((x) => x !== null), 'what is left of an array')
-  // In another order than they were suspended in.
+  // Resumes them in another order than they were suspended in.
   for (const { greenlet } of round % 2 ? held.toReversed() : held) {
     for (let i = 0; i < 5 && !greenlet.dead; i++) greenlet.switch(7)
     if (!greenlet.dead) greenlet.kill()

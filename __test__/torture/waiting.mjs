@@ -1,4 +1,4 @@
-// The event loop under greenlets: waits, timers, async context where V8 keeps it, wasm and fetch's parser.
+// The event loop and greenlets: waits, timers, async context that V8 keeps, wasm, and the parser of fetch.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { check, collect, greenlets, litter, SLOW } from './lib/load.mjs'
@@ -6,7 +6,7 @@ import { check, collect, greenlets, litter, SLOW } from './lib/load.mjs'
 const { Greenlet, sleep, spawn, wait } = greenlets
 const COUNT = SLOW ? 20 : 100
 
-// Waits at depth, interleaved, with a store of its own for each.
+// Interleaved waits at some depth, each with a store of its own.
 const store = new AsyncLocalStorage()
 const work = (i) =>
   store.run({ i }, () => {
@@ -25,13 +25,13 @@ const ticking = setInterval(() => collect(false), 2)
 for (const [i, greenlet] of spawned.entries()) check((await greenlet) === 6 + i, 'a spawned greenlet')
 clearInterval(ticking)
 
-// Without wasm (--jitless) there is no fetch either, nor can Node 22 import its http module.
+// Without wasm (--jitless) there is no fetch, and Node 22 cannot import its http module.
 if (typeof WebAssembly === 'object') {
   await serve()
   parkUnderWasm()
 }
 
-/** A server and fetch, whose parser is wasm, with greenlets parked meanwhile. */
+/** Runs a server and uses fetch, which has a wasm parser, while greenlets are parked. */
 async function serve() {
   const { createServer } = await import('node:http')
   const server = createServer((request, response) => {

@@ -1,5 +1,5 @@
-// Workers at once, each with greenlets of its own, half of them left suspended when it ends; then with thousands each, ended in
-// every way while these switch, wait or are all suspended. Nothing is left of their stacks.
+// Several Workers at the same time, each with its own greenlets, half of them suspended at its end. Then Workers with thousands
+// of greenlets that switch, wait or are all suspended, ended in every way. No memory of their stacks may be left.
 
 import { readFileSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
@@ -22,7 +22,7 @@ for (let round = 0; round < (SLOW ? 1 : 4); round++) {
   for (const status of ends) check(status === 0, `a worker ended with ${status}`)
 }
 
-// In the locker lane each has one of 1,024 slots to the end; ENDS start 100 more.
+// In the locker lane each greenlet has one of 1,024 slots until it ends; ENDS start 100 more.
 const COUNT = process.env.GREENLETS_LANE === 'locker' ? 900 : SLOW ? 1100 : 2000
 const crowd = (then) => `
 import { parentPort } from 'node:worker_threads'
@@ -32,12 +32,12 @@ const dive = (depth) => (depth === 0 ? main.switch() : [depth].map(() => dive(de
 const all = Array.from({ length: ${COUNT} }, (_, i) => new Greenlet(() => {
   try { for (;;) dive(i % 4) } finally { parentPort.postMessage('finally') }
 }))
-// Held to the end: those that nobody can reach are ended by a collection.
+// Keeps them reachable to the end. A collection would end unreachable ones.
 globalThis.held = all
 for (const g of all) g.switch()
 parentPort.postMessage('ready')
 ${then}`
-/** What each does then, and the exit code; null where it must be terminated. */
+/** The last code of each Worker, and its exit code; null if it must be terminated. */
 const ENDS = [
   ['', 0],
   ['all[7].throw(new Error("thrown"))', 1],
@@ -50,7 +50,7 @@ const ENDS = [
 ]
 
 let most = 0
-/** `within`: milliseconds from its start to its termination, at most. */
+/** `within`: the most milliseconds from its start to its termination. */
 async function end([then, expected], within) {
   const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(crowd(then))}`))
   const messages = []
@@ -64,7 +64,7 @@ async function end([then, expected], within) {
   const status = await new Promise((resolve) => worker.once('exit', resolve))
   const asExpected = status === (expected ?? 1) && (thrown === undefined || thrown.message === 'thrown')
   check(asExpected, `a worker with a crowd ended with ${status}: ${then} ${thrown}`)
-  // The one that is thrown into unwinds. Nobody else does.
+  // The greenlet that the error is thrown into unwinds. The others do not.
   check(messages.length <= (thrown === undefined ? 1 : 2), 'a finally block ran')
 }
 
@@ -83,7 +83,7 @@ const before = reserved()
 for (const within of [20, 400]) {
   for (let i = 0; i < ENDS.length; i += 4) await Promise.all(ENDS.slice(i, i + 4).map((one) => end(one, within)))
 }
-// With few slots their mapping is like any other, and with memory that faults it is in pieces.
+// With few slots their mapping cannot be told from others. With memory that faults it is in pieces.
 const visible = process.env.GREENLETS_SLOTS === undefined && process.env.GREENLETS_POISON !== 'protect'
 check(most > before || !visible, 'stacks are seen')
 check(reserved() === before, `stacks were leaked: ${reserved() - before} bytes`)

@@ -1,10 +1,10 @@
-// Random JavaScript, as trees: ['map', child, child] or a leaf. Every form is an expression with a number as its value, in
-// which `x` is a number; S(v) is v, T(v) throws v, and both may park the greenlet. Nothing else but local state is touched,
-// so a program comes to the same however it is interleaved with others.
+// Random JavaScript as trees: ['map', child, child] or a leaf. Every form is an expression with a number as its value, in which
+// `x` is a number. S(v) is v and T(v) throws v; both may park the greenlet. Only local state is touched, so the result of a
+// program does not depend on how it is interleaved with others.
 
 import fc from 'fast-check'
 
-/** How each form reads, given its children's texts. */
+/** The text of each form, from the texts of its children. */
 const FORMS = {
   sum: (a, b) => `${a} + ${b}`,
   twice: (a) => `${a} * 31 + S(x)`,
@@ -50,7 +50,7 @@ const FORMS = {
     `JSON.stringify(JSON.parse('{"a":[1,2],"b":3}', (k, x) => (typeof x === 'number' ? ${a} : x))).length`,
   toJSON: (a, b) => `+JSON.stringify({ p: { toJSON: () => ${a} }, q: [{ toJSON: () => ${b} }] }).match(/-?\\d+/)[0]`,
   replacer: (a) => `JSON.stringify({ p: 1, q: [x] }, (k, x) => (typeof x === 'number' ? ${a} : x)).length`,
-  // What the engine calls behind a program's back
+  // Code that the engine calls implicitly
   getter: (a, b) => `((o) => o.p + o.q)({ get p() { return ${a} }, q: ${b} })`,
   setter: (a, b) => `((o) => (o.p = ${a}, o.x))({ x, set p(x) { this.x = ${b} } })`,
   primitive: (a, b) => `+{ [Symbol.toPrimitive]: () => ${a} } + { valueOf: () => ${b} }`,
@@ -76,7 +76,7 @@ const FORMS = {
   sent: (a, b) => `((g) => (g.next(), g.next(${a}).value))((function* () { const x = yield; yield x + ${b} })())`,
   iterator: (a, b) =>
     `(() => { let n = 0; const it = { [Symbol.iterator]: () => it, next: () => ({ done: n++ > 1, value: ${a} }), return: () => (${b}, {}) }; const [y, z] = it; return y + z })()`,
-  // Arrays that change under whoever goes through them
+  // Arrays that change while they are iterated
   shifted: (a) =>
     `((l) => { let s = 0; for (let i = 0; i < 4; i++) { s += ${a} + l[0]; l.shift() } return s + l.length })(Array.from({ length: 40 }, (_, i) => i))`,
   spliced: (a, b) => `((l) => { l.splice(1, ${a} & 3, ${b}, x); return l.length + l.at(-1) })([1, 2, 3, 4])`,
@@ -84,7 +84,7 @@ const FORMS = {
     `(() => { const l = [1, 2]; l.forEach((x) => { if (l.length < 5) l.push(${a}) }); return l.join('').length })()`,
   concat: (a, b) =>
     `((l) => [${a}].concat(l, { length: 1, 0: ${b}, [Symbol.isConcatSpreadable]: true }).length + l[0])([x, 2])`,
-  // Another engine's frames, and the part of an async function before its first await. The rest runs on main.
+  // Frames of another engine, and the part of an async function before its first await. The rest runs on main.
   wasm: (a) => `W(() => ${a})`,
   async: (a, b) => `P((async (x) => { x += ${a}; await null; try { T(x) } catch (x) { return x + ${b} } })(x)), x`,
   store: (a, b) => `L.run(${a}, () => ${b} + L.getStore())`,
@@ -93,7 +93,7 @@ const FORMS = {
 
 const { tree } = fc.letrec((tie) => ({
   tree: fc.oneof(
-    // The first is what others are made smaller to.
+    // Smaller cases use the first one.
     { maxDepth: 6, depthSize: 'large', withCrossShrink: true },
     { weight: 3, arbitrary: fc.integer({ min: -9, max: 99 }) },
     { weight: 3, arbitrary: fc.constant('x') },
@@ -114,7 +114,7 @@ export function textOf(node) {
   return name === 'S' ? `S(${texts[0]})` : `((${FORMS[name](...texts)}) | 0)`
 }
 
-/** Smaller expressions: the parts of this one, and this one with one of them made smaller. */
+/** Smaller expressions: the parts of this one, and this one with one part made smaller. */
 export function* smaller(node) {
   if (!Array.isArray(node)) return
   const [name, ...children] = node

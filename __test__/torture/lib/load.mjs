@@ -1,4 +1,4 @@
-// The built package with the binary of the working tree, and what the torture programs share.
+// Loads the built package with the binary of the working tree, and has the helpers of the torture programs.
 
 import { fileURLToPath } from 'node:url'
 
@@ -13,7 +13,7 @@ export function check(holds, what) {
   if (!holds) throw new Error(`not as it must be: ${what}`)
 }
 
-/** Numbers that look random and are the same in every run: mulberry32. */
+/** Pseudo-random numbers that are the same in every run: mulberry32. */
 export function random(seed) {
   return (below) => {
     seed = (seed + 0x6d2b79f5) | 0
@@ -23,7 +23,7 @@ export function random(seed) {
   }
 }
 
-/** Fills young space: whatever is not reachable from here or a parked stack is gone after a few of these. */
+/** Fills young space. After a few calls, objects that neither this stack nor a parked stack reaches are gone. */
 export function litter(count) {
   const kept = []
   for (let i = 0; i < count; i++) {
@@ -33,14 +33,14 @@ export function litter(count) {
   return kept.length
 }
 
-/** Collections of both kinds, where the program was started with --expose-gc. */
+/** Runs collections of both kinds, if the program was started with --expose-gc. */
 export function collect(full = true) {
   if (globalThis.gc === undefined) return
   globalThis.gc({ type: 'minor' })
   if (full) globalThis.gc()
 }
 
-/** The scale of a program: a jitless V8, or one that collects all the time, gets less to do. */
+/** True if the program must do less: under a jitless V8, or one that collects all the time. */
 export const SLOW = process.execArgv.some((flag) =>
   /jitless|stress|gc-interval|deopt|max-lazy|single-thread/.test(flag),
 )
