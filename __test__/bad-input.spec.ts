@@ -121,14 +121,14 @@ test('a greenlet that failed to be made is not one', (t) => {
 
 test('methods do not work on other objects', (t) => {
   const frame = parked().gr_frame!
-  for (const of of [main, spawn(() => {}), frame, frame.detach()]) {
-    const prototype = Object.getPrototypeOf(of) as object
+  for (const object of [main, spawn(() => {}), frame, frame.detach()]) {
+    const prototype = Object.getPrototypeOf(object) as object
     for (const key of Reflect.ownKeys(prototype)) {
       if (key === 'constructor') continue
       const { get, set, value } = Object.getOwnPropertyDescriptor(prototype, key)!
       for (const method of [get, set, value]) {
         if (typeof method !== 'function') continue
-        for (const fake of [Object.create(prototype), new Proxy(of, {})]) {
+        for (const fake of [Object.create(prototype), new Proxy(object, {})]) {
           t.throws(() => Reflect.apply(method, fake, [() => {}]), { instanceOf: Error }, String(key))
         }
       }
