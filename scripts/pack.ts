@@ -17,7 +17,7 @@ checkGlibc(addon)
 rmSync(ARTIFACTS, { recursive: true, force: true })
 
 // What serves development stays at home.
-const { scripts: _1, devDependencies: _2, ava: _3, napi: _4, ...ours } = JSON.parse(read('package.json'))
+const { scripts: _1, devDependencies: _2, napi: _3, ...ours } = JSON.parse(read('package.json'))
 
 pack({
   folder: 'greenlets',

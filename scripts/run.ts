@@ -1,7 +1,8 @@
-// Runs other programs for the test runner: output kept, time limited, two at once.
+// Runs other programs for the test runner: keeps their output, limits their time, runs two at once.
 
 import { spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
+import { backtraces } from './hanging.ts'
 
 export interface Outcome {
   /** Exit code, signal name or 'time limit'. */
@@ -14,9 +15,11 @@ export interface Outcome {
 export interface RunOptions {
   readonly cwd?: string
   readonly env?: NodeJS.ProcessEnv
-  /** Seconds after which the program and everything it started are killed. */
+  /** Seconds after which the program and everything it started are killed. The output then ends with their backtraces. */
   readonly limit?: number
-  /** A file for its output, for programs to which a pipe is not the same: what is written to that arrives later. */
+  /** For a program that is expected to reach its limit: no backtraces. */
+  readonly mayHang?: boolean
+  /** A file for its output, for programs that behave differently with a pipe, which delivers later than a file. */
   readonly through?: string
 }
 
@@ -39,7 +42,7 @@ function killGroup(pid: number) {
 }
 
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-  const { cwd, env, limit = 600, through } = options
+  const { cwd, env, limit = 600, mayHang = false, through } = options
   const file = through === undefined ? undefined : openSync(through, 'w+')
   const started = performance.now()
   return new Promise((resolve, reject) => {
@@ -58,9 +61,13 @@ export function run(command: string, args: readonly string[], options: RunOption
     }
 
     let late = false
-    const timer = setTimeout(() => {
+    const soFar = () => (file === undefined ? output : readFileSync(through!, 'utf8'))
+    let where = ''
+    const timer = setTimeout(async () => {
       late = true
-      if (pid !== undefined) killGroup(pid)
+      if (pid === undefined) return
+      if (!mayHang) where = await backtraces(pid, soFar).catch((error: unknown) => `no backtraces: ${String(error)}`)
+      killGroup(pid)
     }, limit * 1000)
 
     child.once('error', reject)
@@ -68,9 +75,10 @@ export function run(command: string, args: readonly string[], options: RunOption
       clearTimeout(timer)
       if (pid !== undefined) running.delete(pid)
       if (file !== undefined) {
-        output = readFileSync(through!, 'utf8')
+        output = soFar()
         closeSync(file)
       }
+      if (where !== '') output += `\n${where}`
       const end = late ? 'time limit' : (code ?? signal ?? 'unknown end')
       resolve({ end, output, seconds: (performance.now() - started) / 1000 })
     })

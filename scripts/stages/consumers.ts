@@ -1,12 +1,12 @@
-// What `npm install greenlets` gives a user: the packed tarballs in a fresh folder, with neither compiler nor network in
-// reach, used from ESM, CommonJS and TypeScript on every Node; then the package without its platform package.
+// Tests what `npm install greenlets` gives a user: installs the packed tarballs in a fresh folder, without a compiler and without the
+// network, and uses them from ESM, CommonJS and TypeScript on every Node; then the package without its platform package.
 
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { type Node, testedNodes } from '../nodes.ts'
-import { type Outcome, run } from '../run.ts'
+import { type Outcome, run, twoAtOnce } from '../run.ts'
 import { counted, saysOk, sum, type Tally } from '../tally.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
@@ -15,15 +15,14 @@ const NPM = realpathSync(execFileSync('sh', ['-c', 'command -v npm'], { encoding
 const TSC = [join(MODULES, 'typescript/bin/tsc'), '--strict', '--target', 'es2022', '--module', 'nodenext']
 
 export async function consumers(): Promise<Tally> {
-  const tallies: Tally[] = []
-  for (const node of testedNodes()) {
+  const tallies = await twoAtOnce(testedNodes(), async (node) => {
     const home = mkdtempSync(join(tmpdir(), 'greenlets-'))
     try {
-      tallies.push(await consumed(node, home))
+      return await consumed(node, home)
     } finally {
       rmSync(home, { recursive: true, force: true })
     }
-  }
+  })
   return sum(tallies)
 }
 
@@ -46,7 +45,7 @@ async function consumed(node: Node, home: string): Promise<Tally> {
     check(program, outcome, saysOk(outcome))
   }
 
-  // The types that a TypeScript user has beside us; all declarations are checked, ours too.
+  // A TypeScript user has these types too. The compiler checks all declarations, including ours.
   symlinkSync(join(MODULES, '@types'), join(whole, 'node_modules/@types'))
   const compiled = await start('node', [...TSC, 'typed.ts'], whole)
   check('tsc typed.ts', compiled, compiled.end === 0)
@@ -62,7 +61,7 @@ async function consumed(node: Node, home: string): Promise<Tally> {
   return sum(tallies)
 }
 
-/** Nothing to build with and nothing inherited: Node, npm and the shell that npm asks for. */
+/** Only Node, npm and the shell that npm needs: no compiler, and no variable of ours. */
 function bareEnvironment(home: string, node: string): NodeJS.ProcessEnv {
   const path = join(home, 'bin')
   mkdirSync(path)

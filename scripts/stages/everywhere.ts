@@ -1,10 +1,10 @@
-// Programs that know nothing of greenlets, with every callback inside of one (`__test__/everywhere/preload.cjs`): they must end
-// as they do without, and print the same. On every Node, in both of its implementations of AsyncLocalStorage, and with stacks that
+// Runs programs that know nothing of greenlets with every callback inside a greenlet (`__test__/everywhere/preload.cjs`). They must
+// print the same and end in the same way as without. On every Node: with both implementations of AsyncLocalStorage, with stacks that
 // are copied away at every switch, and in the locker lane.
 
 import { join, resolve } from 'node:path'
 import { testedNodes } from '../nodes.ts'
-import { run } from '../run.ts'
+import { run, twoAtOnce } from '../run.ts'
 import { sum, type Tally, told } from '../tally.ts'
 import { OTHER_ASYNC_CONTEXT } from './ava.ts'
 
@@ -21,8 +21,8 @@ const SPILLED = { GREENLETS_SPILL: 'always', GREENLETS_POISON: 'protect' }
 const LOCKER = { GREENLETS_LANE: 'locker' }
 
 export async function everywhere(): Promise<Tally> {
-  const tallies: Tally[] = []
-  for (const { bin, version, major } of testedNodes()) {
+  const perNode = await twoAtOnce(testedNodes(), async ({ bin, version, major }) => {
+    const tallies: Tally[] = []
     const other = OTHER_ASYNC_CONTEXT.get(major)
     for (const [name, program] of Object.entries(PROGRAMS)) {
       const plain = await run(bin, program, { limit: SECONDS, cwd: ROOT })
@@ -34,7 +34,7 @@ export async function everywhere(): Promise<Tally> {
         const args = [...flags, `--require=${join(HOME, 'preload.cjs')}`, ...program]
         const env = { ...process.env, ...environment, EVERYWHERE: 'tell' }
         const outcome = await run(bin, args, { limit: SECONDS, cwd: ROOT, env })
-        // Its children tell theirs, too.
+        // Its children print their numbers too.
         const times = Math.max(...[...outcome.output.matchAll(/^suspended (\d+) times$/gm)].map(([, n]) => Number(n)))
         const output = outcome.output.replace(/^suspended \d+ times\n/gm, '')
         const good = outcome.end === 0 && plain.end === 0 && output === plain.output && times > 0
@@ -45,6 +45,7 @@ export async function everywhere(): Promise<Tally> {
       tallies.push(await inside([], {}), await inside([], SPILLED), await inside([], LOCKER))
       if (other !== undefined) tallies.push(await inside([other], {}))
     }
-  }
-  return sum(tallies)
+    return sum(tallies)
+  })
+  return sum(perNode)
 }

@@ -1,0 +1,10 @@
+// Node 24 and newer run our TypeScript by themselves. Older ones need a loader (Node 22 does not know `using`), which takes time in
+// every process.
+
+export default {
+  extensions: { ts: 'module' },
+  files: ['__test__/**/*.spec.ts', 'examples/**/*.spec.ts'],
+  nodeArguments: Number.parseInt(process.versions.node) >= 24 ? [] : ['--import=@oxc-node/core/register'],
+  timeout: '2m',
+  workerThreads: false,
+}
