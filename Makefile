@@ -41,6 +41,7 @@ lint: $(NODE_MODULES)
 	cargo clippy --package greenlets-core --all-targets -- -D warnings
 	cargo clippy --package greenlets-core --all-targets --features own-switch -- -D warnings
 	oxlint --deny-warnings
+	$(TS) scripts/rooms.ts
 	prettier --check .
 	tsc
 
