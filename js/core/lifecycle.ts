@@ -108,7 +108,8 @@ export function refuseInHook(): void {
   if (!(mail[FLAGS]! & IN_HOOK)) return
   throw new GreenletError(
     'ERR_GREENLET_FORBIDDEN',
-    'an async hook cannot switch while it runs because of another switch; switch after the hook, for example in setImmediate()',
+    'an async hook cannot switch while it runs because of another switch; ' +
+      'switch after the hook, for example in setImmediate()',
   )
 }
 

@@ -147,7 +147,8 @@ export function reportSwitch(threw: boolean, origin: GreenletRecord | undefined)
 function inProgressError(name: string): GreenletError {
   return new GreenletError(
     'ERR_GREENLET_FORBIDDEN',
-    `greenlet '${name}' cannot be switched to from a debugger that has stopped in the middle of another switch; resume first`,
+    `greenlet '${name}' cannot be switched to from a debugger that has stopped in the middle of another switch; ` +
+      'resume the program first',
   )
 }
 
@@ -169,8 +170,8 @@ function refusedError(name: string, status: number): GreenletError {
     case contract.LIMIT:
       return new GreenletError(
         'ERR_GREENLET_LIMIT',
-        `greenlet '${name}' cannot start: a limit of configure() is reached, for live greenlets or for the memory of their ` +
-          `stacks (${runtimeInfo().spilledBytes ?? 0} bytes); let some finish, or kill() those that are not needed`,
+        `greenlet '${name}' cannot start: a limit of configure() is reached, for live greenlets or for the memory of ` +
+          `their stacks (${runtimeInfo().spilledBytes ?? 0} bytes); let some finish, or kill() those that are not needed`,
       )
     case contract.NO_MEMORY:
       return new GreenletError(

@@ -21,8 +21,8 @@ export function currentWaiter(what: string): GreenletRecord {
   if (thread.current !== main) return thread.current
   throw new GreenletError(
     'ERR_GREENLET_WAIT_ON_MAIN',
-    `main cannot ${what}: it runs the event loop, which has to end the wait; call it inside a greenlet, for example one that ` +
-      'spawn() makes, or use await',
+    `main cannot ${what}: it runs the event loop, which has to end the wait; call it inside a greenlet, ` +
+      'for example one that spawn() makes, or use await',
   )
 }
 
