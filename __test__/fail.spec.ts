@@ -16,7 +16,7 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
   ],
   ERR_GREENLET_NO_RUN: [
     ['no-run', 'TypeError', /'worker' has no run function: pass one to new Greenlet\(run\) or give its class/],
-    ['no-run-parent', 'TypeError', /'heir' has no run function: pass one/],
+    ['no-run-parent', 'TypeError', /'parent' has no run function: pass one/],
   ],
   ERR_GREENLET_STARTED: [['started', 'GreenletError', /'worker' has started, and .*; make a new greenlet/]],
   ERR_GREENLET_PARENT_CYCLE: [
@@ -28,7 +28,7 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
   ],
   ERR_GREENLET_WAITING: [
     ['waiting', 'GreenletError', /'sleeper' cannot be switched to: it is in wait\(\).*; use throw\(\) or kill\(\)/],
-    ['waiting-heir', 'GreenletError', /'sleeper' cannot be switched to: 'gone', dead, passes on to it/],
+    ['waiting-parent', 'GreenletError', /'sleeper' cannot be switched to: 'gone', dead, passes on to it/],
   ],
   ERR_GREENLET_WAIT_ON_MAIN: [
     ['wait-on-main', 'GreenletError', /main cannot wait\(\): .*; call it inside a greenlet/],
