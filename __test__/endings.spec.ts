@@ -73,8 +73,8 @@ test(
     console.log('exit', code, Greenlet.current.name)
     console.log(new Greenlet((x) => x * 2).switch(21))
   })
-  new Greenlet(() => process.exit(3), { name: 'leaver' }).switch()`,
-  { code: 3, stdout: 'exit 3 leaver\n42\n' },
+  new Greenlet(() => process.exit(3), { name: 'exiting' }).switch()`,
+  { code: 3, stdout: 'exit 3 exiting\n42\n' },
 )
 
 test(
@@ -100,10 +100,10 @@ test(
 test('an uncaught error of a greenlet ends the program as any other error', async (t) => {
   const { code, stderr } = await runProgram(`
     ${PARK} park(10)
-    new Greenlet(function thrower() { throw new RangeError('nobody caught this') }).switch()
+    new Greenlet(function thrower() { throw new RangeError('not caught') }).switch()
   `)
   t.is(code, 1)
-  t.regex(stderr, /RangeError: nobody caught this\n\s+at .*thrower/)
+  t.regex(stderr, /RangeError: not caught\n\s+at .*thrower/)
 })
 
 test(

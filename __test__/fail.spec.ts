@@ -16,7 +16,7 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
   ],
   ERR_GREENLET_NO_RUN: [
     ['no-run', 'TypeError', /'worker' has no run function: pass one to new Greenlet\(run\) or give its class/],
-    ['no-run-parent', 'TypeError', /'heir' has no run function: pass one/],
+    ['no-run-parent', 'TypeError', /'parent' has no run function: pass one/],
   ],
   ERR_GREENLET_STARTED: [['started', 'GreenletError', /'worker' has started, and .*; make a new greenlet/]],
   ERR_GREENLET_PARENT_CYCLE: [
@@ -29,7 +29,7 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
   ERR_GREENLET_WAITING: [
     ['waiting', 'GreenletError', /'sleeper' cannot be switched to: it is in wait\(\).*; use throw\(\) or kill\(\)/],
     [
-      'waiting-heir',
+      'waiting-parent',
       'GreenletError',
       /'sleeper' cannot be switched to: 'gone' is dead and passes the switch on to it, and it is in/,
     ],

@@ -196,10 +196,10 @@ test('a getter of run may throw, switch, start the greenlet, kill it, or set run
 
 test('run may set the parent of its own greenlet, but not its run', (t) => {
   const log: unknown[] = []
-  const heir = new Greenlet((x) => log.push(x))
+  const newParent = new Greenlet((x) => log.push(x))
   const g: Greenlet = new Greenlet(() => {
     t.throws(() => (g.run = () => {}), { code: 'ERR_GREENLET_STARTED' })
-    g.parent = heir
+    g.parent = newParent
     return 'result'
   })
   g.switch()
@@ -408,19 +408,19 @@ test('greenlets start each other until the limit is reached', async (t) => {
 test('greenlets work without the iterators of Array, Set and Map', async (t) => {
   const { stdout, stderr } = await runProgram(`
     const { writeSync } = await import('node:fs')
-    const tell = (what) => writeSync(1, JSON.stringify(what) + '\\n')
+    const print = (what) => writeSync(1, JSON.stringify(what) + '\\n')
     for (const kind of [Array, Set, Map]) delete kind.prototype[Symbol.iterator]
     const g = new Greenlet((x) => {
       try { main.switch(x + 1) } catch (error) { return error.message }
     })
-    tell([g.switch(1), g.throw(new Error('in')), g.dead])
+    print([g.switch(1), g.throw(new Error('in')), g.dead])
     const dies = new Greenlet(() => {}, { parent: new Greenlet((x) => x.name) })
-    tell(dies.throw(new GreenletExit()))
+    print(dies.throw(new GreenletExit()))
     const left = new Greenlet(() => main.switch())
     left.switch()
     await undefined
-    tell(Greenlet.all().length)
+    print(Greenlet.all().length)
     left.kill()
-    tell(left.dead)`)
+    print(left.dead)`)
   t.is(stdout, '[2,"in",true]\n"GreenletExit"\n2\ntrue\n', stderr)
 })

@@ -38,7 +38,7 @@ test('throw() interrupts a wait, and the promise is ignored from then on', async
   })
   await turn()
   g.throw(error)
-  reject(new Error('nobody asks'))
+  reject(new Error('not awaited'))
   t.is(await g, 'second wait')
   t.deepEqual(log, [error])
 })

@@ -73,10 +73,10 @@ test('the name of a spawned greenlet is the name of its function', (t) => {
 test('a failure that no code awaits is an unhandled rejection', async (t) => {
   const { code, stderr, stdout } = await runProgram(`
     process.on('exit', () => console.log('exits'))
-    spawn(() => { sleep(1); throw new RangeError('nobody asked') })
+    spawn(() => { sleep(1); throw new RangeError('not awaited') })
   `)
   t.is(code, 1)
-  t.regex(stderr, /RangeError: nobody asked/)
+  t.regex(stderr, /RangeError: not awaited/)
   t.is(stdout, 'exits\n')
 })
 

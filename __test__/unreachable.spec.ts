@@ -217,14 +217,14 @@ test.serial('a greenlet that is held by its own stack is reachable, and all() li
           log.push('finally')
         }
       },
-      { name: 'selfish' },
+      { name: 'self-held' },
     )
     self.switch()
   })()
   await collectRounds(3)
   t.deepEqual(log, [])
   Greenlet.all()
-    .find((g) => g.name === 'selfish')!
+    .find((g) => g.name === 'self-held')!
     .kill()
   t.deepEqual(log, ['finally'])
 })

@@ -183,7 +183,7 @@ test('gr_stack shows where a greenlet waits', async (t) => {
   const g = spawn(function handler() {
     return fetchIt()
   })
-  const napper = spawn(function napping() {
+  const sleeper = spawn(function sleeping() {
     sleep(10_000)
   })
   await turn()
@@ -192,11 +192,11 @@ test('gr_stack shows where a greenlet waits', async (t) => {
     ['fetchIt', 'handler'],
   )
   t.deepEqual(
-    napper.gr_stack.map((frame) => frame.functionName),
-    ['napping'],
+    sleeper.gr_stack.map((frame) => frame.functionName),
+    ['sleeping'],
   )
   g.kill()
-  napper.kill()
+  sleeper.kill()
 })
 
 test('promises of a greenlet settle while it is suspended', async (t) => {

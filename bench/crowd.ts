@@ -1,7 +1,7 @@
 /**
- * What many suspended greenlets cost, in a process of their own: memory, collections, and switches among them. Arguments: how
- * many, and of which kind: `greenlets`; `visited`, for what GREENLETS_SCAN=all makes of a minor collection; `async` functions.
- * Prints the rows as JSON. Needs --expose-gc.
+ * Measures what many suspended greenlets cost, in its own process: memory, collections, and switches among them. Arguments: the
+ * number, and the kind: `greenlets`; `visited`, which is the effect of GREENLETS_SCAN=all on a minor collection; `async`
+ * functions. Prints the rows as JSON. Needs --expose-gc.
  */
 
 import type { Greenlet } from '../js/index.ts'
@@ -12,7 +12,7 @@ declare const gc: (options?: { type: 'minor' }) => void
 
 const [count, kind] = [Number(process.argv[2]), process.argv[3]]
 const DEPTH = 3
-/** Collections until all that has been young is old, and every stack quiet. */
+/** The number of collections after which all objects are old and every stack is quiet. */
 const UNTIL_QUIET = 8
 
 const figures: Record<string, Figure> = {}
@@ -25,7 +25,7 @@ async function parkAsync(depth: number, promise: Promise<void>): Promise<void> {
   await (depth === 1 ? promise : parkAsync(depth - 1, promise))
 }
 
-/** Makes them. Returns what says how many bytes the process has grown by since, for each. `rehearse` makes one and ends it. */
+/** Fills the crowd. Returns a function that reports the growth of the process for each. `rehearse` makes one and ends it. */
 function fill(make: () => unknown, rehearse: () => void): (name: string) => void {
   for (let i = 0; i < 5000; i++) rehearse()
   gc()
@@ -37,7 +37,7 @@ function fill(make: () => unknown, rehearse: () => void): (name: string) => void
   }
 }
 
-/** Nanoseconds of a collection. */
+/** Measures a collection, in nanoseconds. */
 function collections(name: string, times: number, collect: () => void): void {
   const all = Array.from({ length: times }, () => {
     const start = performance.now()
@@ -49,7 +49,7 @@ function collections(name: string, times: number, collect: () => void): void {
 
 const minor = (): void => gc({ type: 'minor' })
 
-function quieten(): void {
+function makeQuiet(): void {
   for (let i = 0; i < UNTIL_QUIET; i++) minor()
 }
 
@@ -60,7 +60,7 @@ async function switches(...rows: Row[]): Promise<void> {
 const echoing = park(1, echo)
 const alone = (name: string): Row => ({ name, run: (times) => roundTrips(echoing, times) })
 
-/** Each of the crowd gets its turn. */
+/** Switches to each greenlet of the crowd in turn. */
 function inTurn(times: number): number {
   let done = 0
   while (done < times) {
@@ -73,29 +73,29 @@ function inTurn(times: number): number {
 let turn = 0
 
 if (kind === 'async') {
-  const tellMemory = fill(
+  const recordMemory = fill(
     () => parkAsync(DEPTH, never),
     () => void parkAsync(DEPTH, new Promise(() => {})),
   )
-  tellMemory('async function: memory')
+  recordMemory('async function: memory')
   gc()
-  tellMemory('async function: memory after a collection')
+  recordMemory('async function: memory after a collection')
 } else {
-  quieten()
+  makeQuiet()
   collections(`minor collection, none of ${count}`, 30, minor)
   if (kind === 'visited') {
     for (let i = 0; i < count; i++) crowd[i] = parkGreenlet()
-    quieten()
+    makeQuiet()
     collections(`minor collection, ${count} visited`, 3, minor)
   } else {
     collections(`full collection, none of ${count}`, 5, gc)
     await switches(alone(`switch, none of ${count}`))
-    const tellMemory = fill(parkGreenlet, () => parkGreenlet().kill())
-    tellMemory('memory')
-    // Seconds for a million.
+    const recordMemory = fill(parkGreenlet, () => parkGreenlet().kill())
+    recordMemory('memory')
+    // Takes seconds for a million.
     collections(`full collection, ${count}`, count > 100_000 ? 1 : 3, gc)
-    tellMemory('memory after a collection')
-    quieten()
+    recordMemory('memory after a collection')
+    makeQuiet()
     collections(`minor collection, ${count}`, 30, minor)
     await switches(alone(`switch, among ${count}`), { name: `switch, to each of ${count}`, run: inTurn })
   }

@@ -1,11 +1,11 @@
 /**
- * `make bench`: greenlets beside what people use today, on this machine's Node. `make bench NODES=20,24` takes some of the
- * tested Nodes, `NODES=all` all of them, and then keeps the results in `results/latest.json`, from which `readme.ts` makes
- * the README's table. `--markdown` prints that table. It takes three minutes for each Node.
+ * `make bench`: compares greenlets with other ways to do the same, on this machine's Node. `make bench NODES=20,24` uses some
+ * of the tested Nodes. `NODES=all` uses all of them and keeps the results in `results/latest.json`, from which `readme.ts`
+ * makes the README's table. `--markdown` prints that table. It takes three minutes for each Node.
  *
- * Each Node runs `program.ts` as compiled by tsc, several times, since how fast a process is depends on where things happen
- * to lie in its memory; the Nodes and the peers that are no JavaScript take turns. Then `crowd.ts`, once for each number of
- * suspended greenlets: a million only where there is memory for it.
+ * Each Node runs `program.ts`, compiled by tsc, several times, because the speed of a process depends on the places of objects
+ * in its memory. The Nodes and the peers that are not JavaScript take turns. Then `crowd.ts` runs once for each number of
+ * suspended greenlets: with a million only if there is enough memory.
  */
 
 import { execFileSync } from 'node:child_process'
@@ -13,7 +13,7 @@ import { copyFileSync } from 'node:fs'
 import { freemem } from 'node:os'
 import { join, resolve } from 'node:path'
 import { type Node, testedNodes } from '../scripts/nodes.ts'
-import { CROWDS, VISITED, WEIGHED } from './comparisons.ts'
+import { CROWDS, VISITED, WITH_MEMORY } from './comparisons.ts'
 import { measureCore, measureCoreMemory } from './peers/core.ts'
 import { buildEmpty } from './peers/empty.ts'
 import { findPython } from './peers/python.ts'
@@ -22,10 +22,10 @@ import type { Figures } from './rig.ts'
 import { markdown, table } from './tables.ts'
 
 const PROCESSES = 3
-/** Of each process. */
+/** Seconds of each process. */
 const SECONDS = 12
 const PYTHON_SECONDS = 4
-/** For a million of anything. */
+/** The memory that a million suspended items need. */
 const GIB_FOR_A_CROWD = 8
 
 const ROOT = resolve(import.meta.dirname, '..')
@@ -59,9 +59,9 @@ for (const count of CROWDS) {
     }
     crowd('greenlets')
     if (VISITED.includes(count)) crowd('visited')
-    if (WEIGHED.includes(count)) crowd('async')
+    if (WITH_MEMORY.includes(count)) crowd('async')
   }
-  if (python !== undefined && WEIGHED.includes(count)) peers.push(python.measure('memory', String(count)))
+  if (python !== undefined && WITH_MEMORY.includes(count)) peers.push(python.measure('memory', String(count)))
 }
 peers.push(measureCoreMemory(ROOT))
 
@@ -92,7 +92,7 @@ function chosenNodes(wanted: string): readonly Node[] {
   })
 }
 
-/** Returns what the programs need in their environment. */
+/** Returns the environment variables that the programs need. */
 function build(): NodeJS.ProcessEnv {
   execFileSync(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '--project', import.meta.dirname], {
     stdio: 'inherit',
@@ -102,7 +102,7 @@ function build(): NodeJS.ProcessEnv {
 }
 
 function execute(node: Node, program: string, ...args: string[]): string {
-  // The young generation has its size from the start: growing, it would be counted as memory of whoever is there by then.
+  // The young generation has its full size from the start: otherwise its growth would count as memory of the items.
   const flags = ['--expose-gc', '--max-old-space-size=8192', '--min-semi-space-size=16']
   const env = { ...environment, ...(args.includes('visited') && { GREENLETS_SCAN: 'all' }) }
   return execFileSync(node.bin, [...flags, join(BUILT, program), ...args], {

@@ -1,4 +1,4 @@
-/** What a run comes to, and where it is kept: `results/latest.json` is of the last run on all Nodes. */
+/** The results of a run, and the file that keeps them: `results/latest.json` has those of the last run on all Nodes. */
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, release } from 'node:os'
@@ -8,7 +8,7 @@ import type { Figure, Figures } from './rig.ts'
 export interface NodeResult {
   readonly node: string
   readonly v8: string
-  /** One-minute load averages of the machine as its processes began. */
+  /** One-minute load averages of the machine when its processes started. */
   readonly load: string
   readonly processes: number
   readonly times: Figures
@@ -17,7 +17,7 @@ export interface NodeResult {
 export interface Results {
   readonly date: string
   readonly machine: { readonly cpu: string; readonly cores: number; readonly kernel: string }
-  /** What the peers are. */
+  /** The versions of the peers. */
   readonly peers: string
   readonly nodes: readonly NodeResult[]
 }
@@ -38,7 +38,7 @@ export function writeResults(results: Results): void {
   writeFileSync(FILE, `${JSON.stringify(results, null, 2)}\n`)
 }
 
-/** The best of the minima and the middle one of the medians, of those that have the row. */
+/** The best of the minima and the middle one of the medians, of the processes that have the row. */
 export function merge(processes: readonly Figures[]): Figures {
   const merged: Record<string, Figure> = {}
   for (const name of new Set(processes.flatMap(Object.keys))) {

@@ -1,22 +1,22 @@
 /**
- * How times are taken on a machine that other programs use too: many short batches of every row, one row after the other,
- * round after round. Whatever disturbs the machine disturbs all rows, and the fastest batch of each is hardly disturbed.
+ * Takes times on a machine that other programs use too: many short batches of every row, one row after the other, round after
+ * round. A disturbance of the machine then disturbs all rows, and hardly disturbs the fastest batch of each.
  */
 
 export interface Row {
   readonly name: string
   /**
-   * Does it `count` times and returns `count`, which has to come out of the work itself: that shows that the work was
-   * done, and keeps compilers from leaving it out.
+   * Does the work `count` times and returns `count`, which must be a result of the work itself: that proves that the work was
+   * done, and keeps compilers from removing it.
    */
   run(count: number): number | PromiseLike<number>
-  /** Before each batch, outside of its time. */
+  /** Runs before each batch, outside of its time. */
   before?(): void
-  /** After each batch, outside of its time. */
+  /** Runs after each batch, outside of its time. */
   after?(): void
 }
 
-/** Nanoseconds for doing it once, or bytes of one. */
+/** Nanoseconds for one time, or bytes of one item. */
 export interface Figure {
   readonly min: number
   readonly median: number
@@ -25,18 +25,18 @@ export interface Figure {
 export type Figures = Readonly<Record<string, Figure>>
 
 const BATCH_MS = 0.4
-/** Of each row, so that the last compiler has compiled it and its feedback has settled. */
+/** The time of each row until the last compiler has compiled it and its feedback has settled. */
 const WARM_UP_MS = 60
 const WARM_UP_BATCHES = 20
-/** Even where warming up took all the time. */
+/** The least number of rounds, even if the warm-up took all the time. */
 const ROUNDS = 30
 
-/** Measures all rows, in turns. All of it takes about `seconds`. */
+/** Measures all rows in turns. Takes about `seconds` in total. */
 export async function measure(rows: readonly Row[], seconds: number): Promise<Figures> {
   const end = performance.now() + seconds * 1000
   const columns: { row: Row; count: number; times: number[] }[] = []
   for (const row of rows) columns.push({ row, count: await warmUp(row, WARM_UP_MS), times: [] })
-  // Later rows may have undone what was compiled for the earlier ones, where they share functions.
+  // Rows that share functions with earlier ones may have undone their compiled code.
   for (const column of columns) column.count = await warmUp(column.row, WARM_UP_MS / 3)
 
   for (let round = 0; round < ROUNDS || performance.now() < end; round++) {
@@ -45,7 +45,7 @@ export async function measure(rows: readonly Row[], seconds: number): Promise<Fi
   return Object.fromEntries(columns.map(({ row, times }) => [row.name, summary(times.map((ms) => ms * 1e6))]))
 }
 
-/** Returns how many make a batch. */
+/** Returns the number of times that make a batch. */
 async function warmUp(row: Row, ms: number): Promise<number> {
   let [count, fastest, spent] = [1, Number.POSITIVE_INFINITY, 0]
   for (let batches = 0; spent < ms || batches < WARM_UP_BATCHES; batches++) {
@@ -58,8 +58,8 @@ async function warmUp(row: Row, ms: number): Promise<number> {
 }
 
 /**
- * Milliseconds of one batch. It begins in a callback of the event loop, not in a microtask: there, every stack trace would
- * have this file's async functions at its end.
+ * Returns the milliseconds of one batch. The batch begins in a callback of the event loop, not in a microtask: in a microtask
+ * every stack trace would end with this file's async functions.
  */
 function batch(row: Row, count: number): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -80,7 +80,7 @@ function batch(row: Row, count: number): Promise<number> {
   })
 }
 
-/** Of nanoseconds. */
+/** Summary of nanoseconds. */
 export function summary(times: readonly number[]): Figure {
   const sorted = times.map((ns) => Math.round(ns * 10) / 10).toSorted((a, b) => a - b)
   return { min: sorted[0]!, median: sorted[sorted.length >> 1]! }

@@ -1,4 +1,4 @@
-/** Results as text: a table for each Node for the terminal, one of all Nodes in Markdown for the README. */
+/** Results as text: a table for each Node for the terminal, and one of all Nodes in Markdown for the README. */
 
 import { compare, type Comparison, type Outcome, SECTIONS, targetFor, type Unit } from './comparisons.ts'
 import type { NodeResult, Results } from './results.ts'
@@ -41,11 +41,11 @@ function bounds(comparison: Comparison, unit: Unit, node: number): string {
     .join(', ')
 }
 
-/** The telling comparisons: ratio, and what it is of. */
+/** The comparisons for the README: the ratio, and the times that it is of. */
 export function markdown({ nodes, machine, date, peers }: Results): string {
   const rows = SECTIONS.flatMap(({ comparisons, unit }) =>
     comparisons
-      .filter((comparison) => comparison.telling)
+      .filter((comparison) => comparison.inReadme)
       .map((comparison) => {
         const cells = nodes.map(({ node, times }) => cell(compare(comparison, times, Number.parseInt(node)), unit))
         const { target, limit, upTo } = comparison
@@ -74,7 +74,7 @@ function cell(outcome: Outcome | undefined, unit: Unit): string {
   return met === false ? `**${text}**` : text
 }
 
-/** As prettier would have it. */
+/** The format of prettier. */
 function aligned(rows: string[][]): string[] {
   const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length), 3))
   return rows.map((row) => {
@@ -83,7 +83,7 @@ function aligned(rows: string[][]): string[] {
   })
 }
 
-/** Names of things in code are code. */
+/** Marks the names of things in code as code. */
 function code(name: string): string {
   return name.replaceAll(/\b(?:gr_stack(?:\.length)?|await\b|next\(\)|wait\(\)|new Error\(\)|error\.stack)/g, '`$&`')
 }
@@ -101,7 +101,7 @@ function median(ns: number): string {
   return `(${ns.toFixed(ns < 100 ? 1 : 0)})`.padStart(11)
 }
 
-/** With its unit where that is not told elsewhere, or not the usual one. */
+/** Short form, with the unit if the table does not have it, or if it is not the usual one. */
 function short(value: number, unit: Unit, always = false): string {
   if (unit === 'bytes') return `${value.toFixed(0)}${always ? ' bytes' : ' B'}`
   if (value < 10_000) return `${value.toFixed(0)}${always ? ' ns' : ''}`

@@ -14,7 +14,7 @@ process.removeAllListeners('warning')
 const teapot = Object.assign(new Error('short and stout'), { status: 418 })
 
 /** Waits, then answers with what it got. */
-const tell: ErrorRequestHandler = (error: Error & { status?: number; code?: string }, req, res, _next) => {
+const answerWithError: ErrorRequestHandler = (error: Error & { status?: number; code?: string }, req, res, _next) => {
   sleep(1)
   res
     .status(error.status ?? 500)
@@ -70,7 +70,7 @@ test.serial(
       })
       app.get('/param/:id', (_req, res) => void res.send('not here'))
       app.use(((error, _req, _res, next) => (sleep(1), seen.push(error), next(error))) as ErrorRequestHandler)
-      app.use(tell)
+      app.use(answerWithError)
     })
     for (const path of ['/before', '/after', '/deep', '/next', '/later', '/async', '/param/1']) {
       const { status, text } = await site.ask(path)
@@ -125,7 +125,7 @@ test.serial('async handlers behave as in plain Express', async (t) => {
       wait(setTimeout(1))
     })
     app.get('/reject', () => Promise.reject(undefined))
-    app.use(tell)
+    app.use(answerWithError)
   })
   t.is((await site.ask('/ok')).text, 'sync async')
   t.is((JSON.parse((await site.ask('/late')).text) as { code: string }).code, 'ERR_GREENLET_WAIT_ON_MAIN')
@@ -143,7 +143,7 @@ test.serial('a request fails with a 503 if its greenlet is killed while the clie
       await setTimeout(1)
       throw new GreenletExit()
     })
-    app.use(tell)
+    app.use(answerWithError)
   })
   const other = site.ask('/other')
   await until(() => others().length === 1)
@@ -206,7 +206,7 @@ test.serial('an error goes to next() if it is thrown after a wait, when the fram
         throw teapot
       })
     })
-    app.use(tell)
+    app.use(answerWithError)
   })
   t.is((await site.ask('/')).status, 418)
 })
@@ -218,7 +218,7 @@ test.serial(
       app.use('/bad', (req, res) => {
         greenlets()(req, res, () => {
           sleep(1)
-          throw new Error('nobody takes it')
+          throw new Error('no handler takes it')
         })
       })
       app.use(greenlets())
@@ -227,7 +227,7 @@ test.serial(
     const warned = once(process, 'warning') as Promise<[Error]>
     const good = site.ask('/good')
     await t.throwsAsync(site.ask('/bad'), { code: 'ECONNRESET' })
-    t.is((await warned)[0].message, 'nobody takes it')
+    t.is((await warned)[0].message, 'no handler takes it')
     t.is((await good).text, 'good')
   },
 )

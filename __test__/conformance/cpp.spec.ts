@@ -26,7 +26,7 @@ leakcheck('10 exception_switch: each greenlet catches the native exception of it
 })
 
 /** Runs `action` with a native add-on. An error that `action` throws ends the process. */
-function dies(action: string): Promise<Ending> {
+function crash(action: string): Promise<Ending> {
   return runProgram(`
     import { createRequire } from 'node:module'
     const native = createRequire(import.meta.url)(${JSON.stringify(fixturePath())})
@@ -39,13 +39,13 @@ function dies(action: string): Promise<Ending> {
 const MESSAGE = /Thrown from an extension\./
 
 test('11 unhandled_nonstd_exception_aborts: a panic in a function that must not panic ends the process', async (t) => {
-  const { signal, stdout, stderr } = await dies('new Greenlet(() => native.abort()).switch()')
+  const { signal, stdout, stderr } = await crash('new Greenlet(() => native.abort()).switch()')
   t.deepEqual({ signal, stdout }, { signal: 'SIGABRT', stdout: 'is running\n' })
   t.regex(stderr, MESSAGE)
 })
 
 test('12 unhandled_std_exception_aborts: an uncaught panic ends the process', async (t) => {
-  const { signal, stdout, stderr } = await dies(`
+  const { signal, stdout, stderr } = await crash(`
     const other = new Greenlet(() => native.callCatching(() => main.switch()))
     other.switch()
     new Greenlet(() => { try { native.panic() } catch { console.log('caught by JavaScript') } }).switch()
@@ -55,13 +55,13 @@ test('12 unhandled_std_exception_aborts: an uncaught panic ends the process', as
 })
 
 test("13 unhandled_std_exception_as_greenlet_function_aborts: an uncaught panic in a greenlet's function ends the process", async (t) => {
-  const { signal, stdout, stderr } = await dies('new Greenlet(native.panic).switch()')
+  const { signal, stdout, stderr } = await crash('new Greenlet(native.panic).switch()')
   t.deepEqual({ signal, stdout }, { signal: 'SIGABRT', stdout: 'is running\n' })
   t.regex(stderr, MESSAGE)
 })
 
 test('14 unhandled_exception_in_greenlet_aborts: a native catch on another stack does not catch it', async (t) => {
-  const { signal, stdout, stderr } = await dies(`
+  const { signal, stdout, stderr } = await crash(`
     new Greenlet(() => native.callCatching(() => new Greenlet(() => native.panic()).switch())).switch()
   `)
   t.deepEqual({ signal, stdout }, { signal: 'SIGABRT', stdout: 'is running\n' })

@@ -9,7 +9,7 @@ const { main } = Greenlet
 class SomeError extends Error {}
 
 /** greenlet's `fmain`: switches to its parent, logs the error that arrives, and ends with SomeError. */
-function tell(seen: unknown[]): never {
+function fmain(seen: unknown[]): never {
   try {
     Greenlet.current.parent!.switch()
   } catch (error) {
@@ -102,7 +102,7 @@ test('47 threads: ten Workers at once have greenlets of their own', async (t) =>
 
 leakcheck('49 exception: an error goes to the parent, and from there to the next parent', (t) => {
   const seen: unknown[] = []
-  const [g1, g2] = [new Greenlet(tell), new Greenlet(tell)]
+  const [g1, g2] = [new Greenlet(fmain), new Greenlet(fmain)]
   g1.switch(seen)
   g2.switch(seen)
   g2.parent = g1
@@ -120,7 +120,7 @@ leakcheck('49 exception: an error goes to the parent, and from there to the next
 leakcheck('50 send_exception: an error of a child arrives in its parent as the same object', (t) => {
   const seen: unknown[] = []
   const error = new RangeError('from the child')
-  const g1 = new Greenlet(tell)
+  const g1 = new Greenlet(fmain)
   g1.switch(seen)
   const child = new Greenlet(
     () => {

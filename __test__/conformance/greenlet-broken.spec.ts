@@ -204,7 +204,7 @@ leakcheck(
   (t) => {
     const results: unknown[] = []
     const a: Greenlet = new Greenlet((...args: unknown[]) => void results.push(['Begin A', args]))
-    let doing = false
+    let lookedUp = false
     const runB = (...args: unknown[]): void => {
       results.push(['Begin B', args])
       main.switch('From B')
@@ -212,8 +212,8 @@ leakcheck(
     class B extends Greenlet {}
     Object.defineProperty(B.prototype, 'run', {
       get(this: B) {
-        if (!this.started && !doing) {
-          doing = true
+        if (!this.started && !lookedUp) {
+          lookedUp = true
           results.push(['Switch to b in C', Greenlet.current === c])
           b.switch()
           results.push(['Back from main in C', Greenlet.current === c])

@@ -8,7 +8,12 @@ import { runProgram } from '../helpers/program.ts'
 import { ended } from '../helpers/workers.ts'
 
 /** Runs a program that must end without an error after it has printed `said`, one item a line. */
-async function endsWell(t: ExecutionContext, said: readonly string[], source: string, before = ''): Promise<void> {
+async function endsWithoutError(
+  t: ExecutionContext,
+  said: readonly string[],
+  source: string,
+  before = '',
+): Promise<void> {
   const { code, signal, stdout, stderr } = await runProgram(source, { before })
   t.deepEqual({ code, signal, stdout, stderr }, { code: 0, signal: null, stdout: `${said.join('\n')}\n`, stderr: '' })
 }
@@ -20,7 +25,7 @@ const SUSPENDED = (count: number): string => `
 `
 
 test('113 active_greenlet_at_shutdown_no_crash: a process ends with a suspended greenlet', (t) =>
-  endsWell(
+  endsWithoutError(
     t,
     ['from worker'],
     `
@@ -30,10 +35,10 @@ test('113 active_greenlet_at_shutdown_no_crash: a process ends with a suspended 
   ))
 
 test('114 multiple_active_greenlets_at_shutdown: a process ends with ten suspended greenlets', (t) =>
-  endsWell(t, ['10 suspended'], SUSPENDED(10)))
+  endsWithoutError(t, ['10 suspended'], SUSPENDED(10)))
 
 test('115 nested_greenlets_at_shutdown: a process ends with a greenlet that another greenlet made', (t) =>
-  endsWell(
+  endsWithoutError(
     t,
     ['outer done'],
     `
@@ -49,7 +54,7 @@ test('115 nested_greenlets_at_shutdown: a process ends with a greenlet that anot
 const WORKER = new URL('../helpers/conformance-worker.mjs', import.meta.url)
 
 test('116 threaded_greenlets_at_shutdown: Workers leave suspended greenlets behind', (t) =>
-  endsWell(
+  endsWithoutError(
     t,
     ['2 0', '2 0', '2 0'],
     `
@@ -80,7 +85,7 @@ test('118 finally_block_during_thread_exit: greenlets that a Worker leaves suspe
 })
 
 test('119 many_greenlets_with_cleanup_at_shutdown: a process ends with 50 greenlets that have finally blocks', (t) =>
-  endsWell(
+  endsWithoutError(
     t,
     ['50 suspended'],
     `
@@ -92,7 +97,7 @@ test('119 many_greenlets_with_cleanup_at_shutdown: a process ends with 50 greenl
   ))
 
 test('120 deeply_nested_greenlets_at_shutdown: a process ends with a chain of parents', (t) =>
-  endsWell(
+  endsWithoutError(
     t,
     ['depth-0', '12'],
     `
@@ -107,7 +112,7 @@ test('120 deeply_nested_greenlets_at_shutdown: a process ends with a chain of pa
   ))
 
 test('121 greenlet_with_traceback_at_shutdown: a process ends with a greenlet suspended in a catch block', (t) =>
-  endsWell(
+  endsWithoutError(
     t,
     ['suspended with an error'],
     `
@@ -127,30 +132,30 @@ const AT_EXIT = (action: string): string => `
 `
 
 test('122 getcurrent_during_atexit_no_crash: main is current at the exit', (t) =>
-  endsWell(t, ['registered', 'true'], AT_EXIT('console.log(Greenlet.current === main)')))
+  endsWithoutError(t, ['registered', 'true'], AT_EXIT('console.log(Greenlet.current === main)')))
 
 test('123 gettrace_during_atexit_no_crash: gettrace() works at the exit', (t) =>
-  endsWell(t, ['registered', 'null'], AT_EXIT('console.log(greenlets.gettrace())')))
+  endsWithoutError(t, ['registered', 'null'], AT_EXIT('console.log(greenlets.gettrace())')))
 
 test('124 settrace_during_atexit_no_crash: settrace() works at the exit', (t) =>
-  endsWell(
+  endsWithoutError(
     t,
     ['registered', 'switch', 'switch'],
     AT_EXIT('greenlets.settrace((event) => console.log(event)); new Greenlet(() => {}).switch()'),
   ))
 
 test('125 getcurrent_with_active_greenlets_during_atexit: main is current at the exit with suspended greenlets, too', (t) =>
-  endsWell(
+  endsWithoutError(
     t,
     ['5 suspended', 'registered', 'true 6'],
     SUSPENDED(5) + AT_EXIT('console.log(Greenlet.current === main, Greenlet.all().length)'),
   ))
 
 test('126 greenlet_construction_during_atexit_no_crash: a greenlet can be made and run at the exit', (t) =>
-  endsWell(t, ['registered', '1'], AT_EXIT('console.log(new Greenlet(() => 1).switch())')))
+  endsWithoutError(t, ['registered', '1'], AT_EXIT('console.log(new Greenlet(() => 1).switch())')))
 
 test('127 greenlet_construction_with_active_greenlets_during_atexit: the same with suspended greenlets', (t) =>
-  endsWell(
+  endsWithoutError(
     t,
     ['10 suspended', 'registered', '[0,1,2,3,4] 11'],
     SUSPENDED(10) +
@@ -174,7 +179,7 @@ const AT_CLEANUP = (action: string): string => `
 // JavaScript by then, so no code can ask greenlets anything. The test checks that the process ends without an error.
 
 test('129 getcurrent_returns_none_during_gc_finalization: after the cleanup no JavaScript can ask for the current greenlet', (t) =>
-  endsWell(
+  endsWithoutError(
     t,
     ['true', 'cleanup: JavaScript is refused'],
     'globalThis.G = Greenlet; console.log(new Greenlet(() => Greenlet.current !== main).switch())',
@@ -182,7 +187,7 @@ test('129 getcurrent_returns_none_during_gc_finalization: after the cleanup no J
   ))
 
 test('130 getcurrent_returns_none_during_gc_finalization_with_active_greenlets: the same with suspended greenlets', (t) =>
-  endsWell(
+  endsWithoutError(
     t,
     ['10 suspended', 'cleanup: JavaScript is refused'],
     `globalThis.G = Greenlet; ${SUSPENDED(10)}`,
@@ -190,7 +195,7 @@ test('130 getcurrent_returns_none_during_gc_finalization_with_active_greenlets: 
   ))
 
 test('132 getcurrent_returns_none_during_atexit_phase: main is current in a listener that was added before greenlets', (t) =>
-  endsWell(
+  endsWithoutError(
     t,
     ['loaded', 'true'],
     "globalThis.G = Greenlet; console.log('loaded')",
@@ -198,7 +203,7 @@ test('132 getcurrent_returns_none_during_atexit_phase: main is current in a list
   ))
 
 test('133 getcurrent_returns_none_during_atexit_phase_with_active_greenlets: the same with suspended greenlets', (t) =>
-  endsWell(
+  endsWithoutError(
     t,
     ['10 suspended', 'true'],
     `globalThis.G = Greenlet; ${SUSPENDED(10)}`,
@@ -206,7 +211,7 @@ test('133 getcurrent_returns_none_during_atexit_phase_with_active_greenlets: the
   ))
 
 test('135 switch_no_error_at_module_gc_time: switches work in the last listener', (t) =>
-  endsWell(
+  endsWithoutError(
     t,
     ['Destructor running', 'Result 1', 'cleanup: JavaScript is refused'],
     `

@@ -133,17 +133,17 @@ test('a request of V8 to end the program is not lost while a hook runs for a swi
     const made = () => new Greenlet(() => { main.switch(); nested(2, () => main.switch()); return store.getStore() })
     const other = store.run('other', made)
     other.switch()
-    const told = (g, ended) => { endless = undefined; console.log(ended, g.dead, executionAsyncId(), executionAsyncResource() === resource) }
+    const print = (g, ended) => { endless = undefined; console.log(ended, g.dead, executionAsyncId(), executionAsyncResource() === resource) }
     const resource = executionAsyncResource()
     const starting = made()
-    told(starting, limited('before', () => starting.switch()))
+    print(starting, limited('before', () => starting.switch()))
     const leaving = made()
-    told(leaving, limited('after', () => leaving.switch()))
-    told(leaving, limited('after', () => leaving.switch()))
-    told(leaving, limited('before', () => leaving.switch()))
+    print(leaving, limited('after', () => leaving.switch()))
+    print(leaving, limited('after', () => leaving.switch()))
+    print(leaving, limited('before', () => leaving.switch()))
     const ending = new Greenlet(() => main.switch())
     ending.switch()
-    told(ending, limited('after', () => ending.switch()))
+    print(ending, limited('after', () => ending.switch()))
     other.switch()
     starting.switch()
     console.log(other.switch(), starting.gr_stack.length > 0)`,

@@ -60,9 +60,9 @@ test('a new greenlet has the stores of its creator, no matter which greenlet sta
 })
 
 test('a greenlet that is started by the end of another one has the stores of its creator', (t) => {
-  const heir = one.run('heir', () => new Greenlet((brought: unknown) => [brought, one.getStore()]))
-  const g = one.run('first', () => new Greenlet(() => one.getStore(), { parent: heir }))
-  t.deepEqual(g.switch(), ['first', 'heir'])
+  const parent = one.run('parent', () => new Greenlet((brought: unknown) => [brought, one.getStore()]))
+  const g = one.run('first', () => new Greenlet(() => one.getStore(), { parent }))
+  t.deepEqual(g.switch(), ['first', 'parent'])
   t.is(one.getStore(), undefined)
 })
 

@@ -19,7 +19,7 @@ const { join } = require('node:path')
 const { EVERYWHERE } = process.env
 const { Greenlet } = load()
 const { main } = Greenlet
-let asked
+let paused
 let suspensions = 0
 if (EVERYWHERE === 'tell') process.on('exit', () => process._rawDebug(`suspended ${suspensions} times`))
 
@@ -51,13 +51,13 @@ function inGreenlet(body) {
   // Only main runs the loop below. Under any other greenlet main is already in that loop.
   if (Greenlet.current !== main) return begin(greenlet, body)
   let result = begin(greenlet, body)
-  while (greenlet.started && !greenlet.dead) result = asked.switch()
+  while (greenlet.started && !greenlet.dead) result = paused.switch()
   return result
 }
 
 /** If the stack must not be left here, the callback runs without a greenlet. */
 function begin(greenlet, body) {
-  asked = greenlet
+  paused = greenlet
   try {
     return greenlet.switch()
   } catch (error) {
@@ -70,7 +70,7 @@ function begin(greenlet, body) {
 function pause() {
   const { current } = Greenlet
   if (current === main) return
-  asked = current
+  paused = current
   try {
     main.switch()
     suspensions++

@@ -2,5 +2,5 @@
 
 import { Greenlet } from '../../js/index.ts'
 
-const parent = new Greenlet(null, { name: 'heir' })
+const parent = new Greenlet(null, { name: 'parent' })
 new Greenlet(() => 'result', { parent }).switch()

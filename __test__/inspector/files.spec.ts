@@ -85,13 +85,13 @@ test('a report is written for an uncaught error of a greenlet', async (t) => {
   t.teardown(() => rmSync(folder, { recursive: true }))
   const flags = ['--report-uncaught-exception', `--report-dir=${folder}`]
   const { code } = await runProgram(
-    `new Greenlet(() => main.switch()).switch(); new Greenlet(function thrower() { throw new RangeError('nobody') }).switch()`,
+    `new Greenlet(() => main.switch()).switch(); new Greenlet(function thrower() { throw new RangeError('not caught') }).switch()`,
     { flags },
   )
   t.is(code, 1)
   const [file] = readdirSync(folder)
   const { javascriptStack } = JSON.parse(readFileSync(join(folder, file!), 'utf8'))
-  t.regex(javascriptStack.message, /RangeError: nobody/)
+  t.regex(javascriptStack.message, /RangeError: not caught/)
 })
 
 for (const trace of ['--trace-uncaught', '--abort-on-uncaught-exception']) {

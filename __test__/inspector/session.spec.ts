@@ -27,7 +27,7 @@ const HEAD = `
   })
   const step = (kind) => () => post('Debugger.' + kind)
   const times = (n, action) => Array.from({ length: n }, () => action)
-  const told = () => { console.log(log.join(' ')); log = []; first = undefined }
+  const printLog = () => { console.log(log.join(' ')); log = []; first = undefined }
   post('Debugger.enable')
 `
 
@@ -47,7 +47,7 @@ test(
   const g = new Greenlet((tag) => { main.switch(); return outer(tag) })
   g.switch('g')
   log.push(g.switch())
-  told()`,
+  printLog()`,
   'inner:0(g) g! inner,-,outer g!\n',
 )
 
@@ -65,7 +65,7 @@ test(
   const location = post('Runtime.getProperties', { objectId }).internalProperties.find(({ name }) => name === '[[FunctionLocation]]').value.value
   post('Debugger.setBreakpoint', { location: { ...location, lineNumber: location.lineNumber + 2 } })
   for (const g of all.toReversed()) log.push(g.switch(1))
-  told()`,
+  printLog()`,
   'body:0(c) c1 body:0(b) b1 body:0(a) a1\n',
 )
 
@@ -94,7 +94,7 @@ test(
   for (const g of others) g.switch('x')
   log.push('others')
   stepped.switch('x')
-  told()`,
+  printLog()`,
   'leaf:0(T) leaf:1(T) leaf:2(T) parked others leaf:3(T) leaf:4(T) leaf:5(T)\n',
 )
 
@@ -116,7 +116,7 @@ test(
   log.push('others')
   stepped.switch()
   log = log.map((entry) => entry.replace(/:\\d+/, ''))
-  told()`,
+  printLog()`,
   'leaf(T) others caller(T)\n',
 )
 
@@ -138,7 +138,7 @@ test(
   plan = times(200, step('stepInto'))
   drive('main')
   log = [...new Set(log.map((entry) => entry.split(':')[0]))].filter((name) => ['target', 'drive'].includes(name))
-  told()`,
+  printLog()`,
   'drive target\n',
 )
 
@@ -151,7 +151,7 @@ test(
   g.switch('G')
   post('Debugger.setPauseOnExceptions', { state: 'all' })
   log.push(g.switch())
-  told()`,
+  printLog()`,
   'thrower:0(G) G\n',
 )
 
@@ -171,7 +171,7 @@ test(
   pause()
   new Greenlet(pause).switch()
   log.push(parked.switch('on'), fresh.switch())
-  told()`,
+  printLog()`,
   'pause:0() ERR_GREENLET_FORBIDDENtrue ERR_GREENLET_FORBIDDENtrue 1 pause:0() ERR_GREENLET_FORBIDDENtrue ERR_GREENLET_FORBIDDENtrue 1 on started\n',
 )
 
@@ -184,7 +184,7 @@ test(
   function pause() { debugger }
   pause()
   log.push(new Greenlet((x) => x).switch(5))
-  told()`,
+  printLog()`,
   'pause:0() greenlets cannot be set up while the debugger is paused; make the first one after that 5\n',
 )
 
@@ -195,7 +195,7 @@ test(
   const wrong = (act) => { try { act() } catch {} }
   const rest = Array.from({ length: 3 }, () => new Greenlet((x) => { for (;;) x = main.switch('rest ' + x) }))
   for (const g of rest) g.switch('starts')
-  const fresh = new Greenlet(() => told('wrong'))
+  const fresh = new Greenlet(() => printLog('wrong'))
   globalThis.meddle = () => {
     for (const g of Greenlet.all()) {
       if (g.state !== 'suspended') continue
@@ -230,7 +230,7 @@ test(
   }
   log = drive()
   console.log(pauses > 300)
-  told()`,
+  printLog()`,
   'true\nparked a caught b rest c result d rest e f true rest g false\n',
 )
 

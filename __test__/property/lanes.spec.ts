@@ -9,7 +9,7 @@ const SEED = Number(process.env['PROPERTY_SEED'] ?? Math.trunc(Math.random() * 2
 const RUNS = Math.ceil(Number(process.env['PROPERTY_RUNS'] ?? 2000) / 5)
 
 /** The lines that each program records in the lane, with the calls of its trace function: one line of JSON for each program. */
-async function told(lane: string): Promise<string[]> {
+async function recordedIn(lane: string): Promise<string[]> {
   const { stdout, stderr, code } = await runProgram(
     `
     const { default: fc } = await import('fast-check')
@@ -28,8 +28,8 @@ async function told(lane: string): Promise<string[]> {
 
 test(`${RUNS} random programs record the same lines in both lanes, seed ${SEED}`, async (t) => {
   t.timeout(600_000)
-  const [fast, locker] = await Promise.all([told('fast'), told('locker')])
-  const at = fast.findIndex((story, i) => story !== locker[i])
+  const [fast, locker] = await Promise.all([recordedIn('fast'), recordedIn('locker')])
+  const at = fast.findIndex((lines, i) => lines !== locker[i])
   if (at === -1) {
     t.pass()
     return

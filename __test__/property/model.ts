@@ -5,7 +5,7 @@
  */
 
 import { type Block, type Body, type Instruction, MOST_GREENLETS, type Program, type Thrown } from './program.ts'
-import { type Completion, Story } from './story.ts'
+import { type Completion, Recorder } from './recorder.ts'
 
 /** Stands for an error or a GreenletExit. */
 class Token {
@@ -18,10 +18,10 @@ class Token {
   }
 }
 
-type Parcel = { readonly threw: false; readonly value: unknown } | { readonly threw: true; readonly value: Token }
+type Payload = { readonly threw: false; readonly value: unknown } | { readonly threw: true; readonly value: Token }
 interface Request {
   readonly to: Row
-  readonly parcel: Parcel
+  readonly payload: Payload
   /** The arguments of a start: several arguments stay separate, and do not become an array. */
   readonly args: readonly unknown[]
 }
@@ -29,7 +29,7 @@ type Running = Generator<Request, unknown, unknown>
 
 class Row {
   readonly number: number
-  life: 'unstarted' | 'live' | 'dead' = 'unstarted'
+  state: 'unstarted' | 'live' | 'dead' = 'unstarted'
   body: Body
   parent: Row | null
   /** The rows that are in `kill()` of this one. The last of them gets its result, in place of the parent. */
@@ -45,7 +45,7 @@ class Row {
     this.body = body
   }
 
-  get heir(): Row {
+  get receiver(): Row {
     return this.killers.at(-1) ?? this.parent!
   }
 }
@@ -57,9 +57,9 @@ export function runModel(program: Program): string[] {
 class Model {
   readonly #program: Program
   readonly #rows: Row[] = [new Row(0, null, null)]
-  readonly #looks: { readonly row: Row; readonly resumed: number }[] = []
+  readonly #snapshots: { readonly row: Row; readonly resumed: number }[] = []
   readonly #tokens = new Map<string, Token>()
-  readonly #story = new Story((value) => (value as Token).label)
+  readonly #recorder = new Recorder((value) => (value as Token).label)
   #current = this.#rows[0]!
 
   constructor(program: Program) {
@@ -68,21 +68,21 @@ class Model {
 
   run(): string[] {
     const main = this.#current
-    main.life = 'live'
-    main.running = this.#live(main, this.#program.bodies[0]!)
-    let parcel: Parcel = { threw: false, value: undefined }
+    main.state = 'live'
+    main.running = this.#runBody(main, this.#program.bodies[0]!)
+    let payload: Payload = { threw: false, value: undefined }
     for (;;) {
       const row = this.#current
-      const { request, end } = this.#resume(row, parcel)
-      if (row === main && end) return this.#story.lines
-      parcel = end ? this.#bury(row, end) : this.#send(request!)
+      const { request, end } = this.#resume(row, payload)
+      if (row === main && end) return this.#recorder.lines
+      payload = end ? this.#finish(row, end) : this.#send(request!)
     }
   }
 
   /** Runs the row until it sends something, or ends. */
-  #resume(row: Row, parcel: Parcel): { request?: Request; end?: Parcel } {
+  #resume(row: Row, payload: Payload): { request?: Request; end?: Payload } {
     try {
-      const { done, value } = parcel.threw ? row.running!.throw(parcel.value) : row.running!.next(parcel.value)
+      const { done, value } = payload.threw ? row.running!.throw(payload.value) : row.running!.next(payload.value)
       return done === true ? { end: { threw: false, value } } : { request: value as Request }
     } catch (error) {
       if (!(error instanceof Token)) throw error
@@ -91,9 +91,9 @@ class Model {
   }
 
   /** Sends what a row asked for. If no row can take it, the sender gets the error. */
-  #send({ to, parcel, args }: Request): Parcel {
+  #send({ to, payload, args }: Request): Payload {
     try {
-      return this.#route(to, parcel, args)
+      return this.#route(to, payload, args)
     } catch (error) {
       if (!(error instanceof Token)) throw error
       return { threw: true, value: error }
@@ -101,37 +101,37 @@ class Model {
   }
 
   /** Ends the row and sends its result on. */
-  #bury(row: Row, end: Parcel): Parcel {
-    row.life = 'dead'
-    const parcel = pastExit(end)
-    return this.#route(row.heir, parcel, parcel.threw ? [] : [parcel.value], true)
+  #finish(row: Row, end: Payload): Payload {
+    row.state = 'dead'
+    const payload = exitAsValue(end)
+    return this.#route(row.receiver, payload, payload.threw ? [] : [payload.value], true)
   }
 
   /**
    * Finds the row that can take the payload, and makes it current. Returns the form in which the payload arrives. If a row has
    * to start and cannot, the sender gets an error; if the sender is dead (`passedOn`), the next parent gets it.
    */
-  #route(to: Row, parcel: Parcel, args: readonly unknown[], passedOn = false): Parcel {
+  #route(to: Row, payload: Payload, args: readonly unknown[], passedOn = false): Payload {
     for (; ; to = to.parent!) {
-      if (to.life === 'unstarted' && to.body === null) {
-        parcel = { threw: true, value: new Token('ERR_GREENLET_NO_RUN') }
-        if (!passedOn) throw parcel.value
+      if (to.state === 'unstarted' && to.body === null) {
+        payload = { threw: true, value: new Token('ERR_GREENLET_NO_RUN') }
+        if (!passedOn) throw payload.value
         continue
       }
-      if (to.life === 'unstarted' && !parcel.threw) {
-        to.life = 'live'
-        to.running = this.#live(to, this.#block(to.body!), args)
-        parcel = { threw: false, value: undefined }
+      if (to.state === 'unstarted' && !payload.threw) {
+        to.state = 'live'
+        to.running = this.#runBody(to, this.#block(to.body!), args)
+        payload = { threw: false, value: undefined }
       }
-      if (to.life === 'live') {
+      if (to.state === 'live') {
         this.#switchTo(to)
-        return parcel
+        return payload
       }
-      passedOn ||= to.life === 'unstarted'
-      to.life = 'dead'
-      parcel = pastExit(parcel)
+      passedOn ||= to.state === 'unstarted'
+      to.state = 'dead'
+      payload = exitAsValue(payload)
       // From here on it is one value.
-      if (!parcel.threw && parcel.value instanceof Token) args = [parcel.value]
+      if (!payload.threw && payload.value instanceof Token) args = [payload.value]
     }
   }
 
@@ -141,24 +141,24 @@ class Model {
     this.#current = row
   }
 
-  *#live(me: Row, block: Block, args?: readonly unknown[]): Running {
+  *#runBody(me: Row, block: Block, args?: readonly unknown[]): Running {
     if (args !== undefined) {
       me.frames.unshift('body')
-      this.#story.tell(me.number, `starts with (${args.map((arg) => this.#story.name(arg)).join(', ')})`)
+      this.#recorder.record(me.number, `starts with (${args.map((arg) => this.#recorder.name(arg)).join(', ')})`)
     }
     try {
       const value = (yield* this.#perform(me, block))?.value
-      this.#story.tell(me.number, `returns ${this.#story.name(value)}`)
+      this.#recorder.record(me.number, `returns ${this.#recorder.name(value)}`)
       return value
     } catch (error) {
-      this.#story.tell(me.number, `ends by ${this.#story.name(error)}`)
+      this.#recorder.record(me.number, `ends by ${this.#recorder.name(error)}`)
       throw error
     }
   }
 
   *#perform(me: Row, block: Block): Generator<Request, Completion | undefined, unknown> {
     for (const instruction of block) {
-      this.#takeStock(me)
+      this.#recordState(me)
       const completion = yield* this.#step(me, instruction)
       if (completion !== undefined) return completion
     }
@@ -166,7 +166,7 @@ class Model {
   }
 
   *#step(me: Row, it: Instruction): Generator<Request, Completion | undefined, unknown> {
-    const tell = (what: string): void => this.#story.tell(me.number, what)
+    const record = (what: string): void => this.#recorder.record(me.number, what)
     switch (it.op) {
       case 'create':
         if (this.#rows.length === MOST_GREENLETS) break
@@ -174,35 +174,35 @@ class Model {
         break
       case 'switch': {
         const value = it.values.length > 1 ? it.values : it.values[0]
-        const got = yield { to: this.#row(it.to), parcel: { threw: false, value }, args: it.values }
-        tell(`got ${this.#story.name(got)}`)
+        const got = yield { to: this.#row(it.to), payload: { threw: false, value }, args: it.values }
+        record(`got ${this.#recorder.name(got)}`)
         break
       }
       case 'throw': {
-        const got = yield { to: this.#row(it.to), parcel: { threw: true, value: this.#token(it.what) }, args: [] }
-        tell(`got ${this.#story.name(got)}`)
+        const got = yield { to: this.#row(it.to), payload: { threw: true, value: this.#token(it.what) }, args: [] }
+        record(`got ${this.#recorder.name(got)}`)
         break
       }
       case 'kill':
         yield* this.#kill(me, this.#row(it.to))
-        tell('killed it')
+        record('killed it')
         break
       case 'reparent':
-        this.#reparent(this.#row(it.who), this.#row(it.parent))
+        this.#reparent(this.#row(it.greenlet), this.#row(it.parent))
         break
       case 'setRun': {
-        const row = this.#row(it.who)
-        if (row.life !== 'unstarted') throw new Token('ERR_GREENLET_STARTED')
+        const row = this.#row(it.greenlet)
+        if (row.state !== 'unstarted') throw new Token('ERR_GREENLET_STARTED')
         row.body = it.body
         break
       }
       case 'look': {
-        const row = this.#row(it.who)
-        const { life, frames, resumed } = row
-        const seen = row !== this.#current && life === 'live'
-        if (seen) this.#looks.push({ row, resumed })
-        const rest = this.#rows.filter((other) => other.life !== 'dead').map((other) => other.number)
-        tell(`sees ${life === 'dead'} ${life !== 'unstarted'} [${seen ? frames : ''}] of ${rest}`)
+        const row = this.#row(it.greenlet)
+        const { state, frames, resumed } = row
+        const seen = row !== this.#current && state === 'live'
+        if (seen) this.#snapshots.push({ row, resumed })
+        const rest = this.#rows.filter((other) => other.state !== 'dead').map((other) => other.number)
+        record(`sees ${state === 'dead'} ${state !== 'unstarted'} [${seen ? frames : ''}] of ${rest}`)
         break
       }
       case 'call':
@@ -227,7 +227,7 @@ class Model {
       return yield* this.#perform(me, it.block)
     } catch (error) {
       if (it.catch === null) throw error
-      this.#story.tell(me.number, `caught ${this.#story.name(error)}`)
+      this.#recorder.record(me.number, `caught ${this.#recorder.name(error)}`)
       return yield* this.#perform(me, it.catch)
     } finally {
       const completion = it.finally === null ? undefined : yield* this.#perform(me, it.finally)
@@ -237,23 +237,23 @@ class Model {
   }
 
   *#kill(me: Row, victim: Row): Generator<Request, void, unknown> {
-    if (victim.life === 'dead') return
+    if (victim.state === 'dead') return
     if (victim.number === 0) throw new Token('ERR_GREENLET_MAIN')
-    if (victim.life === 'unstarted') {
-      victim.life = 'dead'
+    if (victim.state === 'unstarted') {
+      victim.state = 'dead'
       return
     }
     const exit = this.#token(null)
     if (victim === me) throw exit
     victim.killers.push(me)
     try {
-      yield { to: victim, parcel: { threw: true, value: exit }, args: [] }
+      yield { to: victim, payload: { threw: true, value: exit }, args: [] }
     } finally {
       const at = victim.killers.lastIndexOf(me)
       if (at !== -1) victim.killers.splice(at, 1)
     }
     // Read again, because other rows have run.
-    if ((victim.life as string) !== 'dead') throw new Token('ERR_GREENLET_KILL_REFUSED')
+    if ((victim.state as string) !== 'dead') throw new Token('ERR_GREENLET_KILL_REFUSED')
   }
 
   #reparent(child: Row, parent: Row): void {
@@ -266,15 +266,15 @@ class Model {
   }
 
   /** Records the current row, the state and the parent of each row, and which snapshots are still valid. */
-  #takeStock(me: Row): void {
+  #recordState(me: Row): void {
     const states = this.#rows.map((row) => {
-      const state = row === this.#current ? 'running' : row.life === 'live' ? 'suspended' : row.life
-      return `${state}<${row.number === 0 ? '' : row.heir.number}`
+      const shown = row === this.#current ? 'running' : row.state === 'live' ? 'suspended' : row.state
+      return `${shown}<${row.number === 0 ? '' : row.receiver.number}`
     })
-    const valid = this.#looks.map(
-      ({ row, resumed }) => row !== this.#current && row.life === 'live' && row.resumed === resumed,
+    const valid = this.#snapshots.map(
+      ({ row, resumed }) => row !== this.#current && row.state === 'live' && row.resumed === resumed,
     )
-    this.#story.tell(me.number, `now ${this.#current.number} ${states.join(' ')} ${valid.map(Number).join('')}`)
+    this.#recorder.record(me.number, `now ${this.#current.number} ${states.join(' ')} ${valid.map(Number).join('')}`)
   }
 
   #row(number: number): Row {
@@ -295,6 +295,6 @@ class Model {
 }
 
 /** A GreenletExit that has ended a row continues as a value. */
-function pastExit(parcel: Parcel): Parcel {
-  return parcel.threw && parcel.value.isExit ? { threw: false, value: parcel.value } : parcel
+function exitAsValue(payload: Payload): Payload {
+  return payload.threw && payload.value.isExit ? { threw: false, value: payload.value } : payload
 }

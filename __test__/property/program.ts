@@ -12,21 +12,21 @@ import fc from 'fast-check'
 /** The maximum number of greenlets of a program, with main. */
 export const MOST_GREENLETS = 30
 
-export type Who = number
+export type GreenletNumber = number
 /** Index of a body, modulo the number of bodies without main's; null for a greenlet without a function. */
 export type Body = number | null
 export type Block = readonly Instruction[]
 
 export type Instruction =
   /** A parent of null is the current greenlet. */
-  | { op: 'create'; body: Body; parent: Who | null }
-  | { op: 'switch'; to: Who; values: readonly number[] }
-  | { op: 'throw'; to: Who; what: Thrown }
-  | { op: 'kill'; to: Who }
-  | { op: 'reparent'; who: Who; parent: Who }
-  | { op: 'setRun'; who: Who; body: Body }
+  | { op: 'create'; body: Body; parent: GreenletNumber | null }
+  | { op: 'switch'; to: GreenletNumber; values: readonly number[] }
+  | { op: 'throw'; to: GreenletNumber; what: Thrown }
+  | { op: 'kill'; to: GreenletNumber }
+  | { op: 'reparent'; greenlet: GreenletNumber; parent: GreenletNumber }
+  | { op: 'setRun'; greenlet: GreenletNumber; body: Body }
   /** Records the names of its frames, and keeps the snapshot to check later whether it is still valid. */
-  | { op: 'look'; who: Who }
+  | { op: 'look'; greenlet: GreenletNumber }
   | { op: 'call'; via: Via; block: Block }
   | { op: 'try'; block: Block; catch: Block | null; finally: Block | null }
   | { op: 'return'; value: number }
@@ -57,12 +57,12 @@ export interface Program {
   readonly bodies: readonly Block[]
 }
 
-const who = fc.nat({ max: MOST_GREENLETS - 1 })
+const greenlet = fc.nat({ max: MOST_GREENLETS - 1 })
 const body = fc.option(fc.nat({ max: 7 }), { freq: 40 })
 const thrown = fc.constantFrom<Thrown[]>('e0', 'e1', 'e2', 'e3', 'x0', 'x1', null)
 const value = fc.nat({ max: 99 })
 
-const create = fc.record({ op: fc.constant('create' as const), body, parent: fc.option(who) })
+const create = fc.record({ op: fc.constant('create' as const), body, parent: fc.option(greenlet) })
 
 const { block } = fc.letrec<{ block: Block; instruction: Instruction }>((tie) => ({
   block: fc.array(tie('instruction'), { maxLength: 8, size: 'max', depthIdentifier: 'block' }),
@@ -73,16 +73,16 @@ const { block } = fc.letrec<{ block: Block; instruction: Instruction }>((tie) =>
       weight: 12,
       arbitrary: fc.record({
         op: fc.constant('switch'),
-        to: who,
+        to: greenlet,
         values: fc.array(value, { maxLength: 3, depthIdentifier: 'values' }),
       }),
     },
     { weight: 4, arbitrary: create },
-    { weight: 4, arbitrary: fc.record({ op: fc.constant('throw'), to: who, what: thrown }) },
-    { weight: 4, arbitrary: fc.record({ op: fc.constant('kill'), to: who }) },
-    { weight: 2, arbitrary: fc.record({ op: fc.constant('reparent'), who, parent: who }) },
-    { weight: 1, arbitrary: fc.record({ op: fc.constant('setRun'), who, body }) },
-    { weight: 4, arbitrary: fc.record({ op: fc.constant('look'), who }) },
+    { weight: 4, arbitrary: fc.record({ op: fc.constant('throw'), to: greenlet, what: thrown }) },
+    { weight: 4, arbitrary: fc.record({ op: fc.constant('kill'), to: greenlet }) },
+    { weight: 2, arbitrary: fc.record({ op: fc.constant('reparent'), greenlet, parent: greenlet }) },
+    { weight: 1, arbitrary: fc.record({ op: fc.constant('setRun'), greenlet, body }) },
+    { weight: 4, arbitrary: fc.record({ op: fc.constant('look'), greenlet }) },
     { weight: 1, arbitrary: fc.record({ op: fc.constant('return'), value }) },
     { weight: 1, arbitrary: fc.record({ op: fc.constant('raise'), what: thrown }) },
     {
@@ -138,11 +138,11 @@ function line(it: Instruction, indent: string): string {
     case 'kill':
       return `g[${it.to}].kill()`
     case 'reparent':
-      return `g[${it.who}].parent = g[${it.parent}]`
+      return `g[${it.greenlet}].parent = g[${it.parent}]`
     case 'setRun':
-      return `g[${it.who}].run = ${bodyName(it.body)}`
+      return `g[${it.greenlet}].run = ${bodyName(it.body)}`
     case 'look':
-      return `look at g[${it.who}].gr_stack`
+      return `look at g[${it.greenlet}].gr_stack`
     case 'call':
       return `${it.via} ${nested(it.block)}`
     case 'try':

@@ -33,7 +33,7 @@ class World:
         if TRACING:
             settrace(self.trace)
         try:
-            self.live(self.bodies[0])
+            self.run_body(self.bodies[0])
         except (Named, GreenletExit, AttributeError, ValueError):
             pass
         settrace(None)
@@ -46,9 +46,9 @@ class World:
 
     def trace(self, event, switched):
         origin, target = switched
-        self.tell(self.number(target), f"is traced: {event} from g{self.number(origin)}")
+        self.record(self.number(target), f"is traced: {event} from g{self.number(origin)}")
 
-    def tell(self, me, what):
+    def record(self, me, what):
         if not self.over:
             self.lines.append(f"g{me} {what}")
 
@@ -84,24 +84,24 @@ class World:
     def number(self, it):
         return self.greenlets.index(it)
 
-    def live(self, block, args=None):
+    def run_body(self, block, args=None):
         me = self.number(getcurrent())
         if args is not None:
-            self.tell(me, f"starts with ({', '.join(map(self.name, args))})")
+            self.record(me, f"starts with ({', '.join(map(self.name, args))})")
         try:
             completion = self.perform(me, block)
             value = completion.value if completion else None
-            self.tell(me, f"returns {self.name(value)}")
+            self.record(me, f"returns {self.name(value)}")
             return value
         except BaseException as error:
-            self.tell(me, f"ends by {self.name(error)}")
+            self.record(me, f"ends by {self.name(error)}")
             raise
 
     def perform(self, me, block):
         for it in block:
             if self.over:
                 break
-            self.take_stock(me)
+            self.record_state(me)
             completion = self.step(me, it)
             if completion is not None:
                 return completion
@@ -116,15 +116,15 @@ class World:
                     made.run = self.run_of(it["body"])
                 self.greenlets.append(made)
         elif op == "switch":
-            self.tell(me, f"got {self.name(self.at(it['to']).switch(*it['values']))}")
+            self.record(me, f"got {self.name(self.at(it['to']).switch(*it['values']))}")
         elif op == "throw":
             target = self.at(it["to"])
             got = target.throw() if it["what"] is None else target.throw(self.errors[it["what"]])
-            self.tell(me, f"got {self.name(got)}")
+            self.record(me, f"got {self.name(got)}")
         elif op == "reparent":
-            self.at(it["who"]).parent = self.at(it["parent"])
+            self.at(it["greenlet"]).parent = self.at(it["parent"])
         elif op == "setRun":
-            target = self.at(it["who"])
+            target = self.at(it["greenlet"])
             if it["body"] is not None:
                 target.run = self.run_of(it["body"])
             elif target or target.dead:
@@ -140,7 +140,7 @@ class World:
         elif op == "raise":
             raise GreenletExit() if it["what"] is None else self.errors[it["what"]]
         elif op == "look":
-            self.look(me, self.at(it["who"]))
+            self.look(me, self.at(it["greenlet"]))
         else:
             raise NotImplementedError(op)
         return None
@@ -156,7 +156,7 @@ class World:
         except BaseException as error:
             if it["catch"] is None:
                 raise
-            self.tell(me, f"caught {self.name(error)}")
+            self.record(me, f"caught {self.name(error)}")
             return self.perform(me, it["catch"])
         finally:
             if it["finally"] is not None:
@@ -171,11 +171,11 @@ class World:
             if frame.f_code.co_name in ("body", "call"):
                 names.append(frame.f_code.co_name)
             frame = frame.f_back
-        self.tell(me, f"sees {str(it.dead).lower()} [{','.join(names)}]")
+        self.record(me, f"sees {str(it.dead).lower()} [{','.join(names)}]")
 
-    def take_stock(self, me):
+    def record_state(self, me):
         states = " ".join(f"{self.state(it)}<{'' if it.parent is None else self.number(it.parent)}" for it in self.greenlets)
-        self.tell(me, f"now {self.number(getcurrent())} {states}")
+        self.record(me, f"now {self.number(getcurrent())} {states}")
 
     def state(self, it):
         if it is getcurrent():
@@ -184,15 +184,15 @@ class World:
             return "dead"
         return "suspended" if it else "unstarted"
 
-    def at(self, who):
-        return self.greenlets[who % len(self.greenlets)]
+    def at(self, number):
+        return self.greenlets[number % len(self.greenlets)]
 
     def run_of(self, which):
         others = self.bodies[1:]
         block = others[which % len(others)]
 
         def body(*args):
-            return self.live(block, args)
+            return self.run_body(block, args)
 
         return body
 

@@ -19,7 +19,7 @@ const [runs = 500, seed = Math.trunc(Math.random() * 2 ** 31)] = process.argv
   .map(Number)
 
 /** Replaces a kill by a throw, and all kinds of V8 frames by the one of Python. */
-function inPython({ bodies }: Program): Program {
+function forPython({ bodies }: Program): Program {
   return { bodies: bodies.map(translated) }
 }
 
@@ -34,7 +34,7 @@ function translated(block: Block): Block {
 }
 
 /** A line of the model without the parts that Python does not record. */
-function told(line: string): string {
+function comparable(line: string): string {
   return line
     .replace(/^(g\d+ now .*) [01]*$/, '$1')
     .replace(
@@ -43,7 +43,7 @@ function told(line: string): string {
     )
 }
 
-const all = fc.sample(programs, { seed, numRuns: runs }).map(inPython)
+const all = fc.sample(programs, { seed, numRuns: runs }).map(forPython)
 const { stdout, stderr, status } = spawnSync(
   'python3',
   [join(import.meta.dirname, 'python.py'), ...(tracing ? [TRACE] : [])],
@@ -54,7 +54,7 @@ const { stdout, stderr, status } = spawnSync(
   },
 )
 if (status !== 0) throw new Error(stderr)
-const stories = stdout
+const recorded = stdout
   .trimEnd()
   .split('\n')
   .map((line) => JSON.parse(line) as string[])
@@ -67,7 +67,7 @@ const MISREAD = /starts with \((?:x|ERR_GREENLET_EXIT)/
 
 let [lines, different, misread] = [0, 0, 0]
 for (const [i, program] of all.entries()) {
-  const [python, model] = [stories[i]!, (tracing ? runTracing : runModel)(program).map(told)]
+  const [python, model] = [recorded[i]!, (tracing ? runTracing : runModel)(program).map(comparable)]
   if (model.some((line) => MISREAD.test(line))) {
     misread++
     continue

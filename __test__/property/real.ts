@@ -10,7 +10,7 @@ import {
   type Thrown,
   type Via,
 } from './program.ts'
-import { type Completion, Story } from './story.ts'
+import { type Completion, Recorder } from './recorder.ts'
 
 export function runReal(program: Program): string[] {
   return new World(program).run()
@@ -47,9 +47,9 @@ function traced<T>(fn: TraceFunction, run: () => T): T {
 class World {
   readonly #program: Program
   readonly #greenlets: Greenlet[] = [Greenlet.main]
-  readonly #looks: FrameStack[] = []
+  readonly #snapshots: FrameStack[] = []
   readonly #errors: Record<Exclude<Thrown, null>, Error>
-  readonly #story = new Story((value) => this.#label(value as Error))
+  readonly #recorder = new Recorder((value) => this.#label(value as Error))
   /** Set after the last line was recorded: greenlets that still run skip the rest of their blocks. */
   #over = false
 
@@ -61,17 +61,17 @@ class World {
 
   run(): string[] {
     try {
-      this.#live(this.#program.bodies[0]!)
+      this.#runBody(this.#program.bodies[0]!)
     } catch (error) {
       if (error instanceof Error && this.#label(error) === '') throw error
     }
     this.#over = true
     for (const greenlet of this.#greenlets.slice(1)) greenlet.kill()
-    return this.#story.lines
+    return this.#recorder.lines
   }
 
   readonly trace: TraceFunction = (event, { origin, target }) => {
-    this.#tell(this.#number(target), `is traced: ${event} from g${this.#number(origin)}`)
+    this.#record(this.#number(target), `is traced: ${event} from g${this.#number(origin)}`)
   }
 
   /** The name of an error in the recorded lines; empty for an error that is not the program's. */
@@ -80,15 +80,15 @@ class World {
     return named?.[0] ?? (error as { code?: string }).code ?? ''
   }
 
-  #live(block: Block, args?: readonly unknown[]): unknown {
+  #runBody(block: Block, args?: readonly unknown[]): unknown {
     const me = this.#number(Greenlet.current)
-    if (args !== undefined) this.#tell(me, `starts with (${args.map((arg) => this.#story.name(arg)).join(', ')})`)
+    if (args !== undefined) this.#record(me, `starts with (${args.map((arg) => this.#recorder.name(arg)).join(', ')})`)
     try {
       const value = this.#perform(me, block)?.value
-      this.#tell(me, `returns ${this.#story.name(value)}`)
+      this.#record(me, `returns ${this.#recorder.name(value)}`)
       return value
     } catch (error) {
-      this.#tell(me, `ends by ${this.#story.name(error)}`)
+      this.#record(me, `ends by ${this.#recorder.name(error)}`)
       throw error
     }
   }
@@ -96,7 +96,7 @@ class World {
   #perform(me: number, block: Block): Completion | undefined {
     for (const instruction of block) {
       if (this.#over) break
-      this.#takeStock(me)
+      this.#recordState(me)
       const completion = this.#step(me, instruction)
       if (completion !== undefined) return completion
     }
@@ -104,7 +104,7 @@ class World {
   }
 
   #step(me: number, it: Instruction): Completion | undefined {
-    const greenlet = (who: number): Greenlet => this.#greenlets[who % this.#greenlets.length]!
+    const greenlet = (number: number): Greenlet => this.#greenlets[number % this.#greenlets.length]!
     switch (it.op) {
       case 'create':
         if (this.#greenlets.length === MOST_GREENLETS) break
@@ -113,31 +113,31 @@ class World {
         )
         break
       case 'switch':
-        this.#tell(me, `got ${this.#story.name(greenlet(it.to).switch(...it.values))}`)
+        this.#record(me, `got ${this.#recorder.name(greenlet(it.to).switch(...it.values))}`)
         break
       case 'throw': {
         const got = it.what === null ? greenlet(it.to).throw() : greenlet(it.to).throw(this.#errors[it.what])
-        this.#tell(me, `got ${this.#story.name(got)}`)
+        this.#record(me, `got ${this.#recorder.name(got)}`)
         break
       }
       case 'kill':
         greenlet(it.to).kill()
-        this.#tell(me, 'killed it')
+        this.#record(me, 'killed it')
         break
       case 'reparent':
-        greenlet(it.who).parent = greenlet(it.parent)
+        greenlet(it.greenlet).parent = greenlet(it.parent)
         break
       case 'setRun':
-        greenlet(it.who).run = this.#runOf(it.body) as () => unknown
+        greenlet(it.greenlet).run = this.#runOf(it.body) as () => unknown
         break
       case 'look': {
-        const { dead, started, gr_stack: stack } = greenlet(it.who)
-        if (stack.length > 0) this.#looks.push(stack)
+        const { dead, started, gr_stack: stack } = greenlet(it.greenlet)
+        if (stack.length > 0) this.#snapshots.push(stack)
         const names = stack
           .map((frame) => frame.functionName ?? '')
           .filter((name) => /^(?:body|in[A-Z]\w+)$/.test(name))
         const rest = Greenlet.all().filter((other) => this.#greenlets.includes(other))
-        this.#tell(me, `sees ${dead} ${started} [${names}] of ${rest.map((other) => this.#number(other))}`)
+        this.#record(me, `sees ${dead} ${started} [${names}] of ${rest.map((other) => this.#number(other))}`)
         break
       }
       case 'call': {
@@ -163,7 +163,7 @@ class World {
       return this.#perform(me, it.block)
     } catch (error) {
       if (it.catch === null) throw error
-      this.#tell(me, `caught ${this.#story.name(error)}`)
+      this.#record(me, `caught ${this.#recorder.name(error)}`)
       return this.#perform(me, it.catch)
     } finally {
       const completion = it.finally === null ? undefined : this.#perform(me, it.finally)
@@ -176,24 +176,24 @@ class World {
     if (body === null) return null
     const others = this.#program.bodies.slice(1)
     const block = others[body % others.length]!
-    const live = (args: unknown[]): unknown => this.#live(block, args)
+    const live = (args: unknown[]): unknown => this.#runBody(block, args)
     return function body(...args: unknown[]) {
       return live(args)
     }
   }
 
-  #takeStock(me: number): void {
+  #recordState(me: number): void {
     const states = this.#greenlets.map((it) => `${it.state}<${it.parent === null ? '' : this.#number(it.parent)}`)
-    const valid = this.#looks.map((look) => Number(look.valid)).join('')
-    this.#tell(me, `now ${this.#number(Greenlet.current)} ${states.join(' ')} ${valid}`)
+    const valid = this.#snapshots.map((snapshot) => Number(snapshot.valid)).join('')
+    this.#record(me, `now ${this.#number(Greenlet.current)} ${states.join(' ')} ${valid}`)
   }
 
   #number(greenlet: Greenlet): number {
     return this.#greenlets.indexOf(greenlet)
   }
 
-  #tell(me: number, what: string): void {
-    if (!this.#over) this.#story.tell(me, what)
+  #record(me: number, what: string): void {
+    if (!this.#over) this.#recorder.record(me, what)
   }
 }
 

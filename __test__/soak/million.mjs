@@ -61,5 +61,5 @@ each(
     for (const [i, greenlet] of all.entries()) check(greenlet.switch(i) === i + DEPTH && greenlet.dead, 'its result')
   }),
 )
-check(runtimeInfo().spilled === 0 && Greenlet.all().length === 1, 'nobody is left')
+check(runtimeInfo().spilled === 0 && Greenlet.all().length === 1, 'no greenlet is left')
 console.log('ok')

@@ -44,7 +44,7 @@ async function serve() {
         left++
         sleep(60_000)
       } catch (error) {
-        check(error instanceof GreenletExit, 'how a greenlet whose client has gone ends')
+        check(error instanceof GreenletExit, 'the end of a greenlet after its client disconnected')
         throw error
       } finally {
         unwound++
@@ -85,8 +85,8 @@ async function serve() {
   for (const late = Date.now() + 10_000; Greenlet.all().length > 1 && Date.now() < late;)
     await new Promise((resolve) => setTimeout(resolve, 50))
   console.log(JSON.stringify({ ...counts, unwound, runtime: runtimeInfo().node }))
-  check(Greenlet.all().length === 1, 'nobody is left')
-  check(unwound === left && unwound > 0, 'the finally blocks of those whose client has gone')
+  check(Greenlet.all().length === 1, 'no greenlet is left')
+  check(unwound === left && unwound > 0, 'the finally blocks after clients disconnected')
 
   const half = memory.slice(memory.length / 2)
   const [before, after] = [half.slice(0, half.length / 2), half.slice(half.length / 2)].map(median)

@@ -21,7 +21,7 @@ const here = () => [executionAsyncId(), executionAsyncResource(), store.getStore
 const same = (a, b) => a.every((value, i) => value === b[i])
 
 /** Calls `fn` and checks that the async context is the same afterwards. */
-const unmoved = (what, fn) => {
+const keepingContext = (what, fn) => {
   const before = here()
   const result = fn()
   check(same(before, here()), what)
@@ -31,7 +31,7 @@ const unmoved = (what, fn) => {
 const away = () => {
   litter(10)
   if (below(40) === 0) collect(below(4) === 0)
-  return unmoved('the context of a greenlet', () => main.switch())
+  return keepingContext('the context of a greenlet', () => main.switch())
 }
 
 /** Uses stores and scopes of all depths, with young objects in all of them. */
@@ -60,7 +60,7 @@ function interleave(all) {
   while (all.length > 0) {
     const place = below(all.length)
     const g = all[place]
-    nested(below(4), () => unmoved('the context of main', () => g.switch()))
+    nested(below(4), () => keepingContext('the context of main', () => g.switch()))
     if (below(20) === 0) g.gr_context?.runInAsyncScope(() => check(here().length === 4, 'reading a context'))
     if (below(40) === 0) g.kill()
     if (!g.dead) continue
@@ -87,7 +87,7 @@ const sharing = Array.from({ length: 5 }, () => new Greenlet(count, { context: r
 for (let round = 0; round < 20; round++) for (const g of sharing) g.switch()
 check(resource.runInAsyncScope(() => store.getStore().n) === 100, 'a shared context')
 for (const g of sharing) g.switch()
-check(sharing.every((g) => g.dead) && store.getStore() === undefined, 'the end of those who share')
+check(sharing.every((g) => g.dead) && store.getStore() === undefined, 'the end of the sharing greenlets')
 
 // Contexts are exchanged at random, of parked and running greenlets; not in scopes, which restore their own stores.
 const contexts = Array.from({ length: 8 }, (_, i) => store.run({ i }, () => new AsyncResource(`C${i}`)))
@@ -108,7 +108,7 @@ const wander = () => {
 const wandering = Array.from({ length: COUNT }, () => new Greenlet(wander, { context: contexts[below(8)] }))
 while (wandering.some((g) => !g.dead)) {
   for (const g of wandering) {
-    const depth = unmoved('the context of main', () => g.switch())
+    const depth = keepingContext('the context of main', () => g.switch())
     if (depth === 0 && below(5) === 0) g.gr_context = contexts[below(8)]
   }
 }

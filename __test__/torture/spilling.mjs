@@ -109,7 +109,7 @@ const start = (tag) => {
   return greenlet
 }
 const all = Array.from({ length: GREENLETS }, (_, tag) => start(tag))
-check(runtimeInfo().spilled > 0, 'somebody is spilled')
+check(runtimeInfo().spilled > 0, 'a greenlet is spilled')
 
 const ORDERS = ['go', 'go', 'litter']
 for (let round = 0; round < ROUNDS; round++) {

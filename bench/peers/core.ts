@@ -1,4 +1,4 @@
-/** The core without an engine, and corosensei's own coroutine: what `cargo bench` measures, with the addon's switch. */
+/** Measures the core without an engine, and corosensei's own coroutine, by `cargo bench` with the addon's switch. */
 
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'

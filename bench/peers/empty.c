@@ -1,4 +1,4 @@
-// An add-on with one function, which does nothing: the least that any native call from JavaScript costs.
+// An add-on with one function that does nothing: the minimal cost of a native call from JavaScript.
 
 #include <node_api.h>
 

@@ -1,4 +1,4 @@
-/** The add-on of `empty.c`: built by `buildEmpty`, loaded by `loadEmpty` where its environment variable leads. */
+/** The add-on of `empty.c`: `buildEmpty` builds it, and `loadEmpty` loads it from the path in its environment variable. */
 
 import { execFileSync } from 'node:child_process'
 import { createRequire } from 'node:module'
@@ -6,7 +6,7 @@ import { join } from 'node:path'
 
 const VARIABLE = 'GREENLETS_BENCH_EMPTY'
 
-/** Returns the environment variable with which `loadEmpty` finds what is built here. */
+/** Returns the environment variable with which `loadEmpty` finds the add-on that this builds. */
 export function buildEmpty(root: string, folder: string): Readonly<Record<string, string>> {
   const file = join(folder, 'empty.node')
   const headers = join(root, 'node_modules/node-api-headers/include')

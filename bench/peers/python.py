@@ -1,4 +1,4 @@
-"""Python's greenlet, measured as rig.ts measures ours: prints the rows as JSON. Arguments: seconds, or `memory` and a number."""
+"""Measures Python's greenlet as rig.ts measures ours. Prints the rows as JSON. Arguments: seconds, or `memory` and a number."""
 
 import json
 import sys
@@ -55,7 +55,7 @@ def lives(count):
 
 
 def walks(depth):
-    """All frames from gr_frame on, as our gr_stack lists them. They are made when the greenlet has run since."""
+    """All frames from gr_frame outwards, as our gr_stack lists them. Python makes them anew when the greenlet has run since."""
     parked = park(depth, echo)
 
     def run(count):
@@ -111,7 +111,7 @@ def resident():
 
 
 def memory(count):
-    """Bytes of each of so many that are suspended below three functions."""
+    """Bytes of each of `count` greenlets that are suspended below three functions."""
     before = resident()
     parked = [park(3, main.switch) for _ in range(count)]
     each = round((resident() - before) / len(parked))

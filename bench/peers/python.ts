@@ -1,4 +1,4 @@
-/** Python's greenlet, as pip installs it for the newest Python here. */
+/** Measures Python's greenlet, as pip installs it for the newest Python here. */
 
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
@@ -13,7 +13,7 @@ export interface Python {
   measure(...args: string[]): Figures
 }
 
-/** Finds the newest Python; `folder` is for greenlet. Undefined, and says why, where it cannot be had. */
+/** Finds the newest Python; `folder` is for greenlet. If there is none, prints the reason and returns undefined. */
 export function findPython(root: string, folder: string): Python | undefined {
   const found = candidates().flatMap((bin) => {
     const version = quietly(bin, ['-c', 'import platform; print(platform.python_version())'])
@@ -41,7 +41,7 @@ export function findPython(root: string, folder: string): Python | undefined {
   }
 }
 
-/** On the path, and pyenv's, which are on it only one at a time. */
+/** The Pythons on the path, and those of pyenv, which are on the path only one at a time. */
 function candidates(): string[] {
   const versions = join(process.env['PYENV_ROOT'] ?? join(process.env['HOME'] ?? '', '.pyenv'), 'versions')
   const others = existsSync(versions) ? readdirSync(versions) : []

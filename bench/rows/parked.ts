@@ -1,4 +1,4 @@
-/** Greenlets that are suspended below a number of plain functions, and what wakes them. */
+/** Greenlets that are suspended below a number of plain functions, and the loop that resumes them. */
 
 import { Greenlet } from '../../js/index.ts'
 
@@ -15,7 +15,7 @@ function nest(levels: number, bottom: () => unknown): unknown {
   return levels === 1 ? bottom() : nest(levels - 1, bottom)
 }
 
-/** Sends each number back to main, plus one, for ever. */
+/** Sends each number plus one back to main, for ever. */
 export function echo(): never {
   let x: number = main.switch()
   for (;;) x = main.switch(x + 1)

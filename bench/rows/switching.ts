@@ -1,4 +1,4 @@
-/** From one side to the other and back, with a number. */
+/** Round trips with a number: from one side to the other and back. */
 
 import { main, thread } from '../../js/core/thread.ts'
 import { Greenlet } from '../../js/index.ts'
@@ -25,7 +25,7 @@ function switching(depth: number): Row {
   return { name: `switch, depth ${depth}`, run: (count) => roundTrips(greenlet, count) }
 }
 
-/** One that does nothing. */
+/** A native function that does nothing. */
 function nativeCall(): Row {
   const empty = loadEmpty()
   return {
@@ -41,7 +41,7 @@ function nativeCall(): Row {
   }
 }
 
-/** The native call of a switch, twice, to where it already is: all that surrounds a switch, and no switch. */
+/** The native call of a switch, twice, to the running stack itself: all the work around a switch, without the switch. */
 function floor(): Row {
   const native = thread.native
   return {
@@ -66,7 +66,7 @@ async function leafAwait(count: number): Promise<number> {
   return x
 }
 
-/** A value from below `depth` async functions to above them. They have to be called again each time. */
+/** Passes a value from below `depth` async functions to above them. They have to be called again each time. */
 function awaiting(depth: number): Row {
   return {
     name: `await, depth ${depth}`,
@@ -82,7 +82,7 @@ async function awaitBelow(depth: number, x: number): Promise<number> {
   return depth === 1 ? (await x) + 1 : await awaitBelow(depth - 1, x)
 }
 
-/** As a generator that is resumed `depth` levels down, through `yield*`. */
+/** Resumes a generator `depth` levels down, through `yield*`. */
 function yielding(depth: number): Row {
   const generator = depth === 1 ? generatorEcho() : delegate(depth)
   generator.next()
@@ -105,7 +105,7 @@ function* delegate(depth: number): Generator<number, never, number> {
   return yield* depth === 2 ? generatorEcho() : delegate(depth - 1)
 }
 
-/** All its frames are read before each batch. */
+/** All frames of the greenlet are read before each batch. */
 function lookedAt(): Row {
   const greenlet = park(10, echo)
   return {
@@ -118,7 +118,7 @@ function lookedAt(): Row {
   }
 }
 
-/** With a thousand more parked, which are there for its batches only. */
+/** A thousand more greenlets are parked during its batches. */
 function amongOthers(): Row {
   const greenlet = park(10, echo)
   let others: Greenlet[] = []

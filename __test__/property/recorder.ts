@@ -3,7 +3,7 @@
 /** More lines than any program records, unless it does not end. */
 const MOST_LINES = 20_000
 
-export class Story {
+export class Recorder {
   readonly lines: string[] = []
   readonly #label: (value: object) => string
   readonly #seen = new Map<object, string>()
@@ -13,9 +13,9 @@ export class Story {
     this.#label = label
   }
 
-  tell(who: number, what: string): void {
+  record(greenlet: number, what: string): void {
     if (this.lines.length === MOST_LINES) throw new Error('the program does not end')
-    this.lines.push(`g${who} ${what}`)
+    this.lines.push(`g${greenlet} ${what}`)
   }
 
   name(value: unknown): string {

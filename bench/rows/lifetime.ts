@@ -1,9 +1,9 @@
-/** A whole life, and a call that blocks. */
+/** The whole lifetime of a greenlet, and a call that blocks. */
 
 import { Greenlet, spawn, wait } from '../../js/index.ts'
 import type { Row } from '../rig.ts'
 
-export function livingRows(): Row[] {
+export function lifetimeRows(): Row[] {
   return [
     { name: 'greenlet life', run: greenlets },
     { name: 'async function life', run: asyncFunctions },
@@ -39,7 +39,7 @@ function generators(count: number): number {
   return x
 }
 
-// oxlint-disable-next-line require-yield -- it only finishes
+// oxlint-disable-next-line require-yield -- it must finish at once
 function* addOneInGenerator(x: number): Generator<never, number, undefined> {
   return x + 1
 }

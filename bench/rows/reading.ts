@@ -1,29 +1,29 @@
 /**
- * Reading a suspended stack, and `new Error()` in a function that stands where that stack's innermost does.
+ * Reading a suspended stack, and `new Error()` in a function that is as deep as the innermost function of that stack.
  *
- * A stack is captured once until its greenlet is resumed, so the greenlet is, before each: a round trip is in these times,
- * and whoever reports them takes it off.
+ * A stack is captured only once until its greenlet is resumed. So each measurement resumes the greenlet first: its time
+ * includes a round trip, which the tables subtract.
  */
 
 import { Greenlet } from '../../js/index.ts'
 import type { Row } from '../rig.ts'
 import { echo, park } from './parked.ts'
 
-export const LOOKING_DEPTHS = [10, 100, 1000] as const
+export const READING_DEPTHS = [10, 100, 1000] as const
 
 const { main } = Greenlet
-/** Whatever lies here is seen by somebody, as far as a compiler knows. */
+/** An export, so that a compiler must assume that the value is used. */
 export let sink: unknown
 
-export function lookingRows(): Row[] {
-  return LOOKING_DEPTHS.flatMap((depth) => {
+export function readingRows(): Row[] {
+  return READING_DEPTHS.flatMap((depth) => {
     const greenlet = park(depth, echo)
     return [
       { name: `gr_stack, depth ${depth}`, run: (count) => captures(greenlet, count) },
       { name: `gr_stack.length, depth ${depth}`, run: (count) => lengths(greenlet, depth, count) },
       { name: `functionNames, depth ${depth}`, run: (count) => names(greenlet, depth, count) },
-      erring(`new Error(), depth ${depth}`, park(depth, errors)),
-      erring(`error.stack, depth ${depth}`, park(depth, errorStacks)),
+      newErrors(`new Error(), depth ${depth}`, park(depth, errors)),
+      newErrors(`error.stack, depth ${depth}`, park(depth, errorStacks)),
     ]
   })
 }
@@ -55,7 +55,7 @@ function names(greenlet: Greenlet, depth: number, count: number): number {
   return named === depth * count ? x : Number.NaN
 }
 
-function erring(name: string, greenlet: Greenlet): Row {
+function newErrors(name: string, greenlet: Greenlet): Row {
   const limit = Error.stackTraceLimit
   return {
     name,
