@@ -28,7 +28,10 @@ export async function rust(): Promise<Tally> {
 }
 
 /** The core's unit and integration tests. `programs` is how many random ones the model's tests run, unless the environment says so. */
-export async function coreTests(features: readonly string[] = OWN, programs?: string): Promise<{ tally: Tally; output: string }> {
+export async function coreTests(
+  features: readonly string[] = OWN,
+  programs?: string,
+): Promise<{ tally: Tally; output: string }> {
   const env = { ...(programs !== undefined && { PROPTEST_CASES: programs }), ...process.env }
   const tests = await run('cargo', ['nextest', 'run', ...OPTIONS, ...features], { limit: SECONDS_WITH_BUILD, env })
   const few = programs === undefined ? [] : [`(${env.PROPTEST_CASES} random programs for each of the model's tests)`]
