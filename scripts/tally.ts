@@ -21,7 +21,8 @@ export function counted(what: string, outcome: Outcome, { passed, failed }: Tall
 }
 
 /** Some programs are one test each: such a program ends with exit code 0 and prints `ok` as its last line. */
-export const saysOk = ({ end, output }: Outcome) => end === 0 && output.trimEnd().split('\n').at(-1) === 'ok'
+export const saysOk = ({ end, output }: Outcome) => end === 0 && endsWithOk(output)
+export const endsWithOk = (output: string) => output.trimEnd().split('\n').at(-1) === 'ok'
 
 /** Everything that a failed run printed, and how it ended. */
 export const told = ({ end, output }: Outcome) => `${output.trimEnd()}\n[ended with ${end}]`.replaceAll(/^/gm, '    | ')

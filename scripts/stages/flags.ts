@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Node, testedNodes } from '../nodes.ts'
 import { type Outcome, run, twoAtOnce } from '../run.ts'
-import { saysOk, type Tally, told } from '../tally.ts'
+import { endsWithOk, saysOk, type Tally, told } from '../tally.ts'
 
 const PROGRAMS = resolve(import.meta.dirname, '../../__test__/torture')
 const SECONDS_PER_PROGRAM = 120
@@ -44,7 +44,6 @@ const FAST_ONLY = 'spilling.mjs'
  * printed ok and then hangs has passed. Programs with Workers are not run: they could not tell this hang from one of ours.
  */
 export const HANGS_AT_EXIT = '--stress-concurrent-allocation'
-const SECONDS_WITH_HANG = 45
 const WITH_WORKERS = ['workers.mjs', 'terminated.mjs']
 
 /**
@@ -127,10 +126,10 @@ function named({ node, set, environment = {} }: Partial<Setting> & Pick<Setting,
 async function tortured(setting: Setting, program: string): Promise<Outcome> {
   const { node, set, environment } = setting
   const mayHang = set.includes(HANGS_AT_EXIT)
-  const limit = mayHang ? SECONDS_WITH_HANG : SECONDS_PER_PROGRAM
   const env = { ...process.env, ...environment }
-  const outcome = await run(node.bin, [...set, join(PROGRAMS, program)], { limit, mayHang, env })
-  if (!mayHang || outcome.end !== 'time limit') return outcome
+  const options = { limit: SECONDS_PER_PROGRAM, env, ...(mayHang && { done: endsWithOk }) }
+  const outcome = await run(node.bin, [...set, join(PROGRAMS, program)], options)
+  if (!mayHang || outcome.end !== 'time limit' || !endsWithOk(outcome.output)) return outcome
   console.log(`  ${named(setting)}: ${program} hung at exit, as plain Node does`)
   return { ...outcome, end: 0 }
 }
