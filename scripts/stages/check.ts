@@ -1,5 +1,5 @@
-// A short run for `make check`, on the Node that runs this: lint, the core's tests with the switch that the addon has, and the specs
-// but for those that repeat one thing for seconds.
+// The short test for `make check`, on the Node that runs this file: lint, the core's tests with the switch that the addon has, and all
+// specs except those that repeat one thing for seconds.
 
 import { run } from '../run.ts'
 import { allSpecs, repeats, unknownRepeating } from '../specs.ts'
@@ -28,6 +28,6 @@ export async function check(): Promise<Tally> {
     "  not run: other Nodes, other flags and settings, the core's other switch, the packed tarballs: see make test",
   )
   const unknown = unknownRepeating(specs)
-  if (unknown.length > 0) console.log(`  scripts/specs.ts names what is no spec: ${unknown.join(' ')}`)
+  if (unknown.length > 0) console.log(`  these entries in scripts/specs.ts match no spec: ${unknown.join(' ')}`)
   return sum([linted, core.tally, tally, { passed: 0, failed: unknown.length }])
 }

@@ -49,7 +49,7 @@ const WITH_WORKERS = ['workers.mjs', 'terminated.mjs']
 /**
  * What is not run because other runs prove it; each reason stands in the output. The table in CONTRIBUTING.md says what those are.
  * Programs with Workers test the end of a thread, for which it only matters which kinds of frames lie on its stacks. Interpreted
- * ones do under --jitless, those of the first compiler under --always-sparkplug, and those of all compilers without such a flag;
+ * ones do under --jitless, those of the first compiler under --always-sparkplug, and those that V8 chooses without such a flag;
  * deoptimised ones under the last of the settings below.
  */
 const COMPILERS = ['--deopt-every-n-times=50', '--maglev', '--no-opt', '--max-lazy']
