@@ -1,10 +1,10 @@
-# The one way in. A fresh machine needs cargo, Node, pip and the package registries: every target installs what it
-# needs beyond them, and only that, inside this directory.
+# All commands of this repository. A fresh machine needs cargo, Node, pip and the package registries. Each target installs what
+# else it needs, and only that, inside this directory.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: build demo test lint bench soak valgrind miri asan asan-core asan-addon nightly pack clean
+.PHONY: build demo check test lint bench soak valgrind miri asan asan-core asan-addon nightly pack clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 TS := node --import=@oxc-node/core/register
@@ -13,7 +13,7 @@ RUST_SOURCES := $(wildcard Cargo.* rust-toolchain.toml) $(shell find crates -typ
 JS_SOURCES := $(shell find js -name '*.ts' -o -name '*.cts' -o -name '*.cjs') tsconfig.json tsconfig.build.json
 FACE := package.json README.md CHANGELOG.md LICENSE
 
-# What only a nightly compiler has. By its day, so that what it complains of today it complains of tomorrow.
+# Some tools need a nightly compiler. Its day is fixed, so that its complaints do not change from one day to the next.
 NIGHTLY := nightly-2026-10-30
 TARGET := x86_64-unknown-linux-gnu
 
@@ -30,11 +30,18 @@ build: $(ADDON) $(DIST)
 demo: $(ADDON)
 	$(TS) examples/demo.ts
 
-# `make test STAGES='rust ava'` runs only those; the stages are listed in scripts/test.ts.
-test: $(ADDON) $(PACKED) $(NEXTEST)
+# One Node, and two minutes when everything is built. It prints which tests it leaves out.
+check: $(ADDON) $(DIST) $(NEXTEST)
+	@$(TS) scripts/test.ts check
+
+# `make test STAGES='rust ava'` runs only those; the stages are listed in scripts/test.ts. The two addons are built at the same time,
+# because the last step of each build, link-time optimisation, uses one core only.
+test:
+	@$(MAKE) --no-print-directory --jobs=2 $(ADDON) $(PACKED) $(NEXTEST)
 	@$(TS) scripts/test.ts $(STAGES)
 
-# The addon's crate has a library only, and as a test build that library exports nothing and all of it looks unused.
+# No `--all-targets` for the addon: its crate has only a library, and the test build of that exports nothing, so that clippy would
+# call all of it unused.
 lint: $(NODE_MODULES)
 	cargo fmt --all --check
 	cargo clippy --package greenlets-napi -- -D warnings
@@ -48,7 +55,7 @@ lint: $(NODE_MODULES)
 bench: $(ADDON)
 	for file in bench/*.bench.ts; do $(TS) "$$file"; done
 
-# What takes too long for every day.
+# Long stress tests, hours of them.
 soak: $(ADDON) $(DIST) miri asan
 	node --expose-gc --max-old-space-size=8192 __test__/soak/million.mjs
 	$(TS) __test__/interrupts/hammer.ts 60
@@ -56,22 +63,22 @@ soak: $(ADDON) $(DIST) miri asan
 	node __test__/soak/server.mjs 600
 	$(TS) scripts/test.ts matrix node-suite
 
-# memcheck on the core. Each test has its thread: valgrind follows one at a time.
+# memcheck on the core. Each test runs in a thread of its own, and valgrind runs one thread at a time.
 valgrind:
 	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='valgrind --quiet --error-exitcode=9' \
 	cargo test --package greenlets-core --lib --test switching --test frames --test exceptions --test thread -- --test-threads=1
 
-# The core's tests in an interpreter that knows all undefined behaviour. Those of the second line abandon stacks, whose frames
-# never return: what they own is leaked, and references that they hold to what has interior mutability outlive it, which is a
-# sin only by a rule finer than the compiler's.
+# The core's tests in an interpreter that finds undefined behaviour. The tests of the second line abandon stacks, and frames on an
+# abandoned stack never return: what they own is leaked, and their references to something with interior mutability outlive it.
+# Miri's usual rule forbids that. The compiler does not rely on that rule, so a relaxed one is used there.
 miri: export MIRIFLAGS = -Zmiri-permissive-provenance
 miri: nightly
 	cargo +$(NIGHTLY) miri test --package greenlets-core --lib --test switching --test frames --test exceptions --test slots --test model
 	MIRIFLAGS="$$MIRIFLAGS -Zmiri-tree-borrows -Zmiri-tree-borrows-no-precise-interior-mut -Zmiri-ignore-leaks" \
 	cargo +$(NIGHTLY) miri test --package greenlets-core --test thread --test lifetime --test conformance
 
-# AddressSanitizer. Locals stay on their stacks (with stack-use-after-return they do not), abandoned stacks leak what they own, and
-# stack overflows are the business of the tests.
+# AddressSanitizer, with three of its checks off. Stack-use-after-return would move local variables away from their stacks.
+# Abandoned stacks leak what they own. And the tests overflow stacks on purpose and handle that themselves.
 asan: asan-core asan-addon
 asan-core asan-addon: nightly
 asan-core asan-addon: SANITIZED := --target $(TARGET) --target-dir target/asan
@@ -83,9 +90,9 @@ asan-core: export PROPTEST_CASES ?= 100
 asan-core:
 	cargo +$(NIGHTLY) test --package greenlets-core --lib --tests --features sanitizer $(SANITIZED)/core
 
-# The whole addon in Node, by the torture programs but for one that measures memory. The heap alone is watched: its switch is
-# our own, of which the sanitizer is not told, and it reads stacks as a collector does, red zones and all. What V8 allocated by
-# `new`, and nobody will ask V8 to free, is freed by `free` (v8/host.rs).
+# The whole addon in Node, running the torture programs except one that measures memory. Only the heap is watched: the addon has our
+# own switch, which does not tell the sanitizer about stacks, and it reads stacks as a collector does, red zones included. Memory
+# that V8 allocated with `new`, and that V8 is never asked to free, is freed with `free` (v8/host.rs).
 asan-addon: export RUSTFLAGS = -Zsanitizer=address -Cllvm-args=-asan-stack=0
 asan-addon: export NAPI_RS_NATIVE_LIBRARY_PATH = $(CURDIR)/target/asan/greenlets.node
 asan-addon: $(DIST)
@@ -105,8 +112,8 @@ pack: $(PACKED)
 clean:
 	rm -rf target dist artifacts js/native/*.node
 
-# Not `npm ci`: it refuses a lockfile without the optional packages of every other platform, and not every registry has
-# them. This installs what the lockfile says and leaves it alone.
+# Not `npm ci`: it refuses a lockfile without the optional packages of every other platform, and not every registry has them. This
+# command installs what the lockfile says and does not change it.
 $(NODE_MODULES): package.json package-lock.json
 	npm install --no-save --no-audit --no-fund --loglevel=error
 	touch $@
@@ -122,8 +129,8 @@ $(DIST): $(JS_SOURCES) $(NODE_MODULES)
 	cp js/native/binding.cjs js/native/binding.d.cts dist/native/
 	touch $@
 
-# The addon for everybody: linked against the oldest glibc that Rust supports. Its own target directory, because the
-# addon above is built for the same triple and each would undo the other.
+# The addon that is published: linked against the oldest glibc that Rust supports. It has a target directory of its own, because the
+# addon above is built for the same triple, and each build would overwrite the other.
 $(PORTABLE): export PYTHONPATH := $(CURDIR)/.tools
 $(PORTABLE): $(RUST_SOURCES) | $(ZIGBUILD)
 	cargo zigbuild --release --package greenlets-napi --target x86_64-unknown-linux-gnu.2.17 --target-dir target/portable
@@ -136,6 +143,6 @@ $(PACKED): $(PORTABLE) $(DIST) $(FACE) scripts/pack.ts
 $(ZIGBUILD):
 	python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .tools cargo-zigbuild==0.24.0 ziglang==0.17.1
 
-# A debug build, which is there in a fraction of the time; it only starts the tests.
+# A debug build, because it compiles much faster, and this program only starts the tests.
 .tools/bin/cargo-nextest:
 	cargo install --locked --debug --root .tools --version 0.9.143 cargo-nextest

@@ -1,4 +1,4 @@
-// Node's own tests, which no npm package carries: Debian's source package of Node does.
+// Fetches Node's own tests. No npm package contains them, but Debian's source package of Node does.
 
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path'
 const HOME = resolve(import.meta.dirname, '../.nodes/tests')
 /** Debian's releases, oldest first. */
 const RELEASES = ['trixie', 'forky', 'sid']
-/** What the tests read besides themselves. */
+/** The folders of the source package that the tests read. */
 const PARTS = ['test', 'lib', 'doc/api', 'benchmark', 'tools']
 
 interface Source {
@@ -31,14 +31,14 @@ export function nodeTests(major: number): string {
   console.log(`fetching the tests of Node ${source.version}`)
   const tarball = fetched(source.path)
   const sha256 = createHash('sha256').update(tarball).digest('hex')
-  if (sha256 !== source.sha256) throw new Error(`${source.path} is not what Debian's index says`)
+  if (sha256 !== source.sha256) throw new Error(`${source.path} does not have the checksum of Debian's index`)
   const partial = `${home}.partial`
   rmSync(partial, { recursive: true, force: true })
   mkdirSync(partial, { recursive: true })
   const parts = PARTS.map((part) => `*/${part}`)
   const options = ['--extract', '--xz', '--strip-components=1', '--wildcards', '--no-wildcards-match-slash']
   execFileSync('tar', [...options, ...parts], { cwd: partial, input: tarball })
-  // Or the tests would find ours, which says that they are ES modules.
+  // Without it the tests would find our package.json, which says that they are ES modules.
   writeFileSync(join(partial, 'package.json'), '{}')
   renameSync(partial, home)
   return home

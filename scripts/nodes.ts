@@ -1,4 +1,4 @@
-// The Nodes that greenlets is tested on, from the npm package that carries Node's own binaries.
+// Gives the Nodes that greenlets is tested on. They come from the npm package that contains Node's own binaries.
 
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync } from 'node:fs'
@@ -15,9 +15,16 @@ export interface Node {
   readonly bin: string
 }
 
-/** All of them, fetched into `.nodes/<major>/` where missing or of another version. */
+/**
+ * All of them, fetched into `.nodes/<major>/` where missing or of another version. The variable `TEST_NODES`, as in `TEST_NODES='20 24'`,
+ * chooses some.
+ */
 export function testedNodes(): Node[] {
-  return VERSIONS.map((version) => {
+  const chosen = process.env['TEST_NODES']?.split(/[ ,]+/)
+  const versions = VERSIONS.filter((version) => chosen?.includes(version.split('.', 1)[0]!) ?? true)
+  if (versions.length < VERSIONS.length)
+    console.log(`  only Node ${versions.join(' and ') || 'none'}, as the variable TEST_NODES says`)
+  return versions.map((version) => {
     const major = Number.parseInt(version)
     const home = join(HOME, String(major))
     const bin = join(home, 'bin/node')

@@ -16,7 +16,7 @@ if (addon === undefined) throw new Error('usage: pack.ts <addon>')
 checkGlibc(addon)
 rmSync(ARTIFACTS, { recursive: true, force: true })
 
-// What serves development stays at home.
+// These fields are only for development, so they are not published.
 const { scripts: _1, devDependencies: _2, napi: _3, ...ours } = JSON.parse(read('package.json'))
 
 pack({
@@ -54,7 +54,7 @@ interface Package {
   readonly face: object
   /** From a path in the repository to one in the package. */
   readonly copies: Readonly<Record<string, string>>
-  /** What the tarball may hold, and what it must. */
+  /** The paths that the tarball may contain, and those that it must contain. */
   readonly allowed: RegExp
   readonly needed: readonly string[]
 }
@@ -74,7 +74,7 @@ function pack({ folder, face, copies, allowed, needed }: Package) {
   const paths: string[] = files.map(({ path }: { path: string }) => path)
   const stray = paths.filter((path) => !allowed.test(path))
   const missing = needed.filter((path) => !paths.includes(path))
-  if (stray.length > 0) throw new Error(`${filename} holds what no user needs: ${stray.join(', ')}`)
+  if (stray.length > 0) throw new Error(`${filename} contains files that users do not need: ${stray.join(', ')}`)
   if (missing.length > 0) throw new Error(`${filename} lacks ${missing.join(', ')}`)
   console.log(`artifacts/${filename}: ${paths.length} files, ${(size / 1024).toFixed(0)} KiB`)
 }

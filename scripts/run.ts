@@ -17,11 +17,17 @@ export interface RunOptions {
   readonly env?: NodeJS.ProcessEnv
   /** Seconds after which the program and everything it started are killed. The output then ends with their backtraces. */
   readonly limit?: number
-  /** For a program that is expected to reach its limit: no backtraces. */
-  readonly mayHang?: boolean
+  /**
+   * For a program that may hang when all its work is done: tells from its output whether it is. Then the program is killed some
+   * seconds later, without backtraces, and ends with 'time limit'.
+   */
+  readonly done?: (output: string) => boolean
   /** A file for its output, for programs that behave differently with a pipe, which delivers later than a file. */
   readonly through?: string
 }
+
+/** What a program gets to end by itself when its work is done. */
+const SECONDS_TO_END = 10
 
 const running = new Set<number>()
 
@@ -42,7 +48,7 @@ function killGroup(pid: number) {
 }
 
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-  const { cwd, env, limit = 600, mayHang = false, through } = options
+  const { cwd, env, limit = 600, done, through } = options
   const file = through === undefined ? undefined : openSync(through, 'w+')
   const started = performance.now()
   return new Promise((resolve, reject) => {
@@ -56,23 +62,33 @@ export function run(command: string, args: readonly string[], options: RunOption
     if (pid !== undefined) running.add(pid)
 
     let output = ''
+    let late = false
+    let ending: NodeJS.Timeout | undefined
     for (const stream of [child.stdout, child.stderr]) {
-      stream?.setEncoding('utf8').on('data', (chunk: string) => (output += chunk))
+      stream?.setEncoding('utf8').on('data', (chunk: string) => {
+        output += chunk
+        if (pid === undefined || done?.(output) !== true) return
+        clearTimeout(ending)
+        ending = setTimeout(() => {
+          late = true
+          killGroup(pid)
+        }, SECONDS_TO_END * 1000)
+      })
     }
 
-    let late = false
     const soFar = () => (file === undefined ? output : readFileSync(through!, 'utf8'))
     let where = ''
     const timer = setTimeout(async () => {
       late = true
       if (pid === undefined) return
-      if (!mayHang) where = await backtraces(pid, soFar).catch((error: unknown) => `no backtraces: ${String(error)}`)
+      where = await backtraces(pid, soFar).catch((error: unknown) => `no backtraces: ${String(error)}`)
       killGroup(pid)
     }, limit * 1000)
 
     child.once('error', reject)
     child.once('close', (code, signal) => {
       clearTimeout(timer)
+      clearTimeout(ending)
       if (pid !== undefined) running.delete(pid)
       if (file !== undefined) {
         output = soFar()

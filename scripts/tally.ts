@@ -1,4 +1,4 @@
-// Counts of tests, and how they are told.
+// Counts tests and prints the counts.
 
 import type { Outcome } from './run.ts'
 
@@ -12,7 +12,7 @@ export const sum = (tallies: readonly Tally[]): Tally => ({
   failed: tallies.reduce((total, { failed }) => total + failed, 0),
 })
 
-/** Tells what a run counted; one that ended badly without counting a failure is itself a failure. */
+/** Prints what a run counted. A run that ended badly without counting a failure is itself a failure. */
 export function counted(what: string, outcome: Outcome, { passed, failed }: Tally): Tally {
   const tally = { passed, failed: failed === 0 && outcome.end !== 0 ? 1 : failed }
   console.log(`  ${what}: ${tally.passed} passed, ${tally.failed} failed (${outcome.seconds.toFixed(1)} s)`)
@@ -20,8 +20,9 @@ export function counted(what: string, outcome: Outcome, { passed, failed }: Tall
   return tally
 }
 
-/** Programs that are one test each end with 0 and print `ok` as their last line. */
-export const saysOk = ({ end, output }: Outcome) => end === 0 && output.trimEnd().split('\n').at(-1) === 'ok'
+/** Some programs are one test each: such a program ends with exit code 0 and prints `ok` as its last line. */
+export const saysOk = ({ end, output }: Outcome) => end === 0 && endsWithOk(output)
+export const endsWithOk = (output: string) => output.trimEnd().split('\n').at(-1) === 'ok'
 
-/** How a failed run ended and all that it printed. */
+/** Everything that a failed run printed, and how it ended. */
 export const told = ({ end, output }: Outcome) => `${output.trimEnd()}\n[ended with ${end}]`.replaceAll(/^/gm, '    | ')

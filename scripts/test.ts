@@ -1,8 +1,9 @@
-// Runs all tests, or the stages named as arguments, counts every one, tells which rows of greenlet's own tests pass
-// (`conformance: N of N rows`) and closes on the line `N passed, N failed`.
+// Runs all tests, or only the stages named as arguments. Prints the count of each stage, then how many rows of greenlet's own tests
+// pass (`conformance: N of N rows`), and as its last line `N passed, N failed`.
 
 import { readFileSync } from 'node:fs'
 import { tellConformance } from './conformance.ts'
+import { check } from './stages/check.ts'
 import { ava } from './stages/ava.ts'
 import { matrix, spilled } from './stages/conformance.ts'
 import { flags } from './stages/flags.ts'
@@ -25,12 +26,13 @@ const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   flags,
   matrix,
   'node-suite': nodeSuite,
+  check,
 }
-/** Half an hour and more: only where they are named, as in `make soak`. */
-const LONG = ['matrix', 'node-suite']
+/** They run only where they are named: two in `make soak`, since they take more than half an hour, and the short one in `make check`. */
+const NAMED_ONLY = ['matrix', 'node-suite', 'check']
 
 const names =
-  process.argv.length > 2 ? process.argv.slice(2) : Object.keys(STAGES).filter((name) => !LONG.includes(name))
+  process.argv.length > 2 ? process.argv.slice(2) : Object.keys(STAGES).filter((name) => !NAMED_ONLY.includes(name))
 const tallies: Tally[] = []
 for (const name of names) {
   const stage = STAGES[name]
@@ -55,7 +57,7 @@ async function timed(name: string, stage: () => Promise<Tally>): Promise<Tally> 
   return tally
 }
 
-/** A stage that breaks, or that finds nothing to run, counts as a failed test. */
+/** A stage that throws, or that runs no test, counts as a failed test. */
 async function counts(stage: () => Promise<Tally>): Promise<Tally> {
   try {
     const tally = await stage()

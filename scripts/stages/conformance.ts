@@ -1,5 +1,5 @@
-// greenlet's own tests (`__test__/conformance`) where stacks are hard to keep: copied away all the time; and for `make soak` all of
-// that on each Node, and under each of the flags that the torture programs run under.
+// Runs greenlet's own tests (`__test__/conformance`) with settings that make stacks hard to keep: they are copied away all the time.
+// For `make soak`: both settings on each Node, and each of the flags that the torture programs run under.
 
 import { testedNodes } from '../nodes.ts'
 import { sum, type Tally } from '../tally.ts'
@@ -13,7 +13,7 @@ const STACKS: readonly Readonly<Record<string, string>>[] = [
   { GREENLETS_SPILL: 'always', GREENLETS_POISON: 'protect' },
 ]
 
-/** Half of them, each on two Nodes: a run takes most of a minute. */
+/** Each setting on two Nodes only, because a run takes most of a minute. */
 export async function spilled(): Promise<Tally> {
   const tallies: Tally[] = []
   for (const [i, node] of testedNodes().entries())

@@ -1,15 +1,15 @@
-// The torture programs, on every Node, under flags that make V8 move, drop or recompile what greenlets relies on.
+// Runs the torture programs on every Node under flags that make V8 move, drop or recompile what greenlets relies on.
 
 import { readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Node, testedNodes } from '../nodes.ts'
-import { run, twoAtOnce } from '../run.ts'
-import { saysOk, sum, type Tally, told } from '../tally.ts'
+import { type Outcome, run, twoAtOnce } from '../run.ts'
+import { endsWithOk, saysOk, type Tally, told } from '../tally.ts'
 
 const PROGRAMS = resolve(import.meta.dirname, '../../__test__/torture')
 const SECONDS_PER_PROGRAM = 120
 
-/** As users run Node, and then each flag beside --expose-gc, so that a program may ask for a collection. */
+/** No flag, as users run Node; then each flag together with --expose-gc, so that a program can ask for a collection. */
 export const FLAGS: readonly (readonly string[])[] = [
   [],
   ['--expose-gc'],
@@ -27,7 +27,7 @@ export const FLAGS: readonly (readonly string[])[] = [
   ['--expose-gc', '--single-threaded'],
 ]
 
-/** How greenlets keeps stacks, to the extreme, and a flag that shows it: the other lane, few slots, a copy at every switch. */
+/** Extreme settings for how greenlets keeps stacks, each with a flag under which mistakes show: the other lane, few slots, a copy at every switch. */
 const STACKS: readonly (readonly [environment: Readonly<Record<string, string>>, flag: string])[] = [
   [{ GREENLETS_LANE: 'locker' }, '--stress-scavenge=50'],
   [{ GREENLETS_SLOTS: '1', GREENLETS_VERIFY_GC: '1' }, '--stress-scavenge=50'],
@@ -35,29 +35,73 @@ const STACKS: readonly (readonly [environment: Readonly<Record<string, string>>,
   [{ GREENLETS_SPILL: 'always', GREENLETS_POISON: 'protect' }, '--deopt-every-n-times=50'],
 ]
 
-/** It is about spilling, which the locker lane does not do. */
+/** It tests spilling, which the locker lane does not do. */
 const FAST_ONLY = 'spilling.mjs'
 
 /**
- * With this flag V8 allocates in a task that waits for a collection on the thread it allocates for; Node waits for all tasks
+ * With this flag V8 allocates in a task that waits for a collection on the thread it allocates for, and Node waits for all tasks
  * when a thread ends. So plain Node hangs now and then when it exits, and more often when a Worker does. A program that has
- * said ok and then hangs has passed; programs with Workers say nothing about us.
+ * printed ok and then hangs has passed. Programs with Workers are not run: they could not tell this hang from one of ours.
  */
 export const HANGS_AT_EXIT = '--stress-concurrent-allocation'
-const SECONDS_WITH_HANG = 45
 const WITH_WORKERS = ['workers.mjs', 'terminated.mjs']
 
+/**
+ * What is not run because other runs prove it; each reason stands in the output. The table in CONTRIBUTING.md says what those are.
+ * Programs with Workers test the end of a thread, for which it only matters which kinds of frames lie on its stacks. Interpreted
+ * ones do under --jitless, those of the first compiler under --always-sparkplug, and those that V8 chooses without such a flag;
+ * deoptimised ones under the last of the settings below.
+ */
+const COMPILERS = ['--deopt-every-n-times=50', '--maglev', '--no-opt', '--max-lazy']
+/** Without --expose-gc a program does the same, but for the collections that it asks for. */
+const WITHOUT_FLAGS = [20, 26]
+
+interface Setting {
+  readonly node: Node
+  readonly set: readonly string[]
+  readonly environment: Readonly<Record<string, string>>
+  readonly programs: readonly string[]
+}
+
 export async function flags(): Promise<Tally> {
-  const programs = readdirSync(PROGRAMS).filter((file) => file.endsWith('.mjs'))
-  const tallies: Tally[] = []
+  const all = readdirSync(PROGRAMS).filter((file) => file.endsWith('.mjs'))
+  const settings: Setting[] = []
   for (const node of testedNodes()) {
-    for (const set of FLAGS) tallies.push(await tortured(node, set, programs))
+    for (const set of FLAGS) settings.push({ node, set, environment: {}, programs: await needed(node, set, all) })
     for (const [environment, flag] of STACKS) {
-      const some = programs.filter((program) => environment['GREENLETS_LANE'] === undefined || program !== FAST_ONLY)
-      tallies.push(await tortured(node, ['--expose-gc', flag], some, environment))
+      const programs = all.filter((program) => environment['GREENLETS_LANE'] === undefined || program !== FAST_ONLY)
+      settings.push({ node, set: ['--expose-gc', flag], environment, programs })
     }
   }
-  return sum(tallies)
+
+  // One queue for all, so that the end of one setting leaves no core idle.
+  const pending = settings.map((setting) => ({ ...setting, started: 0, outcomes: new Map<string, Outcome>() }))
+  const runs = pending.flatMap((setting) => setting.programs.map((program) => ({ setting, program })))
+  await twoAtOnce(runs, async ({ setting, program }) => {
+    setting.started ||= performance.now()
+    setting.outcomes.set(program, await tortured(setting, program))
+    if (setting.outcomes.size === setting.programs.length) tell(setting)
+  })
+  const outcomes = pending.flatMap(({ outcomes }) => [...outcomes.values()])
+  const passed = outcomes.filter(saysOk).length
+  return { passed, failed: outcomes.length - passed }
+}
+
+/** The programs to run with these flags. Prints which are not, and why. */
+async function needed(node: Node, set: readonly string[], all: readonly string[]): Promise<readonly string[]> {
+  const notRun = (some: readonly string[], why: string) => {
+    const which = some.length === all.length ? `all ${all.length} programs` : some.join(' and ')
+    console.log(`  ${named({ node, set })}: not run: ${which}, ${why}`)
+    return all.filter((program) => !some.includes(program))
+  }
+  const flag = set.at(-1)
+  if (flag === undefined && !WITHOUT_FLAGS.includes(node.major))
+    return notRun(all, `the same as with --expose-gc; Node ${WITHOUT_FLAGS.join(' and ')} run without flags`)
+  if (!(await knows(node, set))) return notRun(all, 'this Node does not know the flag')
+  if (await isDefault(node, flag)) return notRun(all, 'the same as without the flag, which is the default of this Node')
+  if (flag === HANGS_AT_EXIT) return notRun(WITH_WORKERS, 'plain Node hangs with Workers and this flag')
+  if (COMPILERS.includes(flag!)) return notRun(WITH_WORKERS, 'which run under the other flags for compilers')
+  return all
 }
 
 /** Whether the Node has all these flags. */
@@ -66,38 +110,34 @@ export async function knows({ bin }: Node, set: readonly string[]): Promise<bool
   return !probe.output.includes('bad option')
 }
 
-async function tortured(
-  node: Node,
-  set: readonly string[],
-  programs: readonly string[],
-  environment: Readonly<Record<string, string>> = {},
-): Promise<Tally> {
-  const { bin, version } = node
+/** Whether V8 says that it has this flag set by itself. */
+async function isDefault({ bin }: Node, flag: string | undefined): Promise<boolean> {
+  const { output } = await run(bin, ['--v8-options'], { limit: SECONDS_PER_PROGRAM })
+  const lines = output.split('\n')
+  const line = lines.findIndex((line) => line.trimStart().startsWith(`${flag} (`))
+  return line >= 0 && lines[line + 1]!.trimEnd().endsWith(`default: ${flag}`)
+}
+
+function named({ node, set, environment = {} }: Partial<Setting> & Pick<Setting, 'node' | 'set'>): string {
   const variables = Object.entries(environment).map((pair) => pair.join('='))
-  const what = [...variables, 'node', version, ...set].join(' ')
-  const env = { ...process.env, ...environment }
-  if (!(await knows(node, set))) {
-    console.log(`  ${what}: n/a, this Node does not know the flag (${programs.length} programs not run)`)
-    return { passed: 0, failed: 0 }
-  }
+  return [...variables, 'node', node.version, ...set].join(' ')
+}
 
+async function tortured(setting: Setting, program: string): Promise<Outcome> {
+  const { node, set, environment } = setting
   const mayHang = set.includes(HANGS_AT_EXIT)
-  const sensible = programs.filter((program) => !mayHang || !WITH_WORKERS.includes(program))
-  if (sensible.length < programs.length) console.log(`  ${what}: n/a for ${WITH_WORKERS.join(' and ')}`)
+  const env = { ...process.env, ...environment }
+  const options = { limit: SECONDS_PER_PROGRAM, env, ...(mayHang && { done: endsWithOk }) }
+  const outcome = await run(node.bin, [...set, join(PROGRAMS, program)], options)
+  if (!mayHang || outcome.end !== 'time limit' || !endsWithOk(outcome.output)) return outcome
+  console.log(`  ${named(setting)}: ${program} hung at exit, as plain Node does`)
+  return { ...outcome, end: 0 }
+}
 
-  const started = performance.now()
-  const limit = mayHang ? SECONDS_WITH_HANG : SECONDS_PER_PROGRAM
-  const outcomes = await twoAtOnce(sensible, async (program) => {
-    const outcome = await run(bin, [...set, join(PROGRAMS, program)], { limit, env })
-    const hung = mayHang && outcome.end === 'time limit'
-    if (hung) console.log(`  ${what}: ${program} hung at exit, as plain Node does`)
-    return { program, outcome: hung ? { ...outcome, end: 0 } : outcome }
-  })
-  const failures = outcomes.filter(({ outcome }) => !saysOk(outcome))
-
-  const tally = { passed: outcomes.length - failures.length, failed: failures.length }
-  const seconds = ((performance.now() - started) / 1000).toFixed(1)
-  console.log(`  ${what}: ${tally.passed} passed, ${tally.failed} failed (${seconds} s)`)
-  for (const { program, outcome } of failures) console.log(`    ${program}\n${told(outcome)}`)
-  return tally
+function tell(setting: Setting & { readonly started: number; readonly outcomes: ReadonlyMap<string, Outcome> }) {
+  const failures = [...setting.outcomes].filter(([, outcome]) => !saysOk(outcome))
+  const passed = setting.outcomes.size - failures.length
+  const seconds = ((performance.now() - setting.started) / 1000).toFixed(1)
+  console.log(`  ${named(setting)}: ${passed} passed, ${failures.length} failed (${seconds} s)`)
+  for (const [program, outcome] of failures) console.log(`    ${program}\n${told(outcome)}`)
 }

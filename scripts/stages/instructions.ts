@@ -1,5 +1,5 @@
-// How many instructions a switch of the core takes, counted by callgrind: what makes it slower is seen whatever else the machine
-// does. The compiler is pinned (rust-toolchain.toml), so the counts are the same everywhere; a new one may move the bounds.
+// Counts by callgrind how many instructions a switch of the core takes. So a slower switch is found even on a busy machine. The
+// compiler is pinned (rust-toolchain.toml), so the counts are the same on every machine. A new compiler may move the bounds.
 
 import { join, resolve } from 'node:path'
 import { run } from '../run.ts'
@@ -12,14 +12,14 @@ const [FEW, MANY] = [1_001, 11_001]
 
 interface Bound {
   readonly what: string
-  /** For the program. */
+  /** The argument of the program. */
   readonly argument?: string
   readonly features: readonly string[]
-  /** Instructions for once there and back. */
+  /** The most instructions allowed for one switch there and back. */
   readonly most: number
 }
 
-/** About a twentieth above what was counted with rustc 1.95 on x86-64. */
+/** About 5 % above the counts with rustc 1.95 on x86-64. */
 const BOUNDS: readonly Bound[] = [
   { what: "a switch by corosensei's", features: [], most: 145 },
   { what: 'a switch by our own', features: ['--features=own-switch'], most: 150 },

@@ -1,5 +1,5 @@
-// The core of the specs in the locker lane, in which V8 moves its state itself, on every Node: what takes little time. The
-// stage `ava` compares both lanes (`property/lanes.spec`), and the stage `flags` runs the torture programs in this one.
+// Runs the most important quick specs in the locker lane, in which V8 moves its state itself, on every Node. The stage `ava` compares
+// both lanes (`property/lanes.spec`), and the stage `flags` runs the torture programs in this lane.
 
 import { testedNodes } from '../nodes.ts'
 import { sum, type Tally } from '../tally.ts'

@@ -1,9 +1,10 @@
-// Node's own core tests, with the program and all its callbacks inside greenlets (`__test__/everywhere/preload.cjs`): what passes
-// without must pass with them. "Without" is the same program with the same wrappers, each of which enters an AsyncResource instead,
-// as a greenlet is one: that tells apart the tests which count resources, mind the wrappers, this machine or another patch level.
+// Runs Node's own core tests with the program and all its callbacks inside greenlets (`__test__/everywhere/preload.cjs`). A test that
+// passes without greenlets must pass with them. "Without" is the same program with the same wrappers, but each wrapper enters an
+// AsyncResource instead, because a greenlet is one. So it also shows which tests count resources, fail because of the wrappers, or
+// fail on this machine or with another patch level of Node.
 //
 //   in greenlets ──passes──► passed
-//        └─fails─► without ──fails──► says nothing: minds the wrappers, or does not pass as it is either
+//        └─fails─► without ──fails──► proves nothing: fails because of the wrappers, or also without them
 //                     └─passes─► in greenlets, alone, twice more ──passes once──► passed, but not reliably
 //                                        └─fails─► failed
 //
@@ -18,12 +19,12 @@ import { sum, type Tally, told } from '../tally.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 const PRELOAD = join(ROOT, '__test__/everywhere/preload.cjs')
-/** For programs that may read no files and load no addons. */
+/** Flags for programs that run without the permission to read files and to load addons. */
 const PERMISSIONS = [
   '--allow-addons',
   ...['dist/*', 'js/*', '__test__/*', 'package.json'].map((path) => `--allow-fs-read=${join(ROOT, path)}`),
 ]
-/** Tests that cannot pass, since each time a greenlet is suspended and resumed async hooks see an `after` and a `before` of it. */
+/** Tests that cannot pass: async hooks see an `after` and a `before` of a greenlet each time it is suspended and resumed. */
 const COUNT_SWITCHES: Readonly<Record<string, string>> = {
   'async-hooks/test-ttywrap.readstream.js':
     'takes every `after` of a resource that is older than its hook for an error; the main module is in one',
@@ -31,7 +32,7 @@ const COUNT_SWITCHES: Readonly<Record<string, string>> = {
     'is in no domain once process has left all of them, but each `before` of a resource enters the domain that it was made in',
   'parallel/test-eventemitter-asyncresource.js': 'counts `before` and `after`',
 }
-/** The folders of Node's `test/` whose programs need no build and say by their exit code whether they passed. */
+/** The folders of Node's `test/` in which each program runs without a build and ends with exit code 0 if it passed. */
 const FOLDERS = [
   'async-hooks',
   'client-proxy',
@@ -45,7 +46,7 @@ const FOLDERS = [
 ]
 const SECONDS = 120
 
-/** `EVERYWHERE` of the preload: in greenlets, or without; or no preload at all. */
+/** Values of `EVERYWHERE` for the preload: in greenlets, or without them. `plain` is no preload at all. */
 type Kind = 'greenlets' | 'resources' | 'plain'
 type Verdict = 'passed' | 'unreliable' | 'minds wrappers' | 'never passes' | 'failed'
 
@@ -82,7 +83,7 @@ async function suiteOf(node: Node, names: RegExp): Promise<Tally> {
   return { passed, failed: failed.length }
 }
 
-/** For one that failed in greenlets and passed without them, with nothing else running. */
+/** Judges a test that failed in greenlets and passed without them, while nothing else runs. */
 async function judge(suite: Suite, test: string): Promise<Verdict> {
   if (await suite.passes(test, 'greenlets')) return 'unreliable'
   const outcome = await suite.run(test, 'greenlets')
@@ -94,7 +95,7 @@ async function judge(suite: Suite, test: string): Promise<Verdict> {
 class Suite {
   readonly node: Node
   readonly #home: string
-  /** Tests keep their ports and temporary directories apart by a number. */
+  /** Each running test has a number, by which it chooses its ports and its temporary directory. */
   readonly #places = [1, 2]
 
   constructor(node: Node) {

@@ -1,5 +1,5 @@
-// The core: unit and integration tests, each in a process of its own, with both switches, then the examples in its docs. The
-// addon has no Rust tests: Node-API is there only inside of Node. Last, the core's instructions are counted.
+// Tests the core: its unit and integration tests with both switches, each test in a process of its own, then the examples in its
+// docs, and last its instruction counts. The addon has no Rust tests, because Node-API exists only inside Node.
 
 import { recordRust } from '../conformance.ts'
 import { run } from '../run.ts'
@@ -7,20 +7,36 @@ import { instructions } from './instructions.ts'
 import { counted, sum, type Tally } from '../tally.ts'
 
 const SECONDS_WITH_BUILD = 1200
+const OPTIONS = ['--package=greenlets-core', '--no-fail-fast', '--color=never']
 
-/** corosensei's switch, which is the default, and our own, which the addon has. */
-const SWITCHES = [[], ['--features=own-switch']]
+/** The addon has our own switch. corosensei's is the core's default. */
+const OWN = ['--features=own-switch']
+/**
+ * Random programs for each of the model's tests with corosensei's switch. The model tests the rules of greenlets, which are the same
+ * code with both switches: with ours it runs its usual 2,000.
+ */
+const FEWER_PROGRAMS = '500'
 
 export async function rust(): Promise<Tally> {
-  const options = ['--package=greenlets-core', '--no-fail-fast', '--color=never']
   const tallies: Tally[] = []
-  for (const features of SWITCHES) {
-    const tests = await run('cargo', ['nextest', 'run', ...options, ...features], { limit: SECONDS_WITH_BUILD })
+  for (const tests of [await coreTests([], FEWER_PROGRAMS), await coreTests(OWN)]) {
     recordRust(tests.output)
-    tallies.push(counted(['cargo nextest', ...features].join(' '), tests, nextest(tests.output)))
+    tallies.push(tests.tally)
   }
-  const docs = await run('cargo', ['test', '--doc', ...options], { limit: SECONDS_WITH_BUILD })
+  const docs = await run('cargo', ['test', '--doc', ...OPTIONS], { limit: SECONDS_WITH_BUILD })
   return sum([...tallies, counted('doc tests', docs, libtest(docs.output)), await instructions()])
+}
+
+/** The core's unit and integration tests. `programs` is how many random ones the model's tests run, unless the environment says so. */
+export async function coreTests(
+  features: readonly string[] = OWN,
+  programs?: string,
+): Promise<{ tally: Tally; output: string }> {
+  const env = { ...(programs !== undefined && { PROPTEST_CASES: programs }), ...process.env }
+  const tests = await run('cargo', ['nextest', 'run', ...OPTIONS, ...features], { limit: SECONDS_WITH_BUILD, env })
+  const few = programs === undefined ? [] : [`(${env.PROPTEST_CASES} random programs for each of the model's tests)`]
+  const tally = counted(['cargo nextest', ...features, ...few].join(' '), tests, nextest(tests.output))
+  return { tally, output: tests.output }
 }
 
 /** From the closing line `Summary [ 0.1s] 12 tests run: 10 passed (1 slow), 1 failed, 1 timed out, 3 skipped`. */
