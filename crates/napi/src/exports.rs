@@ -91,8 +91,8 @@ pub fn attach(env: Env, mail: Unknown<'_>, entry: Unknown<'_>) -> Result<sys::na
     let host = thread.host();
     let (mut kind, mut length, mut data) = (0, 0, std::ptr::null_mut());
     let mut reference = std::ptr::null_mut();
-    // SAFETY: `env` is live on this thread, and the values are the callback's arguments. The strong reference keeps the array's memory
-    // in place as long as the environment lives, and the length is checked: this is the clause **array** of `mail.rs`.
+    // SAFETY: `env` is live on this thread, and the values are the callback's arguments. The strong reference keeps the array's
+    // memory in place as long as the environment lives, and the length is checked: this is the clause **array** of `mail.rs`.
     unsafe {
         let status = sys::napi_get_typedarray_info(
             env.raw(),

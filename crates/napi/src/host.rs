@@ -180,8 +180,8 @@ unsafe impl Host for V8Host {
         };
         // Read first: hooks may write to the mail.
         let (target, ids) = (host.mail.target(), host.mail.async_ids());
-        // SAFETY: the stack still runs, and its state stays at its address until `retire`. Hooks run JavaScript, so the state is accessed
-        // by raw pointers only.
+        // SAFETY: the stack still runs, and its state stays at its address until `retire`. Hooks run JavaScript, so the state is
+        // accessed by raw pointers only.
         unsafe {
             at_base(host, |notify| hooks.leave(scope_of(vm), notify));
             lower_frame(v8, vm);

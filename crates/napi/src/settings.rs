@@ -112,8 +112,8 @@ impl Settings {
         self.spilling != Spilling::Never
     }
 
-    /// Calls `make` with the core's options. Where it fails, stacks may share slots and no setting gives the number of slots, calls it
-    /// again with half as many slots, down to one.
+    /// Calls `make` with the core's options. Where it fails, stacks may share slots and no setting gives the number of slots, calls
+    /// it again with half as many slots, down to one.
     pub(crate) fn apply<T>(&self, make: impl Fn(Options) -> io::Result<T>) -> io::Result<T> {
         let mut slots = self.slots.unwrap_or(DEFAULT_SLOTS);
         loop {
@@ -121,8 +121,8 @@ impl Settings {
                 .max_greenlets(self.max_greenlets)
                 .max_spilled(self.memory)
                 .vacated(self.vacated);
-            // SAFETY: a suspended JavaScript stack holds data of V8 and of Node. V8 finds its data in the copy (`v8/`), and Node keeps
-            // no address of its data. The documentation forbids native add-ons to keep one (docs/internals/spilling.md).
+            // SAFETY: a suspended JavaScript stack holds data of V8 and of Node. V8 finds its data in the copy (`v8/`), and Node
+            // keeps no address of its data. The documentation forbids native add-ons to keep one (docs/internals/spilling.md).
             match make(unsafe { options.spilling(self.spilling) }) {
                 Err(_) if self.slots.is_none() && self.spills() && slots > 1 => slots /= 2,
                 result => return result,

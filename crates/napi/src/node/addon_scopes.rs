@@ -14,8 +14,8 @@
 //!
 //! # Contract
 //! - **callback**: the call is made in a native callback of `env`, on the environment's thread.
-//! - **thread**: an [`AddonScopes`] is used on its environment's thread only (its type is not `Sync`), while the environment lives. Only
-//!   that thread changes the counters and the set of hooks.
+//! - **thread**: an [`AddonScopes`] is used on its environment's thread only (its type is not `Sync`), while the environment lives.
+//!   Only that thread changes the counters and the set of hooks.
 //! - **learnt**: `learn` has verified the offset of the counters and the address of the set of hooks.
 //! - **add-ons**: the `napi_env` of each add-on that `find_addons` has found lives as long as the environment.
 
@@ -137,8 +137,8 @@ impl AddonScopes {
         self.envs().contains(&self.own)
     }
 
-    /// Every `napi_env` of the environment. Hooks of Node have our own one as their argument; the others are the arguments of the same
-    /// functions, where they have the same C++ class.
+    /// Every `napi_env` of the environment. Hooks of Node have our own one as their argument; the others are the arguments of the
+    /// same functions, where they have the same C++ class.
     fn envs(&self) -> Vec<sys::napi_env> {
         let own = self.own as *const u64;
         let hooks = || {
@@ -160,8 +160,8 @@ impl AddonScopes {
             .collect();
         let mut envs: Vec<sys::napi_env> = hooks()
             .filter(|hook| functions.contains(&hook.function))
-            // SAFETY: our own `napi_env` is an argument of this function of Node, so its other arguments are objects of Node too. Each is
-            // alive while its hook is in the set, and begins with the address of its class's virtual functions.
+            // SAFETY: our own `napi_env` is an argument of this function of Node, so its other arguments are objects of Node too.
+            // Each is alive while its hook is in the set, and begins with the address of its class's virtual functions.
             .filter(|hook| unsafe { *hook.argument == *own })
             .map(|hook| hook.argument as sys::napi_env)
             .collect();
@@ -176,8 +176,8 @@ impl AddonScopes {
         let (first, count) = self.slice.get();
         let mut open = 0;
         for i in 0..count {
-            // SAFETY: `slice` is all of `counters`, which only `find_addons` changes, together with `slice`. By the contract's clauses
-            // **thread**, **learnt** and **add-ons**, each of them is the address of live counters.
+            // SAFETY: `slice` is all of `counters`, which only `find_addons` changes, together with `slice`. By the contract's
+            // clauses **thread**, **learnt** and **add-ons**, each of them is the address of live counters.
             open |= unsafe { (*first.add(i)).read_unaligned() };
         }
         open

@@ -3,14 +3,14 @@
 //! # Contract
 //! - **thread**: the call is made on the environment's thread, while the environment lives and allows Node-API calls: in a native
 //!   callback, or at the base of a greenlet.
-//! - **learnt**: `learn.rs` has verified every address in [`HooksLayout`], and each is valid as long as the environment. Only this thread
-//!   changes the words there.
-//! - **scope**: the pointer leads to a live [`Scope`], which stays at its address until `leave` has returned, and `resource` leads to a
-//!   word of the root table. Hooks run JavaScript, so the scope is accessed by the raw pointer only.
-//! - **entered**: `enter` was called for the running greenlet's scope, and `leave` was not called since. Node's entries from the base
-//!   up are this greenlet's.
-//! - **handles**: the handles in an [`Entry`] lie on the stack of its greenlet, in a native callback that has not returned: the one in
-//!   which the greenlet was parked.
+//! - **learnt**: `learn.rs` has verified every address in [`HooksLayout`], and each is valid as long as the environment. Only this
+//!   thread changes the words there.
+//! - **scope**: the pointer leads to a live [`Scope`], which stays at its address until `leave` has returned, and `resource` leads
+//!   to a word of the root table. Hooks run JavaScript, so the scope is accessed by the raw pointer only.
+//! - **entered**: `enter` was called for the running greenlet's scope, and `leave` was not called since. Node's entries from the
+//!   base up are this greenlet's.
+//! - **handles**: the handles in an [`Entry`] lie on the stack of its greenlet, in a native callback that has not returned: the one
+//!   in which the greenlet was parked.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -53,7 +53,8 @@ pub(crate) struct AsyncHooks {
     layout: HooksLayout,
     /// The index of the running greenlet's base entry, which is the number of main's entries; `NO_BASE` where it has no base entry.
     base_index: Cell<usize>,
-    /// Main's entries while they are off the stack, each with a reference to its resource, or null.
+    /// Main's entries while they are off the stack, each with a reference to its resource, or null. The entry's own handle is not
+    /// used.
     hidden: RefCell<Vec<(Entry, sys::napi_ref)>>,
     /// Main's default trigger id and scope depth, while main is parked.
     main_trigger: Cell<f64>,
@@ -77,8 +78,8 @@ enum Parked {
     Nothing,
     Above(Vec<Entry>),
     /// Node has cleared the stack while the greenlet ran, as it does for an uncaught exception. The greenlet's base is gone. The
-    /// scopes that it is in do not pop what they pushed, as long as the stack is empty. So from then on the greenlet runs on an empty
-    /// stack: while it runs, main's entries are off the stack too.
+    /// scopes that it is in do not pop what they pushed, as long as the stack is empty. So from then on the greenlet runs on an
+    /// empty stack: while it runs, main's entries are off the stack too.
     Cleared(Vec<Entry>),
 }
 
@@ -153,8 +154,8 @@ impl AsyncHooks {
     /// Puts the running greenlet's entries on the stack, above main's.
     ///
     /// # Safety
-    /// The contract's clauses **thread**, **learnt**, **scope** and **handles**; `scope` is the running stack's, and only main's entries
-    /// are on the stack.
+    /// The contract's clauses **thread**, **learnt**, **scope** and **handles**; `scope` is the running stack's, and only main's
+    /// entries are on the stack.
     #[inline(always)]
     pub(crate) unsafe fn enter(&self, scope: *mut Scope, notify: Notify<'_>) {
         // SAFETY: the caller's clauses.
@@ -178,8 +179,8 @@ impl AsyncHooks {
     /// The contract's clauses **thread**, **learnt**, **scope** and **entered**; `scope` is the running stack's.
     #[inline(always)]
     pub(crate) unsafe fn leave(&self, scope: *mut Scope, notify: Notify<'_>) {
-        // SAFETY: the caller's clauses. The fast path is taken where the base is the only entry of the greenlet, so `base` is below the
-        // stack's length.
+        // SAFETY: the caller's clauses. The fast path is taken where the base is the only entry of the greenlet, so `base` is below
+        // the stack's length.
         unsafe {
             let base = self.base_index.get();
             if self.length() == base + 1 && *self.field(AFTER) == 0 {
@@ -228,8 +229,8 @@ impl AsyncHooks {
     /// The contract's clauses **thread**, **learnt**, **scope** and **entered**.
     #[cold]
     unsafe fn take_off(&self, scope: *mut Scope, notify: Notify<'_>) {
-        // SAFETY: the caller's clauses. By **entered**, the entries from `first` up are the running greenlet's, and each index is below
-        // the stack's length.
+        // SAFETY: the caller's clauses. By **entered**, the entries from `first` up are the running greenlet's, and each index is
+        // below the stack's length.
         unsafe {
             let length = self.length();
             let has_base = self.base_index.get() != NO_BASE;
@@ -318,8 +319,8 @@ impl AsyncHooks {
     /// The contract's clauses **thread** and **learnt**; `index` is below `length`, the stack's length.
     unsafe fn read(&self, index: usize, length: usize) -> Entry {
         let env = self.layout.env;
-        // SAFETY: the caller's clauses. The array's Global holds the address of a handle, as a `napi_value` does, and the handle that is
-        // made lies on the running stack.
+        // SAFETY: the caller's clauses. The array's Global holds the address of a handle, as a `napi_value` does, and the handle
+        // that is made lies on the running stack.
         unsafe {
             let (mut resource, mut kind) = (null_mut(), sys::ValueType::napi_undefined);
             if index < self.array_length() {
@@ -350,8 +351,8 @@ impl AsyncHooks {
     #[inline(always)]
     unsafe fn push(&self, id: f64, trigger: f64, resource: Element) {
         let length = self.length();
-        // SAFETY: the caller's clauses. The word `IDS_COUNT` says how many numbers the buffer of ids has, an even number; an entry is
-        // written only where two of them are free.
+        // SAFETY: the caller's clauses. The word `IDS_COUNT` says how many numbers the buffer of ids has, an even number; an entry
+        // is written only where two of them are free.
         unsafe {
             let capacity = *self.member(IDS_COUNT) as usize;
             if 2 * length < capacity && (resource[0] == 0 || self.layout.resources.push_at(length, resource))
@@ -391,8 +392,8 @@ impl AsyncHooks {
         }
     }
 
-    /// Removes the resources from `length` on. The array must not be longer than the stack, because Node's JavaScript pops the array's
-    /// last element, whatever its index is.
+    /// Removes the resources from `length` on. The array must not be longer than the stack, because Node's JavaScript pops the
+    /// array's last element, whatever its index is.
     ///
     /// # Safety
     /// The contract's clauses **thread** and **learnt**.
@@ -435,8 +436,8 @@ impl AsyncHooks {
         }
         mail.set_in_hook(true);
         // SAFETY: the caller's clauses. `hook` is a function of Node: it calls nothing where the program has no hook, and ends the
-        // process where a hook throws. Where V8 ends JavaScript in a hook, the next JavaScript on this thread must end instead of this
-        // callback, because the stack has to be left in order.
+        // process where a hook throws. Where V8 ends JavaScript in a hook, the next JavaScript on this thread must end instead of
+        // this callback, because the stack has to be left in order.
         unsafe {
             hook(self.layout.environment, id);
             call::put_off_termination(&self.layout.symbols, self.layout.isolate);
@@ -494,8 +495,8 @@ impl AsyncHooks {
     /// Length of the JavaScript array of resources, read from V8's memory: a call would cost more than the switch.
     #[inline(always)]
     fn array_length(&self) -> usize {
-        // SAFETY: the contract's clauses **thread** and **learnt**, which all callers promise. A Global's word is the address of a handle,
-        // and `learn.rs` has verified which word of an array holds its length.
+        // SAFETY: the contract's clauses **thread** and **learnt**, which all callers promise. A Global's word is the address of a
+        // handle, and `learn.rs` has verified which word of an array holds its length.
         unsafe {
             let global = *self.member(RESOURCES) as *const u64;
             if global.is_null() {

@@ -2,8 +2,8 @@
 //! other, with async id 0, so that no hook runs.
 //!
 //! # Contract
-//! - **callback**: the call is made in a native callback of `env`, on the isolate's thread. So a context is entered, and functions of
-//!   Node-API, Node and V8 may be called in the order of C++ scopes.
+//! - **callback**: the call is made in a native callback of `env`, on the isolate's thread. So a context is entered, and functions
+//!   of Node-API, Node and V8 may be called in the order of C++ scopes.
 
 use std::ffi::{CStr, c_void};
 use std::ptr::null_mut;
@@ -47,7 +47,7 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Asyn
 
     let words = peek.prefix(environment as usize, ENVIRONMENT_WORDS, 64);
     let object = (environment as *mut u64).wrapping_add(find_hooks(&words, isolate)?);
-    // `find_hooks` has verified that these words are the addresses of the object's buffers.
+    // In an object with this layout, these words are the addresses of its buffers.
     let buffer = |word: usize| peek.word(object.wrapping_add(word) as usize).unwrap_or(0);
     let mut layout = HooksLayout {
         env,
@@ -84,8 +84,8 @@ fn push_async_context() -> Result<(PushAsyncContext, Kind), Unsupported> {
     Ok((unsafe { std::mem::transmute::<*mut c_void, PushAsyncContext>(address) }, kind))
 }
 
-/// The word of the environment at which `AsyncHooks` begins. The scan may go past the environment's end, and find a stale copy there:
-/// the first match is taken, and the callback scopes prove that it is live.
+/// The word of the environment at which `AsyncHooks` begins. The scan may go past the environment's end, and find a stale copy
+/// there: the first match is taken, and the callback scopes prove that it is live.
 fn find_hooks(words: &[u64], isolate: Isolate) -> Result<usize, Unsupported> {
     let vtable = symbols::find(VTABLE)? as u64 + 16;
     let isolate = isolate as u64;
@@ -143,9 +143,9 @@ unsafe fn observe_scopes(layout: &HooksLayout, peek: &Peek) -> Observed {
     let (symbols, isolate) = (&layout.symbols, layout.isolate);
     let (mut scope, mut resource) = (null_mut(), null_mut());
     let (mut outer, mut inner) = (CallbackScope::storage(), CallbackScope::storage());
-    // SAFETY: the contract's clause **callback**; this is public API in the order of C++ scopes, with a live object. Once the word of
-    // the scope depth is known, it is one higher until the scopes are closed: closing the outer scope does not run microtasks and
-    // ticks then, where no scope was open before.
+    // SAFETY: the contract's clause **callback**; this is public API in the order of C++ scopes, with a live object. Once the word
+    // of the scope depth is known, it is one higher until the scopes are closed: closing the outer scope does not run microtasks
+    // and ticks then, where no scope was open before.
     unsafe {
         sys::napi_open_handle_scope(layout.env, &mut scope);
         sys::napi_create_object(layout.env, &mut resource);
@@ -183,7 +183,8 @@ fn counters(before: &[u64], in_first: &[u64], in_second: &[u64]) -> Vec<usize> {
     (0..words).filter(counts).collect()
 }
 
-/// Verifies the fields, the ids and the container of native resources by two callback scopes; returns the address of the scope depth.
+/// Verifies the fields, the ids and the container of native resources by two callback scopes; returns the address of the scope
+/// depth.
 ///
 /// # Safety
 /// The contract's clause **callback**.
@@ -238,8 +239,8 @@ unsafe fn verify_arrays(layout: &HooksLayout, peek: &Peek) -> Result<(), Unsuppo
     let resources = peek.word(layout.object.wrapping_add(RESOURCES) as usize).unwrap_or(0);
     if resources != 0 {
         let (mut is_array, mut length) = (false, 0);
-        // SAFETY: the contract's clause **callback**. A Global's word is the address of a handle, as a `napi_value` is, and `peek` has read
-        // the handle and its array before Node-API does.
+        // SAFETY: the contract's clause **callback**. A Global's word is the address of a handle, as a `napi_value` is, and `peek`
+        // has read the handle and its array before Node-API does.
         unsafe {
             ensure!(raw_length(resources as usize).is_some(), "Node's array of resources cannot be read");
             sys::napi_is_array(env, resources as _, &mut is_array);

@@ -1,8 +1,8 @@
 //! Everything that knows Node: the state that Node keeps for the running stack, and the end of an environment.
 //!
 //! Node has one stack of async ids for each environment. `executionAsyncId()`, `executionAsyncResource()` and, up to Node 22,
-//! AsyncLocalStorage read its top entry. Every callback of the event loop and every `runInAsyncScope` pushes an entry, and pops it at
-//! its end; Node ends the process where another entry is on top then. So a greenlet takes its own entries along:
+//! AsyncLocalStorage read its top entry. Every callback of the event loop and every `runInAsyncScope` pushes an entry, and pops it
+//! at its end; Node ends the process where another entry is on top then. So a greenlet takes its own entries along:
 //!
 //! ```text
 //!        main runs              A runs                A is parked, B runs
@@ -12,13 +12,14 @@
 //!      | main's entries |      | main's entries |    | main's entries |
 //! ```
 //!
-//! Main's entries do not move, and a greenlet is entered only while no other greenlet's entries are above them. (Where Node clears the
-//! stack while a greenlet runs, main's entries are taken off for it: `async_hooks.rs`, `Parked::Cleared`.) A greenlet's base entry is the
-//! one that `AsyncResource.runInAsyncScope` would push for the greenlet's own resource, so hooks, ids and stores work without any
-//! knowledge of greenlets. Where a greenlet has pushed nothing, a switch costs a compare and a few stores.
+//! Main's entries do not move, and a greenlet is entered only while no other greenlet's entries are above them. (Where Node clears
+//! the stack while a greenlet runs, main's entries are taken off for it: `async_hooks.rs`, `Parked::Cleared`.) A greenlet's base
+//! entry is the one that `AsyncResource.runInAsyncScope` would push for the greenlet's own resource, so hooks, ids and stores work
+//! without any knowledge of greenlets. Where a greenlet has pushed nothing, a switch costs a compare and a few stores.
 //!
-//! Where the resources of entries are: that of the base is in the root table (`v8/gc/roots.rs`). Resources that C++ pushed are handles
-//! in C++ frames on the greenlet's stack. Resources that JavaScript pushed are handles of the callback that parks the greenlet.
+//! Where the resources of entries are: that of the base is in the root table (`v8/gc/roots.rs`). Resources that C++ pushed are
+//! handles in C++ frames on the greenlet's stack. Resources that JavaScript pushed are handles of the callback that parks the
+//! greenlet.
 //!
 //! | file | what it does | may import of this room |
 //! |---|---|---|

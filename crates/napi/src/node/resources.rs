@@ -1,5 +1,5 @@
-//! Reading and writing Node's container of native resources: `executionAsyncResource()` uses it for an entry that has no resource in
-//! the JavaScript array.
+//! Reading and writing Node's container of native resources: `executionAsyncResource()` uses it for an entry that has no resource
+//! in the JavaScript array.
 //!
 //! Node 20 has a `std::vector<Local>`, Node 22 and 24 a `std::deque<Local*>`, Node 26 a `std::deque` of variants of `Local*`
 //! and `Global*`. A Local is the address of a handle; a null element is a hole. A deque of libstdc++ is
@@ -8,9 +8,9 @@
 //! # Contract
 //! - **thread**: the call is made on the environment's thread, while the environment lives. Nothing else accesses the container
 //!   during the call.
-//! - **container**: [`Resources::address`] is the address of Node's live container, and [`Resources::kind`] says its type: `learn.rs`
-//!   has verified both. The words of a vector are {begin, end, end of its memory}; those of a deque are listed above. The elements
-//!   have no destructors.
+//! - **container**: [`Resources::address`] is the address of Node's live container, and [`Resources::kind`] says its type:
+//!   `learn.rs` has verified both. The words of a vector are {begin, end, end of its memory}; those of a deque are listed above.
+//!   The elements have no destructors.
 
 use crate::v8::learn::peek::Peek;
 
@@ -89,15 +89,15 @@ impl Resources {
         }
     }
 
-    /// Adds `element` at `index`, as the last element, and holes before it where there are fewer elements. Returns false, and changes
-    /// nothing, where this needs an allocation.
+    /// Adds `element` at `index`, as the last element, and holes before it where there are fewer elements. Returns false, and
+    /// changes nothing, where this needs an allocation.
     ///
     /// # Safety
     /// The contract's clauses **thread** and **container**; there are at most `index` elements.
     #[inline(always)]
     pub(super) unsafe fn push_at(&self, index: usize, element: Element) -> bool {
-        // SAFETY: the contract's clauses **thread** and **container**. All writes go to the container's own memory, between its end and
-        // `capacity_end`, which is checked first.
+        // SAFETY: the contract's clauses **thread** and **container**. All writes go to the container's own memory, between its end
+        // and `capacity_end`, which is checked first.
         unsafe {
             let Some(all) = self.contiguous() else { return false };
             let place = all.begin.wrapping_add(index * self.kind.words());
@@ -124,8 +124,8 @@ impl Resources {
     /// The contract's clauses **thread** and **container**.
     #[inline(always)]
     pub(super) unsafe fn truncate(&self, length: usize) {
-        // SAFETY: the contract's clauses **thread** and **container**. Only the end moves, to an earlier element, and elements have no
-        // destructors.
+        // SAFETY: the contract's clauses **thread** and **container**. Only the end moves, to an earlier element, and elements have
+        // no destructors.
         unsafe {
             if let Some(all) = self.contiguous() {
                 let end = all.begin.wrapping_add(length * self.kind.words());
@@ -142,10 +142,11 @@ impl Resources {
     /// The contract's clauses **thread** and **container**.
     pub(super) unsafe fn get(&self, index: usize) -> Element {
         let words = self.kind.words();
-        // SAFETY: the contract's clauses **thread** and **container**; `place` is the address of an element before the container's end.
+        // SAFETY: the contract's clauses **thread** and **container**; `place` is the address of an element before the container's
+        // end.
         let read = |place: *const u64| unsafe { [*place, if words == 2 { *place.add(1) } else { 0 }] };
-        // SAFETY: the contract's clauses **thread** and **container**. An index is compared with the container's end before anything is
-        // read at its place; the map of a deque has a pointer for each chunk up to the last one.
+        // SAFETY: the contract's clauses **thread** and **container**. An index is compared with the container's end before
+        // anything is read at its place; the map of a deque has a pointer for each chunk up to the last one.
         unsafe {
             if let Some(all) = self.contiguous() {
                 let place = all.begin.wrapping_add(index * words);

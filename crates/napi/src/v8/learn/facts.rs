@@ -1,5 +1,5 @@
-//! All facts about V8 that are known beforehand: one table, with the source of each fact and how it is verified before anything relies
-//! on it.
+//! All facts about V8 that are known beforehand: one table, with the source of each fact and how it is verified before anything
+//! relies on it.
 //!
 //! Sizes and offsets are in 8-byte words unless they say bytes; "in the isolate" means from the `v8::Isolate*`. Sources: V8
 //! 11.2/11.4 (around Node 20's 11.3), 12.4.254, 13.6.233, 14.6.202.

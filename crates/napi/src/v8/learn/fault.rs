@@ -1,5 +1,5 @@
-//! Wrong facts on purpose, for tests. The build with the cargo feature `faults` changes the fact that `GREENLETS_FAULT` names by one
-//! word up or down, for example `thread_local_top+1`. Learning or the self-test must notice it (`__test__/faults.mjs`).
+//! Wrong facts on purpose, for tests. The build with the cargo feature `faults` changes the fact that `GREENLETS_FAULT` names by
+//! one word up or down, for example `thread_local_top+1`. Learning or the self-test must notice it (`__test__/faults.mjs`).
 
 use super::facts::Facts;
 use crate::unsupported::{Unsupported, ensure};

@@ -1,5 +1,5 @@
-//! Switching off two V8 features, for the whole process, that do not work with several stacks. V8 reads both flags each time it needs
-//! them.
+//! Switching off two V8 features, for the whole process, that do not work with several stacks. V8 reads both flags each time it
+//! needs them.
 //!
 //! V8 accepts a code cache only under the flags that it was made with: their hash is part of the cache (SerializedCodeData,
 //! code-serializer.cc). The two flags do not affect compiled code, and a program that uses greenlets should not have to compile
@@ -37,8 +37,8 @@ static HASH: OnceLock<Option<&'static AtomicU32>> = OnceLock::new();
 /// # Errors
 /// Where V8's flags are frozen.
 pub(crate) fn set(symbols: &Symbols) -> Result<(), Unsupported> {
-    // V8 ends the process when a frozen flag is set (FlagList::Reset, flags.cc), and exports no function that says whether flags are
-    // frozen. Node does not freeze them unless its command line says so.
+    // V8 ends the process when a frozen flag is set (FlagList::Reset, flags.cc), and exports no function that says whether flags
+    // are frozen. Node does not freeze them unless its command line says so.
     ensure!(!freezes_flags(), "V8's flags are frozen (--freeze-flags-after-init), and two must be set");
     HASH.get_or_init(|| {
         find_hash(symbols, || {
@@ -68,8 +68,8 @@ fn freezes_flags() -> bool {
         .any(|argument| argument.to_string_lossy().replace('_', "-") == "--freeze-flags-after-init")
 }
 
-/// Calls `set`, finds the word with the hash of V8's flags, and restores the old hash. Returns the word; `None`, with the new hash in
-/// place, where it is not found or V8 does not accept the old hash.
+/// Calls `set`, finds the word with the hash of V8's flags, and restores the old hash. Returns the word; `None`, with the new hash
+/// in place, where it is not found or V8 does not accept the old hash.
 fn find_hash(symbols: &Symbols, set: impl FnOnce()) -> Option<&'static AtomicU32> {
     // SAFETY: public API without arguments.
     let tag = || unsafe { (symbols.cached_data_version_tag)() };

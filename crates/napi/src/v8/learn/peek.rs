@@ -1,14 +1,14 @@
 //! Reading memory that may not be mapped.
 //!
 //! Learning follows words that look like pointers. The kernel reads the memory for us, so a wrong guess is an error instead of a
-//! signal: by process_vm_readv(2) on our own process, or, where a sandbox forbids that, by write(2) from the address into a pipe, which
-//! fails with EFAULT.
+//! signal: by process_vm_readv(2) on our own process, or, where a sandbox forbids that, by write(2) from the address into a pipe,
+//! which fails with EFAULT.
 
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// Addresses below `LOWEST` are never mapped (vm.mmap_min_addr). From `HIGHEST` on they are not in user space (x86-64, arm64 with 48
-/// bits).
+/// Addresses below `LOWEST` are never mapped (vm.mmap_min_addr). From `HIGHEST` on they are not in user space (x86-64, arm64 with
+/// 48 bits).
 const LOWEST: usize = 0x1_0000;
 const HIGHEST: usize = 0x7fff_ffff_f000;
 
@@ -69,7 +69,8 @@ impl Peek {
         self.words(address, 1).map(|words| words[0])
     }
 
-    /// As many words as can be read from `address` on, up to `max`. Where not all of them can be read, it reads `step` words at a time.
+    /// As many words as can be read from `address` on, up to `max`. Where not all of them can be read, it reads `step` words at a
+    /// time.
     pub(crate) fn prefix(&self, address: usize, max: usize, step: usize) -> Vec<u64> {
         if let Some(all) = self.words(address, max) {
             return all;

@@ -57,8 +57,8 @@ unsafe extern "C" fn call(env: sys::napi_env, info: sys::napi_callback_info) -> 
     null_mut()
 }
 
-/// A program that calls the probe while a `JsonStringifier` is alive. That object lies between the frame that calls `during` and the
-/// frame of `look`.
+/// A program that calls the probe while a `JsonStringifier` is alive. That object lies between the frame that calls `during` and
+/// the frame of `look`.
 pub(super) const STRINGIFY: &CStr = c"(probe) => { JSON.stringify({ toJSON() { probe() } }) }";
 
 /// The indexes of words at which a `std::vector` of words may begin that had one entry more `during` than `before` and `after`.

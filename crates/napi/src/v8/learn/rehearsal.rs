@@ -10,8 +10,8 @@
 //!   ~Unlocker         V8 restores our state
 //! ```
 //!
-//! Meanwhile one can read the archive of a running stack, V8's list of archives, and the state of a stack on which nothing has run. All
-//! functions are public API; only the thread id is written directly.
+//! Meanwhile one can read the archive of a running stack, V8's list of archives, and the state of a stack on which nothing has run.
+//! All functions are public API; only the thread id is written directly.
 
 use std::ffi::c_void;
 use std::sync::atomic::AtomicU32;
@@ -55,9 +55,9 @@ pub(super) unsafe fn play(session: &Session<'_>) -> Result<Seen, Unsupported> {
     // SAFETY: this is a live thread-local word of this thread, which `tls.rs` has verified.
     let own = unsafe { *thread.thread_id };
     let (mut unlocker, mut locker) = (0usize, [0usize; 2]);
-    // SAFETY: the session's clause **callback**. Unlocker and Locker have storage for their objects, and are called in the order of C++
-    // scopes. The thread id changes only while no thread holds the isolate, by V8's account. Nothing that can unwind runs in between:
-    // `observe` returns its failures.
+    // SAFETY: the session's clause **callback**. Unlocker and Locker have storage for their objects, and are called in the order of
+    // C++ scopes. The thread id changes only while no thread holds the isolate, by V8's account. Nothing that can unwind runs in
+    // between: `observe` returns its failures.
     let (seen, flags) = unsafe {
         (symbols.unlocker_initialize)(&mut unlocker, isolate);
         thread.thread_id.write_volatile(STAND_IN);
@@ -71,7 +71,8 @@ pub(super) unsafe fn play(session: &Session<'_>) -> Result<Seen, Unsupported> {
         (symbols.unlocker_drop)(&mut unlocker);
         (seen, flags)
     };
-    // Interrupts that other threads requested meanwhile were written to the stand-in's StackGuard: they are requested again for ours.
+    // Interrupts that other threads requested meanwhile were written to the stand-in's StackGuard: they are requested again for
+    // ours.
     // SAFETY: this is the isolate's thread, which holds the isolate again, and `facts` are of its V8.
     unsafe { request_again(symbols, facts, isolate, flags) };
     seen
@@ -87,14 +88,15 @@ pub(crate) unsafe fn request_again(symbols: &Symbols, facts: &Facts, isolate: Is
         unsafe { (symbols.terminate)(isolate) };
     }
     let others = flags & !TERMINATE_EXECUTION;
-    // SAFETY: this is the verified word of the live StackGuard, which all threads access atomically. Only this thread clears flags in it.
+    // SAFETY: this is the verified word of the live StackGuard, which all threads access atomically. Only this thread clears flags
+    // in it.
     let live = unsafe {
         AtomicU32::from_ptr((isolate as usize + STACK_GUARD + facts.interrupt_flags * 8) as *mut u32)
     };
     while others & !live.load(Relaxed) != 0 {
         live.fetch_or(others, Relaxed);
-        // SAFETY: V8 allows any thread to call this at any time. V8 takes its lock for it: another thread that is overwriting the word
-        // finishes first, and then V8 computes the requested interrupts again. Queued callbacks run together with this one.
+        // SAFETY: V8 allows any thread to call this at any time. V8 takes its lock for it: another thread that is overwriting the
+        // word finishes first, and then V8 computes the requested interrupts again. Queued callbacks run together with this one.
         unsafe { (symbols.request_interrupt)(isolate, no_op, std::ptr::null_mut()) };
     }
 }
@@ -111,8 +113,8 @@ fn observe(session: &Session<'_>, own: i32) -> Result<Seen, Unsupported> {
     let (Some(archive), Some(blank_top)) = (archive, blank_top) else {
         return Err(Unsupported::Because("V8's archive of a thread cannot be read".into()));
     };
-    // SAFETY: V8's list says that this is the live archive of this thread. The words before the debugger's part were read just now, and
-    // the facts say how many they are.
+    // SAFETY: V8's list says that this is the live archive of this thread. The words before the debugger's part were read just now,
+    // and the facts say how many they are.
     let debugger = unsafe { debugger::mark(address, facts, peek)? };
     Ok(Seen {
         debugger,

@@ -1,8 +1,8 @@
 //! Finding the public functions of V8, and some of Node and libuv, by their names in the running process.
 //!
 //! Only exported symbols (`V8_EXPORT`, `NODE_EXTERN`) are used: they are in `.dynsym` of every Node from 20 to 26, stripped or
-//! not. The symbols of `v8::internal` are hidden from Node 24 on. A missing symbol is a reason to refuse that says its name, never a
-//! crash.
+//! not. The symbols of `v8::internal` are hidden from Node 24 on. A missing symbol is a reason to refuse that says its name, never
+//! a crash.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::MaybeUninit;
@@ -39,8 +39,8 @@ macro_rules! symbols {
             pub(crate) fn resolve() -> Result<Self, Unsupported> {
                 Ok(Symbols { $($field: {
                     let address = find($name)?;
-                    // SAFETY: the symbol is a function with this signature: a mangled C++ name spells the parameter types. Return types,
-                    // and the types of libuv's C functions, are those that the headers declare (V8 11.3 to 14.6).
+                    // SAFETY: the symbol is a function with this signature: a mangled C++ name spells the parameter types. Return
+                    // types, and the types of libuv's C functions, are those that the headers declare (V8 11.3 to 14.6).
                     unsafe { std::mem::transmute::<*mut c_void, $type>(address) }
                 },)* })
             }

@@ -1,9 +1,9 @@
 //! Finding V8's two thread-local words: the thread's id and the start of its stack.
 //!
 //! Both are hidden variables of the module that contains V8 (`thread_id` in execution/thread-id.cc, `thread_stack_start` in
-//! base/platform/platform.cc). An experiment finds them: on a new thread that has never called V8, `Locker::IsLocked` gives the thread
-//! an id, and `Stack::GetStackStart` computes its stack start. Each changes exactly one word of that thread's TLS block. The offsets
-//! are the same for all threads of the process.
+//! base/platform/platform.cc). An experiment finds them: on a new thread that has never called V8, `Locker::IsLocked` gives the
+//! thread an id, and `Stack::GetStackStart` computes its stack start. Each changes exactly one word of that thread's TLS block. The
+//! offsets are the same for all threads of the process.
 
 use std::sync::OnceLock;
 
@@ -39,8 +39,8 @@ pub(crate) fn learn(symbols: &Symbols, isolate: Isolate) -> Result<ThreadWords, 
         thread_id: (block + offsets.thread_id) as *mut i32,
         stack_start: (block + offsets.stack_start) as *mut usize,
     };
-    // SAFETY: both are in this thread's live TLS block, by the check of its size. They are aligned: `find_offsets` has found them as
-    // elements of arrays of their types, and the block is aligned to 8 bytes.
+    // SAFETY: both are in this thread's live TLS block, by the check of its size. They are aligned: `find_offsets` has found them
+    // as elements of arrays of their types, and the block is aligned to 8 bytes.
     let (id, start) = unsafe { (*words.thread_id, *words.stack_start) };
     // SAFETY: public API without arguments, which any thread may call.
     if id <= 0 || start != unsafe { (symbols.stack_start)() } {
@@ -58,8 +58,8 @@ fn find_offsets(symbols: &Symbols, isolate: Isolate) -> Result<Offsets, Unsuppor
     let helper = std::thread::Builder::new().name("greenlets: learn".into()).spawn(move || {
         let (block, size) = tls_block(symbols.is_locked as usize).ok_or_else(no_block)?;
         let before = ints(block, size);
-        // SAFETY: V8 allows any thread to call this: it reads the isolate's lock owner, an atomic, and compares it with this thread's
-        // id. The isolate is alive, because its own thread waits for this one.
+        // SAFETY: V8 allows any thread to call this: it reads the isolate's lock owner, an atomic, and compares it with this
+        // thread's id. The isolate is alive, because its own thread waits for this one.
         unsafe { (symbols.is_locked)(isolate as Isolate) };
         let after = ints(block, size);
         let changed: Vec<usize> = (0..before.len()).filter(|&i| before[i] != after[i]).collect();
@@ -93,15 +93,15 @@ fn no_block() -> Unsupported {
 
 /// The words of this thread's TLS block, as 4-byte integers.
 fn ints(block: usize, size: usize) -> Vec<i32> {
-    // SAFETY: the block belongs to this thread, is `size` bytes long and aligned to 8 bytes. The reads are volatile, because V8 writes
-    // there without the compiler's knowledge.
+    // SAFETY: the block belongs to this thread, is `size` bytes long and aligned to 8 bytes. The reads are volatile, because V8
+    // writes there without the compiler's knowledge.
     (0..size / 4).map(|i| unsafe { (block as *const i32).add(i).read_volatile() }).collect()
 }
 
 /// The words of this thread's TLS block, as 8-byte integers.
 fn longs(block: usize, size: usize) -> Vec<usize> {
-    // SAFETY: the block belongs to this thread, is `size` bytes long and aligned to 8 bytes. The reads are volatile, because V8 writes
-    // there without the compiler's knowledge.
+    // SAFETY: the block belongs to this thread, is `size` bytes long and aligned to 8 bytes. The reads are volatile, because V8
+    // writes there without the compiler's knowledge.
     (0..size / 8).map(|i| unsafe { (block as *const usize).add(i).read_volatile() }).collect()
 }
 
