@@ -1,5 +1,5 @@
 //! The exports of the addon: `runtimeInfo()`, `configure()`, `attach()`.
-#![allow(unreachable_pub, reason = "Node-API calls them; napi-derive wants them public")]
+#![allow(unreachable_pub, reason = "Node-API calls these functions; napi-derive requires them to be public")]
 
 use std::io::ErrorKind;
 
@@ -15,16 +15,16 @@ use crate::settings::Settings;
 use crate::v8::learn;
 use crate::v8::learn::symbols::Symbols;
 
-/// What `runtimeInfo()` tells about this process and thread.
+/// What `runtimeInfo()` returns about this process and thread.
 #[napi(object)]
 pub struct RuntimeInfo {
     /// Whether greenlets work here.
     pub supported: bool,
-    /// How V8's state is switched; absent where it cannot be.
+    /// How V8's state is switched; absent where greenlets do not work.
     pub lane: Option<String>,
     /// Why greenlets do not work here; absent where they do.
     pub reason: Option<String>,
-    /// V8's version; absent where it cannot be asked.
+    /// V8's version; absent where this runtime does not export the functions that greenlets need.
     pub v8: Option<String>,
     /// How many stacks of this thread can be in memory slots at once. Further stacks share slots.
     pub slots: Option<u32>,
@@ -58,8 +58,8 @@ pub fn runtime_info(env: Env) -> RuntimeInfo {
     }
 }
 
-/// Sets how this thread's stacks are kept. Numbers that are not given have their defaults. Returns false, and changes nothing, where
-/// the thread has stacks already.
+/// Sets how this thread's stacks are kept. A number that is not given gets its default. Where the thread has stacks already, it
+/// changes nothing and returns false.
 #[napi]
 pub fn configure(
     env: Env,
@@ -82,7 +82,8 @@ pub fn configure(
 }
 
 /// Connects JavaScript to this thread's greenlets: `mail` is the array that both sides share, `entry` the function that every
-/// greenlet begins with. A thread has one array; the same one may be given again, where the first call's result was lost.
+/// greenlet begins with. A thread has one array. A program that has lost the result of the first call may call again with the same
+/// array.
 #[napi(ts_return_type = "object")]
 pub fn attach(env: Env, mail: Unknown<'_>, entry: Unknown<'_>) -> Result<sys::napi_value> {
     let environment = Environment::of(env.raw());
@@ -90,8 +91,8 @@ pub fn attach(env: Env, mail: Unknown<'_>, entry: Unknown<'_>) -> Result<sys::na
     let host = thread.host();
     let (mut kind, mut length, mut data) = (0, 0, std::ptr::null_mut());
     let mut reference = std::ptr::null_mut();
-    // SAFETY: `env` is live on this thread and the values are the callback's arguments. The strong reference keeps the array's memory
-    // in place as long as the environment lives, as `Mail` requires.
+    // SAFETY: `env` is live on this thread, and the values are the callback's arguments. The strong reference keeps the array's
+    // memory in place as long as the environment lives, and the length is checked: this is the clause **array** of `mail.rs`.
     unsafe {
         let status = sys::napi_get_typedarray_info(
             env.raw(),

@@ -11,7 +11,7 @@ use greenlets_core::{Host, Next, Relocation, StackBounds, Thread};
 
 use crate::mail::Mail;
 use crate::node::addon_scopes::AddonScopes;
-use crate::node::async_hooks::{AsyncHooks, Tell};
+use crate::node::async_hooks::{AsyncHooks, Notify};
 use crate::node::context::{NewContext, lower_frame, raise_frame, set_context};
 use crate::node::vm_state::{VmState, scope_of};
 use crate::v8::gc::hooks::Greenlets;
@@ -161,7 +161,7 @@ unsafe impl Host for V8Host {
         let outcome = unsafe {
             context.give_to(vm);
             raise_frame(v8, vm);
-            at_base(host, |tell| hooks.enter(scope_of(vm), tell));
+            at_base(host, |notify| hooks.enter(scope_of(vm), notify));
             call::call(v8, host.calls.entry.get())
         };
         // The entry function catches whatever can be caught: what is not a return is a termination, or an environment that is being
@@ -169,7 +169,7 @@ unsafe impl Host for V8Host {
         let Outcome::Returned(parts) = outcome else {
             // SAFETY: the greenlet's JavaScript has ended, and its stack still runs.
             unsafe {
-                hooks.leave(scope_of(vm), Tell::Nothing);
+                hooks.leave(scope_of(vm), Notify::Nothing);
                 lower_frame(v8, vm);
             }
             host.terminating.set(host.terminating.get().max(Terminating::Main));
@@ -180,9 +180,10 @@ unsafe impl Host for V8Host {
         };
         // Read first: hooks may write to the mail.
         let (target, ids) = (host.mail.target(), host.mail.async_ids());
-        // SAFETY: the stack still runs; as above.
+        // SAFETY: the stack still runs, and its state stays at its address until `retire`. Hooks run JavaScript, so the state is
+        // accessed by raw pointers only.
         unsafe {
-            at_base(host, |tell| hooks.leave(scope_of(vm), tell));
+            at_base(host, |notify| hooks.leave(scope_of(vm), notify));
             lower_frame(v8, vm);
         }
         match target {
@@ -193,19 +194,19 @@ unsafe impl Host for V8Host {
     }
 }
 
-/// Lets `change` tell hooks of the entries that it adds or removes, at the base of the running stack.
+/// Lets `change` notify hooks of the entries that it adds or removes, at the base of the running stack.
 ///
 /// # Safety
 /// The clauses **base** and **api** of `v8/stack/call.rs`.
-unsafe fn at_base(host: &V8Host, mut change: impl FnMut(Tell<'_>)) {
+unsafe fn at_base(host: &V8Host, mut change: impl FnMut(Notify<'_>)) {
     let v8 = &host.v8.layout;
-    let tell = Tell::Hooks(&host.mail);
+    let notify = Notify::Hooks(&host.mail);
     // SAFETY: the caller's clauses; the host stays at its address as long as the environment.
     unsafe {
         if !host.async_hooks.calls_hooks() {
-            change(tell);
-        } else if !host.calls.in_callback(v8, || change(tell)) {
-            change(Tell::Nothing);
+            change(notify);
+        } else if !host.calls.in_callback(v8, || change(notify)) {
+            change(Notify::Nothing);
             (v8.symbols.terminate)(v8.isolate);
         }
     }

@@ -18,7 +18,7 @@ use napi::sys;
 use super::callback::{arguments_of, thread_of};
 use crate::host::{Terminating, V8Host};
 use crate::mail::Status;
-use crate::node::async_hooks::Tell;
+use crate::node::async_hooks::Notify;
 use crate::node::context::NewContext;
 use crate::node::vm_state::scope_of;
 use crate::v8::stack::{debugger, leave};
@@ -135,11 +135,11 @@ unsafe fn cross(thread: &Thread<V8Host>, on_main: bool, next: impl FnOnce() -> N
         if on_main {
             host.async_hooks.leave_main();
         } else {
-            host.async_hooks.leave(scope_of(me), Tell::Hooks(&host.mail));
+            host.async_hooks.leave(scope_of(me), Notify::Hooks(&host.mail));
         }
         let result = thread.switch(next());
         if !on_main {
-            host.async_hooks.enter(scope_of(me), Tell::Hooks(&host.mail));
+            host.async_hooks.enter(scope_of(me), Notify::Hooks(&host.mail));
         }
         result
     };

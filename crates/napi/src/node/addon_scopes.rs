@@ -1,16 +1,23 @@
-//! The scopes that add-ons hold open.
+//! The handle scopes and callback scopes that Node-API add-ons have open on the running stack.
 //!
-//! Each Node-API add-on of an environment has a `napi_env`, with the number of handle scopes and callback scopes it has open.
-//! Node compares them before and after every call of a native function and ends the process where they differ
-//! (CallIntoModule, js_native_api_v8.h). They belong to a stack: where an add-on calls JavaScript with scopes open and that
-//! switches away, the next one begins with none.
+//! Each Node-API add-on of an environment has a `napi_env`, which counts the handle scopes and callback scopes that the add-on has
+//! open. Node compares the counters before and after every call of a native function, and ends the process where they differ
+//! (CallIntoModule, js_native_api_v8.h). Open scopes belong to a stack: where an add-on calls JavaScript with scopes open, and that
+//! JavaScript switches away, the next stack begins with no open scopes.
 //!
 //! ```text
 //!   napi_env__  ... | int open_handle_scopes | int open_callback_scopes | int refs | ...
 //! ```
 //!
-//! Add-ons do not know of each other, but their environment does: each `napi_env` is the argument of a clean-up hook, in one
-//! `std::unordered_set` of `node::Environment` (CleanupQueue, cleanup_queue.h).
+//! Node-API does not tell one add-on about the others. They are found in their environment: each `napi_env` is the argument of a
+//! clean-up hook, in one `std::unordered_set` of `node::Environment` (CleanupQueue, cleanup_queue.h).
+//!
+//! # Contract
+//! - **callback**: the call is made in a native callback of `env`, on the environment's thread.
+//! - **thread**: an [`AddonScopes`] is used on its environment's thread only (its type is not `Sync`), while the environment lives.
+//!   Only that thread changes the counters and the set of hooks.
+//! - **learnt**: `learn` has verified the offset of the counters and the address of the set of hooks.
+//! - **add-ons**: the `napi_env` of each add-on that `find_addons` has found lives as long as the environment.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -22,23 +29,26 @@ use crate::unsupported::{Unsupported, ensure};
 use crate::v8::learn::peek::{Peek, is_plausible};
 use crate::v8::learn::symbols::{Isolate, Symbols};
 
-/// Both counters of one add-on, as one word.
+/// The address of both counters of one add-on, which are read and written as one word.
 type Counters = *mut u64;
 
-/// The counters of all add-ons of an environment but our own.
+/// The counters of all add-ons of an environment except this one.
 pub(crate) struct AddonScopes {
     own: sys::napi_env,
     /// Bytes from a `napi_env` to its counters.
     offset: usize,
-    /// The first node of the set of clean-up hooks hangs here.
+    /// Address of the pointer to the first node of the set of clean-up hooks.
     hooks: *const *const Hook,
-    all: RefCell<Vec<Counters>>,
-    /// The same, for the switch.
-    list: Cell<(*const Counters, usize)>,
+    counters: RefCell<Vec<Counters>>,
+    /// Address and length of `counters`, for `open`: a switch does not pay for the `RefCell`.
+    slice: Cell<(*const Counters, usize)>,
 }
 
-/// What an add-on held open on a stack that was left.
-pub(crate) struct Held(Counters, u64);
+/// The scopes that one add-on has open on a stack that was left.
+pub(crate) struct OpenScopes {
+    counters: Counters,
+    open: u64,
+}
 
 /// A node of libstdc++'s `unordered_set<CleanupHookCallback>`.
 #[repr(C)]
@@ -49,38 +59,38 @@ struct Hook {
     order: u64,
 }
 
-/// Words of a `napi_env` that are looked at.
+/// How many words of a `napi_env` are searched.
 const ENV_WORDS: usize = 40;
-/// Words of `node::Environment` in which the set may be.
+/// How many words of `node::Environment` are searched for the set.
 const ENVIRONMENT_WORDS: usize = 1024;
-/// A set of hooks with more members than this is none.
-const MOST_HOOKS: usize = 1 << 20;
+/// A chain of nodes that is longer than this is not the set of hooks.
+const MAX_HOOKS: usize = 1 << 20;
 
 impl AddonScopes {
-    /// Finds the counters by opening scopes, the hooks by adding one.
+    /// Finds the counters by opening scopes, and the set of hooks by adding a hook.
     ///
     /// # Safety
-    /// In a native callback of `env`, on its thread.
+    /// The contract's clause **callback**.
     pub(crate) unsafe fn learn(
         symbols: &Symbols,
         isolate: Isolate,
         env: sys::napi_env,
     ) -> Result<AddonScopes, Unsupported> {
         let peek = &Peek::new().map_err(|error| Unsupported::Because(error.to_string()))?;
-        // SAFETY: the caller promises a live environment on this thread.
-        let offset = unsafe { counters(env, peek)? };
-        // SAFETY: a native callback has a current context.
+        // SAFETY: the contract's clause **callback**.
+        let offset = unsafe { find_counters(env, peek)? };
+        // SAFETY: the contract's clause **callback**: a context is entered.
         let environment = unsafe { (symbols.current_environment)((symbols.current_context)(isolate)) };
         ensure!(!environment.is_null(), "this context belongs to no environment of Node");
         let look = || peek.prefix(environment as usize, ENVIRONMENT_WORDS, 128);
         let marker = (&raw const offset) as *mut c_void;
         let before = look();
-        // SAFETY: the hook is taken away again at once.
-        unsafe { sys::napi_add_env_cleanup_hook(env, Some(nothing), marker) };
+        // SAFETY: the contract's clause **callback**; the hook is removed below, before it can run.
+        unsafe { sys::napi_add_env_cleanup_hook(env, Some(no_op), marker) };
         let during = look();
         let holds_env = |first: u64| {
             let mut node = first;
-            for _ in 0..MOST_HOOKS {
+            for _ in 0..MAX_HOOKS {
                 let Some(words) = is_plausible(node).then(|| peek.words(node as usize, 4)).flatten() else {
                     break;
                 };
@@ -94,47 +104,48 @@ impl AddonScopes {
         let places: Vec<usize> = (0..before.len().min(during.len()).saturating_sub(1))
             .filter(|&i| during[i + 1] == before[i + 1].wrapping_add(1) && holds_env(during[i]))
             .collect();
-        // SAFETY: added above.
-        unsafe { sys::napi_remove_env_cleanup_hook(env, Some(nothing), marker) };
+        // SAFETY: the contract's clause **callback**; this function has added the hook.
+        unsafe { sys::napi_remove_env_cleanup_hook(env, Some(no_op), marker) };
         ensure!(places.len() == 1, "{} words behave like Node's set of clean-up hooks", places.len());
         let hooks = (environment as usize + places[0] * 8) as *const *const Hook;
         let scopes = AddonScopes {
             own: env,
             offset,
             hooks,
-            all: RefCell::default(),
-            list: Cell::new((std::ptr::null(), 0)),
+            counters: RefCell::default(),
+            slice: Cell::new((std::ptr::null(), 0)),
         };
         scopes.find_addons();
-        ensure!(scopes.knows_own(), "Node keeps the add-ons of an environment in another way");
+        ensure!(scopes.finds_own(), "Node keeps the add-ons of an environment in another way");
         Ok(scopes)
     }
 
-    /// Looks for add-ons that were loaded meanwhile.
+    /// Finds the add-ons that are loaded now.
     pub(crate) fn find_addons(&self) {
-        let mut all = self.all.borrow_mut();
-        *all =
+        let mut counters = self.counters.borrow_mut();
+        *counters =
             self.envs().into_iter().filter(|&env| env != self.own).map(|env| self.counters_of(env)).collect();
-        self.list.set((all.as_ptr(), all.len()));
+        self.slice.set((counters.as_ptr(), counters.len()));
     }
 
     fn counters_of(&self, env: sys::napi_env) -> Counters {
         (env as usize + self.offset) as Counters
     }
 
-    fn knows_own(&self) -> bool {
+    /// Whether the set of hooks leads to this add-on's own `napi_env`.
+    fn finds_own(&self) -> bool {
         self.envs().contains(&self.own)
     }
 
-    /// Every `napi_env` of the environment: the arguments of the hook that ours is an argument of, where they are of our
-    /// class.
+    /// Every `napi_env` of the environment. Hooks of Node have our own one as their argument; the others are the arguments of the
+    /// same functions, where they have the same C++ class.
     fn envs(&self) -> Vec<sys::napi_env> {
         let own = self.own as *const u64;
         let hooks = || {
-            // SAFETY: the set was found by a hook of ours in it; it changes on this thread only.
+            // SAFETY: the contract's clauses **thread** and **learnt**.
             let mut node = unsafe { *self.hooks };
             std::iter::from_fn(move || {
-                // SAFETY: a live node of the set, or null at its end.
+                // SAFETY: the contract's clauses **thread** and **learnt**: this is a live node of the set, or null at its end.
                 let hook = unsafe { node.as_ref()? };
                 node = hook.next;
                 Some(hook)
@@ -149,7 +160,8 @@ impl AddonScopes {
             .collect();
         let mut envs: Vec<sys::napi_env> = hooks()
             .filter(|hook| functions.contains(&hook.function))
-            // SAFETY: the argument of Node's hook for a `napi_env` is one, and begins with the address of its class.
+            // SAFETY: our own `napi_env` is an argument of this function of Node, so its other arguments are objects of Node too.
+            // Each is alive while its hook is in the set, and begins with the address of its class's virtual functions.
             .filter(|hook| unsafe { *hook.argument == *own })
             .map(|hook| hook.argument as sys::napi_env)
             .collect();
@@ -158,48 +170,52 @@ impl AddonScopes {
         envs
     }
 
-    /// 0 where no add-on holds a scope open.
+    /// The counters of all add-ons, combined by OR: 0 where no add-on has a scope open.
     #[inline(always)]
     pub(crate) fn open(&self) -> u64 {
-        let (first, count) = self.list.get();
+        let (first, count) = self.slice.get();
         let mut open = 0;
         for i in 0..count {
-            // SAFETY: `list` is the whole of `all`; the add-ons of an environment live as long as it does.
+            // SAFETY: `slice` is all of `counters`, which only `find_addons` changes, together with `slice`. By the contract's
+            // clauses **thread**, **learnt** and **add-ons**, each of them is the address of live counters.
             open |= unsafe { (*first.add(i)).read_unaligned() };
         }
         open
     }
 
-    /// Takes what the running stack holds open.
-    pub(crate) fn take(&self) -> Vec<Held> {
+    /// Sets all counters to 0, and returns the scopes that were open on the running stack.
+    pub(crate) fn take(&self) -> Vec<OpenScopes> {
         let take = |&counters: &Counters| {
-            // SAFETY: as in `open`.
+            // SAFETY: the contract's clauses **thread**, **learnt** and **add-ons**.
             let open = unsafe { counters.read_unaligned() };
-            // SAFETY: as in `open`.
+            // SAFETY: the contract's clauses **thread**, **learnt** and **add-ons**.
             unsafe { counters.write_unaligned(0) };
-            (open != 0).then_some(Held(counters, open))
+            (open != 0).then_some(OpenScopes { counters, open })
         };
-        self.all.borrow().iter().filter_map(take).collect()
+        self.counters.borrow().iter().filter_map(take).collect()
     }
 
-    /// Gives it back to the running stack.
-    pub(crate) fn give_back(&self, held: &[Held]) {
-        for Held(counters, open) in held {
-            // SAFETY: as in `open`.
+    /// Restores the counters of the running stack, which `take` has returned.
+    pub(crate) fn give_back(&self, scopes: &[OpenScopes]) {
+        for OpenScopes { counters, open } in scopes {
+            // SAFETY: the contract's clauses **thread**, **learnt** and **add-ons**.
             unsafe { counters.write_unaligned(*open) };
         }
     }
 }
 
-/// Bytes from `env` to `open_handle_scopes`: two scopes raise it by two. The other counter and `refs` follow.
-unsafe fn counters(env: sys::napi_env, peek: &Peek) -> Result<usize, Unsupported> {
+/// Bytes from `env` to `open_handle_scopes`: each of two scopes raises it by one. The other counter and `refs` follow.
+///
+/// # Safety
+/// The contract's clause **callback**.
+unsafe fn find_counters(env: sys::napi_env, peek: &Peek) -> Result<usize, Unsupported> {
     let ints = || {
         let words = peek.words(env as usize, ENV_WORDS).unwrap_or_default();
         words.into_iter().flat_map(|word| [word as u32, (word >> 32) as u32]).collect::<Vec<u32>>()
     };
     let (mut outer, mut inner) = (null_mut(), null_mut());
     let before = ints();
-    // SAFETY: `env` is live, and the scopes close in the opposite order.
+    // SAFETY: the contract's clause **callback**; the scopes are closed in the opposite order.
     let (one, two) = unsafe {
         sys::napi_open_handle_scope(env, &mut outer);
         let one = ints();
@@ -222,9 +238,10 @@ unsafe fn counters(env: sys::napi_env, peek: &Peek) -> Result<usize, Unsupported
     Ok(places[0] * 4)
 }
 
-unsafe extern "C" fn nothing(_: *mut c_void) {}
+/// A clean-up hook that does nothing.
+unsafe extern "C" fn no_op(_: *mut c_void) {}
 
-/// Where the module is loaded that holds this code.
+/// The address at which the module that contains `code` is loaded.
 fn module_of(code: usize) -> usize {
     let mut info = libc::Dl_info {
         dli_fname: std::ptr::null(),
@@ -232,7 +249,7 @@ fn module_of(code: usize) -> usize {
         dli_sname: std::ptr::null(),
         dli_saddr: null_mut(),
     };
-    // SAFETY: looks an address up, whatever it is.
+    // SAFETY: dladdr(3) only compares the address with its list of modules, and fills a record of ours.
     unsafe { libc::dladdr(code as *const c_void, &mut info) };
     info.dli_fbase as usize
 }

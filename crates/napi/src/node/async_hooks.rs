@@ -1,4 +1,16 @@
-//! The stack of async ids and how greenlets take their entries off it and put them back; see the module's drawing.
+//! Node's stack of async ids: how a greenlet takes its entries off it and puts them back. The drawing is in `mod.rs`.
+//!
+//! # Contract
+//! - **thread**: the call is made on the environment's thread, while the environment lives and allows Node-API calls: in a native
+//!   callback, or at the base of a greenlet.
+//! - **learnt**: `learn.rs` has verified every address in [`HooksLayout`], and each is valid as long as the environment. Only this
+//!   thread changes the words there.
+//! - **scope**: the pointer leads to a live [`Scope`], which stays at its address until `leave` has returned, and `resource` leads
+//!   to a word of the root table. Hooks run JavaScript, so the scope is accessed by the raw pointer only.
+//! - **entered**: `enter` was called for the running greenlet's scope, and `leave` was not called since. Node's entries from the
+//!   base up are this greenlet's.
+//! - **handles**: the handles in an [`Entry`] lie on the stack of its greenlet, in a native callback that has not returned: the one
+//!   in which the greenlet was parked.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -15,13 +27,13 @@ use crate::mail::Mail;
 use crate::v8::learn::symbols::{Isolate, Symbols};
 use crate::v8::stack::call;
 
-/// The resource is a pointer, or a variant in two registers.
+/// `AsyncHooks::push_async_context(id, trigger, resource)`. The resource is a pointer, or a variant in two registers.
 pub(super) type PushAsyncContext = unsafe extern "C" fn(*mut u64, f64, f64, u64, u64);
 /// `AsyncWrap::EmitBefore(environment, id)` and `EmitAfter`.
 type EmitHook = unsafe extern "C" fn(*mut c_void, f64);
 
-/// Where everything is.
-pub(super) struct Shape {
+/// Where one environment keeps its async hooks: the addresses and functions that `learn.rs` has found.
+pub(super) struct HooksLayout {
     pub(super) env: sys::napi_env,
     pub(super) environment: *mut c_void,
     /// The `AsyncHooks` object.
@@ -36,51 +48,52 @@ pub(super) struct Shape {
     pub(super) isolate: Isolate,
 }
 
-/// The async-hooks stack of one environment.
+/// The stack of async ids of one environment.
 pub(crate) struct AsyncHooks {
-    shape: Shape,
-    /// How many entries lie below the running greenlet's: main's; `CLEARED` where it has no base.
-    floor: Cell<usize>,
-    /// Main's entries while a greenlet runs on an empty stack, each with a reference to its resource, or null.
+    layout: HooksLayout,
+    /// The index of the running greenlet's base entry, which is the number of main's entries; `NO_BASE` where it has no base entry.
+    base_index: Cell<usize>,
+    /// Main's entries while they are off the stack, each with a reference to its resource, or null. The entry's own handle is not
+    /// used.
     hidden: RefCell<Vec<(Entry, sys::napi_ref)>>,
-    /// Main's default trigger id and scope depth, while it is parked.
+    /// Main's default trigger id and scope depth, while main is parked.
     main_trigger: Cell<f64>,
     main_depth: Cell<u64>,
 }
 
-/// What a greenlet has there: its base entry, and what lies above that while it is parked.
+/// A greenlet's part of the stack: its base entry, and the entries above the base while the greenlet is parked.
 pub(crate) struct Scope {
     pub(crate) id: f64,
     pub(crate) trigger: f64,
-    /// The handle of its resource: a word that the GC visits, and that does not move.
+    /// Address of the word that holds its resource. The collector visits the word, which does not move.
     pub(crate) resource: *mut u64,
     default_trigger: f64,
-    /// Scope depth beyond main's.
+    /// Scope depth in addition to main's.
     depth: u64,
     parked: Parked,
 }
 
-/// What lay above a parked greenlet's base.
+/// The entries above a parked greenlet's base.
 enum Parked {
     Nothing,
     Above(Vec<Entry>),
-    /// Node has cleared the stack under the greenlet, as it does for an exception that nobody catches. Its base is gone, and
-    /// the scopes that it is in will not pop what they pushed, as long as the stack is empty. So from then on it runs on
-    /// an empty stack: main's entries are taken off too.
+    /// Node has cleared the stack while the greenlet ran, as it does for an uncaught exception. The greenlet's base is gone. The
+    /// scopes that it is in do not pop what they pushed, as long as the stack is empty. So from then on the greenlet runs on an
+    /// empty stack: while it runs, main's entries are off the stack too.
     Cleared(Vec<Entry>),
 }
 
 struct Entry {
     id: f64,
     trigger: f64,
-    /// A handle in the callback that parked the greenlet, or null.
+    /// A handle, or null.
     resource: sys::napi_value,
     native: Element,
 }
 
 impl Scope {
     pub(crate) const fn new() -> Scope {
-        // -1: no default (AsyncHooks' constructor, env.cc).
+        // -1 means: no default (AsyncHooks' constructor, env.cc).
         Scope {
             id: 0.0,
             trigger: 0.0,
@@ -92,135 +105,146 @@ impl Scope {
     }
 }
 
-/// No length is one more than this.
-const CLEARED: usize = usize::MAX - 1;
+/// The running greenlet has no base entry. No length is one more than this number, so `leave` takes its slow path.
+const NO_BASE: usize = usize::MAX - 1;
 
-/// Who is told of entries that come and go.
+/// Which hooks run when entries are pushed and popped.
 #[derive(Clone, Copy)]
-pub(crate) enum Tell<'a> {
-    /// The program's hooks; the mail says meanwhile that they must not switch.
+pub(crate) enum Notify<'a> {
+    /// The program's hooks. Meanwhile a flag in the mail forbids them to switch.
     Hooks(&'a Mail),
-    /// V8 is ending JavaScript.
+    /// None, because V8 is ending JavaScript.
     Nothing,
 }
 
 impl AsyncHooks {
-    pub(super) fn new(shape: Shape) -> AsyncHooks {
+    pub(super) fn new(layout: HooksLayout) -> AsyncHooks {
         AsyncHooks {
-            shape,
-            floor: Cell::new(0),
+            layout,
+            base_index: Cell::new(0),
             hidden: RefCell::new(Vec::new()),
             main_trigger: Cell::new(-1.0),
             main_depth: Cell::new(0),
         }
     }
 
-    /// Whether somebody is to be told of entries that come or go.
+    /// Whether the program has hooks that run when entries are pushed or popped.
     ///
     /// # Safety
-    /// On the environment's thread, while it lives.
+    /// The contract's clauses **thread** and **learnt**.
     #[inline(always)]
     pub(crate) unsafe fn calls_hooks(&self) -> bool {
-        // SAFETY: live words of the environment.
+        // SAFETY: the contract's clauses **thread** and **learnt**.
         unsafe { *self.field(BEFORE) | *self.field(AFTER) != 0 }
     }
 
-    /// Main is about to be parked: its entries stay where they are.
+    /// Remembers main's default trigger id and scope depth, before main is parked. Its entries stay on the stack.
     ///
     /// # Safety
-    /// Main runs, on the environment's thread, while it lives; as for all that follow.
+    /// The contract's clauses **thread** and **learnt**; main runs.
     #[inline(always)]
     pub(crate) unsafe fn leave_main(&self) {
-        // SAFETY: live words of the environment.
+        // SAFETY: the contract's clauses **thread** and **learnt**.
         unsafe {
             self.main_trigger.set(*self.uid(DEFAULT_TRIGGER_ID));
-            self.main_depth.set(*self.shape.depth);
+            self.main_depth.set(*self.layout.depth);
         }
     }
 
-    /// Puts the running greenlet's entries on main's, which are all there are.
+    /// Puts the running greenlet's entries on the stack, above main's.
     ///
     /// # Safety
-    /// See `leave_main`; `scope` is the running stack's, has a resource, and stays where it is until `leave`.
+    /// The contract's clauses **thread**, **learnt**, **scope** and **handles**; `scope` is the running stack's, and only main's
+    /// entries are on the stack.
     #[inline(always)]
-    pub(crate) unsafe fn enter(&self, scope: *mut Scope, tell: Tell<'_>) {
-        // SAFETY: live words of the environment.
+    pub(crate) unsafe fn enter(&self, scope: *mut Scope, notify: Notify<'_>) {
+        // SAFETY: the caller's clauses.
         unsafe {
             *self.uid(DEFAULT_TRIGGER_ID) = (*scope).default_trigger;
-            *self.shape.depth = (*self.shape.depth).wrapping_add((*scope).depth);
-            self.floor.set(self.length());
+            *self.layout.depth = (*self.layout.depth).wrapping_add((*scope).depth);
+            self.base_index.set(self.length());
             if !matches!((*scope).parked, Parked::Nothing) {
-                return self.put_back(scope, tell);
+                return self.put_back(scope, notify);
             }
             self.push((*scope).id, (*scope).trigger, self.base_element(scope));
             if *self.field(BEFORE) != 0 {
-                self.emit(self.shape.symbols.emit_before, (*scope).id, tell);
+                self.emit(self.layout.symbols.emit_before, (*scope).id, notify);
             }
         }
     }
 
-    /// Takes them off again.
+    /// Takes the running greenlet's entries off the stack.
     ///
     /// # Safety
-    /// See `leave_main`; `scope` is the running stack's, and `enter` was called for it.
+    /// The contract's clauses **thread**, **learnt**, **scope** and **entered**; `scope` is the running stack's.
     #[inline(always)]
-    pub(crate) unsafe fn leave(&self, scope: *mut Scope, tell: Tell<'_>) {
-        // SAFETY: as above; an entry of the stack says what was on top before it.
+    pub(crate) unsafe fn leave(&self, scope: *mut Scope, notify: Notify<'_>) {
+        // SAFETY: the caller's clauses. The fast path is taken where the base is the only entry of the greenlet, so `base` is below
+        // the stack's length.
         unsafe {
-            let floor = self.floor.get();
-            if self.length() == floor + 1 && *self.field(AFTER) == 0 {
-                self.restore_ids(floor);
-                self.cut(floor);
+            let base = self.base_index.get();
+            if self.length() == base + 1 && *self.field(AFTER) == 0 {
+                self.restore_ids(base);
+                self.truncate(base);
             } else {
-                self.take_off(scope, tell);
+                self.take_off(scope, notify);
             }
-            let (trigger, depth) = (self.uid(DEFAULT_TRIGGER_ID), self.shape.depth);
+            let (trigger, depth) = (self.uid(DEFAULT_TRIGGER_ID), self.layout.depth);
             (*scope).default_trigger = trigger.replace(self.main_trigger.get());
             (*scope).depth = depth.replace(self.main_depth.get()).wrapping_sub(self.main_depth.get());
         }
     }
 
-    /// Every hook sees pairs that nest: here one `before` for each entry, from the base up.
+    /// The slow path of `enter`. Hooks see pairs of calls that nest: this calls `before` for each entry, from the base up.
+    ///
+    /// # Safety
+    /// The contract's clauses **thread**, **learnt**, **scope** and **handles**; only main's entries are on the stack.
     #[cold]
-    unsafe fn put_back(&self, scope: *mut Scope, tell: Tell<'_>) {
-        // SAFETY: passed on. The handles of the entries are those of a callback that has not returned.
+    unsafe fn put_back(&self, scope: *mut Scope, notify: Notify<'_>) {
+        // SAFETY: the caller's clauses. By **handles**, those of the entries are valid: the greenlet's callback has not returned.
         unsafe {
             let entries = match std::mem::replace(&mut (*scope).parked, Parked::Nothing) {
                 Parked::Nothing => Vec::new(),
                 Parked::Above(entries) => {
                     self.push((*scope).id, (*scope).trigger, self.base_element(scope));
-                    self.emit(self.shape.symbols.emit_before, (*scope).id, tell);
+                    self.emit(self.layout.symbols.emit_before, (*scope).id, notify);
                     entries
                 }
                 Parked::Cleared(entries) => {
-                    self.floor.set(CLEARED);
+                    self.base_index.set(NO_BASE);
                     self.hide_main();
                     entries
                 }
             };
             for entry in entries {
                 self.push_entry(&entry, entry.resource);
-                self.emit(self.shape.symbols.emit_before, entry.id, tell);
+                self.emit(self.layout.symbols.emit_before, entry.id, notify);
             }
         }
     }
 
-    /// And one `after` for each, down to the base.
+    /// The slow path of `leave`. This calls `after` for each entry, from the top down to the base.
+    ///
+    /// # Safety
+    /// The contract's clauses **thread**, **learnt**, **scope** and **entered**.
     #[cold]
-    unsafe fn take_off(&self, scope: *mut Scope, tell: Tell<'_>) {
-        // SAFETY: entries from the floor up are the running greenlet's.
+    unsafe fn take_off(&self, scope: *mut Scope, notify: Notify<'_>) {
+        // SAFETY: the caller's clauses. By **entered**, the entries from `first` up are the running greenlet's, and each index is
+        // below the stack's length.
         unsafe {
             let length = self.length();
-            let (floor, base) = if self.floor.get() == CLEARED { (0, 0) } else { (self.floor.get(), 1) };
-            // Where Node has cleared the stack not even the base is left.
-            let cleared = base == 0 || length <= floor;
-            let entries: Vec<Entry> = (floor + base..length).map(|i| self.read(i, length)).collect();
-            for i in (floor..length).rev() {
-                self.emit(self.shape.symbols.emit_after, *self.uid(EXECUTION_ID), tell);
+            let has_base = self.base_index.get() != NO_BASE;
+            let first = if has_base { self.base_index.get() } else { 0 };
+            // Where Node has cleared the stack, even the base is gone.
+            let cleared = !has_base || length <= first;
+            let above_base = first + usize::from(has_base);
+            let entries: Vec<Entry> = (above_base..length).map(|i| self.read(i, length)).collect();
+            for i in (first..length).rev() {
+                self.emit(self.layout.symbols.emit_after, *self.uid(EXECUTION_ID), notify);
                 self.restore_ids(i);
             }
-            self.cut(self.length());
-            if base == 0 {
+            self.truncate(self.length());
+            if !has_base {
                 self.show_main();
             }
             (*scope).parked = match (cleared, entries.is_empty()) {
@@ -231,10 +255,13 @@ impl AsyncHooks {
         }
     }
 
-    /// Takes main's entries off.
+    /// Takes main's entries off the stack.
+    ///
+    /// # Safety
+    /// The contract's clauses **thread** and **learnt**; only main's entries are on the stack.
     unsafe fn hide_main(&self) {
-        let (env, length) = (self.shape.env, self.length());
-        // SAFETY: passed on.
+        let (env, length) = (self.layout.env, self.length());
+        // SAFETY: the caller's clauses. `read` returns handles of the running stack, and a strong reference replaces each of them.
         unsafe {
             let hide = |i| {
                 let entry = self.read(i, length);
@@ -248,16 +275,19 @@ impl AsyncHooks {
             if length > 0 {
                 self.restore_ids(0);
             }
-            self.cut(0);
+            self.truncate(0);
         }
     }
 
-    /// Puts them back, on an empty stack.
+    /// Puts main's entries back.
+    ///
+    /// # Safety
+    /// The contract's clauses **thread** and **learnt**; the stack is empty.
     unsafe fn show_main(&self) {
-        let env = self.shape.env;
+        let env = self.layout.env;
         for (entry, reference) in self.hidden.take() {
             let mut resource = null_mut();
-            // SAFETY: passed on; the reference was made for this.
+            // SAFETY: the caller's clauses. The reference is from `hide_main`, and is deleted once.
             unsafe {
                 if !reference.is_null() {
                     sys::napi_get_reference_value(env, reference, &mut resource);
@@ -268,22 +298,29 @@ impl AsyncHooks {
         }
     }
 
-    /// Pushes what `read` has read, with the handle of its JavaScript resource, or null.
+    /// Pushes an entry that `read` has returned, with a handle of its JavaScript resource, or null.
+    ///
+    /// # Safety
+    /// The contract's clauses **thread** and **learnt**; `resource` is a live handle or null.
     unsafe fn push_entry(&self, entry: &Entry, resource: sys::napi_value) {
-        // SAFETY: passed on.
+        // SAFETY: the caller's clauses. The array's Global holds the address of a handle, as a `napi_value` does.
         unsafe {
             if !resource.is_null() {
                 let array = *self.member(RESOURCES) as sys::napi_value;
-                sys::napi_set_element(self.shape.env, array, self.length() as u32, resource);
+                sys::napi_set_element(self.layout.env, array, self.length() as u32, resource);
             }
             self.push(entry.id, entry.trigger, entry.native);
         }
     }
 
-    /// The entry at `index`.
+    /// The entry at `index` of a stack of `length` entries.
+    ///
+    /// # Safety
+    /// The contract's clauses **thread** and **learnt**; `index` is below `length`, the stack's length.
     unsafe fn read(&self, index: usize, length: usize) -> Entry {
-        let env = self.shape.env;
-        // SAFETY: passed on; the handle is made in the callback that runs.
+        let env = self.layout.env;
+        // SAFETY: the caller's clauses. The array's Global holds the address of a handle, as a `napi_value` does, and the handle
+        // that is made lies on the running stack.
         unsafe {
             let (mut resource, mut kind) = (null_mut(), sys::ValueType::napi_undefined);
             if index < self.array_length() {
@@ -296,25 +333,30 @@ impl AsyncHooks {
             if kind == sys::ValueType::napi_undefined {
                 resource = null_mut();
             }
-            // What was on top before an entry stands in that entry.
+            // An entry holds the ids that were on top before it. The ids of the top entry are in the fields.
             let (id, trigger) = if index + 1 < length {
                 let below = self.ids().add(2 * (index + 1));
                 (*below, *below.add(1))
             } else {
                 (*self.uid(EXECUTION_ID), *self.uid(TRIGGER_ID))
             };
-            Entry { id, trigger, resource, native: self.shape.resources.get(index) }
+            Entry { id, trigger, resource, native: self.layout.resources.get(index) }
         }
     }
 
-    /// As `AsyncHooks::push_async_context` (env.cc).
+    /// Does what `AsyncHooks::push_async_context` does (env.cc).
+    ///
+    /// # Safety
+    /// The contract's clauses **thread** and **learnt**.
     #[inline(always)]
     unsafe fn push(&self, id: f64, trigger: f64, resource: Element) {
         let length = self.length();
-        // SAFETY: the ids buffer has `IDS_COUNT` numbers.
+        // SAFETY: the caller's clauses. The word `IDS_COUNT` says how many numbers the buffer of ids has, an even number; an entry
+        // is written only where two of them are free.
         unsafe {
-            let room = *self.member(IDS_COUNT) as usize;
-            if 2 * length < room && (resource[0] == 0 || self.shape.resources.put(length, resource)) {
+            let capacity = *self.member(IDS_COUNT) as usize;
+            if 2 * length < capacity && (resource[0] == 0 || self.layout.resources.push_at(length, resource))
+            {
                 let below = self.ids().add(2 * length);
                 *below = self.uid(EXECUTION_ID).replace(id);
                 *below.add(1) = self.uid(TRIGGER_ID).replace(trigger);
@@ -325,17 +367,23 @@ impl AsyncHooks {
         }
     }
 
-    /// Node's own function, which makes room.
+    /// Pushes by Node's own function, which enlarges the buffers.
+    ///
+    /// # Safety
+    /// The contract's clauses **thread** and **learnt**.
     #[cold]
     unsafe fn push_slowly(&self, id: f64, trigger: f64, [first, second]: Element) {
-        // SAFETY: passed on.
-        unsafe { (self.shape.push)(self.shape.object, id, trigger, first, second) }
+        // SAFETY: the caller's clauses. The resource has the form that the function's signature says (`Kind`).
+        unsafe { (self.layout.push)(self.layout.object, id, trigger, first, second) }
     }
 
-    /// Pops the entry at `index`, the top one.
+    /// Pops the entry at `index` and all entries above it, but not their resources.
+    ///
+    /// # Safety
+    /// The contract's clauses **thread** and **learnt**; `index` is below the stack's length.
     #[inline(always)]
     unsafe fn restore_ids(&self, index: usize) {
-        // SAFETY: `index` is below the stack's length.
+        // SAFETY: the caller's clauses: two numbers of the buffer of ids belong to each entry.
         unsafe {
             let below = self.ids().add(2 * index);
             *self.uid(EXECUTION_ID) = *below;
@@ -344,23 +392,30 @@ impl AsyncHooks {
         }
     }
 
-    /// Forgets the resources from `length` on. Node's JavaScript pops the array's last element, whatever its index: it must
-    /// not be longer than the stack.
+    /// Removes the resources from `length` on. The array must not be longer than the stack, because Node's JavaScript pops the
+    /// array's last element, whatever its index is.
+    ///
+    /// # Safety
+    /// The contract's clauses **thread** and **learnt**.
     #[inline(always)]
-    unsafe fn cut(&self, length: usize) {
-        // SAFETY: passed on.
+    unsafe fn truncate(&self, length: usize) {
+        // SAFETY: the caller's clauses, from which those of `resources.rs` follow.
         unsafe {
-            self.shape.resources.cut(length);
+            self.layout.resources.truncate(length);
             if self.array_length() > length {
-                self.cut_array(length);
+                self.truncate_array(length);
             }
         }
     }
 
+    /// Shortens the JavaScript array of resources.
+    ///
+    /// # Safety
+    /// The contract's clauses **thread** and **learnt**.
     #[cold]
-    unsafe fn cut_array(&self, length: usize) {
-        let env = self.shape.env;
-        // SAFETY: the array is Node's own; its handle is the Global's.
+    unsafe fn truncate_array(&self, length: usize) {
+        let env = self.layout.env;
+        // SAFETY: the caller's clauses. The array's Global holds the address of a handle, as a `napi_value` does.
         unsafe {
             let array = *self.member(RESOURCES) as sys::napi_value;
             let mut number = null_mut();
@@ -369,68 +424,79 @@ impl AsyncHooks {
         }
     }
 
+    /// Calls the program's `before` or `after` hooks for the entry with this id. Entries with id 0 have no hooks.
+    ///
+    /// # Safety
+    /// The contract's clauses **thread** and **learnt**.
     #[cold]
-    unsafe fn emit(&self, hook: EmitHook, id: f64, tell: Tell<'_>) {
-        let Tell::Hooks(mail) = tell else { return };
+    unsafe fn emit(&self, hook: EmitHook, id: f64, notify: Notify<'_>) {
+        let Notify::Hooks(mail) = notify else { return };
         if id == 0.0 {
             return;
         }
         mail.set_in_hook(true);
-        // SAFETY: Node's own functions, which call nobody where there is no hook and end the process where one throws.
-        // Where V8 ends JavaScript in one, whoever runs next is to end, and not this callback: the stack has to be left in order.
+        // SAFETY: the caller's clauses. `hook` is a function of Node: it calls nothing where the program has no hook, and ends the
+        // process where a hook throws. Where V8 ends JavaScript in a hook, the next JavaScript on this thread must end instead of
+        // this callback, because the stack has to be left in order.
         unsafe {
-            hook(self.shape.environment, id);
-            call::put_off_termination(&self.shape.symbols, self.shape.isolate);
+            hook(self.layout.environment, id);
+            call::put_off_termination(&self.layout.symbols, self.layout.isolate);
         }
         mail.set_in_hook(false);
     }
 
-    /// How the container names a greenlet's resource.
+    /// The element of the container of native resources for a greenlet's resource.
     ///
     /// # Safety
-    /// `scope` is live.
+    /// The contract's clause **scope**.
     #[inline(always)]
     unsafe fn base_element(&self, scope: *mut Scope) -> Element {
-        // SAFETY: the caller promises a live scope.
+        // SAFETY: the contract's clause **scope**.
         unsafe {
-            match self.shape.resources.kind {
+            match self.layout.resources.kind {
                 Kind::VectorOfLocals => [(*scope).resource as u64, NONE[1]],
                 _ => [addr_of!((*scope).resource) as u64, NONE[1]],
             }
         }
     }
 
+    /// The address of a word of the `AsyncHooks` object.
     #[inline(always)]
     fn member(&self, word: usize) -> *mut u64 {
-        self.shape.object.wrapping_add(word)
+        self.layout.object.wrapping_add(word)
     }
 
+    /// The address of one of `AsyncHooks::Fields`.
     #[inline(always)]
     fn field(&self, index: usize) -> *mut u32 {
-        self.shape.fields.wrapping_add(index)
+        self.layout.fields.wrapping_add(index)
     }
 
+    /// The address of one of `AsyncHooks::UidFields`.
     #[inline(always)]
     fn uid(&self, index: usize) -> *mut f64 {
-        self.shape.uids.wrapping_add(index)
+        self.layout.uids.wrapping_add(index)
     }
 
+    /// The buffer of ids, two for each entry. It moves when it grows.
     #[inline(always)]
     fn ids(&self) -> *mut f64 {
-        // SAFETY: a live word; the buffer moves when it grows.
+        // SAFETY: the contract's clauses **thread** and **learnt**, which all callers promise.
         unsafe { *self.member(IDS_BUFFER) as *mut f64 }
     }
 
+    /// How many entries the stack has.
     #[inline(always)]
     fn length(&self) -> usize {
-        // SAFETY: a live word.
+        // SAFETY: the contract's clauses **thread** and **learnt**, which all callers promise.
         unsafe { *self.field(STACK_LENGTH) as usize }
     }
 
-    /// Length of the array of resources, read as V8 keeps it: a call would cost more than the switch.
+    /// Length of the JavaScript array of resources, read from V8's memory: a call would cost more than the switch.
     #[inline(always)]
     fn array_length(&self) -> usize {
-        // SAFETY: a Global's word is the address of a handle; verified by `learn.rs`, with the word of the length.
+        // SAFETY: the contract's clauses **thread** and **learnt**, which all callers promise. A Global's word is the address of a
+        // handle, and `learn.rs` has verified which word of an array holds its length.
         unsafe {
             let global = *self.member(RESOURCES) as *const u64;
             if global.is_null() {

@@ -11,7 +11,7 @@ use std::ptr::{NonNull, null, null_mut};
 
 use napi::sys;
 
-use super::async_hooks::{AsyncHooks, Scope, Tell};
+use super::async_hooks::{AsyncHooks, Notify, Scope};
 use super::vm_state::scope_of;
 use crate::mail::{AsyncIds, Mail};
 use crate::v8::lanes::V8;
@@ -153,7 +153,7 @@ pub(crate) unsafe fn replace(
     unsafe {
         let scope = scope_of(vm);
         if is_running {
-            hooks.leave(scope, Tell::Hooks(mail));
+            hooks.leave(scope, Notify::Hooks(mail));
             lower_frame(&v8.layout, vm);
         }
         if let Some(context) = (*vm.as_ptr()).context.take() {
@@ -172,7 +172,7 @@ pub(crate) unsafe fn replace(
         }
         if is_running {
             raise_frame(&v8.layout, vm);
-            hooks.enter(scope, Tell::Hooks(mail));
+            hooks.enter(scope, Notify::Hooks(mail));
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What Node keeps for *the* stack: its stack of async ids.
+//! Everything that knows Node: the state that Node keeps for the running stack, and the end of an environment.
 //!
-//! `executionAsyncId()`, `executionAsyncResource()` and, up to Node 22, AsyncLocalStorage look at its top. Every callback of the
-//! event loop and every `runInAsyncScope` pushes an entry and pops it when it ends, and Node ends the process where another
-//! one is on top then. So a greenlet takes its own along:
+//! Node has one stack of async ids for each environment. `executionAsyncId()`, `executionAsyncResource()` and, up to Node 22,
+//! AsyncLocalStorage read its top entry. Every callback of the event loop and every `runInAsyncScope` pushes an entry, and pops it
+//! at its end; Node ends the process where another entry is on top then. So a greenlet takes its own entries along:
 //!
 //! ```text
 //!        main runs              A runs                A is parked, B runs
@@ -12,19 +12,27 @@
 //!      | main's entries |      | main's entries |    | main's entries |
 //! ```
 //!
-//! Main's entries never move, and no stack is entered while another's are on top of them. The base is what
-//! `AsyncResource.runInAsyncScope` would push, of the greenlet's own resource: hooks, ids and stores need to know nothing of
-//! greenlets. A switch that pushed nothing costs a compare and a few stores.
+//! Main's entries do not move, and a greenlet is entered only while no other greenlet's entries are above them. (Where Node clears
+//! the stack while a greenlet runs, main's entries are taken off for it: `async_hooks.rs`, `Parked::Cleared`.) A greenlet's base
+//! entry is the one that `AsyncResource.runInAsyncScope` would push for the greenlet's own resource, so hooks, ids and stores work
+//! without any knowledge of greenlets. Where a greenlet has pushed nothing, a switch costs a compare and a few stores.
 //!
-//! Who refers to what: the base's resource lies in the root table (`v8/roots.rs`); resources that C++ pushed are handles
-//! in C++ frames on the greenlet's stack; those that JavaScript pushed are handles of the callback that parks.
+//! Where the resources of entries are: that of the base is in the root table (`v8/gc/roots.rs`). Resources that C++ pushed are
+//! handles in C++ frames on the greenlet's stack. Resources that JavaScript pushed are handles of the callback that parks the
+//! greenlet.
 //!
-//! | file | what |
-//! |---|---|
-//! | `facts` | the table of what is known beforehand |
-//! | `learn` | finding it in one environment, and the proof |
-//! | `async_hooks` | entering and leaving |
-//! | `resources` | the container of native resources |
+//! | file | what it does | may import of this room |
+//! |---|---|---|
+//! | `facts` | the table of facts about Node that are known beforehand | nothing |
+//! | `resources` | Node's container of native resources | nothing |
+//! | `async_hooks` | puts a greenlet's entries on Node's stack of async ids, and takes them off | `facts`, `resources` |
+//! | `learn` | finds the stack of async ids in one environment, and proves it | `facts`, `resources`, `async_hooks` |
+//! | `vm_state` | the state of one stack: V8's part and Node's part together | `async_hooks` |
+//! | `context` | the async context of a greenlet: giving it, replacing it, reading it | `async_hooks`, `vm_state` |
+//! | `addon_scopes` | the scopes that Node-API add-ons have open on a stack | nothing |
+//! | `end_watch` | notices that an environment is ending | nothing |
+//!
+//! A file imports only from files above it in the table. All of them may import `v8`, `mail` and `unsupported`.
 
 pub(crate) mod addon_scopes;
 pub(crate) mod async_hooks;

@@ -1,8 +1,16 @@
-//! The container of native resources: what `executionAsyncResource()` finds where the JavaScript array has nothing.
+//! Reading and writing Node's container of native resources: `executionAsyncResource()` uses it for an entry that has no resource
+//! in the JavaScript array.
 //!
 //! Node 20 has a `std::vector<Local>`, Node 22 and 24 a `std::deque<Local*>`, Node 26 a `std::deque` of variants of `Local*`
 //! and `Global*`. A Local is the address of a handle; a null element is a hole. A deque of libstdc++ is
 //! {map, size, start {current, first, last, node}, finish {...}} with chunks of 512 bytes.
+//!
+//! # Contract
+//! - **thread**: the call is made on the environment's thread, while the environment lives. Nothing else accesses the container
+//!   during the call.
+//! - **container**: [`Resources::address`] is the address of Node's live container, and [`Resources::kind`] says its type:
+//!   `learn.rs` has verified both. The words of a vector are {begin, end, end of its memory}; those of a deque are listed above.
+//!   The elements have no destructors.
 
 use crate::v8::learn::peek::Peek;
 
@@ -12,7 +20,7 @@ pub(super) type Element = [u64; 2];
 /// No resource.
 pub(super) const NONE: Element = [0; 2];
 
-/// How Node keeps them; told by the signature of `push_async_context`.
+/// The type of the container, known from the signature of `push_async_context`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     VectorOfLocals,
@@ -20,13 +28,16 @@ pub(super) enum Kind {
     DequeOfVariants,
 }
 
+/// Size of a deque's chunk (libstdc++).
 const CHUNK_BYTES: usize = 512;
 
 impl Kind {
+    /// Words of one element.
     const fn words(self) -> usize {
         if matches!(self, Kind::DequeOfVariants) { 2 } else { 1 }
     }
 
+    /// Bytes of one element.
     const fn bytes(self) -> usize {
         self.words() * 8
     }
@@ -36,61 +47,64 @@ impl Kind {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resources {
     pub(super) kind: Kind,
-    pub(super) at: *mut u64,
+    pub(super) address: *mut u64,
 }
 
-/// The elements as far as they lie in one piece.
-struct Piece {
+/// The elements, where all of them are in one block of memory.
+struct Contiguous {
     begin: *mut u64,
-    /// Where the container keeps its end.
+    /// Address of the container's end pointer.
     end: *mut *mut u64,
-    /// As far as the end may go without an allocation.
-    room: *mut u64,
+    /// How far the end may move without an allocation.
+    capacity_end: *mut u64,
 }
 
 impl Resources {
+    /// The address of one of the container's words.
     #[inline(always)]
     fn word(&self, index: usize) -> *mut u64 {
-        // SAFETY: within the container's ten words; a vector has three.
-        unsafe { self.at.add(index) }
+        // SAFETY: the contract's clause **container**: a vector has three words and a deque ten, and callers use only those.
+        unsafe { self.address.add(index) }
     }
 
-    /// `None` where a deque has several chunks.
+    /// The elements, or `None` where a deque has several chunks.
     ///
     /// # Safety
-    /// On the environment's thread, while it lives; as for all that follow.
+    /// The contract's clauses **thread** and **container**.
     #[inline(always)]
-    unsafe fn piece(&self) -> Option<Piece> {
-        // SAFETY: the words of a live container.
+    unsafe fn contiguous(&self) -> Option<Contiguous> {
+        // SAFETY: the contract's clauses **thread** and **container**: these are words of the live container.
         unsafe {
             if self.kind == Kind::VectorOfLocals {
-                let (begin, room) = (*self.word(0) as *mut u64, *self.word(2) as *mut u64);
-                return Some(Piece { begin, end: self.word(1).cast(), room });
+                let (begin, capacity_end) = (*self.word(0) as *mut u64, *self.word(2) as *mut u64);
+                return Some(Contiguous { begin, end: self.word(1).cast(), capacity_end });
             }
             let (first_node, last_node) = (*self.word(5), *self.word(9));
-            // A deque allocates its next chunk when the last place is taken.
-            (first_node == last_node).then(|| Piece {
+            // A deque allocates its next chunk when the last place of a chunk is taken.
+            (first_node == last_node).then(|| Contiguous {
                 begin: *self.word(2) as *mut u64,
                 end: self.word(6).cast(),
-                room: (*self.word(4) as *mut u64).wrapping_byte_sub(1),
+                capacity_end: (*self.word(4) as *mut u64).wrapping_byte_sub(1),
             })
         }
     }
 
-    /// Makes `element` the last one, at `index`, with holes before it where there were fewer. False where there is no room.
+    /// Adds `element` at `index`, as the last element, and holes before it where there are fewer elements. Returns false, and
+    /// changes nothing, where this needs an allocation.
     ///
     /// # Safety
-    /// See `piece`; there are at most `index` elements.
+    /// The contract's clauses **thread** and **container**; there are at most `index` elements.
     #[inline(always)]
-    pub(super) unsafe fn put(&self, index: usize, element: Element) -> bool {
-        // SAFETY: what is written lies in the container's own memory, between its end and the end of its room.
+    pub(super) unsafe fn push_at(&self, index: usize, element: Element) -> bool {
+        // SAFETY: the contract's clauses **thread** and **container**. All writes go to the container's own memory, between its end
+        // and `capacity_end`, which is checked first.
         unsafe {
-            let Some(piece) = self.piece() else { return false };
-            let place = piece.begin.wrapping_add(index * self.kind.words());
-            if piece.begin.is_null() || place.wrapping_add(self.kind.words()) > piece.room {
+            let Some(all) = self.contiguous() else { return false };
+            let place = all.begin.wrapping_add(index * self.kind.words());
+            if all.begin.is_null() || place.wrapping_add(self.kind.words()) > all.capacity_end {
                 return false;
             }
-            let mut hole = *piece.end;
+            let mut hole = *all.end;
             while hole < place {
                 *hole = 0;
                 hole = hole.add(1);
@@ -99,41 +113,44 @@ impl Resources {
             if self.kind == Kind::DequeOfVariants {
                 *place.add(1) = element[1];
             }
-            *piece.end = place.add(self.kind.words());
+            *all.end = place.add(self.kind.words());
             true
         }
     }
 
-    /// Forgets all from `length` on. In several pieces it leaves them: Node cuts them itself when it next pops.
+    /// Removes the elements from `length` on. A deque of several chunks keeps them: Node removes them itself at its next pop.
     ///
     /// # Safety
-    /// See `piece`.
+    /// The contract's clauses **thread** and **container**.
     #[inline(always)]
-    pub(super) unsafe fn cut(&self, length: usize) {
-        // SAFETY: only the end moves, to an earlier element; elements have no destructors.
+    pub(super) unsafe fn truncate(&self, length: usize) {
+        // SAFETY: the contract's clauses **thread** and **container**. Only the end moves, to an earlier element, and elements have
+        // no destructors.
         unsafe {
-            if let Some(piece) = self.piece() {
-                let end = piece.begin.wrapping_add(length * self.kind.words());
-                if *piece.end > end {
-                    *piece.end = end;
+            if let Some(all) = self.contiguous() {
+                let end = all.begin.wrapping_add(length * self.kind.words());
+                if *all.end > end {
+                    *all.end = end;
                 }
             }
         }
     }
 
-    /// The element at `index`; none where there are fewer.
+    /// The element at `index`; [`NONE`] where there are fewer elements.
     ///
     /// # Safety
-    /// See `piece`.
+    /// The contract's clauses **thread** and **container**.
     pub(super) unsafe fn get(&self, index: usize) -> Element {
         let words = self.kind.words();
-        // SAFETY: what is read lies before the container's end.
+        // SAFETY: the contract's clauses **thread** and **container**; `place` is the address of an element before the container's
+        // end.
         let read = |place: *const u64| unsafe { [*place, if words == 2 { *place.add(1) } else { 0 }] };
-        // SAFETY: as above.
+        // SAFETY: the contract's clauses **thread** and **container**. An index is compared with the container's end before
+        // anything is read at its place; the map of a deque has a pointer for each chunk up to the last one.
         unsafe {
-            if let Some(piece) = self.piece() {
-                let place = piece.begin.wrapping_add(index * words);
-                return if place < *piece.end { read(place) } else { NONE };
+            if let Some(all) = self.contiguous() {
+                let place = all.begin.wrapping_add(index * words);
+                return if place < *all.end { read(place) } else { NONE };
             }
             let bytes = self.kind.bytes();
             let offset = (*self.word(2) - *self.word(3)) as usize / bytes;
@@ -149,7 +166,7 @@ impl Resources {
         }
     }
 
-    /// Whether the container has `length` elements and the last leads to `resource`, a tagged word.
+    /// Whether the container has `length` elements and the last one leads to `resource`, a tagged word. It trusts no address.
     pub(super) fn ends_with(&self, length: usize, resource: u64, peek: &Peek) -> bool {
         let bytes = self.kind.bytes();
         let last = match self.kind {
@@ -163,34 +180,34 @@ impl Resources {
         handle.and_then(|handle| peek.word(handle as usize)) == Some(resource)
     }
 
-    /// Where a vector of `length` elements ends.
+    /// The end address of a vector, where it has `length` elements.
     fn end_of_vector(&self, length: usize, peek: &Peek) -> Option<usize> {
-        let words = peek.words(self.at as usize, 3)?;
-        let [begin, end, room] = [words[0], words[1], words[2]];
-        let fits = end.wrapping_sub(begin) == (length * self.kind.bytes()) as u64 && end <= room;
+        let words = peek.words(self.address as usize, 3)?;
+        let [begin, end, capacity_end] = [words[0], words[1], words[2]];
+        let fits = end.wrapping_sub(begin) == (length * self.kind.bytes()) as u64 && end <= capacity_end;
         fits.then_some(end as usize)
     }
 
-    /// Where the last element of a deque of `length` ends.
+    /// The end address of a deque's last element, where the deque has `length` elements.
     fn end_of_deque(&self, length: usize, peek: &Peek) -> Option<usize> {
-        let words = peek.words(self.at as usize, 10)?;
+        let words = peek.words(self.address as usize, 10)?;
         let &[map, size, current, first, last, node, end, end_first, end_last, end_node] = words.as_slice()
         else {
             return None;
         };
         let chunk = CHUNK_BYTES as u64;
         let in_map = |node: u64| (map..map.wrapping_add(8 * size)).contains(&node);
-        let shaped = in_map(node)
+        let is_deque = in_map(node)
             && in_map(end_node)
             && (last.wrapping_sub(first), end_last.wrapping_sub(end_first)) == (chunk, chunk)
             && (peek.word(node as usize), peek.word(end_node as usize)) == (Some(first), Some(end_first));
         let before_end = end_node.wrapping_sub(node) / 8 * chunk;
         let live =
             before_end.wrapping_sub(current.wrapping_sub(first)).wrapping_add(end.wrapping_sub(end_first));
-        if !shaped || live != (length * self.kind.bytes()) as u64 {
+        if !is_deque || live != (length * self.kind.bytes()) as u64 {
             return None;
         }
-        // An end at the beginning of a chunk: the last element ends the one before.
+        // Where the end is at the beginning of a chunk, the last element is at the end of the chunk before.
         if end > end_first {
             Some(end as usize)
         } else {

@@ -135,7 +135,7 @@ unsafe extern "C" fn prologue(_isolate: Isolate, kind: c_int, _flags: c_int, dat
 }
 
 unsafe extern "C" fn epilogue(_isolate: Isolate, kind: c_int, _flags: c_int, data: *mut c_void) {
-    // SAFETY: the contract's clauses **callback** and **hooked**, as in `prologue`.
+    // SAFETY: the contract's clauses **callback** and **hooked**.
     let collector = unsafe { &*data.cast::<Collector>() };
     let Some(hooked) = collector.hooked.get() else { return };
     // SAFETY: the contract's clause **hooked**.

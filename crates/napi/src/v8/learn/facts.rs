@@ -1,25 +1,25 @@
-//! Every raw fact about V8 that is not found out at load time: one table, with where each was learnt and how it is
-//! verified before anything relies on it.
+//! All facts about V8 that are known beforehand: one table, with the source of each fact and how it is verified before anything
+//! relies on it.
 //!
 //! Sizes and offsets are in 8-byte words unless they say bytes; "in the isolate" means from the `v8::Isolate*`. Sources: V8
 //! 11.2/11.4 (around Node 20's 11.3), 12.4.254, 13.6.233, 14.6.202.
 //!
-//! | fact | learnt from | verified by |
+//! | fact | source | verified by |
 //! |---|---|---|
 //! | `thread_local_top` | `kIsolateThreadLocalTopOffset`, v8-internal.h, computed per ABI | the rehearsal's archive holds the same words (`rehearsal.rs`) |
-//! | `thread_local_top_words` | size of ThreadLocalTop, thread-local-top.h | as above: all words match at exactly one place |
-//! | `implementer_words` | size of HandleScopeImplementer less its HandleScopeData, api.h | what precedes ThreadLocalTop in the archive |
+//! | `thread_local_top_words` | size of ThreadLocalTop, thread-local-top.h | the words of ThreadLocalTop match the archive at exactly one place |
+//! | `implementer_words` | size of HandleScopeImplementer without its HandleScopeData, api.h | what precedes ThreadLocalTop in the archive |
 //! | `scope_data`, `scope_data_words` | `kHandleScopeDataOffset`, v8-internal.h (12.4+); HandleScopeData, v8-handle-scope.h | making three handles moves that word by 24 bytes, and no other |
 //! | `stack_guard` | `kIsolateStackGuardOffset`, v8-internal.h | word 0 is the isolate, `real_jslimit_` lies below the stack start |
-//! | limits, scopes, flags | StackGuard::ThreadLocal, stack-guard.h | an interrupt that is asked for raises exactly these |
-//! | `vectors`, `spare` | HandleScopeImplementer's members, api.h | `Context::Enter` raises the size of `entered_contexts_` by one; a block of handles that goes is the spare one |
+//! | limits, scopes, flags | StackGuard::ThreadLocal, stack-guard.h | a requested interrupt changes exactly these words |
+//! | `vectors`, `spare` | HandleScopeImplementer's members, api.h | `Context::Enter` raises the size of `entered_contexts_` by one; a handle block that V8 no longer needs becomes the spare one |
 //! | `wasm_own_stacks` | Isolate::wasm_stacks_ (isolate.h, 13.6 and 14.6) | the list grows by one during a promising call (`wasm_stacks.rs`) |
-//! | `isolate_words` | what `Isolate::Allocate` asks for, in Node's binary, rounded up | nothing is looked for beyond it, and all is found |
+//! | `isolate_words` | the size that `Isolate::Allocate` allocates, in Node's binary, rounded up | every search stays within it, and finds its words |
 //! | `epilogue_callbacks` | LocalHeap::InvokeGCEpilogueCallbacksInSafepoint, in Node's binary | the vector there grows by one on this stack during `JSON.stringify`, twice (`epilogue_callbacks.rs`) |
 //! | `has_destroy_list` | isolate.cc 12.4:4560 | the list grows by one during `JSON.stringify` (`destroy_list.rs`) |
 //! | `embedder_data` | `kContinuationPreservedEmbedderDataOffset`, v8-internal.h (12.4+) | setting it by the API changes exactly that word |
 
-/// Which V8 the facts are of. The switch path branches on it to copy with sizes known to the compiler.
+/// The V8 version that the facts describe. The switch path branches on it, so that the compiler knows the sizes of its copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Abi {
     /// Node 20.
@@ -32,18 +32,18 @@ pub(crate) enum Abi {
     V8_14_6,
 }
 
-/// What is known beforehand about one V8 version; see the module's table.
+/// The facts about one V8 version; the table above explains them.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) abi: Abi,
-    /// What `V8::GetVersion()` begins with.
+    /// The beginning of the string that `V8::GetVersion()` returns.
     pub(crate) version: &'static str,
-    /// The isolate's size, or a little more.
+    /// The isolate's size in words, or a little more.
     pub(crate) isolate_words: usize,
     /// Bytes from the isolate to its ThreadLocalTop.
     pub(crate) thread_local_top: usize,
     pub(crate) thread_local_top_words: usize,
-    /// Bytes from the isolate to its HandleScopeData; found by an experiment where the headers do not say.
+    /// Bytes from the isolate to its HandleScopeData; `None` where the headers do not say, and an experiment finds it.
     pub(crate) scope_data: Option<usize>,
     pub(crate) scope_data_words: usize,
     pub(crate) implementer_words: usize,
@@ -51,23 +51,23 @@ pub(crate) struct Facts {
     pub(crate) spare: usize,
     /// First words of the DetachableVectors {data, capacity, size} behind `blocks_` that hold malloc'd memory.
     pub(crate) vectors: &'static [usize],
-    /// Words of the StackGuard's C++ limits, `real_climit_` and `climit_`, where this V8 sets them. 13.6 and 14.6 do so in
-    /// simulators only, and leave them as malloc gave them (stack-guard.h).
+    /// Words of the StackGuard's C++ limits, `real_climit_` and `climit_`, where this V8 sets them. 13.6 and 14.6 set them in
+    /// simulators only, and otherwise leave them uninitialized (stack-guard.h).
     pub(crate) c_limits: Option<(usize, usize)>,
     /// Word whose low half is `interrupt_flags_` in the StackGuard.
     pub(crate) interrupt_flags: usize,
     /// Bytes from the isolate to its continuation-preserved embedder data.
     pub(crate) embedder_data: Option<usize>,
-    /// Stacks that the isolate lists though no wasm call has one of its own; none where V8 has no JSPI.
+    /// How many stacks the isolate lists while no wasm call has a stack of its own; `None` where V8 has no JSPI.
     pub(crate) wasm_own_stacks: Option<usize>,
-    /// Whether the isolate lists C++ objects that must end in the order of one stack; see `destroy_list.rs`.
+    /// Whether the isolate lists C++ objects that must be destroyed in the order of one stack (`destroy_list.rs`).
     pub(crate) has_destroy_list: bool,
-    /// Word of `gc_epilogue_callbacks_` in a LocalHeap, where objects on stacks enter themselves; see `epilogue_callbacks.rs`.
+    /// Word of `gc_epilogue_callbacks_` in a LocalHeap, where objects on stacks register themselves (`epilogue_callbacks.rs`).
     pub(crate) epilogue_callbacks: Option<usize>,
 }
 
 impl Facts {
-    /// Words of an archive that hold state: HandleScopeImplementer, HandleScopeData, ThreadLocalTop and the top of the
+    /// How many words of an archive hold state: HandleScopeImplementer, HandleScopeData, ThreadLocalTop and the top of the
     /// Relocatables.
     pub(crate) const fn archive_words(&self) -> usize {
         self.implementer_words + self.scope_data_words + self.thread_local_top_words + 1
@@ -79,7 +79,7 @@ impl Facts {
         self.interrupt_flags - 1
     }
 
-    /// Words of a V8 archive before Debug's: those of an image and StackGuard's.
+    /// How many words of a V8 archive are before Debug's: those of an image, then StackGuard's.
     pub(crate) fn debug_in_archive(&self) -> usize {
         self.archive_words() + self.interrupt_flags
     }
@@ -89,32 +89,32 @@ impl Facts {
 pub(crate) const STACK_GUARD: usize = 8;
 /// Word of `real_jslimit_` in the StackGuard: the limit itself.
 pub(crate) const REAL_JS_LIMIT: usize = 1;
-/// Word of `jslimit_`: the limit, or a very high address while an interrupt is requested (stack-guard.h).
+/// Word of `jslimit_` in the StackGuard: the limit, or a very high address while an interrupt is requested (stack-guard.h).
 pub(crate) const JS_LIMIT: usize = 3;
 /// `InterruptFlag::TERMINATE_EXECUTION` (stack-guard.h).
 pub(crate) const TERMINATE_EXECUTION: u32 = 1;
 
-/// First words of `blocks_` and `entered_contexts_` in the HandleScopeImplementer, and where their sizes are.
+/// Words of the HandleScopeImplementer: first word, capacity and size of `blocks_`, and the size of `entered_contexts_`.
 pub(crate) const BLOCKS: usize = 1;
 pub(crate) const BLOCKS_CAPACITY: usize = 2;
 pub(crate) const BLOCKS_SIZE: usize = 3;
 pub(crate) const ENTERED_CONTEXTS_SIZE: usize = 6;
-/// `kHandleBlockSize` (handles.h): handles of one block. With malloc's header a block is just below 8 KiB.
+/// `kHandleBlockSize` (handles.h): how many handles a block has. With malloc's header a block is just below 8 KiB.
 pub(crate) const HANDLE_BLOCK_WORDS: usize = 1022;
 pub(crate) const HANDLE_BLOCK_BYTES: u64 = HANDLE_BLOCK_WORDS as u64 * 8;
-/// Words behind Relocatable's in an archive that a GC may read: `Debug::Iterate` visits four, behind StackGuard's.
+/// How many words behind Relocatable's in an archive the collector may read: `Debug::Iterate` visits four, behind StackGuard's.
 pub(crate) const ARCHIVE_TAIL_WORDS: usize = 20;
 
-/// Largest sizes over all versions.
+/// The largest sizes of all versions.
 pub(crate) const MAX_TOP_WORDS: usize = 30;
 pub(crate) const MAX_ARCHIVE_WORDS: usize = {
-    let (mut most, mut i) = (0, 0);
+    let (mut largest, mut i) = (0, 0);
     while i < TABLE.len() {
         let words = TABLE[i].archive_words();
-        most = if words > most { words } else { most };
+        largest = if words > largest { words } else { largest };
         i += 1;
     }
-    most + ARCHIVE_TAIL_WORDS
+    largest + ARCHIVE_TAIL_WORDS
 };
 
 const TABLE: [Facts; 4] = [
@@ -192,7 +192,7 @@ const TABLE: [Facts; 4] = [
     },
 ];
 
-/// The facts of the V8 that calls itself `version`, as in "13.6.233.17-node.53".
+/// The facts about the V8 with this version string, such as "13.6.233.17-node.53".
 pub(crate) fn of(version: &str) -> Option<&'static Facts> {
     static FACTS: [Facts; 4] = TABLE;
     FACTS.iter().find(|facts| version.starts_with(facts.version))

@@ -1,10 +1,10 @@
-//! Facts that are wrong on purpose: the test build (cargo feature `faults`) breaks the one that `GREENLETS_FAULT` names, by a
-//! word up or down, as in `thread_local_top+1`. What is built on it has to notice; see `__test__/faults.mjs`.
+//! Wrong facts on purpose, for tests. The build with the cargo feature `faults` changes the fact that `GREENLETS_FAULT` names by
+//! one word up or down, for example `thread_local_top+1`. Learning or the self-test must notice it (`__test__/faults.mjs`).
 
 use super::facts::Facts;
 use crate::unsupported::{Unsupported, ensure};
 
-/// The facts with the one fault that is asked for.
+/// Returns the facts, with the requested fault in them.
 pub(crate) fn inject(facts: &'static Facts) -> Result<&'static Facts, Unsupported> {
     let Ok(fault) = std::env::var("GREENLETS_FAULT") else { return Ok(facts) };
     if fault.starts_with("symbol:") || ["peek", "pipe", "version"].contains(&fault.as_str()) {
@@ -16,26 +16,26 @@ pub(crate) fn inject(facts: &'static Facts) -> Result<&'static Facts, Unsupporte
         _ => return Err(Unsupported::Because(format!("there is no fault '{fault}'"))),
     };
     let mut broken = facts.clone();
-    let by = |fact: &mut usize, size: usize| *fact = if up { *fact + size } else { *fact - size };
+    let shift = |fact: &mut usize, size: usize| *fact = if up { *fact + size } else { *fact - size };
     let applies = match name {
-        "thread_local_top" => Some(by(&mut broken.thread_local_top, 8)),
-        "thread_local_top_words" => Some(by(&mut broken.thread_local_top_words, 1)),
-        "scope_data" => broken.scope_data.as_mut().map(|fact| by(fact, 8)),
-        "scope_data_words" => Some(by(&mut broken.scope_data_words, 1)),
-        "implementer_words" => Some(by(&mut broken.implementer_words, 1)),
-        "spare" => Some(by(&mut broken.spare, 1)),
-        "c_limits" => broken.c_limits.as_mut().map(|(real, _)| by(real, 1)),
-        "interrupt_flags" => Some(by(&mut broken.interrupt_flags, 1)),
-        "embedder_data" => broken.embedder_data.as_mut().map(|fact| by(fact, 8)),
-        "callbacks" => broken.epilogue_callbacks.as_mut().map(|fact| by(fact, 1)),
-        "wasm_own_stacks" => broken.wasm_own_stacks.as_mut().map(|fact| by(fact, 1)),
+        "thread_local_top" => Some(shift(&mut broken.thread_local_top, 8)),
+        "thread_local_top_words" => Some(shift(&mut broken.thread_local_top_words, 1)),
+        "scope_data" => broken.scope_data.as_mut().map(|fact| shift(fact, 8)),
+        "scope_data_words" => Some(shift(&mut broken.scope_data_words, 1)),
+        "implementer_words" => Some(shift(&mut broken.implementer_words, 1)),
+        "spare" => Some(shift(&mut broken.spare, 1)),
+        "c_limits" => broken.c_limits.as_mut().map(|(real, _)| shift(real, 1)),
+        "interrupt_flags" => Some(shift(&mut broken.interrupt_flags, 1)),
+        "embedder_data" => broken.embedder_data.as_mut().map(|fact| shift(fact, 8)),
+        "callbacks" => broken.epilogue_callbacks.as_mut().map(|fact| shift(fact, 1)),
+        "wasm_own_stacks" => broken.wasm_own_stacks.as_mut().map(|fact| shift(fact, 1)),
         _ => return Err(Unsupported::Because(format!("there is no fault '{fault}'"))),
     };
     ensure!(applies.is_some(), "this V8 has no fact '{name}' that could be broken");
     Ok(Box::leak(Box::new(broken)))
 }
 
-/// Whether the fault is this one.
+/// Whether `fault` is the requested one.
 pub(crate) fn is(fault: &str) -> bool {
-    std::env::var("GREENLETS_FAULT").is_ok_and(|asked| asked == fault)
+    std::env::var("GREENLETS_FAULT").is_ok_and(|requested| requested == fault)
 }

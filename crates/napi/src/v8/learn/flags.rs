@@ -1,14 +1,14 @@
-//! V8 features that cannot live with several stacks: they are switched off for the process. V8 reads both flags whenever it
+//! Switching off two V8 features, for the whole process, that do not work with several stacks. V8 reads both flags each time it
 //! needs them.
 //!
-//! A code cache is only good for the flags it was made with: their hash is part of it (SerializedCodeData, code-serializer.cc).
-//! These two have no part in what is compiled, and a program that uses greenlets should not have to compile everything anew. V8
-//! keeps the hash in one word, zeroes it when a flag changes, and computes it when it is asked (FlagList::Hash, flags.cc, 11.3 to
-//! 14.6); so that word is found by doing this, and gets its old hash again:
+//! V8 accepts a code cache only under the flags that it was made with: their hash is part of the cache (SerializedCodeData,
+//! code-serializer.cc). The two flags do not affect compiled code, and a program that uses greenlets should not have to compile
+//! everything again. V8 keeps the hash in one word, sets it to 0 when a flag changes, and computes it when it is needed
+//! (FlagList::Hash, flags.cc, 11.3 to 14.6). So the word is found by watching these changes, and then gets its old hash again:
 //!
 //! ```text
-//!                asked    flags set    asked
-//!   the word       h          0         h'      ──►  h, and V8's version tag of code caches is the one from before
+//!                hash read    flags set    hash read
+//!   the word         h            0            h'      ──►  h: V8's version tag of code caches is the old one again
 //! ```
 
 use std::ffi::CStr;
@@ -24,22 +24,22 @@ use crate::unsupported::{Unsupported, ensure};
 const FLAGS: [&CStr; 2] = [
     // WasmEngine::ReportLiveCodeFromStackForGC aborts when any stack is archived (wasm-engine.cc, 11.2 to 14.6).
     c"--no-wasm-code-gc",
-    // Array.prototype.shift on large arrays moves the array's start; V8 repairs stale pointers on the running stack
-    // only (ClearStaleLeftTrimmedPointerVisitor, heap.cc).
+    // Array.prototype.shift moves the start of a large array. V8 repairs stale pointers to it on the running stack only
+    // (ClearStaleLeftTrimmedPointerVisitor, heap.cc).
     c"--no-move-object-start",
 ];
 
-/// Where V8 keeps the hash, once the flags are off; none where it was not found, and then code caches are compiled anew.
+/// The word with the hash, once the flags are off. `None` where it was not found: then V8 rejects code caches from before.
 static HASH: OnceLock<Option<&'static AtomicU32>> = OnceLock::new();
 
-/// Switches them off, once for the process.
+/// Switches the two features off, once for the process.
 ///
 /// # Errors
 /// Where V8's flags are frozen.
 pub(crate) fn set(symbols: &Symbols) -> Result<(), Unsupported> {
-    // V8 ends the process when a frozen flag is set (FlagList::Reset, flags.cc), and exports nobody to ask. Node keeps them
-    // open unless it is told otherwise.
-    ensure!(!told_to_freeze(), "V8's flags are frozen (--freeze-flags-after-init), and two must be set");
+    // V8 ends the process when a frozen flag is set (FlagList::Reset, flags.cc), and exports no function that says whether flags
+    // are frozen. Node does not freeze them unless its command line says so.
+    ensure!(!freezes_flags(), "V8's flags are frozen (--freeze-flags-after-init), and two must be set");
     HASH.get_or_init(|| {
         find_hash(symbols, || {
             for flag in FLAGS {
@@ -51,23 +51,25 @@ pub(crate) fn set(symbols: &Symbols) -> Result<(), Unsupported> {
     Ok(())
 }
 
-/// Sets another flag that has no part in what is compiled.
+/// Sets another flag that does not affect compiled code.
 pub(crate) fn change(symbols: &Symbols, flag: &CStr) {
     let hash = HASH.get().copied().flatten();
     let old = hash.map(|hash| hash.load(SeqCst));
-    // SAFETY: public API with a C string; V8's flags are not frozen (`set`).
+    // SAFETY: public API with a C string; `set` has checked that V8's flags are not frozen.
     unsafe { (symbols.set_flags)(flag.as_ptr()) };
     if let (Some(hash), Some(old)) = (hash, old) {
         hash.store(old, SeqCst);
     }
 }
 
-/// Node takes the flag on its command line only.
-fn told_to_freeze() -> bool {
-    std::env::args_os().any(|word| word.to_string_lossy().replace('_', "-") == "--freeze-flags-after-init")
+/// Whether Node's command line freezes V8's flags. Node does not accept this flag anywhere else.
+fn freezes_flags() -> bool {
+    std::env::args_os()
+        .any(|argument| argument.to_string_lossy().replace('_', "-") == "--freeze-flags-after-init")
 }
 
-/// Does `set`, after which V8's flags have the hash that they had before, and says where that is.
+/// Calls `set`, finds the word with the hash of V8's flags, and restores the old hash. Returns the word; `None`, with the new hash
+/// in place, where it is not found or V8 does not accept the old hash.
 fn find_hash(symbols: &Symbols, set: impl FnOnce()) -> Option<&'static AtomicU32> {
     // SAFETY: public API without arguments.
     let tag = || unsafe { (symbols.cached_data_version_tag)() };
@@ -84,12 +86,12 @@ fn find_hash(symbols: &Symbols, set: impl FnOnce()) -> Option<&'static AtomicU32
         data.iter().flat_map(words).collect()
     };
     let before = tag();
-    let asked = look();
+    let hashed = look();
     set();
     let zeroed = look();
     let changed = tag() != before;
     let again = look();
-    let found: Vec<_> = asked
+    let found: Vec<_> = hashed
         .iter()
         .zip(zeroed)
         .zip(again)
@@ -97,8 +99,8 @@ fn find_hash(symbols: &Symbols, set: impl FnOnce()) -> Option<&'static AtomicU32
         .map(|((old, _), new)| (old.0, old.1, new.1))
         .collect();
     let &[(word, old, new)] = found.as_slice() else { return None };
-    // SAFETY: a word of V8's that is zeroed and computed as only the hash is, for the life of the process; V8 reads and
-    // writes it atomically.
+    // SAFETY: the address is in the data of V8's module, which stays loaded. It is the only word that changes as the hash does. V8
+    // accesses the hash atomically.
     let hash = unsafe { AtomicU32::from_ptr(word as *mut u32) };
     hash.store(old, SeqCst);
     if tag() == before {

@@ -165,7 +165,7 @@ unsafe fn rehearse(session: &Session<'_>) -> Result<(Seen, Debugger), Unsupporte
     ensure!(unsafe { (session.symbols.is_locked)(session.isolate) }, "the isolate's lock did not come back");
     let mut candidates = debugger::Candidates::find(session, &seen.debugger);
     if candidates.are_ambiguous() {
-        // SAFETY: the caller's promise, as for the first rehearsal.
+        // SAFETY: the session's clause **callback** is what a rehearsal needs, and the first one is over.
         let again = unsafe { rehearsal::play(session)? };
         candidates.follow(&again.debugger, session.peek);
     }

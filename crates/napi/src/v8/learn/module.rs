@@ -1,14 +1,14 @@
-//! The module (executable or shared library) that holds V8, as the dynamic loader sees it: dl_iterate_phdr(3).
+//! Finding the module (executable or shared library) that contains V8, and its data, by the dynamic loader: dl_iterate_phdr(3).
 
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
 
-/// Where the parts of a module are.
+/// The parts of a module that learning needs.
 #[derive(Debug, Default)]
 pub(crate) struct Module {
     /// Address and size of the running thread's block of thread-local variables.
     pub(crate) tls_block: Option<(usize, usize)>,
-    /// Its variables.
+    /// The writable segments: the module's variables.
     pub(crate) data: Vec<Range<usize>>,
 }
 
@@ -19,7 +19,7 @@ pub(crate) fn module_of(code: usize) -> Option<Module> {
         found: Option<Module>,
     }
     unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _size: usize, data: *mut c_void) -> c_int {
-        // SAFETY: the loader passes a valid record, and `data` is the search below.
+        // SAFETY: the loader passes a valid record, and `data` is the `Search` of `module_of`, which waits for this call.
         let (info, search) = unsafe { (&*info, &mut *data.cast::<Search>()) };
         let (mut holds_code, mut tls_size, mut module) = (false, 0, Module::default());
         for i in 0..info.dlpi_phnum as usize {
@@ -48,7 +48,7 @@ pub(crate) fn module_of(code: usize) -> Option<Module> {
         c_int::from(holds_code)
     }
     let mut search = Search { code, found: None };
-    // SAFETY: the callback gets the search it expects, which outlives the call.
+    // SAFETY: `visit` gets the `Search` that it expects, which outlives the call.
     unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut search).cast()) };
     search.found
 }

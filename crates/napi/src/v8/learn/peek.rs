@@ -1,13 +1,14 @@
-//! Reading memory that may not be there.
+//! Reading memory that may not be mapped.
 //!
-//! Learning follows words that look like pointers. Each is read by the kernel on our behalf, so that a wrong guess is an
-//! error instead of a signal: process_vm_readv(2) on ourselves, or, where a sandbox forbids that, write(2) from the address
-//! into a pipe, which fails with EFAULT.
+//! Learning follows words that look like pointers. The kernel reads the memory for us, so a wrong guess is an error instead of a
+//! signal: by process_vm_readv(2) on our own process, or, where a sandbox forbids that, by write(2) from the address into a pipe,
+//! which fails with EFAULT.
 
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// Addresses below this are never mapped (vm.mmap_min_addr), above they are not user space (x86-64, arm64 with 48 bits).
+/// Addresses below `LOWEST` are never mapped (vm.mmap_min_addr). From `HIGHEST` on they are not in user space (x86-64, arm64 with
+/// 48 bits).
 const LOWEST: usize = 0x1_0000;
 const HIGHEST: usize = 0x7fff_ffff_f000;
 
@@ -17,22 +18,23 @@ pub(crate) fn is_plausible(word: u64) -> bool {
     (LOWEST..HIGHEST).contains(&word) && word.is_multiple_of(8)
 }
 
-enum Way {
+/// How the kernel is asked.
+enum Method {
     ProcessVm,
     Pipe { read: std::fs::File, write: OwnedFd },
 }
 
-/// A way to read our own memory without trusting the address.
-pub(crate) struct Peek(Way);
+/// Reads our own memory without trusting the address.
+pub(crate) struct Peek(Method);
 
 impl Peek {
-    /// Finds a way that works here.
+    /// Finds a method that works in this process.
     ///
     /// # Errors
     /// Where both system calls are forbidden.
     pub(crate) fn new() -> io::Result<Peek> {
         let probe = 0x5eed_u64;
-        let peek = Peek(Way::ProcessVm);
+        let peek = Peek(Method::ProcessVm);
         let works = peek.words(&raw const probe as usize, 1).is_some_and(|words| words[0] == probe);
         #[cfg(feature = "faults")]
         let works = works && !super::fault::is("pipe") && !super::fault::is("peek");
@@ -44,13 +46,13 @@ impl Peek {
         if super::fault::is("peek") {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        // SAFETY: the array has room for the two descriptors pipe2(2) writes.
+        // SAFETY: the array has space for the two descriptors that pipe2(2) writes.
         if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) } != 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: pipe2 succeeded, so both are open and nobody else owns them.
+        // SAFETY: pipe2 has succeeded, so both descriptors are open, and nothing else owns them.
         let (read, write) = unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };
-        Ok(Peek(Way::Pipe { read: read.into(), write }))
+        Ok(Peek(Method::Pipe { read: read.into(), write }))
     }
 
     /// `count` words at `address`, or `None` where not all of them can be read.
@@ -67,13 +69,14 @@ impl Peek {
         self.words(address, 1).map(|words| words[0])
     }
 
-    /// As many words as can be read from `address` on, in steps of `step`, up to `most`.
-    pub(crate) fn prefix(&self, address: usize, most: usize, step: usize) -> Vec<u64> {
-        if let Some(all) = self.words(address, most) {
+    /// As many words as can be read from `address` on, up to `max`. Where not all of them can be read, it reads `step` words at a
+    /// time.
+    pub(crate) fn prefix(&self, address: usize, max: usize, step: usize) -> Vec<u64> {
+        if let Some(all) = self.words(address, max) {
             return all;
         }
-        let mut all = Vec::with_capacity(most);
-        while all.len() < most {
+        let mut all = Vec::with_capacity(max);
+        while all.len() < max {
             match self.words(address + all.len() * 8, step) {
                 Some(words) => all.extend(words),
                 None => break,
@@ -82,10 +85,10 @@ impl Peek {
         all
     }
 
-    /// Reads `count` words at each of the sorted `addresses` and hands those that could be read to `see`. Neighbours are
-    /// read at once: thousands of small reads would take tens of milliseconds.
+    /// Reads `count` words at each of the sorted `addresses`, and calls `see` with each address that could be read. Neighbouring
+    /// addresses are read together: thousands of small reads would take tens of milliseconds.
     pub(crate) fn each(&self, addresses: &[usize], count: usize, mut see: impl FnMut(usize, &[u64])) {
-        let near = |a: &usize, b: &usize| b - a <= count * 8 + Self::NEAR;
+        let near = |a: &usize, b: &usize| b - a <= count * 8 + Self::MAX_GAP;
         for group in addresses.chunk_by(near) {
             let (first, last) = (group[0], group[group.len() - 1]);
             if let Some(words) = self.words(first, (last - first) / 8 + count) {
@@ -102,27 +105,28 @@ impl Peek {
         }
     }
 
-    /// Bytes between two addresses that are read along rather than apart.
-    const NEAR: usize = 4096;
+    /// Where the gap between two addresses has at most this many bytes, they are read together.
+    const MAX_GAP: usize = 4096;
 
+    /// Fills `words` from `address`. Returns whether all of them could be read.
     fn fill(&self, address: usize, words: &mut [u64]) -> bool {
         let bytes = size_of_val(words);
         match &self.0 {
-            Way::ProcessVm => {
+            Method::ProcessVm => {
                 let local = libc::iovec { iov_base: words.as_mut_ptr().cast(), iov_len: bytes };
                 let remote = libc::iovec { iov_base: address as *mut _, iov_len: bytes };
-                // SAFETY: the local buffer is ours and `bytes` long; the remote one is read by the kernel, which checks it.
+                // SAFETY: the local buffer is `words`, `bytes` long. The kernel checks the remote address.
                 let read = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) };
                 read == bytes as isize
             }
-            Way::Pipe { read, write } => {
+            Method::Pipe { read, write } => {
                 // A pipe holds at least one page without blocking (pipe(7)).
                 words.chunks_mut(512).enumerate().all(|(i, chunk)| {
                     let bytes = size_of_val(chunk);
-                    // SAFETY: the kernel reads the source and checks it (EFAULT).
+                    // SAFETY: the kernel checks the source address (EFAULT).
                     let sent =
                         unsafe { libc::write(write.as_raw_fd(), (address + i * 4096) as *const _, bytes) };
-                    // SAFETY: any bytes are valid words; the slice covers exactly the chunk.
+                    // SAFETY: the slice covers exactly the chunk, and any bytes are valid words.
                     let target =
                         unsafe { std::slice::from_raw_parts_mut(chunk.as_mut_ptr().cast::<u8>(), bytes) };
                     let sent = usize::try_from(sent).unwrap_or(0);

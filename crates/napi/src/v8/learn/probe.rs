@@ -1,4 +1,4 @@
-//! Looking at V8 in the middle of a JavaScript program.
+//! Observing V8 in the middle of a JavaScript program.
 
 use std::ffi::CStr;
 use std::ptr::null_mut;
@@ -8,8 +8,8 @@ use napi::sys;
 use super::peek::is_plausible;
 use crate::unsupported::Unsupported;
 
-/// Runs `program`, the source of a function, with an argument: a function that calls `look`. Returns what `look` returned last, and
-/// whether `program` returned true.
+/// Runs `program`, the source of a JavaScript function. Its argument is a function that calls `look`. Returns the last result of
+/// `look`, and whether `program` returned true.
 ///
 /// # Safety
 /// In a native callback of `env`, on its thread.
@@ -24,7 +24,8 @@ pub(super) unsafe fn during<T>(
     let (mut source, mut function, mut probe, mut receiver, mut result) =
         (null_mut(), null_mut(), null_mut(), null_mut(), null_mut());
     let mut truth = false;
-    // SAFETY: `env` is live on this thread; `see` outlives the call, after which nothing calls the probe again.
+    // SAFETY: `env` is live on this thread, by the caller's promise. `see` outlives the call of `program`, and the programs keep no
+    // reference to the probe, so nothing calls it later.
     unsafe {
         sys::napi_create_string_utf8(env, program.as_ptr(), -1, &mut source);
         sys::napi_run_script(env, source, &mut function);
@@ -45,6 +46,7 @@ pub(super) unsafe fn during<T>(
     Ok((seen, truth))
 }
 
+/// The probe: calls the closure of `during`.
 unsafe extern "C" fn call(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let mut data = null_mut();
     // SAFETY: `info` is this callback's own, and `data` is the closure of `during`, which waits for this call.
@@ -55,10 +57,11 @@ unsafe extern "C" fn call(env: sys::napi_env, info: sys::napi_callback_info) -> 
     null_mut()
 }
 
-/// A program that looks while a `JsonStringifier` is alive. The object lies between the frame of this call and the frame that looks.
+/// A program that calls the probe while a `JsonStringifier` is alive. That object lies between the frame that calls `during` and
+/// the frame of `look`.
 pub(super) const STRINGIFY: &CStr = c"(probe) => { JSON.stringify({ toJSON() { probe() } }) }";
 
-/// The indexes at which a `std::vector` of words begins that had one entry more `during` than `before` and `after`.
+/// The indexes of words at which a `std::vector` of words may begin that had one entry more `during` than `before` and `after`.
 pub(super) fn grown(before: &[u64], during: &[u64], after: &[u64]) -> Vec<usize> {
     let length = |words: &[u64], i: usize| words[i + 1].wrapping_sub(words[i]);
     let words = before.len().min(during.len()).min(after.len());
@@ -67,10 +70,10 @@ pub(super) fn grown(before: &[u64], during: &[u64], after: &[u64]) -> Vec<usize>
             is_plausible(during[i])
                 && length(during, i) == length(before, i).wrapping_add(8)
                 && length(after, i) == length(before, i)
-                && (during[i + 1]..=during[i] + MOST_BYTES).contains(&during[i + 2])
+                && (during[i + 1]..=during[i] + MAX_BYTES).contains(&during[i + 2])
         })
         .collect()
 }
 
-/// A vector with a larger capacity than this is not one.
-const MOST_BYTES: u64 = 1 << 20;
+/// Words that describe a vector with a larger capacity are not a vector.
+const MAX_BYTES: u64 = 1 << 20;

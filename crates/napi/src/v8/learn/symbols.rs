@@ -1,7 +1,8 @@
-//! The public functions of V8, and some of Node and libuv, that the bridge calls, resolved by name in the running process.
+//! Finding the public functions of V8, and some of Node and libuv, by their names in the running process.
 //!
 //! Only exported symbols (`V8_EXPORT`, `NODE_EXTERN`) are used: they are in `.dynsym` of every Node from 20 to 26, stripped or
-//! not; `v8::internal` is hidden from Node 24 on. A missing one is a named reason to refuse, never a crash.
+//! not. The symbols of `v8::internal` are hidden from Node 24 on. A missing symbol is a reason to refuse that says its name, never
+//! a crash.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::MaybeUninit;
@@ -29,17 +30,17 @@ impl TryCatch {
 
 macro_rules! symbols {
     ($($(#[$doc:meta])* $field:ident: $type:ty = $name:literal;)*) => {
-        /// One function pointer for each symbol of the table below.
+        /// One function pointer for each symbol in the table of this file.
         #[derive(Clone, Copy, Debug)]
         pub(crate) struct Symbols { $($(#[$doc])* pub(crate) $field: $type,)* }
 
         impl Symbols {
-            /// Looks all of them up.
+            /// Looks up all symbols.
             pub(crate) fn resolve() -> Result<Self, Unsupported> {
                 Ok(Symbols { $($field: {
                     let address = find($name)?;
-                    // SAFETY: the symbol is a function of V8's public API with this signature: its mangled name spells
-                    // the parameter types, and the return type is the one its header declares in 11.3 to 14.6.
+                    // SAFETY: the symbol is a function with this signature: a mangled C++ name spells the parameter types. Return
+                    // types, and the types of libuv's C functions, are those that the headers declare (V8 11.3 to 14.6).
                     unsafe { std::mem::transmute::<*mut c_void, $type>(address) }
                 },)* })
             }
@@ -60,7 +61,7 @@ impl CallbackScope {
 /// Storage for an `Isolate::AllowJavascriptExecutionScope` (4 words; v8-isolate.h).
 pub(crate) type AllowScope = [usize; 8];
 
-/// `std::unique_ptr<MicrotaskQueue>` as it is returned: in memory that the caller provides. The callee writes one word.
+/// A returned `std::unique_ptr<MicrotaskQueue>`: the caller provides the memory, and the callee writes one word.
 #[repr(C)]
 pub(crate) struct ReturnedQueue(pub(crate) MaybeUninit<[u64; 3]>);
 
@@ -189,13 +190,13 @@ symbols! {
 /// `Isolate::SetContinuationPreservedEmbedderData(value)`: absent on Node 20.
 pub(crate) fn set_embedder_data() -> Result<unsafe extern "C" fn(Isolate, Local), Unsupported> {
     let address = find(c"_ZN2v87Isolate36SetContinuationPreservedEmbedderDataENS_5LocalINS_5ValueEEE")?;
-    // SAFETY: as in `Symbols::resolve`.
+    // SAFETY: the mangled name spells both parameter types, and v8-isolate.h declares no result (12.4 to 14.6).
     Ok(unsafe { std::mem::transmute::<*mut c_void, unsafe extern "C" fn(Isolate, Local)>(address) })
 }
 
-/// Looks an exported symbol up.
+/// The address of an exported symbol.
 pub(crate) fn find(name: &CStr) -> Result<*mut c_void, Unsupported> {
-    // SAFETY: the name is a C string; looking a symbol up has no other effect.
+    // SAFETY: the name is a C string, and dlsym(3) has no other effect.
     let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     #[cfg(feature = "faults")]
     let address = if super::fault::is(&format!("symbol:{}", name.to_string_lossy())) {

@@ -1,8 +1,8 @@
 //! V8 12.4's list of C++ objects to destroy when the isolate ends suddenly.
 //!
-//! A `JsonStringifier` (and every other class that derives from `ToDestroyBeforeSuddenShutdown`, isolate.cc 12.4:4560) adds itself to
-//! a `std::vector` of the isolate and checks, when it ends, that it is the last one there. With several stacks the last one may be
-//! another stack's: the check fails and the process aborts. So each stack takes its entries along. No other V8 has this list.
+//! A `JsonStringifier` (and every other class that derives from `ToDestroyBeforeSuddenShutdown`, isolate.cc 12.4:4560) adds itself
+//! to a `std::vector` of the isolate and checks, when it ends, that it is the last one there. With several stacks the last one may
+//! be another stack's: the check fails and the process aborts. So each stack takes its entries along. No other V8 has this list.
 
 use crate::v8::learn::destroy_list::DestroyList;
 
@@ -21,6 +21,10 @@ impl DestroyList {
         }
     }
 
+    /// The slow path of `take`.
+    ///
+    /// # Safety
+    /// The clauses **thread** and **learnt** of `state.rs`.
     #[cold]
     unsafe fn take_all(self, entries: &mut Vec<u64>) {
         // SAFETY: the clause **learnt**; between begin and end are the entries, plain pointers.
@@ -43,6 +47,10 @@ impl DestroyList {
         }
     }
 
+    /// The slow path of `put_back`.
+    ///
+    /// # Safety
+    /// The clauses **thread** and **learnt** of `state.rs`, and the list is empty.
     #[cold]
     unsafe fn put_all_back(self, entries: &mut Vec<u64>) {
         // SAFETY: the clause **learnt**. The vector's memory never shrinks and held these entries before, so they fit.

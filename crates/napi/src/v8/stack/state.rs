@@ -258,7 +258,8 @@ pub(crate) unsafe fn put_aside(v8: &Layout, vm: NonNull<StackState>) {
 #[inline(always)]
 pub(crate) unsafe fn put_back(v8: &Layout, vm: NonNull<StackState>) {
     let vm = vm.as_ptr();
-    // SAFETY: as in `put_aside`, by the contract's clauses **learnt**, **live** and **raw**.
+    // SAFETY: the contract's clause **learnt** for V8's words, **live** and **raw** for the state. `embedder_data` leads to a word
+    // of the root table, which does not move.
     unsafe {
         if let Some(word) = v8.embedder_data {
             *word = *(*vm).embedder_data;
