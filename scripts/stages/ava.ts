@@ -38,10 +38,10 @@ export async function ava(): Promise<Tally> {
   return sum(tallies)
 }
 
-/** The Node that runs this comes first, unless it is one of the tested ones. */
+/** Adds the Node that runs this file, as the first, unless it is one of the tested ones or `TEST_NODES` chooses. */
 function withOurs(nodes: readonly Node[]): readonly Node[] {
   const version = process.versions.node
-  if (nodes.some((node) => node.version === version)) return nodes
+  if (process.env['TEST_NODES'] !== undefined || nodes.some((node) => node.version === version)) return nodes
   return [{ version, major: Number.parseInt(version), bin: process.execPath }, ...nodes]
 }
 
