@@ -43,7 +43,7 @@ pub(crate) struct Marked {
 /// Marks the debugger's part of the archive of a running stack, which V8 is about to restore.
 ///
 /// # Safety
-/// `archive` is V8's live archive of this thread, and `facts` describe it: what lies before the debugger's part was verified.
+/// `archive` is V8's live archive of this thread, as V8's list of archived threads names it, and `facts` are of this V8.
 pub(super) unsafe fn mark(archive: usize, facts: &Facts, peek: &Peek) -> Result<Marked, Unsupported> {
     let at = archive + facts.debug_in_archive() * 8;
     let words = peek.words(at, MARKED + 1).unwrap_or_default();
