@@ -75,6 +75,12 @@ export class UnsupportedRuntimeError extends GreenletError {
   }
 }
 
+/** Set by the core: whether the running stack is a greenlet's. Without greenlets only main runs. */
+export const exits = { madeInGreenlet: (): boolean => false }
+
+/** The two functions that know the private field of an exit. The class sets them. */
+const quietness = {} as { read(value: unknown): boolean; write(value: unknown, quiet: boolean): void }
+
 /**
  * Thrown into a greenlet to end it: by `kill()` and by `throw()` without an argument. Where it leaves `run` it is not
  * an error: the parent gets it as a value. It is not a GreenletError, so `catch (e) { if (e instanceof GreenletError)
@@ -83,6 +89,15 @@ export class UnsupportedRuntimeError extends GreenletError {
 export class GreenletExit extends Error {
   /** Stable, for programs. */
   readonly code: GreenletErrorCode = 'ERR_GREENLET_EXIT'
+  /** Whether it belongs to a greenlet, and not to main. */
+  #quiet = exits.madeInGreenlet()
+
+  static {
+    quietness.read = (value) => typeof value === 'object' && value !== null && #quiet in value && value.#quiet
+    quietness.write = (value, quiet) => {
+      if (typeof value === 'object' && value !== null && #quiet in value) value.#quiet = quiet
+    }
+  }
 
   constructor(message = 'the greenlet was told to end', options?: ErrorOptions) {
     super(message, options)
@@ -97,6 +112,19 @@ for (const kind of [GreenletError, StaleFrameError, UnsupportedRuntimeError, Gre
 /** Whether `value` ends a greenlet without an error. Never throws. */
 export function isExit(value: unknown): value is GreenletExit {
   return isInstance(value, GreenletExit)
+}
+
+/**
+ * Whether `value` is a GreenletExit that is nobody's error where the host has caught it: it was thrown into a greenlet,
+ * or made in one. Calls no code of the program, also where `value` is a Proxy.
+ */
+export function isQuiet(value: unknown): boolean {
+  return quietness.read(value)
+}
+
+/** For a GreenletExit on its way to a greenlet, or to main, where it is an error like others. Ignores other values. */
+export function setQuiet(value: unknown, quiet: boolean): void {
+  quietness.write(value, quiet)
 }
 
 /** Makes a TypeError with a code. */

@@ -5,6 +5,7 @@
 import { attach } from '../native/attach.ts'
 import { mail, SELF_GENERATION, SELF_INDEX } from '../native/contract.ts'
 import { findFrameKey } from './context.ts'
+import { noticeExits } from './exits.ts'
 import { entry } from './lifecycle.ts'
 import { patchNode } from './node-patches.ts'
 import { main, thread } from './thread.ts'
@@ -16,6 +17,7 @@ export function ensureAttached(): void {
   // again.
   thread.native ??= attach(entry)
   patchNode()
+  noticeExits()
   main.index = mail[SELF_INDEX]!
   main.generation = mail[SELF_GENERATION]!
   findFrameKey()

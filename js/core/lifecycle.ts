@@ -11,10 +11,12 @@
 import { GreenletError, isExit, typeError } from '../common/errors.ts'
 import { ENDED, FLAGS, IN_HOOK, mail, SELF_GENERATION, SELF_INDEX, setSubject } from '../native/contract.ts'
 import { endContext, frameFor, joinContext, resourceFor } from './context.ts'
+import { enterDomains } from './domains.ts'
+import { markExit } from './exits.ts'
 import { DEAD, type GreenletRecord, LIVE, type Run, UNSTARTED, WAITING } from './record.ts'
 import { registeredRecords, registerStarted, unregister } from './registry.ts'
 import { reportSwitch, resetSwitch, setNext, startAndSwitchTo, switchTo, takePayload, THROWS } from './switch.ts'
-import { main, thread } from './thread.ts'
+import { DOMAINS, main, thread } from './thread.ts'
 
 /** What a new stack is started with. */
 interface Start {
@@ -44,6 +46,7 @@ export function finishEnded(): void {
 export function deliver(target: GreenletRecord, threw: boolean, payload: unknown): unknown {
   finishEnded()
   refuseInHook()
+  if (threw) markExit(payload, target)
   let passedOn = false
   for (let to = target; ;) {
     if (to === thread.current) {
@@ -227,7 +230,10 @@ function recover(): void {
   const generation = mail[SELF_GENERATION]
   registeredRecords().forEach((record) => {
     if (record.index === -1) return
-    if (record.index === index && record.generation === generation) resetSwitch(record)
+    if (record.index === index && record.generation === generation) {
+      resetSwitch(record)
+      if (thread.transferFlags & DOMAINS) enterDomains(record)
+    }
     setSubject(record.index, record.generation)
     if (thread.native.epoch() !== -1) return
     const { settle } = record

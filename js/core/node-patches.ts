@@ -5,10 +5,15 @@
  *   the greenlet that called the script must not be left meanwhile. Main may be left: V8 ends the greenlet that runs,
  *   then the script.
  * - Loading an add-on. Native counts the scopes that add-ons hold open, for each stack.
+ * - Reporting an uncaught exception. The exit of a killed greenlet is not one, wherever Node has caught it: in a listener
+ *   of an EventTarget, for example, of which Node throws the errors in a job of their own. Native does the same for
+ *   rejected promises.
  */
 
 import * as vm from 'node:vm'
+import { isQuiet } from '../common/errors.ts'
 import { HELD, mail } from '../native/contract.ts'
+import { exitDomains, followDomains } from './domains.ts'
 import { main, thread } from './thread.ts'
 
 type Method = (this: unknown, ...args: unknown[]) => unknown
@@ -28,6 +33,21 @@ export function patchNode(): void {
       const result = Reflect.apply(dlopen, this, args)
       thread.native.findAddons()
       return result
+    }
+  })
+
+  followDomains()
+
+  // C++ reads this property for each uncaught exception (node_errors.cc, TriggerUncaughtException). The program goes on
+  // where the function returns true.
+  replace(process as unknown as Record<string, Method>, '_fatalException', (report) => {
+    return function (...args) {
+      if (!isQuiet(args[0])) return Reflect.apply(report, this, args)
+      // What Node does for an error that the program has handled (execution.js, createOnGlobalUncaughtException).
+      setImmediate(() => {})
+      thread.native.clearAsyncIds()
+      exitDomains()
+      return true
     }
   })
 }

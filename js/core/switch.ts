@@ -16,13 +16,14 @@ import { GreenletError } from '../common/errors.ts'
 import * as contract from '../native/contract.ts'
 import { runtimeInfo } from '../native/runtime-info.ts'
 import { frameFor, resourceFor } from './context.ts'
+import { enterDomains, leaveDomains } from './domains.ts'
 import type { GreenletRecord } from './record.ts'
 import * as threadModule from './thread.ts'
 
 // The compiler knows the values of a module's own constants. An imported constant is loaded and checked wherever it is
 // used, which costs a twentieth of a switch.
 const { mail, STATUS, TARGET_GENERATION, TARGET_INDEX } = contract
-const { thread } = threadModule
+const { DOMAINS, thread } = threadModule
 
 /** Transfer flag: the payload is an error, to be thrown where it arrives. */
 export const THROWS = 1
@@ -30,6 +31,8 @@ export const THROWS = 1
 const TRACED = 2
 /** Transfer flag: there is a payload. Set from the beginning of a switch until the payload has been taken. */
 const IN_PROGRESS = 4
+/** The transfer flags that stay set after a switch. */
+const LASTING = TRACED | DOMAINS
 
 /**
  * Leaves this stack for the stack of `target` and takes `value` along, which is thrown there if `throws` is set.
@@ -49,8 +52,8 @@ export function switchTo(
   const me = thread.current
   if (thread.transferFlags & IN_PROGRESS) throw inProgressError(target.name)
   const outgoing = thread.transferFlags | IN_PROGRESS | throws
+  if (outgoing !== IN_PROGRESS) prepareUncommon(me, outgoing)
   thread.transferFlags = outgoing
-  if (outgoing !== IN_PROGRESS) thread.origin = me
   mail[TARGET_INDEX] = target.index
   mail[TARGET_GENERATION] = target.generation
   thread.payload = value
@@ -59,7 +62,7 @@ export function switchTo(
     if (resource === undefined) thread.native.switch()
     else thread.native.start(resource, frame)
   } catch (error) {
-    resetSwitch(me)
+    stayOn(me)
     throw error
   }
 
@@ -67,10 +70,7 @@ export function switchTo(
   if (status !== 0) {
     mail[STATUS] = 0
     // The running greenlet is the one that called, or main where a stack ended and the next stack could not run.
-    thread.current = me
-    thread.origin = undefined
-    thread.payload = undefined
-    thread.transferFlags &= TRACED
+    stayOn(me)
     throw refusedError(target.name, status)
   }
   const flags = thread.transferFlags
@@ -80,13 +80,31 @@ export function switchTo(
     thread.transferFlags = 0
     return arrived
   }
+  return arriveUncommon(me, flags, arrived)
+}
+
+/** Before a switch with transfer flags other than "in progress". Apart from `switchTo`, which is faster when it is short. */
+function prepareUncommon(me: GreenletRecord, outgoing: number): void {
+  if (outgoing & DOMAINS) leaveDomains(me)
+  thread.origin = me
+}
+
+/** After such a switch, on the stack of `me`: returns or throws what has arrived. */
+function arriveUncommon(me: GreenletRecord, flags: number, arrived: unknown): unknown {
   const { origin } = thread
   thread.origin = undefined
-  thread.transferFlags = flags & TRACED
+  thread.transferFlags = flags & LASTING
+  if (flags & DOMAINS) enterDomains(me)
   // The tracer may do anything, also switch away and come back. This call has already taken what arrived.
   reportSwitch((flags & THROWS) !== 0, origin)
   if (flags & THROWS) throw arrived
   return arrived
+}
+
+/** After a switch that did not take place. */
+function stayOn(me: GreenletRecord): void {
+  resetSwitch(me)
+  if (thread.transferFlags & DOMAINS) enterDomains(me)
 }
 
 /** As `switchTo`, for a `target` that has no stack yet. */
@@ -105,6 +123,7 @@ export function takePayload(): { readonly payload: unknown; readonly origin: Gre
  * For a stack at its end: sets which greenlet runs next and what it gets. Native switches to it when `entry` returns.
  */
 export function setNext(target: GreenletRecord, threw: boolean, value: unknown): void {
+  if (thread.transferFlags & DOMAINS) leaveDomains(undefined)
   thread.transferFlags |= IN_PROGRESS | (threw ? THROWS : 0)
   if (thread.transferFlags !== IN_PROGRESS) thread.origin = thread.current
   mail[TARGET_INDEX] = target.index
@@ -118,7 +137,7 @@ export function resetSwitch(running: GreenletRecord): void {
   thread.current = running
   thread.origin = undefined
   thread.payload = undefined
-  thread.transferFlags &= TRACED
+  thread.transferFlags &= LASTING
 }
 
 /** Sets the function that is called at each switch from now on; undefined for none. */

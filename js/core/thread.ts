@@ -10,6 +10,9 @@
 import type { Native } from '../native/contract.ts'
 import { type GreenletObject, GreenletRecord, LIVE } from './record.ts'
 
+/** Transfer flag: a domain of `node:domain` was entered; see domains.ts. */
+export const DOMAINS = 8
+
 /** Called on the stack where a switch has arrived, before anything else goes on there. */
 export type Tracer = (threw: boolean, origin: GreenletRecord, target: GreenletRecord) => void
 
@@ -40,6 +43,11 @@ export const thread = {
 
   /** Where an AsyncResource remembers its frame; undefined where there are no frames. See context.ts. */
   frameKey: undefined as symbol | undefined,
+
+  /** Whether native asks about the reasons of rejected promises; see exits.ts. */
+  rejectionsAreFiltered: false,
+  /** `node:domain`, once it is loaded; see domains.ts. */
+  domains: undefined as object | undefined,
 
   // Of the registry; see registry.ts.
   /** Whether a job is queued that sorts the new records. */

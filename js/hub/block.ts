@@ -26,7 +26,10 @@ export function currentWaiter(what: string): GreenletRecord {
   )
 }
 
-/** Blocks the current greenlet until `call` is over. Returns its value or throws it. */
+/**
+ * Blocks the current greenlet until `call` is over. Returns its value or throws it. If another greenlet is in `kill()`
+ * of this one, that one goes on, and main otherwise.
+ */
 export function block(call: BlockingCall): unknown {
   refuseInHook()
   const { current } = thread
@@ -34,13 +37,22 @@ export function block(call: BlockingCall): unknown {
   current.state = WAITING
   try {
     // The switch may also return because a child has ended. Only the outcome counts.
-    while (call.outcome === undefined) switchTo(main, undefined)
+    while (call.outcome === undefined) switchTo(nextWhileBlocked(current), undefined)
   } finally {
     current.state = LIVE
     current.blockingCall = undefined
   }
   if (call.outcome === 'error') throw call.value
   return call.value
+}
+
+/**
+ * Main, which runs the event loop. Where this greenlet waits instead of ending, its killer has to hear of that: nothing
+ * else would resume the killer before this greenlet has ended.
+ */
+function nextWhileBlocked(waiter: GreenletRecord): GreenletRecord {
+  const { killer } = waiter
+  return killer !== undefined && killer.state === LIVE ? killer : main
 }
 
 /** For a callback of the event loop: resumes a greenlet of which the call is over, unless it was resumed before. */

@@ -3,7 +3,8 @@
  * one.
  */
 
-import { typeError } from '../common/errors.ts'
+import { isPromise } from 'node:util/types'
+import { isExit, typeError } from '../common/errors.ts'
 import { describe, nameOf } from '../common/values.ts'
 import { endUnstarted, finishEnded } from '../core/lifecycle.ts'
 import { type GreenletRecord, UNSTARTED } from '../core/record.ts'
@@ -66,8 +67,17 @@ function resultOf<T>(record: GreenletRecord): Promise<T> {
   return new Promise((resolve, reject) => {
     record.settle = (threw, value) => {
       if (threw) reject(value)
-      else resolve(value as T)
+      else resolve((isPromise(value) ? exitAsResult(value) : value) as T)
     }
+  })
+}
+
+/** An async function turns the exit that ends it into a rejection. It is the result all the same. */
+function exitAsResult(promise: Promise<unknown>): Promise<unknown> {
+  // Not `promise.then()`, which may be a function of the program.
+  return new Promise((resolve) => resolve(promise)).then(undefined, (error: unknown) => {
+    if (isExit(error)) return error
+    throw error
   })
 }
 

@@ -40,6 +40,13 @@ export interface Native {
   findAddons(): void
   /** As `queueMicrotask`, but async hooks do not see the job. */
   enqueueMicrotask(fn: () => void): void
+  /**
+   * From now on Node does not hear of a promise that is rejected with a reason for which `keeps` returns true. False
+   * where this runtime does not allow it.
+   */
+  filterRejections(keeps: (reason: unknown) => boolean): boolean
+  /** Empties Node's stack of async ids, as Node does after an uncaught exception that was handled. */
+  clearAsyncIds(): void
 }
 
 /** In `mail`: the id of the stack to run next. -1 as `TARGET_INDEX`, when a stack ends, starts a new stack. */

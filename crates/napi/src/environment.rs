@@ -18,6 +18,7 @@ use crate::node::addon_scopes::AddonScopes;
 use crate::node::async_hooks::AsyncHooks;
 use crate::node::end_watch::{self, EndWatch};
 use crate::node::learn as node_learn;
+use crate::node::rejections;
 use crate::settings::Settings;
 use crate::unsupported::{Unsupported, ensure};
 use crate::unwind::unwind;
@@ -108,6 +109,8 @@ unsafe extern "C" fn clean_up(data: *mut c_void) {
     });
     let Some(environment) = environment else { return };
     environment.stop_watching();
+    // SAFETY: `env` lives until after its hooks, on this thread.
+    unsafe { rejections::remove(env) };
     let Ok(thread) = environment.thread() else { return };
     if thread.on_main() {
         // SAFETY: main runs, and no JavaScript will run on the other stacks any more. `env` lives until after its hooks.

@@ -29,7 +29,7 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
     unsafe {
         sys::napi_create_object(env, &mut object);
         callback::remember(env, thread);
-        let all: [(_, unsafe extern "C" fn(_, _) -> _); 12] = [
+        let all: [(_, unsafe extern "C" fn(_, _) -> _); 14] = [
             (c"switch", switch::switch),
             (c"start", switch::start),
             (c"frame", questions::frame),
@@ -42,6 +42,8 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
             (c"setCaptureRealm", questions::set_capture_realm),
             (c"findAddons", questions::find_addons),
             (c"enqueueMicrotask", questions::enqueue_microtask),
+            (c"filterRejections", questions::filter_rejections),
+            (c"clearAsyncIds", questions::clear_async_ids),
         ];
         for (name, callback) in all {
             let mut function = null_mut();

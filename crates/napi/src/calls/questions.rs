@@ -11,6 +11,7 @@ use napi::sys;
 use super::callback::{arguments_of, function_reference, is_function, number, thread_of};
 use crate::host::V8Host;
 use crate::node::context::{self, Replacement};
+use crate::node::rejections;
 use crate::v8::stack::capture::{Captured, Wanted};
 
 /// `capture()`: an `Error` with the stack of the mail's subject, or undefined where it is not suspended.
@@ -164,6 +165,40 @@ pub(super) unsafe extern "C" fn enqueue_microtask(
         if is_function(env, function) {
             (v8.symbols.enqueue_microtask)(v8.isolate, function.cast());
         }
+    }
+    null_mut()
+}
+
+/// `filterRejections(keeps)`: Node does not hear of promises that are rejected with a reason for which `keeps(reason)` is true.
+/// Returns whether that works in this environment.
+pub(super) unsafe extern "C" fn filter_rejections(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: the clause **callback**.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    let mut result = null_mut();
+    // SAFETY: the clause **callback**. The environment's cleanup hook calls `rejections::remove`.
+    unsafe {
+        let [function] = arguments_of(env, info);
+        let works = function_reference(env, function)
+            .is_some_and(|keeps| rejections::install(&thread.host().v8.layout, keeps));
+        sys::napi_get_boolean(env, works, &mut result);
+    }
+    result
+}
+
+/// `clearAsyncIds()`: empties Node's stack of async ids, as Node does after an uncaught exception that was handled.
+pub(super) unsafe extern "C" fn clear_async_ids(
+    env: sys::napi_env,
+    _: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: the clause **callback**.
+    if let Some(thread) = unsafe { thread_of(env) } {
+        let host = thread.host();
+        // SAFETY: the clause **callback**, and with it the clause **thread** of `async_hooks.rs`. Node clears its stack in the same
+        // place: in `process._fatalException`.
+        unsafe { host.async_hooks.clear(&host.mail) };
     }
     null_mut()
 }

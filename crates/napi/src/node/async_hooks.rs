@@ -195,6 +195,23 @@ impl AsyncHooks {
         }
     }
 
+    /// Empties the stack, as Node does after an uncaught exception that the program has handled (execution.js,
+    /// `createOnGlobalUncaughtException`): calls `after` for each entry, from the top down.
+    ///
+    /// # Safety
+    /// The contract's clauses **thread** and **learnt**.
+    pub(crate) unsafe fn clear(&self, mail: &Mail) {
+        // SAFETY: the caller's clauses. A hook pushes and pops in pairs, so the stack is as long after it as before.
+        unsafe {
+            *self.uid(DEFAULT_TRIGGER_ID) = -1.0;
+            for i in (0..self.length()).rev() {
+                self.emit(self.layout.symbols.emit_after, *self.uid(EXECUTION_ID), Notify::Hooks(mail));
+                self.restore_ids(i);
+            }
+            self.truncate(0);
+        }
+    }
+
     /// The slow path of `enter`. Hooks see pairs of calls that nest: this calls `before` for each entry, from the base up.
     ///
     /// # Safety

@@ -1,0 +1,121 @@
+// kill(), called inside of a greenlet, of one that catches the exit and waits again. As on main, kill() returns at once and says
+// that it was refused.
+
+import test from 'ava'
+import { Greenlet, sleep, spawn, wait } from '../js/index.ts'
+
+const refused = { code: 'ERR_GREENLET_KILL_REFUSED' }
+const turns = async (count: number): Promise<void> => {
+  for (; count > 0; count--) await new Promise(setImmediate)
+}
+
+/** What `kill()` of the greenlet throws, called inside of a new greenlet. */
+function killInside(victim: Greenlet): PromiseLike<unknown> {
+  return spawn(() => {
+    try {
+      victim.kill()
+      return 'killed'
+    } catch (error) {
+      return (error as { code?: unknown }).code
+    }
+  })
+}
+
+for (const [what, block] of [
+  ['sleeps', () => sleep(5)],
+  ['waits for a promise', () => wait(turns(3))],
+  ['waits for a child', () => spawn(() => sleep(5)).join()],
+] as const) {
+  test(`kill() inside of a greenlet returns if the killed one ${what} again`, async (t) => {
+    const log: string[] = []
+    const stubborn = spawn(() => {
+      try {
+        sleep(10_000)
+      } catch {
+        block()
+        log.push('cleaned up')
+      }
+      return 'result'
+    })
+    await turns(2)
+    t.is(await killInside(stubborn), refused.code)
+    t.deepEqual(log, [])
+    t.is(await stubborn, 'result')
+    t.deepEqual(log, ['cleaned up'])
+  })
+}
+
+test('kill() inside of a greenlet returns if a finally block waits', async (t) => {
+  const victim = spawn(() => {
+    try {
+      sleep(10_000)
+    } finally {
+      sleep(5)
+    }
+  })
+  await turns(2)
+  t.is(await killInside(victim), refused.code)
+  await victim
+  t.true(victim.dead)
+})
+
+test('the next kill() ends it, and a greenlet that ends at once is killed', async (t) => {
+  const victim = spawn(() => {
+    try {
+      sleep(10_000)
+    } catch {
+      sleep(10_000)
+    }
+  })
+  await turns(2)
+  t.is(await killInside(victim), refused.code)
+  t.false(victim.dead)
+  t.is(await killInside(victim), 'killed')
+  t.true(victim.dead)
+})
+
+test('of greenlets that kill each other in a row, each hears what came of its own kill()', async (t) => {
+  const log: unknown[] = []
+  const make = (name: string, next?: Greenlet): Greenlet =>
+    spawn(() => {
+      try {
+        sleep(10_000)
+      } catch {
+        try {
+          next?.kill()
+          log.push(`${name} killed`)
+        } catch (error) {
+          log.push(`${name} ${(error as { code?: unknown }).code as string}`)
+        }
+        sleep(3)
+        log.push(`${name} ends`)
+      }
+    })
+  const last = make('last')
+  const middle = make('middle', last)
+  await turns(2)
+  t.is(await killInside(middle), refused.code)
+  t.deepEqual(log, ['last killed', `middle ${refused.code}`])
+  await Promise.all([last, middle])
+  t.deepEqual(log.slice(2).sort(), ['last ends', 'middle ends'])
+})
+
+test('main is not resumed by a refused kill() inside of a greenlet', async (t) => {
+  const victim = spawn(() => {
+    try {
+      sleep(10_000)
+    } catch {
+      sleep(5)
+    }
+  })
+  await turns(2)
+  let came = false
+  const killer = new Greenlet(() => {
+    t.throws(() => victim.kill(), refused)
+    came = true
+    return 'done'
+  })
+  t.is(killer.switch(), 'done')
+  t.true(came)
+  await victim
+})
