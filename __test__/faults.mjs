@@ -23,6 +23,8 @@ const SYMBOLS = [
   '_ZN2v86Locker10InitializeEPNS_7IsolateE',
   '_ZN2v87Context17GetMicrotaskQueueEv',
   '_ZN2v88Function4CallENS_5LocalINS_7ContextEEENS1_INS_5ValueEEEiPS5_',
+  '_ZN2v814PrimitiveArray3SetEPNS_7IsolateEiNS_5LocalINS_9PrimitiveEEE',
+  '_ZN2v815MicrotasksScopeD1Ev',
   'uv_prepare_init',
   ...(major >= 22 ? ['_ZN2v87Isolate36SetContinuationPreservedEmbedderDataENS_5LocalINS_5ValueEEE'] : []),
 ]

@@ -28,6 +28,11 @@ export interface Native {
    * suspended.
    */
   capture(): Error | undefined
+  /**
+   * The `stack` of an error that `capture` has made: the frames, even in the middle of a `prepareStackTrace`; a string
+   * where too little stack is left for V8 to make frames.
+   */
+  sites(error: Error): unknown
   /** The script ids of those of its frames that have one, innermost first. Costs another stack walk. */
   scriptIds(): Int32Array | undefined
   /** A number that changes each time the stack in `SUBJECT_*` is resumed; -1 once it has ended. */

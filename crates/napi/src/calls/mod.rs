@@ -29,13 +29,14 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
     unsafe {
         sys::napi_create_object(env, &mut object);
         callback::remember(env, thread);
-        let all: [(_, unsafe extern "C" fn(_, _) -> _); 14] = [
+        let all: [(_, unsafe extern "C" fn(_, _) -> _); 15] = [
             (c"switch", switch::switch),
             (c"start", switch::start),
             (c"frame", questions::frame),
             (c"setContext", questions::set_context),
             (c"underFrame", questions::under_frame),
             (c"capture", questions::capture),
+            (c"sites", questions::sites),
             (c"scriptIds", questions::script_ids),
             (c"epoch", questions::epoch),
             (c"stackSize", questions::stack_size),

@@ -21,7 +21,7 @@ use crate::mail::Status;
 use crate::node::async_hooks::Notify;
 use crate::node::context::NewContext;
 use crate::node::vm_state::scope_of;
-use crate::v8::stack::{debugger, leave};
+use crate::v8::stack::leave;
 
 /// `switch()`: suspends the running stack and runs the mail's target; returns when another greenlet switches back.
 pub(super) unsafe extern "C" fn switch(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
@@ -95,12 +95,18 @@ pub(crate) unsafe fn leave(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<
 /// Whether nothing needs care when the running stack is left. Nearly always so.
 #[inline(always)]
 fn is_plain(host: &V8Host, on_main: bool) -> bool {
-    let obstacles = leave::obstacles(&host.v8.layout, &host.v8.stacks, on_main)
+    let (v8, stacks) = (&host.v8.layout, &host.v8.stacks);
+    obstacles(host, on_main) | v8.joins.unrest(stacks.known_contexts.get()) == 0
+}
+
+/// 0 where nothing needs care when the running stack is left, apart from arrays that are being joined.
+#[inline(always)]
+fn obstacles(host: &V8Host, on_main: bool) -> u64 {
+    leave::obstacles(&host.v8.layout, &host.v8.stacks, on_main)
         | host.v8.gc.collecting.get()
         | host.mail.held()
         | host.mail.in_hook()
-        | host.addon_scopes.open();
-    obstacles == 0
+        | host.addon_scopes.open()
 }
 
 /// Why the running stack must not be left; `None` where it may.
@@ -162,19 +168,20 @@ unsafe fn cross_carefully(
 ) -> Status {
     let host = thread.host();
     let (v8, stacks) = (&host.v8.layout, &host.v8.stacks);
-    // SAFETY: the caller's clause. What is taken along stays in this frame, and is given back when the stack runs again. In the
-    // locker lane V8 archives the debugger's step.
+    // SAFETY: the caller's clause. What is taken along stays in this frame and in its handles, and is given back when the stack runs
+    // again.
     unsafe {
+        if !host.v8.is_joining() && obstacles(host, on_main) == 0 {
+            return cross(thread, on_main, next);
+        }
         if let Some(refusal) = refusal(host, on_main) {
             return refusal;
         }
-        let step = if host.v8.locker.is_none() { debugger::put_step_aside(v8, stacks) } else { None };
+        let aside = leave::put_aside(v8, stacks, on_main, host.v8.locker.is_some());
         let scopes = host.addon_scopes.take();
         let status = cross(thread, on_main, next);
         host.addon_scopes.give_back(&scopes);
-        if let Some(step) = step {
-            debugger::put_step_back(v8, stacks, step);
-        }
+        leave::put_back(v8, stacks, &aside);
         status
     }
 }

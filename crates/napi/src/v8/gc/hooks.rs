@@ -90,6 +90,11 @@ impl Collector {
         }
     }
 
+    /// Whether the callbacks are registered.
+    pub(crate) fn is_hooked(&self) -> bool {
+        self.hooked.get().is_some()
+    }
+
     /// Removes the callbacks where they are registered: removing what was never added would corrupt V8's list.
     ///
     /// # Safety
@@ -139,10 +144,13 @@ unsafe extern "C" fn epilogue(_isolate: Isolate, kind: c_int, _flags: c_int, dat
     let collector = unsafe { &*data.cast::<Collector>() };
     let Some(hooked) = collector.hooked.get() else { return };
     // SAFETY: the contract's clause **hooked**.
-    let (v8, greenlets) = unsafe { (hooked.v8.as_ref(), hooked.greenlets.as_ref()) };
+    let (v8, stacks, greenlets) =
+        unsafe { (hooked.v8.as_ref(), hooked.stacks.as_ref(), hooked.greenlets.as_ref()) };
     collector.collecting.set(0);
     greenlets.collected();
     if kind != SCAVENGE {
+        // Contexts may have moved, and a new one may be made where a known one was.
+        stacks.known_contexts.set(0);
         if collector.full_gc.is_wanted() && !v8.wasm_stacks.exist() {
             collector.full_gc.want(&v8.symbols, false);
         }

@@ -210,6 +210,25 @@ impl V8 {
         }
     }
 
+    /// Whether the running stack joins an array in any context. Remembers the contexts where the program has only one, so that the
+    /// next switch need not ask.
+    ///
+    /// # Safety
+    /// The clauses **thread** and **learnt**, in a native callback.
+    #[cold]
+    pub(crate) unsafe fn is_joining(&self) -> bool {
+        let joins = &self.layout.joins;
+        // What is remembered is forgotten in the next full collection, so that needs the collector's callbacks.
+        if self.gc.is_hooked() {
+            // SAFETY: the caller's clauses are the ones that these want.
+            unsafe {
+                let realm = self.capture.context(&self.layout);
+                self.stacks.known_contexts.set(joins.known(|context| Some(context) == realm));
+            }
+        }
+        joins.are_joining()
+    }
+
     /// Whether C++ lies between the JavaScript of the suspended stack of `vm`. In the locker lane V8 has put away the words that
     /// would tell, so each stack counts as one with C++.
     ///

@@ -7,6 +7,8 @@ use super::debugger::Debugger;
 use super::destroy_list::DestroyList;
 use super::epilogue_callbacks::EpilogueCallbacks;
 use super::facts::{Facts, MAX_TOP_WORDS};
+use super::formatting::Formatting;
+use super::joins::Joins;
 use super::list_node::ListNode;
 use super::microtasks::Microtasks;
 use super::symbols::{Isolate, Symbols};
@@ -37,6 +39,8 @@ pub(crate) struct Layout {
     pub(crate) wasm_stacks: WasmStacks,
     pub(crate) debugger: Debugger,
     pub(crate) microtasks: Microtasks,
+    pub(crate) joins: Joins,
+    pub(crate) formatting: Formatting,
     /// The anchor of ThreadManager's list of archived threads.
     pub(crate) in_use: *mut ListNode,
     pub(crate) thread_manager: *mut u64,

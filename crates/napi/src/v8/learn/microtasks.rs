@@ -7,7 +7,7 @@ use std::ffi::{c_int, c_void};
 
 use super::peek::Peek;
 use super::session::Session;
-use super::symbols::Isolate;
+use super::symbols::{Isolate, MicrotasksScope};
 use crate::unsupported::{Unsupported, ensure};
 
 /// The isolate's ring of microtask queues.
@@ -18,6 +18,8 @@ pub(crate) struct Microtasks {
     pub(crate) link: usize,
     /// Byte of a queue that is 1 while its jobs run (`is_running_microtasks_`).
     pub(crate) running: usize,
+    /// Byte of a queue at which its `int` of open `v8::MicrotasksScope`s begins (`microtasks_depth_`).
+    pub(crate) depth: usize,
 }
 
 /// Words of a MicrotaskQueue that are looked at. The object is not larger in any version, and malloc's smallest block is not
@@ -32,6 +34,9 @@ const IS_RUNNING: usize = 7;
 
 /// `MicrotasksPolicy::kExplicit` (v8-callbacks.h).
 const EXPLICIT: c_int = 0;
+
+/// `MicrotasksScope::kRunMicrotasks` (v8-microtask-queue.h): such a scope is counted.
+const RUN_MICROTASKS: c_int = 0;
 
 type IsRunning = unsafe extern "C" fn(*const u64) -> bool;
 type Job = unsafe extern "C" fn(*mut c_void);
@@ -67,6 +72,7 @@ pub(super) unsafe fn learn(session: &Session<'_>) -> Result<Microtasks, Unsuppor
         let during = probe.during;
         let afterwards = (look(own), is_running(own));
         let flags = mark_bytes(own, is_running, [&at_rest.0, &during.0, &afterwards.0]);
+        let depths = depth_bytes(session, own);
         delete(own);
         let out_of_ring = look(default);
 
@@ -77,7 +83,8 @@ pub(super) unsafe fn learn(session: &Session<'_>) -> Result<Microtasks, Unsuppor
             .collect();
         ensure!(flags.len() == 1, "{} bytes behave like a queue's mark of running", flags.len());
         ensure!(!links.is_empty(), "V8's queues of microtasks do not form a ring");
-        Ok(Microtasks { default, link: links[0], running: flags[0] })
+        ensure!(depths.len() == 1, "{} numbers behave like a queue's count of open scopes", depths.len());
+        Ok(Microtasks { default, link: links[0], running: flags[0], depth: depths[0] })
     }
 }
 
@@ -102,6 +109,33 @@ unsafe fn mark_bytes(queue: *const u64, is_running: IsRunning, looks: [&[u64]; 3
             }
         })
         .collect()
+}
+
+/// Where in `queue` a number begins that each of two scopes raises by one, from 0.
+///
+/// # Safety
+/// The session's clause **callback** holds; `queue` is a live queue that no other code uses, and has no jobs.
+unsafe fn depth_bytes(session: &Session<'_>, queue: *const u64) -> Vec<usize> {
+    let (symbols, isolate) = (session.symbols, session.isolate);
+    let look = || {
+        let words = session.peek.words(queue as usize, WORDS).unwrap_or_default();
+        words.into_iter().flat_map(|word| [word as u32, (word >> 32) as u32]).collect::<Vec<u32>>()
+    };
+    let (mut outer, mut inner): (MicrotasksScope, MicrotasksScope) = ([0; 6], [0; 6]);
+    let before = look();
+    // SAFETY: public API; the scopes close in the opposite order, and the queue's policy is not to run jobs then.
+    let (one, two) = unsafe {
+        (symbols.microtasks_scope_new)(&mut outer, isolate, queue, RUN_MICROTASKS);
+        let one = look();
+        (symbols.microtasks_scope_new)(&mut inner, isolate, queue, RUN_MICROTASKS);
+        let two = look();
+        (symbols.microtasks_scope_drop)(&mut inner);
+        (symbols.microtasks_scope_drop)(&mut outer);
+        (one, two)
+    };
+    let after = look();
+    let counts = |&i: &usize| [before[i], one[i], two[i], after[i]] == [0, 1, 2, 0];
+    (0..before.len()).filter(counts).map(|i| i * 4).collect()
 }
 
 struct Probe<'a> {

@@ -17,6 +17,7 @@
 //! | `stack_guard`, `handles`, `heap_stack_start` | limits and interrupts; handle scopes; the heap's copy of the stack start |
 //! | `rehearsal`, `relocatables`, `embedder_data` | one round of V8's own stack switching; two words found with its help |
 //! | `debugger`, `destroy_list`, `epilogue_callbacks`, `js_entries`, `microtasks`, `wasm_stacks` | what else belongs to a stack |
+//! | `realm`, `joins`, `formatting` | a realm for learning, and what is found with its help |
 //! | `layout` | the result |
 //! | `flags` | V8's flags that greenlets need, and the hash of all flags |
 //! | `self_test` | the program that proves it all together |
@@ -33,8 +34,10 @@ pub(crate) mod facts;
 #[cfg(feature = "faults")]
 mod fault;
 pub(crate) mod flags;
+pub(crate) mod formatting;
 mod handles;
 mod heap_stack_start;
+pub(crate) mod joins;
 mod js_entries;
 pub(crate) mod layout;
 pub(crate) mod list_node;
@@ -42,6 +45,7 @@ pub(crate) mod microtasks;
 mod module;
 pub(crate) mod peek;
 mod probe;
+mod realm;
 pub(crate) mod rehearsal;
 mod relocatables;
 pub(crate) mod self_test;
@@ -56,6 +60,7 @@ use debugger::Debugger;
 use facts::{Facts, MAX_TOP_WORDS, STACK_GUARD};
 use layout::Layout;
 use peek::Peek;
+use realm::Realm;
 use rehearsal::Seen;
 use session::Session;
 use symbols::{Isolate, Symbols};
@@ -106,6 +111,10 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layo
         handles::verify_spare(s, handle_scope_implementer)?;
         let mut blank_top = [0; MAX_TOP_WORDS];
         blank_top[..seen.blank_top.len()].copy_from_slice(&seen.blank_top);
+        let before_realm = s.scan();
+        let realm = Realm::new(s)?;
+        let joins = joins::learn(s, &realm, &before_realm)?;
+        let formatting = formatting::learn(s, &realm)?;
         Ok(Layout {
             facts,
             isolate,
@@ -125,6 +134,8 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layo
                 .transpose()?,
             microtasks: microtasks::learn(s)?,
             wasm_stacks: wasm_stacks::learn(s, main)?,
+            joins,
+            formatting,
             handler_word: js_entries::learn(s, top, &live_top)?,
             debugger,
             in_use: seen.anchor,

@@ -16,6 +16,20 @@ use crate::unsupported::Unsupported;
 pub(super) unsafe fn during<T>(
     env: sys::napi_env,
     program: &CStr,
+    look: impl FnMut() -> T,
+) -> Result<(Option<T>, bool), Unsupported> {
+    // SAFETY: the caller's promise.
+    unsafe { during_with(env, program, null_mut(), look) }
+}
+
+/// As [`during`]; `program` gets `argument` as its second argument, where that is not null.
+///
+/// # Safety
+/// In a native callback of `env`, on its thread; `argument` is a handle, or null.
+pub(super) unsafe fn during_with<T>(
+    env: sys::napi_env,
+    program: &CStr,
+    argument: sys::napi_value,
     mut look: impl FnMut() -> T,
 ) -> Result<(Option<T>, bool), Unsupported> {
     let mut seen = None;
@@ -32,7 +46,9 @@ pub(super) unsafe fn during<T>(
         let data = (&raw mut see).cast();
         sys::napi_create_function(env, c"probe".as_ptr(), -1, Some(call), data, &mut probe);
         sys::napi_get_undefined(env, &mut receiver);
-        let status = sys::napi_call_function(env, receiver, function, 1, &probe, &mut result);
+        let arguments = [probe, argument];
+        let count = if argument.is_null() { 1 } else { 2 };
+        let status = sys::napi_call_function(env, receiver, function, count, arguments.as_ptr(), &mut result);
         if status != sys::Status::napi_ok {
             let mut error = null_mut();
             sys::napi_get_and_clear_last_exception(env, &mut error);

@@ -65,6 +65,9 @@ pub(crate) type AllowScope = [usize; 8];
 #[repr(C)]
 pub(crate) struct ReturnedQueue(pub(crate) MaybeUninit<[u64; 3]>);
 
+/// Storage for a `v8::MicrotasksScope` (3 words; v8-microtask-queue.h).
+pub(crate) type MicrotasksScope = [usize; 6];
+
 /// `uv_prepare_cb` and `uv_close_cb` (uv.h).
 pub(crate) type UvCallback = unsafe extern "C" fn(*mut c_void);
 
@@ -170,6 +173,26 @@ symbols! {
     /// `MicrotaskQueue::New(isolate, policy)`
     new_microtask_queue: unsafe extern "C" fn(Isolate, c_int) -> ReturnedQueue
         = c"_ZN2v814MicrotaskQueue3NewEPNS_7IsolateENS_16MicrotasksPolicyE";
+    /// `MicrotasksScope::MicrotasksScope(isolate, queue, type)`
+    microtasks_scope_new: unsafe extern "C" fn(*mut MicrotasksScope, Isolate, *const u64, c_int)
+        = c"_ZN2v815MicrotasksScopeC1EPNS_7IsolateEPNS_14MicrotaskQueueENS0_4TypeE";
+    /// `MicrotasksScope::~MicrotasksScope()`
+    microtasks_scope_drop: unsafe extern "C" fn(*mut MicrotasksScope) = c"_ZN2v815MicrotasksScopeD1Ev";
+    /// `Context::Global()`
+    context_global: unsafe extern "C" fn(Local) -> Local = c"_ZN2v87Context6GlobalEv";
+    /// `Context::GetSecurityToken()`
+    security_token: unsafe extern "C" fn(Local) -> Local = c"_ZN2v87Context16GetSecurityTokenEv";
+    /// `Context::SetSecurityToken(token)`
+    set_security_token: unsafe extern "C" fn(Local, Local)
+        = c"_ZN2v87Context16SetSecurityTokenENS_5LocalINS_5ValueEEE";
+    /// `PrimitiveArray::Length()`
+    array_length: unsafe extern "C" fn(Local) -> c_int = c"_ZNK2v814PrimitiveArray6LengthEv";
+    /// `PrimitiveArray::Get(isolate, index)`
+    array_get: unsafe extern "C" fn(Local, Isolate, c_int) -> Local
+        = c"_ZN2v814PrimitiveArray3GetEPNS_7IsolateEi";
+    /// `PrimitiveArray::Set(isolate, index, item)`
+    array_set: unsafe extern "C" fn(Local, Isolate, c_int, Local)
+        = c"_ZN2v814PrimitiveArray3SetEPNS_7IsolateEiNS_5LocalINS_9PrimitiveEEE";
     /// `TryCatch::TryCatch(isolate)`
     try_catch_new: unsafe extern "C" fn(*mut TryCatch, Isolate) = c"_ZN2v88TryCatchC1EPNS_7IsolateE";
     /// `TryCatch::~TryCatch()`
@@ -192,6 +215,34 @@ pub(crate) fn set_embedder_data() -> Result<unsafe extern "C" fn(Isolate, Local)
     let address = find(c"_ZN2v87Isolate36SetContinuationPreservedEmbedderDataENS_5LocalINS_5ValueEEE")?;
     // SAFETY: the mangled name spells both parameter types, and v8-isolate.h declares no result (12.4 to 14.6).
     Ok(unsafe { std::mem::transmute::<*mut c_void, unsafe extern "C" fn(Isolate, Local)>(address) })
+}
+
+type W = usize;
+/// `Context::New(isolate, ...)`. What follows the isolate is optional, and zeroes mean that it is not given. The longest list, that of
+/// 13.6 and 14.6, has 10 words; more are ignored.
+type NewContext = unsafe extern "C" fn(Isolate, W, W, W, W, W, W, W, W, W, W, W, W) -> Local;
+
+/// Names of `Context::New`, which got more parameters from 11.3 to 13.6.
+const NEW_CONTEXT: [&CStr; 3] = [
+    c"_ZN2v87Context3NewEPNS_7IsolateEPNS_22ExtensionConfigurationENS_10MaybeLocalINS_14ObjectTemplateEEENS5_INS_5ValueEEENS_33DeserializeInternalFieldsCallbackEPNS_14MicrotaskQueueENS_30DeserializeContextDataCallbackENS_29DeserializeAPIWrapperCallbackE",
+    c"_ZN2v87Context3NewEPNS_7IsolateEPNS_22ExtensionConfigurationENS_10MaybeLocalINS_14ObjectTemplateEEENS5_INS_5ValueEEENS_33DeserializeInternalFieldsCallbackEPNS_14MicrotaskQueueENS_30DeserializeContextDataCallbackE",
+    c"_ZN2v87Context3NewEPNS_7IsolateEPNS_22ExtensionConfigurationENS_10MaybeLocalINS_14ObjectTemplateEEENS5_INS_5ValueEEENS_33DeserializeInternalFieldsCallbackEPNS_14MicrotaskQueueE",
+];
+
+/// Makes a context (a realm) in which nothing has run.
+///
+/// # Safety
+/// `isolate` is entered on this thread, and a HandleScope is open.
+pub(crate) unsafe fn new_context(isolate: Isolate) -> Result<Local, Unsupported> {
+    let address =
+        NEW_CONTEXT.iter().find_map(|name| find(name).ok()).map_or_else(|| find(NEW_CONTEXT[0]), Ok)?;
+    // SAFETY: the mangled names spell the parameters; structures of two words go where two words would go (System V and AAPCS64),
+    // and a Local is one word.
+    let new = unsafe { std::mem::transmute::<*mut c_void, NewContext>(address) };
+    // SAFETY: the caller's promise, and every other parameter may be left out.
+    let context = unsafe { new(isolate, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) };
+    crate::unsupported::ensure!(!context.is_null(), "V8 made no context");
+    Ok(context)
 }
 
 /// The address of an exported symbol.

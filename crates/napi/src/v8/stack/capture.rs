@@ -71,6 +71,19 @@ impl Capture {
         Capture { realm: Cell::new(null_mut()), wanted: Cell::new(Wanted::Frames) }
     }
 
+    /// The context of the capture realm, tagged; `None` where none was set.
+    ///
+    /// # Safety
+    /// The clause **thread** of `state.rs`, in a native callback.
+    pub(crate) unsafe fn context(&self, v8: &Layout) -> Option<u64> {
+        let mut realm = null_mut();
+        // SAFETY: as in `handles`. A handle is the address of one word.
+        unsafe {
+            sys::napi_get_reference_value(v8.env, self.realm.get(), &mut realm);
+            (!realm.is_null()).then(|| *(v8.symbols.creation_context)(realm.cast()) as u64)
+        }
+    }
+
     /// Makes the handles; `None` where no capture realm was set.
     ///
     /// # Safety

@@ -3,15 +3,18 @@
 //! Nearly always it does: [`obstacles`] finds out with a few loads, and the switch needs one branch. Otherwise [`refusal`] says why
 //! not. What Node and the program may add is in `calls/switch.rs`.
 
+use super::debugger;
+use super::joins::Joining;
+use super::microtasks::OpenScopes;
 use super::stacks::Stacks;
 use crate::mail::Status;
 use crate::v8::learn::layout::Layout;
 
-/// 0 where V8 has nothing that needs care when the running stack is left.
+/// 0 where V8 has nothing that needs care when the running stack is left, apart from arrays that are being joined.
 #[inline(always)]
 pub(crate) fn obstacles(v8: &Layout, stacks: &Stacks, on_main: bool) -> u64 {
-    let unrest = v8.debugger.unrest() | v8.wasm_stacks.unrest();
-    let running = v8.microtasks.running();
+    let (running, open_scopes) = v8.microtasks.activity();
+    let unrest = v8.debugger.unrest() | v8.wasm_stacks.unrest() | v8.formatting.unrest() | open_scopes;
     if on_main {
         stacks.running_on_main.set(running);
         unrest
@@ -34,4 +37,47 @@ pub(crate) unsafe fn refusal(v8: &Layout, stacks: &Stacks, on_main: bool) -> Opt
     }
     let in_jobs = !on_main && v8.microtasks.running() > stacks.running_on_main.get();
     in_jobs.then_some(Status::InMicrotasks)
+}
+
+/// What V8 keeps for the thread although it belongs to the stack that was left.
+pub(crate) struct Aside {
+    on_main: bool,
+    step: Option<u64>,
+    formatting: u8,
+    joining: Vec<Joining>,
+    scopes: Vec<OpenScopes>,
+}
+
+/// Takes along what belongs to the running stack. In the locker lane V8 archives the debugger's step.
+///
+/// # Safety
+/// The clauses **thread**, **learnt** and **live** of `state.rs`, in a native callback, whose handles live until [`put_back`]. The stack
+/// may be left.
+pub(crate) unsafe fn put_aside(v8: &Layout, stacks: &Stacks, on_main: bool, in_locker: bool) -> Aside {
+    // SAFETY: the caller's clauses are the ones that each of them wants.
+    unsafe {
+        Aside {
+            on_main,
+            step: if in_locker { None } else { debugger::put_step_aside(v8, stacks) },
+            formatting: v8.formatting.take(),
+            joining: v8.joins.put_aside(v8),
+            scopes: v8.microtasks.put_aside(stacks, on_main),
+        }
+    }
+}
+
+/// The stack runs again.
+///
+/// # Safety
+/// The same as for [`put_aside`], which has returned `aside` on this stack.
+pub(crate) unsafe fn put_back(v8: &Layout, stacks: &Stacks, aside: &Aside) {
+    v8.microtasks.put_back(stacks, aside.on_main, &aside.scopes);
+    v8.formatting.give_back(aside.formatting);
+    // SAFETY: the caller's clauses are the ones that both want.
+    unsafe {
+        v8.joins.put_back(v8, &aside.joining);
+        if let Some(step) = aside.step {
+            debugger::put_step_back(v8, stacks, step);
+        }
+    }
 }

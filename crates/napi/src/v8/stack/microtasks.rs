@@ -4,24 +4,95 @@
 //! stack were left in the middle, the jobs of the queue would wait until it is resumed. Main may be left so, because the event loop
 //! resumes greenlets from promises. Any other stack may not.
 
+//!
+//! No job of a queue runs while a `v8::MicrotasksScope` is open for it. The inspector opens one around each evaluation
+//! (V8RuntimeAgentImpl::evaluate), and the queue counts them. Where a greenlet is suspended in one, its scopes are taken off the count
+//! meanwhile: else no promise of the thread would go on. Main's stay, as those of a caller.
+
+use super::stacks::Stacks;
 use crate::v8::learn::microtasks::Microtasks;
 
+/// A queue, and how many scopes one stack has open for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenScopes {
+    queue: *const u64,
+    count: i32,
+}
+
 impl Microtasks {
-    /// How many queues run their jobs at the moment.
+    /// How many queues run their jobs at the moment, and how many scopes are open, for all queues together.
     #[inline(always)]
-    pub(super) fn running(&self) -> u64 {
-        let mut count = 0;
+    pub(super) fn activity(&self) -> (u64, u64) {
+        let (mut running, mut open) = (0, 0);
         let mut queue = self.default;
         loop {
             // SAFETY: the clause **learnt** of `state.rs`: a ring of live queues, which only this thread changes. The default queue
-            // lives as long as the isolate, and the mark is a byte of each queue.
+            // lives as long as the isolate; the mark is a byte of each queue, and the count an aligned `int`.
             unsafe {
-                count += u64::from(*queue.cast::<u8>().add(self.running));
+                running += u64::from(*queue.cast::<u8>().add(self.running));
+                open |= u64::from(*queue.byte_add(self.depth).cast::<u32>());
                 queue = *queue.add(self.link) as *const u64;
             }
             if queue == self.default {
-                return count;
+                return (running, open);
             }
         }
+    }
+
+    /// How many queues run their jobs at the moment.
+    pub(super) fn running(&self) -> u64 {
+        self.activity().0
+    }
+
+    /// Calls `see` with each queue and its count of open scopes.
+    fn each(&self, mut see: impl FnMut(*const u64, *mut i32)) {
+        let mut queue = self.default;
+        loop {
+            // SAFETY: as in `activity`.
+            let next = unsafe {
+                see(queue, queue.byte_add(self.depth).cast::<i32>().cast_mut());
+                *queue.add(self.link) as *const u64
+            };
+            queue = next;
+            if queue == self.default {
+                return;
+            }
+        }
+    }
+
+    /// Takes the scopes of the running greenlet off the counts. Main's are remembered instead, until [`Microtasks::put_back`].
+    pub(super) fn put_aside(&self, stacks: &Stacks, on_main: bool) -> Vec<OpenScopes> {
+        let mut own = Vec::new();
+        let mut of_main = stacks.scopes_of_main.borrow_mut();
+        self.each(|queue, count| {
+            let mains = of_main.iter().find(|scopes| scopes.queue == queue).map_or(0, |scopes| scopes.count);
+            // SAFETY: the clause **learnt** of `state.rs`: only this thread changes the count of a live queue.
+            let open = unsafe { *count } - mains;
+            if open > 0 {
+                own.push(OpenScopes { queue, count: open });
+                if !on_main {
+                    // SAFETY: as above.
+                    unsafe { *count = mains };
+                }
+            }
+        });
+        if on_main {
+            of_main.extend_from_slice(&own);
+        }
+        own
+    }
+
+    /// The stack runs again, of which the scopes are `own`. A queue may be gone by now.
+    pub(super) fn put_back(&self, stacks: &Stacks, on_main: bool, own: &[OpenScopes]) {
+        if on_main {
+            stacks.scopes_of_main.borrow_mut().clear();
+            return;
+        }
+        self.each(|queue, count| {
+            if let Some(scopes) = own.iter().find(|scopes| scopes.queue == queue) {
+                // SAFETY: the clause **learnt** of `state.rs`: only this thread changes the count of a live queue.
+                unsafe { *count += scopes.count };
+            }
+        });
     }
 }

@@ -7,6 +7,7 @@
 //! | `list`, `context_words` | V8's list of archived threads; the async context of a stack |
 //! | `handles` | a handle scope of our own |
 //! | `debugger`, `destroy_list`, `epilogue_callbacks`, `js_entries`, `microtasks`, `wasm_stacks` | what else lies on a stack |
+//! | `formatting`, `joins` | what V8 keeps for a thread although it belongs to a stack |
 //! | `leave` | whether V8 allows the running stack to be left |
 //! | `call`, `capture` | running JavaScript at a stack's base; reading a suspended stack |
 //!
@@ -18,7 +19,9 @@ pub(crate) mod context_words;
 pub(crate) mod debugger;
 mod destroy_list;
 mod epilogue_callbacks;
+mod formatting;
 pub(crate) mod handles;
+mod joins;
 pub(crate) mod js_entries;
 pub(crate) mod leave;
 pub(crate) mod list;

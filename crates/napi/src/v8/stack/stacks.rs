@@ -2,9 +2,10 @@
 //!
 //! The contract that the `SAFETY` sentences name is at the head of `state.rs`.
 
-use std::cell::{Cell, UnsafeCell};
+use std::cell::{Cell, RefCell, UnsafeCell};
 use std::ptr::NonNull;
 
+use super::microtasks::OpenScopes;
 use super::state::{StackState, image, node_of};
 use crate::v8::learn::facts::{BLOCKS, BLOCKS_CAPACITY, BLOCKS_SIZE, MAX_ARCHIVE_WORDS};
 use crate::v8::learn::layout::Layout;
@@ -21,6 +22,10 @@ pub(crate) struct Stacks {
     pub(crate) block_list: Cell<(u64, u64)>,
     /// How many microtask queues run their jobs on main's stack, while another stack runs.
     pub(crate) running_on_main: Cell<u64>,
+    /// The beginning of V8's list of contexts, where those in it need no care; else 0. See `joins.rs`.
+    pub(crate) known_contexts: Cell<u64>,
+    /// The scopes that main has open in queues of microtasks, while another stack runs; see `microtasks.rs`.
+    pub(crate) scopes_of_main: RefCell<Vec<OpenScopes>>,
     /// How many steps of the debugger were put aside so far.
     pub(crate) steps: Cell<u64>,
     /// How many greenlets have a stack.
@@ -40,6 +45,8 @@ impl Stacks {
             running: Cell::new(NonNull::dangling()),
             block_list: Cell::new((0, 0)),
             running_on_main: Cell::new(0),
+            known_contexts: Cell::new(0),
+            scopes_of_main: RefCell::default(),
             steps: Cell::new(0),
             count: Cell::new(0),
             main: Cell::new(None),
