@@ -158,6 +158,7 @@ pub(super) unsafe extern "C" fn find_addons(
     // SAFETY: the clause **callback**.
     if let Some(thread) = unsafe { thread_of(env) } {
         thread.host().addon_scopes.find_addons();
+        thread.host().cxx_exceptions.find_runtimes();
     }
     null_mut()
 }

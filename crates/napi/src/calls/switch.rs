@@ -99,7 +99,8 @@ fn is_plain(host: &V8Host, on_main: bool) -> bool {
         | host.v8.gc.collecting.get()
         | host.mail.held()
         | host.mail.in_hook()
-        | host.addon_scopes.open();
+        | host.addon_scopes.open()
+        | host.cxx_exceptions.held();
     obstacles == 0
 }
 
@@ -170,7 +171,9 @@ unsafe fn cross_carefully(
         }
         let step = if host.v8.locker.is_none() { debugger::put_step_aside(v8, stacks) } else { None };
         let scopes = host.addon_scopes.take();
+        let exceptions = host.cxx_exceptions.take();
         let status = cross(thread, on_main, next);
+        host.cxx_exceptions.give_back(exceptions);
         host.addon_scopes.give_back(&scopes);
         if let Some(step) = step {
             debugger::put_step_back(v8, stacks, step);
