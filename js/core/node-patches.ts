@@ -4,9 +4,13 @@
  * - Running a `vm` script with a time limit or `breakOnSigint`. At the time limit V8 ends the JavaScript that runs, so
  *   the greenlet that called the script must not be left meanwhile. Main may be left: V8 ends the greenlet that runs,
  *   then the script.
+ * - `AsyncLocalStorage.prototype.exit`, where Node has stores without frames (20, 22, `--no-async-context-frame`). It
+ *   disables the storage for the whole thread until its callback returns, and so long other greenlets and async
+ *   functions would lose their stores.
  * - Loading an add-on. Native counts the scopes that add-ons hold open, for each stack.
  */
 
+import { AsyncLocalStorage } from 'node:async_hooks'
 import * as vm from 'node:vm'
 import { HELD, mail } from '../native/contract.ts'
 import { main, thread } from './thread.ts'
@@ -23,6 +27,7 @@ export function patchNode(): void {
   const { Module } = vm as unknown as { Module?: { prototype: Record<string, Method> } }
   if (Module !== undefined) patchLimited(Module.prototype, 'evaluate', 0)
 
+  patchExit(AsyncLocalStorage.prototype as unknown as Record<string, Method>)
   replace(process as unknown as Record<string, Method>, 'dlopen', (dlopen) => {
     return function (...args) {
       const result = Reflect.apply(dlopen, this, args)
@@ -54,6 +59,17 @@ function setsLimit(options: unknown): boolean {
   if (typeof options !== 'object' || options === null) return false
   const { timeout, breakOnSigint } = options as vm.RunningScriptOptions
   return timeout !== undefined || breakOnSigint === true
+}
+
+/** `exit` as Node 24 has it: it runs the callback without a store. Only the implementation without frames has `_enable`. */
+function patchExit(storage: Record<string, Method>): void {
+  const { run } = storage
+  if (run === undefined || typeof storage['_enable'] !== 'function') return
+  replace(storage, 'exit', () => {
+    return function (...args) {
+      return Reflect.apply(run, this, [undefined, ...args])
+    }
+  })
 }
 
 /** Replaces a method by a wrapper that has the same name, length and property attributes. */
