@@ -21,7 +21,7 @@ const HOUSES: readonly House[] = [
     folder: 'crates/napi/src',
     rooms: [
       'unsupported.rs',
-      ['mail.rs', 'settings.rs'],
+      ['mail.rs', 'settings.rs', 'cxx_exceptions.rs'],
       'v8/learn',
       'v8/stack',
       'v8/gc',

@@ -30,3 +30,39 @@ export function loadAddon(name = 'addon'): Addon {
     inPlace(file, (to) => copyFileSync(built, to))
   return createRequire(import.meta.url)(file) as Addon
 }
+
+/** Calls JavaScript in some C++ code, and returns a number of which each bit is one thing that was wrong. */
+type Caught = (fn: () => unknown) => number
+
+/** The exports of the add-on in C++; see caught.cc. */
+export interface CaughtAddon {
+  inCatch: Caught
+  inTwoCatches: Caught
+  rethrown: Caught
+  inDestructor: Caught
+  after: Caught
+  none(): number
+}
+
+/** Loads the add-on that calls JavaScript while C++ handles an exception; with a C++ runtime of its own where asked. */
+export function loadCaught(runtime: 'shared' | 'own' = 'shared'): CaughtAddon {
+  const own = runtime === 'own' ? ['-static-libstdc++', '-Wl,-Bsymbolic'] : []
+  const options = ['-std=c++17', '-DNAPI_VERSION=8', `-I${HEADERS}`, ...own]
+  return createRequire(import.meta.url)(
+    sharedObject('addon/caught.cc', `caught-${runtime}.node`, options),
+  ) as CaughtAddon
+}
+
+/** The exports of last-first.c: of two calls that are open, the later one must return first. */
+export interface LastFirst {
+  lastFirst: Call
+}
+
+/** Builds the add-on of last-first.c. Returns its file, which a Worker can load too. */
+export function lastFirstFile(): string {
+  return sharedObject('addon/last-first.c', 'last-first.node', ['-DNAPI_VERSION=8', `-I${HEADERS}`])
+}
+
+export function loadLastFirst(): LastFirst {
+  return createRequire(import.meta.url)(lastFirstFile()) as LastFirst
+}

@@ -4,12 +4,16 @@
  * - Running a `vm` script with a time limit or `breakOnSigint`. At the time limit V8 ends the JavaScript that runs, so
  *   the greenlet that called the script must not be left meanwhile. Main may be left: V8 ends the greenlet that runs,
  *   then the script.
+ * - `AsyncLocalStorage.prototype.exit`, where Node has stores without frames (20, 22, `--no-async-context-frame`). It
+ *   disables the storage for the whole thread until its callback returns, and so long other greenlets and async
+ *   functions would lose their stores.
  * - Loading an add-on. Native counts the scopes that add-ons hold open, for each stack.
  * - Reporting an uncaught exception. The exit of a killed greenlet is not one, wherever Node has caught it: in a listener
  *   of an EventTarget, for example, of which Node throws the errors in a job of their own. Native does the same for
  *   rejected promises.
  */
 
+import { AsyncLocalStorage } from 'node:async_hooks'
 import * as vm from 'node:vm'
 import { isQuiet } from '../common/errors.ts'
 import { HELD, mail } from '../native/contract.ts'
@@ -28,6 +32,7 @@ export function patchNode(): void {
   const { Module } = vm as unknown as { Module?: { prototype: Record<string, Method> } }
   if (Module !== undefined) patchLimited(Module.prototype, 'evaluate', 0)
 
+  patchExit(AsyncLocalStorage.prototype as unknown as Record<string, Method>)
   replace(process as unknown as Record<string, Method>, 'dlopen', (dlopen) => {
     return function (...args) {
       const result = Reflect.apply(dlopen, this, args)
@@ -74,6 +79,17 @@ function setsLimit(options: unknown): boolean {
   if (typeof options !== 'object' || options === null) return false
   const { timeout, breakOnSigint } = options as vm.RunningScriptOptions
   return timeout !== undefined || breakOnSigint === true
+}
+
+/** `exit` as Node 24 has it: it runs the callback without a store. Only the implementation without frames has `_enable`. */
+function patchExit(storage: Record<string, Method>): void {
+  const { run } = storage
+  if (run === undefined || typeof storage['_enable'] !== 'function') return
+  replace(storage, 'exit', () => {
+    return function (...args) {
+      return Reflect.apply(run, this, [undefined, ...args])
+    }
+  })
 }
 
 /** Replaces a method by a wrapper that has the same name, length and property attributes. */

@@ -1,7 +1,8 @@
 /**
  * Ends suspended greenlets that have become unreachable, as Python greenlet does when the last reference goes:
  * GreenletExit is thrown inside, so that `finally` blocks run and the stack is given back. The garbage collector finds
- * them. They are ended in a later turn of the event loop, on main.
+ * them. They are ended in a later turn of the event loop, on main, the one that was suspended last first: native code on
+ * their stacks may hold something of the thread that only the last one to take it may give back.
  *
  * A greenlet that is held by a variable of its own stack is always reachable. It stays until it is killed or the thread
  * ends. The same is true for a greenlet that waits: the promise or timer holds it, and its stack holds the promise or
@@ -9,6 +10,7 @@
  */
 
 import { GreenletExit } from '../common/errors.ts'
+import { setSubject } from '../native/contract.ts'
 import { deliver, finishEnded } from './lifecycle.ts'
 import { DEAD, type GreenletRecord, LIVE } from './record.ts'
 import { main, thread } from './thread.ts'
@@ -27,10 +29,17 @@ function endAll(): void {
     return
   }
   // Ending one can take time and make others unreachable: those are ended in another turn.
-  unreachable.splice(0).forEach((record) => {
+  const ending = unreachable.splice(0).map((record) => ({ record, lastResumed: lastResumed(record) }))
+  ending.sort((a, b) => b.lastResumed - a.lastResumed)
+  ending.forEach(({ record }) => {
     // It can have got a new object meanwhile, by Greenlet.all() or as the parent of another greenlet.
     if (record.state !== DEAD && record.weakGreenlet?.deref() === undefined) end(record)
   })
+}
+
+function lastResumed(record: GreenletRecord): number {
+  setSubject(record.index, record.generation)
+  return thread.native.lastResumed()
 }
 
 function end(record: GreenletRecord): void {

@@ -37,6 +37,11 @@ export interface Native {
   scriptIds(): Int32Array | undefined
   /** A number that changes each time the stack in `SUBJECT_*` is resumed; -1 once it has ended. */
   epoch(): number
+  /**
+   * The place of the stack in `SUBJECT_*` in the order in which stacks were last resumed, and so suspended; -1 once it
+   * has ended.
+   */
+  lastResumed(): number
   /** The bytes that the stack in `SUBJECT_*` takes while it is suspended; 0 where it is not. */
   stackSize(): number
   /** Sets the realm in which `capture` makes its errors, by a function of that realm. */

@@ -83,6 +83,28 @@ fn every_resume_starts_an_epoch() {
 }
 
 #[test]
+fn the_last_resumed_is_the_last_suspended() {
+    let thread = bare(3);
+    let [a, b, c] = [3, 2, 2].map(|resumes| start_waiting(&thread, resumes));
+    let order = || {
+        let mut ids = [a, b, c];
+        ids.sort_by_key(|&id| thread.last_resumed(id));
+        ids
+    };
+    assert_eq!(order(), [a, b, c]);
+    thread.switch(Next::Resume(b)).unwrap();
+    assert_eq!(order(), [a, c, b]);
+    thread.switch(Next::Resume(a)).unwrap();
+    thread.switch(Next::Resume(a)).unwrap();
+    assert_eq!(order(), [c, b, a], "the second resume in a row counts too");
+    thread.switch(Next::Resume(a)).unwrap();
+    assert_eq!(thread.last_resumed(a), None, "it has ended");
+    for id in [b, c, c] {
+        thread.switch(Next::Resume(id)).unwrap();
+    }
+}
+
+#[test]
 #[cfg_attr(miri, ignore = "under Miri the stack is that of a thread")]
 fn a_stack_has_a_size_while_it_is_suspended() {
     let thread = bare(2);

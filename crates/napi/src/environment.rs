@@ -12,6 +12,7 @@ use napi::sys;
 
 use crate::calls::callback::{forget, function_reference};
 use crate::calls::{functions, switch};
+use crate::cxx_exceptions::CxxExceptions;
 use crate::host::{Terminating, V8Host};
 use crate::mail::{Mail, Status};
 use crate::node::addon_scopes::AddonScopes;
@@ -158,6 +159,7 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
         calls: Calls::new(),
         async_hooks,
         addon_scopes,
+        cxx_exceptions: CxxExceptions::of_this_thread(),
         terminating: Cell::new(Terminating::Nothing),
         thread: Cell::new(None),
     };

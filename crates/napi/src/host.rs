@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 
 use greenlets_core::{Host, Next, Relocation, StackBounds, Thread};
 
+use crate::cxx_exceptions::CxxExceptions;
 use crate::mail::Mail;
 use crate::node::addon_scopes::AddonScopes;
 use crate::node::async_hooks::{AsyncHooks, Notify};
@@ -27,6 +28,7 @@ pub(crate) struct V8Host {
     pub(crate) calls: Calls,
     pub(crate) async_hooks: AsyncHooks,
     pub(crate) addon_scopes: AddonScopes,
+    pub(crate) cxx_exceptions: CxxExceptions,
     /// Which stacks must not continue with JavaScript when they run again.
     pub(crate) terminating: Cell<Terminating>,
     /// The thread of which this is the host, once it is made.

@@ -17,6 +17,7 @@
 //!   v8/learn/      where V8 keeps what, and the proof
 //!      │
 //!   mail, settings, unsupported       numbers and words that all of them share
+//!   cxx_exceptions                    what C++ runtimes keep for the running stack
 //! ```
 //!
 //! A file imports only from its own room and from rooms below it; `make lint` checks that (`scripts/rooms.ts`).
@@ -26,6 +27,7 @@
 //! leave JavaScript.
 
 mod calls;
+mod cxx_exceptions;
 mod environment;
 mod exports;
 mod host;

@@ -5,6 +5,11 @@
 //! (`CHECK_EQ(base_object_count_, 0)`, node_realm.cc). So stacks with C++ between their JavaScript are terminated as V8 terminates a
 //! running one: uncatchably, from the inside out, and the C++ returns. This must happen while Node's objects all exist
 //! (`node/end_watch.rs`).
+//!
+//! The stack that was suspended last is the first to end. C++ may hold something of the thread that only the last one to take it may
+//! give back: koffi has one stack for all its native calls, on which the calls of two greenlets lie one above the other.
+
+use std::cmp::Reverse;
 
 use greenlets_core::{Next, Thread};
 
@@ -25,7 +30,8 @@ pub(crate) unsafe fn unwind(thread: &Thread<V8Host>) {
     // SAFETY: the states of parked stacks of the thread, none of which is main's.
     let is_nested = |vm: std::ptr::NonNull<_>| unsafe { host.v8.has_nested_entries(vm.cast()) };
     let ids = thread.ids().into_iter().filter(|&id| id != thread.main());
-    let nested: Vec<_> = ids.filter(|&id| thread.vm_state(id).is_some_and(is_nested)).collect();
+    let mut nested: Vec<_> = ids.filter(|&id| thread.vm_state(id).is_some_and(is_nested)).collect();
+    nested.sort_by_key(|&id| Reverse(thread.last_resumed(id)));
     if nested.is_empty() {
         return;
     }

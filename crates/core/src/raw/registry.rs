@@ -33,6 +33,9 @@ pub(crate) struct StackRecord<H: StackHost> {
     pub(crate) spilled: Cell<Option<SpilledStack>>,
     /// Counts the resumes: what was read from the stack in one epoch is stale in the next.
     pub(crate) epoch: Cell<u64>,
+    /// The thread's number of resumes when it was last resumed. Only one stack runs at a time, so the order in which stacks were last
+    /// resumed is the order in which they were suspended.
+    pub(crate) last_resumed: Cell<u64>,
     pub(crate) id: Id,
     /// The slot it runs in for life; `None` for main.
     pub(crate) slot: Option<SlotIndex>,
@@ -58,6 +61,7 @@ impl<H: StackHost> StackRecord<H> {
             exit: Cell::new(null()),
             spilled: Cell::new(None),
             epoch: Cell::new(0),
+            last_resumed: Cell::new(0),
             id,
             slot,
             state: Cell::new(State::Suspended),

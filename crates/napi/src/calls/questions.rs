@@ -76,6 +76,18 @@ pub(super) unsafe extern "C" fn epoch(env: sys::napi_env, _: sys::napi_callback_
     unsafe { number(env, epoch) }
 }
 
+/// `lastResumed()`: the place of the mail's subject in the order in which stacks were last resumed; -1 where it has ended.
+pub(super) unsafe extern "C" fn last_resumed(
+    env: sys::napi_env,
+    _: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: the clause **callback**.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    let place = thread.last_resumed(thread.host().mail.subject()).map_or(-1.0, |place| place as f64);
+    // SAFETY: the clause **callback**.
+    unsafe { number(env, place) }
+}
+
 /// `stackSize()`: bytes that the stack of the mail's subject takes while it is suspended; else 0.
 pub(super) unsafe extern "C" fn stack_size(
     env: sys::napi_env,
@@ -164,6 +176,7 @@ pub(super) unsafe extern "C" fn find_addons(
     // SAFETY: the clause **callback**.
     if let Some(thread) = unsafe { thread_of(env) } {
         thread.host().addon_scopes.find_addons();
+        thread.host().cxx_exceptions.find_runtimes();
     }
     null_mut()
 }

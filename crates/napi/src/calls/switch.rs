@@ -107,6 +107,7 @@ fn obstacles(host: &V8Host, on_main: bool) -> u64 {
         | host.mail.held()
         | host.mail.in_hook()
         | host.addon_scopes.open()
+        | host.cxx_exceptions.held()
 }
 
 /// Why the running stack must not be left; `None` where it may.
@@ -179,7 +180,9 @@ unsafe fn cross_carefully(
         }
         let aside = leave::put_aside(v8, stacks, on_main, host.v8.locker.is_some());
         let scopes = host.addon_scopes.take();
+        let exceptions = host.cxx_exceptions.take();
         let status = cross(thread, on_main, next);
+        host.cxx_exceptions.give_back(exceptions);
         host.addon_scopes.give_back(&scopes);
         leave::put_back(v8, stacks, &aside);
         status

@@ -34,6 +34,8 @@ pub struct Thread<H: Host> {
     main: Target<H>,
     main_bounds: StackBounds,
     current: Cell<Target<H>>,
+    /// How often a stack was resumed, of all stacks together.
+    resumes: Cell<u64>,
     /// Why the last stack that was named could not run. The stack that named it is told, or main where that one has ended.
     fault: Cell<Option<SwitchError<H::Body>>>,
     /// Whether `fault` has one. This and the next are bytes that every switch looks at.
@@ -60,6 +62,7 @@ impl<H: Host> Thread<H> {
             main: target,
             main_bounds: main,
             current: Cell::new(target),
+            resumes: Cell::new(0),
             fault: Cell::new(None),
             faulted: Cell::new(false),
             always_spills: Cell::new(options.spilling == Spilling::Always),
@@ -122,6 +125,20 @@ impl<H: Host> Thread<H> {
     /// How often `id` was resumed; `None` where it has ended.
     pub fn epoch(&self, id: Id) -> Option<u64> {
         self.registry.get(id).map(|target| self.record(target).epoch.get())
+    }
+
+    /// The place of `id` in the order in which stacks were last resumed, which is also the order in which the suspended ones were
+    /// suspended: a greater number is later. `None` where it has ended.
+    ///
+    /// ```
+    /// # use greenlets_core::{Host, Id, Thread};
+    /// /// Ends with what nests in the way that C++ frames do: the stack that was suspended last comes first.
+    /// fn last_suspended_first<H: Host>(thread: &Thread<H>, ids: &mut [Id]) {
+    ///     ids.sort_by_key(|&id| std::cmp::Reverse(thread.last_resumed(id)));
+    /// }
+    /// ```
+    pub fn last_resumed(&self, id: Id) -> Option<u64> {
+        self.registry.get(id).map(|target| self.record(target).last_resumed.get())
     }
 
     /// The host's state of `id`, which stays at its address as long as the stack exists; `None` where it has ended.

@@ -149,6 +149,9 @@ impl<H: Host> Thread<H> {
         let record = self.record(target);
         record.state.set(State::Running);
         record.epoch.set(record.epoch.get() + 1);
+        let now = self.resumes.get() + 1;
+        self.resumes.set(now);
+        record.last_resumed.set(now);
         self.current.set(target);
         // SAFETY: contract clause "parked". The stack that ran before was parked by `switch` or retired by `finish` before control
         // came here.
