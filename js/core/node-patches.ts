@@ -5,37 +5,40 @@
  *   the greenlet that called the script must not be left meanwhile. Main may be left: V8 ends the greenlet that runs,
  *   then the script.
  * - Loading an add-on. Native counts the scopes that add-ons hold open, for each stack.
+ * - Methods during which C++ holds what the event loop frees; see native-holds.ts.
  */
 
 import * as vm from 'node:vm'
 import { HELD, mail } from '../native/contract.ts'
+import { patchNativeHolds } from './native-holds.ts'
+import { type Methods, replace } from './replace.ts'
 import { main, thread } from './thread.ts'
-
-type Method = (this: unknown, ...args: unknown[]) => unknown
 
 /** Replaces all of them. */
 export function patchNode(): void {
-  const script = vm.Script.prototype as unknown as Record<string, Method>
+  const script = vm.Script.prototype as unknown as Methods
   patchLimited(script, 'runInThisContext', 0)
   patchLimited(script, 'runInContext', 1)
   patchLimited(script, 'runInNewContext', 1)
   // It exists with --experimental-vm-modules only.
-  const { Module } = vm as unknown as { Module?: { prototype: Record<string, Method> } }
+  const { Module } = vm as unknown as { Module?: { prototype: Methods } }
   if (Module !== undefined) patchLimited(Module.prototype, 'evaluate', 0)
 
-  replace(process as unknown as Record<string, Method>, 'dlopen', (dlopen) => {
+  replace(process as unknown as Methods, 'dlopen', (dlopen) => {
     return function (...args) {
       const result = Reflect.apply(dlopen, this, args)
       thread.native.findAddons()
       return result
     }
   })
+
+  patchNativeHolds()
 }
 
 /**
  * Holds the running greenlet during a call of the method, if the options, the argument at `optionsIndex`, set a limit.
  */
-function patchLimited(owner: Record<string, Method>, name: string, optionsIndex: number): void {
+function patchLimited(owner: Methods, name: string, optionsIndex: number): void {
   replace(owner, name, (method) => {
     return function (...args) {
       if (thread.current === main || !setsLimit(args[optionsIndex])) return Reflect.apply(method, this, args)
@@ -54,14 +57,4 @@ function setsLimit(options: unknown): boolean {
   if (typeof options !== 'object' || options === null) return false
   const { timeout, breakOnSigint } = options as vm.RunningScriptOptions
   return timeout !== undefined || breakOnSigint === true
-}
-
-/** Replaces a method by a wrapper that has the same name, length and property attributes. */
-function replace(owner: Record<string, Method>, key: string, wrap: (method: Method) => Method): void {
-  const method = owner[key]
-  if (typeof method !== 'function') return
-  const wrapper = wrap(method)
-  const { name, length } = method
-  Object.defineProperties(wrapper, { name: { value: name }, length: { value: length } })
-  Object.defineProperty(owner, key, { ...Object.getOwnPropertyDescriptor(owner, key), value: wrapper })
 }
