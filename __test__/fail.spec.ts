@@ -61,6 +61,8 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
   ERR_GREENLET_UNSUPPORTED_RUNTIME: [
     ['unsupported', 'UnsupportedRuntimeError', /could not load its native addon .*\/nowhere\/.*Supported: /],
   ],
+  // Needs node:sqlite; see native-holds.spec.ts.
+  ERR_GREENLET_IN_USE: [],
   // These need a system without memory for a guard, or an environment that is gone. See spilling/configure.spec.ts and
   // crates/core.
   ERR_GREENLET_NO_MEMORY: [],

@@ -41,6 +41,8 @@ export type GreenletErrorCode =
   | 'ERR_GREENLET_ENDED'
   /** The running stack must not be left now. The message says why. */
   | 'ERR_GREENLET_FORBIDDEN'
+  /** A call of another greenlet has not returned and uses what this call would close or run again. */
+  | 'ERR_GREENLET_IN_USE'
   /** Another copy of this package already runs greenlets in this thread. */
   | 'ERR_GREENLET_SECOND_COPY'
   /** A {@link StaleFrameError}. */

@@ -11,6 +11,7 @@
  * - Reporting an uncaught exception. The exit of a killed greenlet is not one, wherever Node has caught it: in a listener
  *   of an EventTarget, for example, of which Node throws the errors in a job of their own. Native does the same for
  *   rejected promises.
+ * - Methods during which C++ holds what the event loop frees; see native-holds.ts.
  */
 
 import { AsyncLocalStorage } from 'node:async_hooks'
@@ -18,22 +19,22 @@ import * as vm from 'node:vm'
 import { isQuiet } from '../common/errors.ts'
 import { HELD, mail } from '../native/contract.ts'
 import { exitDomains, followDomains } from './domains.ts'
+import { patchNativeHolds } from './native-holds.ts'
+import { type Methods, replace } from './replace.ts'
 import { main, thread } from './thread.ts'
-
-type Method = (this: unknown, ...args: unknown[]) => unknown
 
 /** Replaces all of them. */
 export function patchNode(): void {
-  const script = vm.Script.prototype as unknown as Record<string, Method>
+  const script = vm.Script.prototype as unknown as Methods
   patchLimited(script, 'runInThisContext', 0)
   patchLimited(script, 'runInContext', 1)
   patchLimited(script, 'runInNewContext', 1)
   // It exists with --experimental-vm-modules only.
-  const { Module } = vm as unknown as { Module?: { prototype: Record<string, Method> } }
+  const { Module } = vm as unknown as { Module?: { prototype: Methods } }
   if (Module !== undefined) patchLimited(Module.prototype, 'evaluate', 0)
 
-  patchExit(AsyncLocalStorage.prototype as unknown as Record<string, Method>)
-  replace(process as unknown as Record<string, Method>, 'dlopen', (dlopen) => {
+  patchExit(AsyncLocalStorage.prototype as unknown as Methods)
+  replace(process as unknown as Methods, 'dlopen', (dlopen) => {
     return function (...args) {
       const result = Reflect.apply(dlopen, this, args)
       thread.native.findAddons()
@@ -45,7 +46,7 @@ export function patchNode(): void {
 
   // C++ reads this property for each uncaught exception (node_errors.cc, TriggerUncaughtException). The program goes on
   // where the function returns true.
-  replace(process as unknown as Record<string, Method>, '_fatalException', (report) => {
+  replace(process as unknown as Methods, '_fatalException', (report) => {
     return function (...args) {
       if (!isQuiet(args[0])) return Reflect.apply(report, this, args)
       // What Node does for an error that the program has handled (execution.js, createOnGlobalUncaughtException).
@@ -55,12 +56,14 @@ export function patchNode(): void {
       return true
     }
   })
+
+  patchNativeHolds()
 }
 
 /**
  * Holds the running greenlet during a call of the method, if the options, the argument at `optionsIndex`, set a limit.
  */
-function patchLimited(owner: Record<string, Method>, name: string, optionsIndex: number): void {
+function patchLimited(owner: Methods, name: string, optionsIndex: number): void {
   replace(owner, name, (method) => {
     return function (...args) {
       if (thread.current === main || !setsLimit(args[optionsIndex])) return Reflect.apply(method, this, args)
@@ -82,7 +85,7 @@ function setsLimit(options: unknown): boolean {
 }
 
 /** `exit` as Node 24 has it: it runs the callback without a store. Only the implementation without frames has `_enable`. */
-function patchExit(storage: Record<string, Method>): void {
+function patchExit(storage: Methods): void {
   const { run } = storage
   if (run === undefined || typeof storage['_enable'] !== 'function') return
   replace(storage, 'exit', () => {
@@ -90,14 +93,4 @@ function patchExit(storage: Record<string, Method>): void {
       return Reflect.apply(run, this, [undefined, ...args])
     }
   })
-}
-
-/** Replaces a method by a wrapper that has the same name, length and property attributes. */
-function replace(owner: Record<string, Method>, key: string, wrap: (method: Method) => Method): void {
-  const method = owner[key]
-  if (typeof method !== 'function') return
-  const wrapper = wrap(method)
-  const { name, length } = method
-  Object.defineProperties(wrapper, { name: { value: name }, length: { value: length } })
-  Object.defineProperty(owner, key, { ...Object.getOwnPropertyDescriptor(owner, key), value: wrapper })
 }
