@@ -194,6 +194,7 @@ test('realms share the engine, also one that is gone', async (t) => {
       const g = new engine.Greenlet(() => [1].map(() => engine.Greenlet.current.parent.switch('parked')))
       return [g, g.switch()]
     }
+    const held = []
     let one = await load(realm())
     const [g] = park(one)
     const two = await load(realm())
@@ -204,7 +205,7 @@ test('realms share the engine, also one that is gone', async (t) => {
     for (let i = 0; i < 20; i++) {
       const next = await load(realm())
       console.log(next.Greenlet === two.Greenlet, await next.spawn(() => next.wait(Promise.resolve(i))))
-      park(next)
+      held.push(park(next))
     }
     console.log(two.Greenlet.all().length)
   `,
