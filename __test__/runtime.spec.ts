@@ -41,33 +41,6 @@ test('without an addon the first greenlet throws UnsupportedRuntimeError, and so
   t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: `${line.repeat(4)}1\n`, stderr: '' })
 })
 
-test('a second copy in the same thread fails at its first greenlet', async (t) => {
-  const { code, stdout, stderr } = await runProgram(`
-    const second = await import('./js/index.ts?second').catch(() => undefined)
-    globalThis[Symbol.for('greenlets.owner')] = 'file:///elsewhere/greenlets/index.js'
-    for (let i = 0; i < 2; i++) {
-      try {
-        new Greenlet(() => {})
-      } catch (error) {
-        console.log(error.name, error.code, error.message)
-      }
-    }
-  `)
-  const message =
-    /^GreenletError ERR_GREENLET_SECOND_COPY two copies of greenlets cannot run in one thread: file:\/\/\/elsewhere\/greenlets\/index\.js was first, file:.*native\/attach\.ts is second; make the dependencies agree/
-  t.deepEqual({ code, stderr, lines: stdout.trim().split('\n').length }, { code: 0, stderr: '', lines: 2 })
-  t.regex(stdout, message)
-})
-
-test('the first copy continues to work', async (t) => {
-  const { code, stdout, stderr } = await runProgram(`
-    console.log(new Greenlet(() => 'first').switch())
-    console.log(globalThis[Symbol.for('greenlets.owner')].endsWith('/js/native/attach.ts'))
-    console.log(Object.keys(globalThis).includes('greenlets'))
-  `)
-  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'first\ntrue\nfalse\n', stderr: '' })
-})
-
 test('a collection of wasm code that is in progress at the first greenlet does not see its stack', async (t) => {
   const { code, stdout } = await runProgram(
     `

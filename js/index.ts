@@ -2,21 +2,27 @@
  * greenlets: functions on native stacks of their own, for Node.js. This file is the public API.
  */
 
+export type { GreenletErrorCode } from './common/errors.ts'
 export {
+  configure,
+  gettrace,
+  Greenlet,
   GreenletError,
-  type GreenletErrorCode,
   GreenletExit,
+  runtimeInfo,
+  settrace,
+  sleep,
+  spawn,
   StaleFrameError,
   UnsupportedRuntimeError,
-} from './common/errors.ts'
-export { version } from './common/version.ts'
-export { Greenlet, type GreenletOptions, type GreenletState } from './greenlet/greenlet.ts'
-export { gettrace, settrace, type TraceEvent, type TraceFunction } from './greenlet/tracing.ts'
-export { sleep } from './hub/sleep.ts'
-export { spawn, type SpawnedGreenlet } from './hub/spawn.ts'
-export { wait } from './hub/wait.ts'
-export { configure, type Options } from './native/configure.ts'
-export { type RuntimeInfo, runtimeInfo } from './native/runtime-info.ts'
+  version,
+  wait,
+} from './engine.ts'
+export type { GreenletOptions, GreenletState } from './greenlet/greenlet.ts'
+export type { TraceEvent, TraceFunction } from './greenlet/tracing.ts'
+export type { SpawnedGreenlet } from './hub/spawn.ts'
+export type { Options } from './native/configure.ts'
+export type { RuntimeInfo } from './native/runtime-info.ts'
 export type { DetachedFrame, Frame, FrameData } from './stack/frame.ts'
 export type { FrameStack } from './stack/stack.ts'
 

@@ -38,7 +38,7 @@ const HOUSES: readonly House[] = [
   },
   {
     folder: 'js',
-    rooms: ['common', 'native', 'core', 'stack', 'greenlet', 'hub', 'dump', ['adapters', 'index.ts']],
+    rooms: ['common', 'native', 'core', 'stack', 'greenlet', 'hub', 'dump', 'engine.ts', ['adapters', 'index.ts']],
   },
 ]
 

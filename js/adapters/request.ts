@@ -8,8 +8,7 @@
  */
 
 import type { ServerResponse } from 'node:http'
-import { GreenletError, isExit } from '../common/errors.ts'
-import { Greenlet } from '../greenlet/greenlet.ts'
+import { Greenlet, GreenletError, isExit } from '../engine.ts'
 
 /** How long a greenlet may take to end, for example in a `finally` block that waits, before that is reported. */
 const GRACE_MS = 1000

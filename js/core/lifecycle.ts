@@ -9,7 +9,8 @@
  */
 
 import { GreenletError, isExit, typeError } from '../common/errors.ts'
-import { ENDED, FLAGS, IN_HOOK, mail, SELF_GENERATION, SELF_INDEX, setSubject } from '../native/contract.ts'
+import { ENDED, FLAGS, IN_HOOK, mail, REFUSED, SELF_GENERATION, SELF_INDEX, setSubject } from '../native/contract.ts'
+import { refuseSecondCopy } from '../native/copies.ts'
 import { endContext, frameFor, joinContext, resourceFor } from './context.ts'
 import { enterDomains } from './domains.ts'
 import { markExit } from './exits.ts'
@@ -36,7 +37,7 @@ interface Start {
  * of a greenlet or the current greenlet is read.
  */
 export function finishEnded(): void {
-  if (mail[FLAGS]! & ENDED) recover()
+  if (mail[FLAGS]! & (ENDED | REFUSED)) recover()
 }
 
 /**
@@ -223,8 +224,12 @@ function finish(record: GreenletRecord): void {
   unregister(record)
 }
 
-/** After V8 has ended stacks on its own: finds the running greenlet and finishes the ended ones. */
+/**
+ * After V8 has ended stacks on its own: finds the running greenlet and finishes the ended ones. Throws where another
+ * copy of the package has this thread.
+ */
 function recover(): void {
+  refuseSecondCopy()
   mail[FLAGS]! &= ~ENDED
   const index = mail[SELF_INDEX]
   const generation = mail[SELF_GENERATION]

@@ -57,6 +57,8 @@ export const thread = {
   /** Called with each started greenlet that was collected; see unreachable.ts. Not during a collection. */
   onUnreachable: undefined as ((record: GreenletRecord) => void) | undefined,
 
+  /** Whose timers are used; see engine.ts. */
+  realm: globalThis as Pick<typeof globalThis, 'setTimeout' | 'clearTimeout' | 'setImmediate'>,
   /** Whether native has the realm in which it makes captures; see stack/snapshot.ts. */
   captureRealmIsSet: false,
   /** The greenlet that the hub has resumed, until control is back on main; see hub/block.ts. */

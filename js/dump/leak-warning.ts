@@ -8,15 +8,26 @@ import { describeState, finishEnded } from '../core/lifecycle.ts'
 import { LIVE, WAITING } from '../core/record.ts'
 import { registeredRecords } from '../core/registry.ts'
 import { main, thread } from '../core/thread.ts'
+import { refusal } from '../native/copies.ts'
 import { snapshotOf } from '../stack/snapshot.ts'
 
 /** Greenlets beyond this number are counted and not printed. */
 const MOST = 20
 const STDERR = 2
 
-if (process.env['GREENLETS_WARN_LEAKED'] === '1') process.on('exit', printLeaked)
+if (isAskedFor()) process.on('exit', printLeaked)
+
+function isAskedFor(): boolean {
+  try {
+    return process.env['GREENLETS_WARN_LEAKED'] === '1'
+  } catch {
+    // Deno throws where a program may not read the environment.
+    return false
+  }
+}
 
 function printLeaked(): void {
+  if (refusal() !== undefined) return
   finishEnded()
   const leaked = registeredRecords().filter(
     (record) => record !== main && record !== thread.current && (record.state === LIVE || record.state === WAITING),

@@ -5,6 +5,7 @@
 
 import { typeError } from '../common/errors.ts'
 import { describe } from '../common/values.ts'
+import { finishEnded } from '../core/lifecycle.ts'
 import { setTracer } from '../core/switch.ts'
 import { thread, type Tracer } from '../core/thread.ts'
 import { type Greenlet, greenletOf } from './greenlet.ts'
@@ -46,6 +47,7 @@ export function settrace(fn: TraceFunction | null): TraceFunction | null {
 
 /** The trace function of this thread, or null. */
 export function gettrace(): TraceFunction | null {
+  finishEnded()
   const { tracer } = thread
   return (tracer && traceFunctions.get(tracer)) ?? null
 }

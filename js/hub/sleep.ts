@@ -5,6 +5,7 @@
 import { rangeError, typeError } from '../common/errors.ts'
 import { describe, isInstance } from '../common/values.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
+import { thread } from '../core/thread.ts'
 import { greenletOf } from '../greenlet/greenlet.ts'
 import { block, currentWaiter, resume } from './block.ts'
 
@@ -46,7 +47,8 @@ function startTimer(ms: number, signal: AbortSignal | undefined, waiter: Greenle
     // In a job of its own, so that the code that called `abort()` goes on first.
     queueMicrotask(() => resume(call, greenlet))
   }
-  const timer = setTimeout(() => {
+  const { realm } = thread
+  const timer = realm.setTimeout(() => {
     call.outcome = 'value'
     resume(call, greenlet)
   }, ms)
@@ -55,7 +57,7 @@ function startTimer(ms: number, signal: AbortSignal | undefined, waiter: Greenle
     outcome: undefined,
     value: undefined,
     stop() {
-      clearTimeout(timer)
+      realm.clearTimeout(timer)
       signal?.removeEventListener('abort', abort)
     },
   }

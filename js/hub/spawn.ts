@@ -8,6 +8,7 @@ import { isExit, typeError } from '../common/errors.ts'
 import { describe, nameOf } from '../common/values.ts'
 import { endUnstarted, finishEnded } from '../core/lifecycle.ts'
 import { type GreenletRecord, UNSTARTED } from '../core/record.ts'
+import { thread } from '../core/thread.ts'
 import { Greenlet, recordOf } from '../greenlet/greenlet.ts'
 import { wait } from './wait.ts'
 
@@ -58,7 +59,7 @@ export class SpawnedGreenlet<T> extends Greenlet implements PromiseLike<T> {
 export function spawn<Args extends unknown[], T>(fn: (...args: Args) => T, ...args: Args): SpawnedGreenlet<Awaited<T>> {
   if (typeof fn !== 'function') throw typeError(`spawn() takes a function, not ${describe(fn)}`)
   const greenlet = new SpawnedGreenlet<Awaited<T>>(fn, args)
-  setImmediate(startSpawned, greenlet)
+  thread.realm.setImmediate(startSpawned, greenlet)
   return greenlet
 }
 

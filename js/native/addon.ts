@@ -34,10 +34,16 @@ export interface AddonInfo {
 interface Addon {
   /** Why the addon could not be loaded. Where it is set, the functions are missing. */
   readonly loadError?: string
-  runtimeInfo(): AddonInfo
+  /** `execArgv` are Node's command line options, one a line. */
+  runtimeInfo(execArgv: string): AddonInfo
+  /** The global object of the realm that Node made for this thread, whichever realm asks. */
+  nodeRealm?(): object
   /** Connects this thread. Throws where another copy of the package has connected it. */
   attach(mail: Int32Array, entry: () => void): Native
-  /** Returns false where greenlets are live. Throws where there is no address space for the slots. */
+  /**
+   * Returns false where greenlets are live. Throws where there is no address space for the slots, and with the code
+   * `InvalidArg` where an environment variable has a wrong value.
+   */
   configure(slots?: number, maxGreenlets?: number, memory?: number): boolean
 }
 

@@ -5,6 +5,7 @@
 import { GreenletError, rangeError, typeError } from '../common/errors.ts'
 import { describe } from '../common/values.ts'
 import { addon } from './addon.ts'
+import { refuseSecondCopy } from './copies.ts'
 import { ensureSupported } from './runtime-info.ts'
 
 /** More slots would take more address space than some systems have. */
@@ -30,18 +31,22 @@ export interface Options {
 /**
  * Sets how the stacks of this thread are kept. May be called while no greenlet of the thread is live.
  *
- * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`
+ * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`, also where a `GREENLETS_*` variable has a wrong value
  * @throws GreenletError `ERR_GREENLET_SLOTS_IN_USE` where greenlets are live, `ERR_GREENLET_NO_MEMORY` where there is
  *   no address space for so many slots; nothing has changed then
  * @throws UnsupportedRuntimeError where greenlets do not work
  */
 export function configure(options: Options): void {
+  refuseSecondCopy()
   const { slots, maxGreenlets, memory } = checkOptions(options)
   ensureSupported()
   let done
   try {
     done = addon.configure(slots, maxGreenlets, memory)
   } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    // Native checks the environment variables, of which `configure()` changes some.
+    if (code === 'InvalidArg') throw rangeError(`configure() also reads the environment variables: ${message}`)
     throw new GreenletError(
       'ERR_GREENLET_NO_MEMORY',
       `no address space for ${slots ?? 'so many'} stack slots of 1 MiB; ask for fewer`,

@@ -78,6 +78,8 @@ export const FLAGS = 6
 export const ENDED = 1
 /** An async hook runs because of a switch that is in progress. */
 export const IN_HOOK = 2
+/** Another copy of the package has this thread; see copies.ts, which sets it. Native never sees it. */
+export const REFUSED = 1 << 30
 
 /**
  * In `mail`, counted by JavaScript: calls with a time limit on the running greenlet's stack. It must not be left

@@ -4,6 +4,7 @@
 
 import { UnsupportedRuntimeError } from '../common/errors.ts'
 import { addon, type AddonInfo } from './addon.ts'
+import { refusal } from './copies.ts'
 
 /** What {@link runtimeInfo} returns. */
 export interface RuntimeInfo extends AddonInfo {
@@ -19,10 +20,12 @@ export interface RuntimeInfo extends AddonInfo {
  */
 export function runtimeInfo(): RuntimeInfo {
   const { node, v8 } = process.versions
+  const reason = refusal()
+  if (reason !== undefined) return { supported: false, reason, node, v8 }
   try {
     const { loadError } = addon
     return loadError === undefined
-      ? { ...addon.runtimeInfo(), node, v8 }
+      ? { ...addon.runtimeInfo(String(process.execArgv?.join('\n'))), node, v8 }
       : { supported: false, reason: loadError, node, v8 }
   } catch (error) {
     return { supported: false, reason: error instanceof Error ? error.message : String(error), node, v8 }

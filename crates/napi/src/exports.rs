@@ -11,7 +11,7 @@ use crate::calls;
 use crate::calls::callback::function_reference;
 use crate::environment::Environment;
 use crate::mail::MAIL_LENGTH;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::v8::learn;
 use crate::v8::learn::symbols::Symbols;
 
@@ -39,8 +39,11 @@ pub struct RuntimeInfo {
 }
 
 /// Says whether greenlets work here. The first call on a thread learns V8's layout and runs the self-test.
+///
+/// `exec_argv` are Node's command line options, one a line.
 #[napi]
-pub fn runtime_info(env: Env) -> RuntimeInfo {
+pub fn runtime_info(env: Env, exec_argv: Option<String>) -> RuntimeInfo {
+    settings::set_arguments(exec_argv.unwrap_or_default());
     let environment = Environment::of(env.raw());
     let thread = environment.thread();
     RuntimeInfo {
@@ -58,6 +61,18 @@ pub fn runtime_info(env: Env) -> RuntimeInfo {
     }
 }
 
+/// The global object of the realm that Node made for this thread. A `vm` context has another, and so has each test file of some test
+/// runners. Node gives an add-on its own realm wherever the add-on is loaded (node::binding::DLOpen, 20 to 26).
+#[napi(ts_return_type = "object")]
+pub fn node_realm(env: Env) -> Result<sys::napi_value> {
+    let mut global = std::ptr::null_mut();
+    // SAFETY: `env` is live on this thread.
+    match unsafe { sys::napi_get_global(env.raw(), &mut global) } {
+        sys::Status::napi_ok => Ok(global),
+        _ => Err(Error::from_reason("there is no global object any more")),
+    }
+}
+
 /// Sets how this thread's stacks are kept. A number that is not given gets its default. Where the thread has stacks already, it
 /// changes nothing and returns false.
 #[napi]
@@ -70,7 +85,8 @@ pub fn configure(
     let environment = Environment::of(env.raw());
     let reason = |text: String| Error::from_reason(text);
     let thread = environment.thread().map_err(|unsupported| reason(unsupported.to_string()))?;
-    let mut settings = Settings::from_environment().map_err(|unsupported| reason(unsupported.to_string()))?;
+    let mut settings = Settings::from_environment()
+        .map_err(|unsupported| Error::new(Status::InvalidArg, unsupported.to_string()))?;
     settings.slots = slots.or(settings.slots);
     settings.max_greenlets = max_greenlets.map_or(usize::MAX, |count| count as usize);
     settings.memory = memory.map_or(usize::MAX, |bytes| bytes as usize);

@@ -9,6 +9,7 @@
 //! | `GREENLETS_VERIFY_GC` | `1`: a scavenge visits every stack, and a wrong guess about young objects ends the process |
 //! | `GREENLETS_POISON` | `1`: the memory of a slot that a stack has left is overwritten with 0xDB; `protect`: any access to it faults |
 
+use std::cell::RefCell;
 use std::io;
 
 use greenlets_core::{DEFAULT_SLOTS, Options, Spilling, Vacated};
@@ -33,11 +34,30 @@ const PINNING_FLAGS: [&str; 3] = ["pinning", "conservative", "precise-object"];
 /// Whether the command line or `NODE_OPTIONS` sets one of these flags.
 fn may_pin_young_objects() -> bool {
     let options = std::env::var_os("NODE_OPTIONS").unwrap_or_default();
-    let mut words = std::env::args_os().chain([options]);
-    words.any(|word| {
-        let word = word.to_string_lossy().replace('_', "-");
-        word.contains("--") && PINNING_FLAGS.iter().any(|name| word.contains(name))
-    })
+    let mut words = arguments().into_iter().chain([options.to_string_lossy().replace('_', "-")]);
+    words.any(|word| word.contains("--") && PINNING_FLAGS.iter().any(|name| word.contains(name)))
+}
+
+thread_local! {
+    /// Node's command line options, as JavaScript on this thread gives them.
+    static GIVEN_ARGUMENTS: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Sets what JavaScript on this thread knows about the command line, one option a line.
+pub(crate) fn set_arguments(lines: String) {
+    GIVEN_ARGUMENTS.set(lines);
+}
+
+/// The words of the command line, with `-` in place of each `_`, because V8's flags may have either. There are two sources. The
+/// system's does not exist without /proc, and the program overwrites it when it sets its title. JavaScript's is that of the thread:
+/// in a Worker it may lack the options of the process.
+///
+/// Not `std::env::args`: Rust takes the arguments from glibc's loader. musl's gives none, so that Rust reads garbage there.
+pub(crate) fn arguments() -> Vec<String> {
+    let system = std::fs::read("/proc/self/cmdline").unwrap_or_default();
+    let system = system.split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word).replace('_', "-"));
+    let given = GIVEN_ARGUMENTS.with_borrow(|lines| lines.replace('_', "-"));
+    system.chain(given.lines().map(str::to_owned)).collect()
 }
 
 /// Maximum number of slots of a thread: 64 GiB of address space.

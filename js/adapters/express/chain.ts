@@ -8,8 +8,7 @@
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { GreenletExit, isExit } from '../../common/errors.ts'
-import type { Greenlet } from '../../greenlet/greenlet.ts'
+import { type Greenlet, GreenletExit, isExit } from '../../engine.ts'
 import { RequestGreenlets, withStatus503 } from '../request.ts'
 
 /** Takes an error, `'route'`, `'router'` or nothing. */

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use super::module::module_of;
 use super::peek::Peek;
 use super::symbols::Symbols;
+use crate::settings::arguments;
 use crate::unsupported::{Unsupported, ensure};
 
 const FLAGS: [&CStr; 2] = [
@@ -64,8 +65,7 @@ pub(crate) fn change(symbols: &Symbols, flag: &CStr) {
 
 /// Whether Node's command line freezes V8's flags. Node does not accept this flag anywhere else.
 fn freezes_flags() -> bool {
-    std::env::args_os()
-        .any(|argument| argument.to_string_lossy().replace('_', "-") == "--freeze-flags-after-init")
+    arguments().iter().any(|argument| argument == "--freeze-flags-after-init")
 }
 
 /// Calls `set`, finds the word with the hash of V8's flags, and restores the old hash. Returns the word; `None`, with the new hash

@@ -1,0 +1,56 @@
+/**
+ * The API that this copy of the package exports: its own, or that of a copy that was loaded into this thread before; see
+ * native/copies.ts. Everything that is public takes what it needs from here.
+ */
+
+import * as errors from './common/errors.ts'
+import { version } from './common/version.ts'
+import { thread } from './core/thread.ts'
+import * as classes from './greenlet/greenlet.ts'
+import { gettrace as ownGettrace, settrace as ownSettrace } from './greenlet/tracing.ts'
+import { sleep as ownSleep } from './hub/sleep.ts'
+import { spawn as ownSpawn } from './hub/spawn.ts'
+import { wait as ownWait } from './hub/wait.ts'
+import { configure as ownConfigure } from './native/configure.ts'
+import { joinThread } from './native/copies.ts'
+import { runtimeInfo as ownRuntimeInfo } from './native/runtime-info.ts'
+
+const engine = joinThread(
+  {
+    GreenletError: errors.GreenletError,
+    GreenletExit: errors.GreenletExit,
+    StaleFrameError: errors.StaleFrameError,
+    UnsupportedRuntimeError: errors.UnsupportedRuntimeError,
+    Greenlet: classes.Greenlet,
+    gettrace: ownGettrace,
+    settrace: ownSettrace,
+    sleep: ownSleep,
+    spawn: ownSpawn,
+    wait: ownWait,
+    configure: ownConfigure,
+    runtimeInfo: ownRuntimeInfo,
+
+    // For the adapters.
+    isExit: errors.isExit,
+    /** From now on the timers of this realm are used. A test runner may have replaced them by fake ones. */
+    useTimersOf(realm: Partial<typeof globalThis>): void {
+      const { setTimeout, clearTimeout, setImmediate } = realm
+      // A bare `vm` context has none.
+      if (setTimeout && clearTimeout && setImmediate) thread.realm = realm as typeof globalThis
+    },
+  },
+  version,
+  import.meta.url ?? 'a bundle',
+)
+engine.useTimersOf(globalThis)
+
+export const { gettrace, settrace, sleep, spawn, wait, configure, runtimeInfo, isExit } = engine
+export { version }
+
+// The classes, with their types.
+export const { Greenlet, GreenletError, GreenletExit, StaleFrameError, UnsupportedRuntimeError } = engine
+export type Greenlet = classes.Greenlet
+export type GreenletError = errors.GreenletError
+export type GreenletExit = errors.GreenletExit
+export type StaleFrameError = errors.StaleFrameError
+export type UnsupportedRuntimeError = errors.UnsupportedRuntimeError
