@@ -7,6 +7,7 @@
  * that module.
  */
 
+import type { AsyncResource } from 'node:async_hooks'
 import type { Native } from '../native/contract.ts'
 import { type GreenletObject, GreenletRecord, LIVE } from './record.ts'
 
@@ -40,6 +41,8 @@ export const thread = {
 
   /** Where an AsyncResource remembers its frame; undefined where there are no frames. See context.ts. */
   frameKey: undefined as symbol | undefined,
+  /** A resource without a frame; made when it is first needed. See context.ts. */
+  bareResource: undefined as AsyncResource | undefined,
 
   // Of the registry; see registry.ts.
   /** Whether a job is queued that sorts the new records. */

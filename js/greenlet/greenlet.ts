@@ -37,6 +37,13 @@ const { main, thread } = threadModule
 const access = {} as {
   recordOf(greenlet: Greenlet): GreenletRecord
   isGreenlet(value: unknown): boolean
+  setPendingWait(greenlet: Greenlet, wait: PendingWait | undefined): void
+}
+
+/** What the hub keeps in a greenlet that waits; see hub/block.ts. */
+interface PendingWait {
+  greenlet: Greenlet | undefined
+  call: records.BlockingCall | undefined
 }
 
 /** In place of `run`: makes a new object for a record that exists. */
@@ -99,10 +106,19 @@ export class Greenlet extends Base {
   readonly #record: GreenletRecord
   /** The object of the record's parent, which this object keeps alive. */
   #parent: Greenlet | null = null
+  /** While it is in `wait()`. */
+  #pendingWait: PendingWait | undefined = undefined
 
   static {
     access.recordOf = (greenlet) => greenlet.#record
     access.isGreenlet = (value) => typeof value === 'object' && value !== null && #record in value
+    access.setPendingWait = (greenlet, wait) => {
+      if (wait === undefined && greenlet.#pendingWait !== undefined) {
+        greenlet.#pendingWait.greenlet = undefined
+        greenlet.#pendingWait.call = undefined
+      }
+      greenlet.#pendingWait = wait
+    }
     // Not declared in the class body, so that TypeScript lets subclasses have `run` as a method; see the interface
     // below.
     Object.defineProperty(this.prototype, 'run', {
@@ -394,13 +410,23 @@ export function isGreenlet(value: unknown): value is Greenlet {
   return access.isGreenlet(value)
 }
 
+/** Sets the wait that a greenlet is in. Undefined ends the present one: its callbacks lose the greenlet. */
+export function setPendingWait(greenlet: Greenlet, wait: PendingWait | undefined): void {
+  access.setPendingWait(greenlet, wait)
+}
+
+/** The object of a record; undefined where it was collected. */
+export function objectIfAlive(record: GreenletRecord): Greenlet | undefined {
+  return (record.greenlet ?? record.weakGreenlet?.deref()) as Greenlet | undefined
+}
+
 /**
  * The object of a record. Where the object was collected, it is a new one: for example in the `finally` block of a
  * greenlet that had become unreachable.
  */
 export function greenletOf(record: GreenletRecord): Greenlet {
   // All objects of records are made in this file.
-  return ((record.greenlet ?? record.weakGreenlet?.deref()) as Greenlet | undefined) ?? remakeObject(record)
+  return objectIfAlive(record) ?? remakeObject(record)
 }
 
 function remakeObject(record: GreenletRecord): Greenlet {
