@@ -17,7 +17,7 @@ export { spawn, type SpawnedGreenlet } from './hub/spawn.ts'
 export { wait } from './hub/wait.ts'
 export { configure, type Options } from './native/configure.ts'
 export { type RuntimeInfo, runtimeInfo } from './native/runtime-info.ts'
-export type { DetachedFrame, Frame, FrameData } from './stack/frame.ts'
+export type { DetachedFrame, Frame, FrameData, FrameJSON } from './stack/frame.ts'
 export type { FrameStack } from './stack/stack.ts'
 
 // Only for its effect: it prints leaked greenlets at the end, if an environment variable asks for it.

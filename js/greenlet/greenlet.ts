@@ -7,6 +7,7 @@
  */
 
 import { inspect } from 'node:util'
+import { isProxy } from 'node:util/types'
 import * as workerThreads from 'node:worker_threads'
 import type { AsyncResource } from 'node:async_hooks'
 import { GreenletError, GreenletExit, typeError } from '../common/errors.ts'
@@ -103,6 +104,12 @@ export class Greenlet extends Base {
     return registeredRecords().map(greenletOf)
   }
 
+  /**
+   * Greenlets are numbered in the order in which they are made, from 1; main is 0. It is the one own property of a greenlet, so
+   * that functions such as `assert.deepEqual` tell greenlets apart.
+   */
+  readonly serial: number
+
   readonly #record: GreenletRecord
   /** The object of the record's parent, which this object keeps alive. */
   #parent: Greenlet | null = null
@@ -153,6 +160,7 @@ export class Greenlet extends Base {
     if ((run as unknown) === FOR_RECORD) {
       const record = options as unknown as GreenletRecord
       this.#record = record
+      this.serial = record.serial
       if (record.parent !== null) this.#parent = greenletOf(record.parent)
       return
     }
@@ -168,6 +176,7 @@ export class Greenlet extends Base {
       else changeContext(record, checkContext(context))
     } else inheritContext(record)
     this.#record = record
+    this.serial = record.serial
     this.#parent = greenletOf(record.parent!)
     register(record)
   }
@@ -382,11 +391,12 @@ export class Greenlet extends Base {
   }
 
   toJSON(): { name: string; state: GreenletState; parent: string | null } {
+    if (isCopy(this)) return { ...(this as object) } as never
     return { name: this.#record.name, state: this.state, parent: this.parent?.name ?? null }
   }
 
   [inspect.custom](): string {
-    return this.toString()
+    return isCopy(this) ? `<copy of greenlet ${this.serial}>` : this.toString()
   }
 }
 
@@ -408,6 +418,14 @@ export function recordOf(greenlet: Greenlet): GreenletRecord {
 /** Whether `value` is a greenlet of this copy of the package. */
 export function isGreenlet(value: unknown): value is Greenlet {
   return access.isGreenlet(value)
+}
+
+/**
+ * Whether `value` is the copy of a greenlet that a test runner makes for a diff: it has the prototype and the own properties, but no
+ * record. Describing it must not throw, or the reason of the failure is lost.
+ */
+function isCopy(value: object): boolean {
+  return !isGreenlet(value) && !isProxy(value) && Object.hasOwn(value, 'serial')
 }
 
 /** Sets the wait that a greenlet is in. Undefined ends the present one: its callbacks lose the greenlet. */

@@ -15,6 +15,9 @@ export interface CallSite {
   getLineNumber(): number | null
   getColumnNumber(): number | null
   getPosition(): number
+  /** The hash of the script's text; '' where there is no script. V8 takes it once for each script. */
+  getScriptHash(): string
+  getScriptNameOrSourceURL(): string | null | undefined
   isNative(): boolean
   isToplevel(): boolean
   isConstructor(): boolean
@@ -29,6 +32,19 @@ const SETUP = `
 Error.stackTraceLimit = 1e6
 Error.prepareStackTrace = (error, sites) => sites
 ;(() => {})`
+
+/**
+ * Where V8 makes `stack` an accessor (Node.js 22 and newer): its getter, of the program's realm. V8 makes the call sites in the
+ * realm of the getter, and their methods look a primitive receiver's method up in that realm: `getMethodName()` in `'a'.replace()`
+ * must find the program's `String.prototype`.
+ */
+const getStack = Object.getOwnPropertyDescriptor(new Error('for its getter'), 'stack')?.get
+
+/** The call sites that an error of the private realm carries. */
+export function sitesOf(error: Error): CallSite[] {
+  const stack: unknown = getStack === undefined ? error.stack : Reflect.apply(getStack, error, [])
+  return [...(stack as CallSite[])]
+}
 
 /** Makes the realm, which takes about a millisecond, and returns a function of it. */
 export function makeRealm(): () => void {

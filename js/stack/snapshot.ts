@@ -10,7 +10,7 @@ import { thread } from '../core/thread.ts'
 import { type Native, setSubject } from '../native/contract.ts'
 import { DetachedFrame, Frame, isBuiltIn, isWasm } from './frame.ts'
 import { isOwnFrame } from './own-frames.ts'
-import { type CallSite, makeRealm } from './realm.ts'
+import { type CallSite, makeRealm, sitesOf } from './realm.ts'
 import { type FrameStack, makeStack, type StackSource, textOf } from './stack.ts'
 
 /**
@@ -126,8 +126,7 @@ class Snapshot implements StackSource {
   }
 
   #makeFrames(error: Error): void {
-    // The private realm's `prepareStackTrace` returns the sites themselves; see realm.ts.
-    const sites = [...(error.stack as unknown as CallSite[])]
+    const sites = sitesOf(error)
     // Where a promise job runs, V8 adds the async callers at the outer end. They are not on the stack.
     while (sites.at(-1)?.isAsync()) sites.pop()
 
