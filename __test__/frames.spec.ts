@@ -1,4 +1,5 @@
 import { Session } from 'node:inspector'
+import { runInNewContext, runInThisContext } from 'node:vm'
 import test from 'ava'
 import { Greenlet, sleep, spawn } from '../js/index.ts'
 import { inner, outer, parked } from './helpers/seed.ts'
@@ -282,4 +283,93 @@ test('a thousand parked stacks can be read without moving them', (t) => {
   )
   for (const g of all) g.switch('on')
   t.true(all.every((g) => g.dead))
+})
+
+/** Suspends a greenlet in `stop`, which the call sites of an Error made in the same place are compared with. */
+function sitesAndFrames(call: (stop: () => void) => void): [sites: unknown[], frames: unknown[]] {
+  let sites: NodeJS.CallSite[] = []
+  const g = new Greenlet(() => {
+    call(function stop() {
+      const { prepareStackTrace } = Error
+      Error.prepareStackTrace = (_, all) => all
+      sites = new Error('here').stack as unknown as NodeJS.CallSite[]
+      Error.prepareStackTrace = prepareStackTrace
+      main.switch()
+    })
+  })
+  g.switch()
+  const frames = g.gr_stack.map((f) => [f.functionName, f.methodName, f.typeName, f.isConstructor, f.isTopLevel])
+  g.kill()
+  const expected = sites.map((s) => [
+    s.getFunctionName() || null,
+    s.getMethodName(),
+    s.getTypeName(),
+    s.isConstructor(),
+    s.isToplevel(),
+  ])
+  return [expected.slice(0, frames.length), frames]
+}
+
+for (const [what, call] of Object.entries<(stop: () => void) => void>({
+  'a method of a string': (stop) => void 'a'.replace(/a/, stop as never),
+  'a method of an array': (stop) => void [1].map(stop),
+  'a method of a number that the program added': (stop) => {
+    Object.assign(Number.prototype, { halt: (): void => stop() })
+    ;(5 as unknown as { halt(): void }).halt()
+    Reflect.deleteProperty(Number.prototype, 'halt')
+  },
+  'a method of a symbol': (stop) => {
+    Object.assign(Symbol.prototype, {
+      halt() {
+        stop()
+      },
+    })
+    ;(Symbol('x') as unknown as { halt(): void }).halt()
+    Reflect.deleteProperty(Symbol.prototype, 'halt')
+  },
+  'a method of a bigint': (stop) => {
+    Object.assign(BigInt.prototype, {
+      halt() {
+        stop()
+      },
+    })
+    ;(5n as unknown as { halt(): void }).halt()
+    Reflect.deleteProperty(BigInt.prototype, 'halt')
+  },
+  'a global function': (stop) => {
+    Object.assign(globalThis, { stopForTest: stop })
+    runInThisContext('function globalForTest() { stopForTest() }; globalForTest()', { filename: 'global.js' })
+  },
+  'a function of another realm': (stop) => void runInNewContext('(stop) => "a".replace(/a/, stop)')(stop),
+  'a static method': (stop) => {
+    class A {
+      static make(): void {
+        stop()
+      }
+    }
+    A.make()
+  },
+})) {
+  test.serial(`names of frames are V8's: ${what}`, (t) => {
+    const [expected, frames] = sitesAndFrames(call)
+    t.deepEqual(frames, expected)
+  })
+}
+
+test.serial('a function of a script is not native, whatever its line numbers', (t) => {
+  for (const options of [{ lineOffset: -5, filename: 'negative.js' }, { lineOffset: -5 }, { lineOffset: -1 }]) {
+    const run = runInThisContext('(stop) => {\n  [1].map(function user() { stop() })\n}', options) as (
+      f: () => void,
+    ) => void
+    const g = new Greenlet(() => run(() => void inner('parked')))
+    g.switch()
+    const frame = g.gr_stack.find(({ functionName }) => functionName === 'user')!
+    t.false(frame.isNative)
+    t.is(typeof frame.scriptId, 'number')
+    t.deepEqual(
+      g.gr_stack.filter((f) => f.isNative).map((f) => f.functionName),
+      ['map'],
+    )
+    g.kill()
+  }
 })

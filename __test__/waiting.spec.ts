@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import test from 'ava'
+import test, { type ExecutionContext } from 'ava'
 import { Greenlet, GreenletError, sleep, spawn, wait } from '../js/index.ts'
+import { collectRounds } from './helpers/collect.ts'
 import { later, pending, turn } from './helpers/promises.ts'
 
 const { main } = Greenlet
@@ -239,4 +240,81 @@ test('each greenlet keeps its AsyncLocalStorage while it waits', async (t) => {
     all.map((_, i) => [i, i, i]),
   )
   t.is(storage.getStore(), undefined)
+})
+
+/** Waits in a new greenlet, kills that, and returns references to what must be free then. */
+async function killedWaiter(
+  block: () => unknown,
+): Promise<Readonly<Record<'greenlet' | 'store' | 'local', WeakRef<object>>>> {
+  const storage = new AsyncLocalStorage<object>()
+  const store = { request: 1 }
+  const local = { of: 'the greenlet' }
+  const g = storage.run(store, () =>
+    spawn(function holder() {
+      block()
+      return local
+    }),
+  )
+  await turn()
+  g.kill()
+  await g
+  return { greenlet: new WeakRef(g), store: new WeakRef(store), local: new WeakRef(local) }
+}
+
+const never = pending().promise
+const neverOfSubclass = new (class extends Promise<unknown> {})(() => undefined)
+
+for (const [how, block] of Object.entries({
+  'wait() for a promise': () => wait(never),
+  'a second wait()': () => wait(Promise.resolve(1)) === 1 && wait(never),
+  'wait() for a subclass of Promise': () => wait(neverOfSubclass),
+  'wait() for a thenable': () => wait(thenable(() => undefined)),
+  'wait() in a store of its own': () => new AsyncLocalStorage().run({}, () => wait(never)),
+  'sleep()': () => sleep(100_000),
+})) {
+  test.serial(`a killed waiter leaves nothing behind: ${how}`, async (t) => {
+    const left = await killedWaiter(block)
+    await collectRounds(3)
+    for (const [what, ref] of Object.entries(left)) t.is(ref.deref(), undefined, what)
+  })
+}
+
+/** Interrupts a wait, settles its promise later, and returns a reference to the greenlet. */
+async function interrupted(t: ExecutionContext): Promise<WeakRef<object>> {
+  const { promise, resolve } = pending<object>()
+  const g = spawn(() => {
+    try {
+      wait(promise)
+    } catch {
+      return wait(later('second'))
+    }
+    return 'not interrupted'
+  })
+  await turn()
+  g.throw(new Error('interrupted'))
+  resolve({})
+  t.is(await g, 'second')
+  return new WeakRef(g)
+}
+
+test.serial('an interrupted waiter can wait again, and is free when it has ended', async (t) => {
+  const ref = await interrupted(t)
+  await collectRounds(3)
+  t.is(ref.deref(), undefined)
+})
+
+test.serial('a greenlet does not keep the value that it waited for', async (t) => {
+  let ref!: WeakRef<object>
+  const g = spawn(() => {
+    ;(() => {
+      const { promise, resolve } = pending<object>()
+      setImmediate(() => resolve({}))
+      ref = new WeakRef(wait(promise))
+    })()
+    Greenlet.main.switch()
+  })
+  while (ref === undefined) await turn()
+  await collectRounds(3)
+  t.is(ref.deref(), undefined)
+  g.kill()
 })

@@ -23,7 +23,7 @@ export type { TraceEvent, TraceFunction } from './greenlet/tracing.ts'
 export type { SpawnedGreenlet } from './hub/spawn.ts'
 export type { Options } from './native/configure.ts'
 export type { RuntimeInfo } from './native/runtime-info.ts'
-export type { DetachedFrame, Frame, FrameData } from './stack/frame.ts'
+export type { DetachedFrame, Frame, FrameData, FrameJSON } from './stack/frame.ts'
 export type { FrameStack } from './stack/stack.ts'
 
 // Only for its effect: it prints leaked greenlets at the end, if an environment variable asks for it.

@@ -15,8 +15,17 @@ import type { ContextSharing, GreenletRecord } from './record.ts'
 import { thread } from './thread.ts'
 
 const TYPE = 'GREENLET'
+/** The type of the resource in which callbacks of promises are added; see `withoutStores`. */
+const BARE = 'GREENLET_WAIT'
 /** The type of a resource that is made once in each thread, to find the key of its frame. */
 const PROBE = 'GREENLET_PROBE'
+
+/**
+ * The property of a resource that holds the store of an AsyncLocalStorage, where Node.js has no frames: the first name is
+ * that of Node.js 20 (lib/async_hooks.js), the second that of newer ones (lib/internal/async_local_storage/async_hooks.js).
+ * Proof: `waiting.spec`, "a killed waiter".
+ */
+const STORE = /^k(?:ResourceStore|AsyncLocalStorageContext)$/
 
 type Framed = AsyncResource & { readonly [key: symbol]: unknown }
 
@@ -89,6 +98,37 @@ export function findFrameKey(): void {
       'the AsyncResource of this Node.js does not show where it keeps the async context',
     )
   }
+}
+
+/**
+ * Returns `add(promise, wait)`, which adds callbacks to a promise. The promise keeps no store of AsyncLocalStorage for
+ * them: a pending promise would keep the stores of a greenlet that was killed while it waited. The callbacks only resume
+ * the greenlet, which has its own context.
+ */
+export function withoutStores<T>(
+  add: (promise: Promise<unknown>, wait: T) => Promise<void>,
+  promise: Promise<unknown>,
+  wait: T,
+): void {
+  if (thread.frameKey !== undefined) {
+    // The promise keeps the frame in which the callbacks are added.
+    thread.bareResource ??= bareResource(thread.frameKey)
+    thread.bareResource.runInAsyncScope(add, undefined, promise, wait)
+    return
+  }
+  // An async hook of Node.js has copied the stores to the promise that `then` has made, as properties.
+  const derived = add(promise, wait) as unknown as Record<symbol, unknown>
+  const keys = Object.getOwnPropertySymbols(derived)
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i]!
+    if (STORE.test(key.description ?? '')) derived[key] = undefined
+  }
+}
+
+function bareResource(frameKey: symbol): AsyncResource {
+  const resource = new AsyncResource(BARE)
+  Object.defineProperty(resource, frameKey, { value: undefined })
+  return resource
 }
 
 /** Gives a new greenlet a context that inherits from the code that runs now. */

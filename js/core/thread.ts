@@ -7,6 +7,7 @@
  * that module.
  */
 
+import type { AsyncResource } from 'node:async_hooks'
 import type { Native } from '../native/contract.ts'
 import { type GreenletObject, GreenletRecord, LIVE } from './record.ts'
 
@@ -43,6 +44,8 @@ export const thread = {
 
   /** Where an AsyncResource remembers its frame; undefined where there are no frames. See context.ts. */
   frameKey: undefined as symbol | undefined,
+  /** A resource without a frame; made when it is first needed. See context.ts. */
+  bareResource: undefined as AsyncResource | undefined,
 
   /** Whether native asks about the reasons of rejected promises; see exits.ts. */
   rejectionsAreFiltered: false,

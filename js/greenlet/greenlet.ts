@@ -7,6 +7,7 @@
  */
 
 import { inspect } from 'node:util'
+import { isProxy } from 'node:util/types'
 import * as workerThreads from 'node:worker_threads'
 import type { AsyncResource } from 'node:async_hooks'
 import { GreenletError, GreenletExit, typeError } from '../common/errors.ts'
@@ -37,6 +38,13 @@ const { main, thread } = threadModule
 const access = {} as {
   recordOf(greenlet: Greenlet): GreenletRecord
   isGreenlet(value: unknown): boolean
+  setPendingWait(greenlet: Greenlet, wait: PendingWait | undefined): void
+}
+
+/** What the hub keeps in a greenlet that waits; see hub/block.ts. */
+interface PendingWait {
+  greenlet: Greenlet | undefined
+  call: records.BlockingCall | undefined
 }
 
 /** In place of `run`: makes a new object for a record that exists. */
@@ -97,13 +105,28 @@ export class Greenlet extends Base {
     return registeredRecords().map(greenletOf)
   }
 
+  /**
+   * Greenlets are numbered in the order in which they are made, from 1; main is 0. It is the one own property of a greenlet, so
+   * that functions such as `assert.deepEqual` tell greenlets apart.
+   */
+  readonly serial: number
+
   readonly #record: GreenletRecord
   /** The object of the record's parent, which this object keeps alive. */
   #parent: Greenlet | null = null
+  /** While it is in `wait()`. */
+  #pendingWait: PendingWait | undefined = undefined
 
   static {
     access.recordOf = (greenlet) => greenlet.#record
     access.isGreenlet = (value) => typeof value === 'object' && value !== null && #record in value
+    access.setPendingWait = (greenlet, wait) => {
+      if (wait === undefined && greenlet.#pendingWait !== undefined) {
+        greenlet.#pendingWait.greenlet = undefined
+        greenlet.#pendingWait.call = undefined
+      }
+      greenlet.#pendingWait = wait
+    }
     // Not declared in the class body, so that TypeScript lets subclasses have `run` as a method; see the interface
     // below.
     Object.defineProperty(this.prototype, 'run', {
@@ -138,6 +161,7 @@ export class Greenlet extends Base {
     if ((run as unknown) === FOR_RECORD) {
       const record = options as unknown as GreenletRecord
       this.#record = record
+      this.serial = record.serial
       if (record.parent !== null) this.#parent = greenletOf(record.parent)
       return
     }
@@ -153,6 +177,7 @@ export class Greenlet extends Base {
       else changeContext(record, checkContext(context))
     } else inheritContext(record)
     this.#record = record
+    this.serial = record.serial
     this.#parent = greenletOf(record.parent!)
     register(record)
   }
@@ -367,11 +392,12 @@ export class Greenlet extends Base {
   }
 
   toJSON(): { name: string; state: GreenletState; parent: string | null } {
+    if (isCopy(this)) return { ...(this as object) } as never
     return { name: this.#record.name, state: this.state, parent: this.parent?.name ?? null }
   }
 
   [inspect.custom](): string {
-    return this.toString()
+    return isCopy(this) ? `<copy of greenlet ${this.serial}>` : this.toString()
   }
 }
 
@@ -396,12 +422,30 @@ export function isGreenlet(value: unknown): value is Greenlet {
 }
 
 /**
+ * Whether `value` is the copy of a greenlet that a test runner makes for a diff: it has the prototype and the own properties, but no
+ * record. Describing it must not throw, or the reason of the failure is lost.
+ */
+function isCopy(value: object): boolean {
+  return !isGreenlet(value) && !isProxy(value) && Object.hasOwn(value, 'serial')
+}
+
+/** Sets the wait that a greenlet is in. Undefined ends the present one: its callbacks lose the greenlet. */
+export function setPendingWait(greenlet: Greenlet, wait: PendingWait | undefined): void {
+  access.setPendingWait(greenlet, wait)
+}
+
+/** The object of a record; undefined where it was collected. */
+export function objectIfAlive(record: GreenletRecord): Greenlet | undefined {
+  return (record.greenlet ?? record.weakGreenlet?.deref()) as Greenlet | undefined
+}
+
+/**
  * The object of a record. Where the object was collected, it is a new one: for example in the `finally` block of a
  * greenlet that had become unreachable.
  */
 export function greenletOf(record: GreenletRecord): Greenlet {
   // All objects of records are made in this file.
-  return ((record.greenlet ?? record.weakGreenlet?.deref()) as Greenlet | undefined) ?? remakeObject(record)
+  return objectIfAlive(record) ?? remakeObject(record)
 }
 
 function remakeObject(record: GreenletRecord): Greenlet {

@@ -4,8 +4,10 @@
 
 import { isPromise } from 'node:util/types'
 import { GreenletError } from '../common/errors.ts'
+import { withoutStores } from '../core/context.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
-import { block, currentWaiter, objectOf, resume } from './block.ts'
+import { setPendingWait } from '../greenlet/greenlet.ts'
+import { block, currentWaiter, objectOf, type PendingWait, settleWait } from './block.ts'
 
 /**
  * Blocks this greenlet, and nothing else, until `promise` is settled. Returns its value or throws its reason. A value
@@ -37,13 +39,17 @@ function follow(promise: PromiseLike<unknown>, waiter: GreenletRecord): Blocking
   // A thenable may call back at once, twice, or from another greenlet. A plain promise does not.
   const plain = isPromise(promise) && promise.then === Promise.prototype.then
   const followed = plain ? promise : new Promise((resolve) => resolve(promise))
-  const settle = (outcome: 'value' | 'error') => (value: unknown) => {
-    call.outcome = outcome
-    call.value = value
-    resume(call, greenlet)
-  }
-  followed.then(settle('value'), settle('error'))
+  const wait: PendingWait = { greenlet, call }
+  setPendingWait(greenlet, wait)
+  withoutStores(react, followed, wait)
   return call
+}
+
+function react(promise: Promise<unknown>, wait: PendingWait): Promise<void> {
+  return promise.then(
+    (value) => settleWait(wait, 'value', value),
+    (error: unknown) => settleWait(wait, 'error', error),
+  )
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -32,7 +32,7 @@ export interface Native {
    * The `stack` of an error that `capture` has made: the frames, even in the middle of a `prepareStackTrace`; a string
    * where too little stack is left for V8 to make frames.
    */
-  sites(error: Error): unknown
+  sites(error: Error, getStack: (() => unknown) | undefined): unknown
   /** The script ids of those of its frames that have one, innermost first. Costs another stack walk. */
   scriptIds(): Int32Array | undefined
   /** A number that changes each time the stack in `SUBJECT_*` is resumed; -1 once it has ended. */

@@ -3,7 +3,10 @@
  * `DetachedFrame` has the same properties as plain data.
  */
 
+import { isAbsolute, relative, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
+import { isProxy } from 'node:util/types'
 import type { CallSite } from './realm.ts'
 
 /**
@@ -68,6 +71,50 @@ export interface FrameSource {
   check(): void
 }
 
+/** The data of a frame in JSON: the same each time the program runs. */
+export type FrameJSON = Omit<FrameData, 'scriptId'>
+
+/** The call site of a frame. Throws where the frame is stale. */
+let siteOf: (frame: Frame) => CallSite
+let isFrame: (value: object) => boolean
+let isDetached: (value: object) => boolean
+
+/**
+ * Whether `value` is the copy of a frame that a test runner makes for a diff: it has the prototype and the own properties, but no
+ * call site. Printing it must not throw, or the reason of the failure is lost.
+ */
+function isCopy(value: object): boolean {
+  return !isFrame(value) && !isDetached(value) && !isProxy(value) && Object.hasOwn(value, 'functionName')
+}
+
+/**
+ * The own properties of a frame. Functions that compare objects, such as `assert.deepEqual`, read own enumerable properties and
+ * nothing else. These five tell frames of different places apart. The other fields are on the prototype.
+ */
+const OWN_ACCESSORS = Object.entries<(site: CallSite) => string | number | null>({
+  functionName(site) {
+    return site.getFunctionName() || null
+  },
+  typeName(site) {
+    return site.getTypeName() ?? null
+  },
+  fileName(site) {
+    return site.getFileName() ?? null
+  },
+  lineNumber(site) {
+    return site.getLineNumber() ?? null
+  },
+  columnNumber(site) {
+    return site.getColumnNumber() ?? null
+  },
+}).map(([key, read]) => [key, { enumerable: true, get: accessorOf(read) }] as const)
+
+function accessorOf(read: (site: CallSite) => string | number | null): (this: Frame) => string | number | null {
+  return function () {
+    return read(siteOf(this))
+  }
+}
+
 /**
  * A frame of a suspended greenlet. It can be read until that greenlet is next resumed; after that, every property but
  * `valid` throws `StaleFrameError`.
@@ -78,40 +125,33 @@ export class Frame implements FrameData {
   readonly #level: number
   readonly #callSite: CallSite
 
+  // Own properties; see `OWN_ACCESSORS`.
+  declare readonly functionName: string | null
+  declare readonly typeName: string | null
+  declare readonly fileName: string | null
+  declare readonly lineNumber: number | null
+  declare readonly columnNumber: number | null
+
   constructor(source: FrameSource, level: number, site: CallSite) {
     this.#source = source
     this.#level = level
     this.#callSite = site
+    for (const [key, accessor] of OWN_ACCESSORS) Object.defineProperty(this, key, accessor)
   }
 
-  /** All getters read through this, so that a stale frame throws. */
+  static {
+    siteOf = (frame) => frame.#site
+    isFrame = (value) => #source in value
+  }
+
+  /** Everything is read through this, so that a stale frame throws. */
   get #site(): CallSite {
     this.#source.check()
     return this.#callSite
   }
 
-  get functionName(): string | null {
-    return this.#site.getFunctionName() || null
-  }
-
   get methodName(): string | null {
     return this.#site.getMethodName() ?? null
-  }
-
-  get typeName(): string | null {
-    return this.#site.getTypeName() ?? null
-  }
-
-  get fileName(): string | null {
-    return this.#site.getFileName() ?? null
-  }
-
-  get lineNumber(): number | null {
-    return this.#site.getLineNumber() ?? null
-  }
-
-  get columnNumber(): number | null {
-    return this.#site.getColumnNumber() ?? null
   }
 
   get scriptId(): number | null {
@@ -163,16 +203,17 @@ export class Frame implements FrameData {
 
   /** As V8 prints it: `fn (file:line:column)`. */
   toString(): string {
-    return this.#site.toString()
+    return isCopy(this) ? String(this.functionName) : this.#site.toString()
   }
 
-  toJSON(): FrameData {
-    return dataOf(this)
+  /** The fields without the script's id, which differs from run to run, and with paths as seen from the working directory. */
+  toJSON(): FrameJSON {
+    return isCopy(this) ? ({ ...(this as object) } as FrameJSON) : jsonOf(this)
   }
 
   /** For the console. Does not throw where the frame is stale. */
   [inspect.custom](): string {
-    const { staleness } = this.#source
+    const staleness = isCopy(this) ? undefined : this.#source.staleness
     return staleness === undefined ? `[frame ${this.toString()}]` : `[stale frame: ${staleness}]`
   }
 }
@@ -198,6 +239,10 @@ export class DetachedFrame implements FrameData {
   readonly #level: number
   readonly #text: string
 
+  static {
+    isDetached = (value) => #text in value
+  }
+
   /** @param stack the array that will contain this frame and those further out */
   constructor(frame: Frame, stack: readonly DetachedFrame[], level: number) {
     Object.assign(this, dataOf(frame))
@@ -212,7 +257,14 @@ export class DetachedFrame implements FrameData {
   }
 
   toString(): string {
-    return this.#text
+    return isCopy(this) ? String(this.functionName) : this.#text
+  }
+
+  /** As {@link Frame.toJSON}. */
+  toJSON(): FrameJSON {
+    // Reads the private field, so that this throws for an object that is neither a frame nor the copy of one.
+    void this.toString()
+    return jsonOf(this)
   }
 }
 
@@ -220,9 +272,30 @@ function dataOf(frame: Frame): FrameData {
   return Object.fromEntries(FIELDS.map((field) => [field, frame[field]])) as unknown as FrameData
 }
 
-/** Whether the site is in a built-in function of V8, which has no script. */
+function jsonOf(frame: FrameData): FrameJSON {
+  const entries = FIELDS.filter((field) => field !== 'scriptId').map((field) => [field, frame[field]])
+  return Object.fromEntries([...entries, ['fileName', relativePath(frame.fileName)]]) as FrameJSON
+}
+
+/** A path below the working directory without that directory, with slashes; anything else as it is. */
+function relativePath(fileName: string | null): string | null {
+  if (fileName === null) return null
+  try {
+    const path = fileName.startsWith('file:') ? fileURLToPath(fileName) : fileName
+    const below = isAbsolute(path) ? relative(process.cwd(), path) : ''
+    return below === '' || below.startsWith('..') || isAbsolute(below) ? fileName : below.replaceAll(sep, '/')
+  } catch {
+    // The URL is not one of a file, or the working directory is gone.
+    return fileName
+  }
+}
+
+/**
+ * Whether the site is in a built-in function of V8, which has no script. A missing line number alone does not say so: a script
+ * with a negative line offset has lines without a number.
+ */
 export function isBuiltIn(site: CallSite): boolean {
-  return site.isNative() || (site.getLineNumber() ?? null) === null
+  return site.isNative() || ((site.getLineNumber() ?? null) === null && site.getScriptHash() === '' && !isWasm(site))
 }
 
 /**

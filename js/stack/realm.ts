@@ -5,6 +5,7 @@
  */
 
 import { createContext, runInContext } from 'node:vm'
+import type { Native } from '../native/contract.ts'
 
 /** What V8 tells about one frame; see https://v8.dev/docs/stack-trace-api. */
 export interface CallSite {
@@ -15,6 +16,9 @@ export interface CallSite {
   getLineNumber(): number | null
   getColumnNumber(): number | null
   getPosition(): number
+  /** The hash of the script's text; '' where there is no script. V8 takes it once for each script. */
+  getScriptHash(): string
+  getScriptNameOrSourceURL(): string | null | undefined
   isNative(): boolean
   isToplevel(): boolean
   isConstructor(): boolean
@@ -29,6 +33,22 @@ const SETUP = `
 Error.stackTraceLimit = 1e6
 Error.prepareStackTrace = (error, sites) => sites
 ;(() => {})`
+
+/**
+ * Where V8 makes `stack` an accessor (Node.js 22 and newer): its getter, of the program's realm. V8 makes the call sites in the
+ * realm of the getter, and their methods look a primitive receiver's method up in that realm: `getMethodName()` in `'a'.replace()`
+ * must find the program's `String.prototype`.
+ */
+const getStack = Object.getOwnPropertyDescriptor(new Error('for its getter'), 'stack')?.get
+
+/**
+ * The call sites that an error of the private realm carries; undefined where V8 could not make them, because the running stack is
+ * nearly full.
+ */
+export function sitesOf(native: Native, error: Error): CallSite[] | undefined {
+  const sites = native.sites(error, getStack)
+  return Array.isArray(sites) ? [...(sites as CallSite[])] : undefined
+}
 
 /** Makes the realm, which takes about a millisecond, and returns a function of it. */
 export function makeRealm(): () => void {

@@ -10,7 +10,7 @@ import { thread } from '../core/thread.ts'
 import { type Native, setSubject } from '../native/contract.ts'
 import { DetachedFrame, Frame, isBuiltIn, isWasm } from './frame.ts'
 import { isOwnFrame } from './own-frames.ts'
-import { type CallSite, makeRealm } from './realm.ts'
+import { type CallSite, makeRealm, sitesOf } from './realm.ts'
 import { type FrameStack, makeStack, type StackSource, textOf } from './stack.ts'
 
 /**
@@ -126,16 +126,14 @@ class Snapshot implements StackSource {
   }
 
   #makeFrames(error: Error): void {
-    // The private realm's `prepareStackTrace` returns the sites themselves; see realm.ts.
-    const stack = this.#native.sites(error)
-    if (!Array.isArray(stack)) {
+    const sites = sitesOf(this.#native, error)
+    if (sites === undefined) {
       // V8 keeps what it has made, so this capture is of no use any more. The next read makes a new one.
       for (const [record, snapshot] of recent) if (snapshot === this) recent.delete(record)
       throw new RangeError(
         `the stack of greenlet '${this.#name}' cannot be read here, because the running stack is nearly full; read it further out`,
       )
     }
-    const sites = [...(stack as CallSite[])]
     // Where a promise job runs, V8 adds the async callers at the outer end. They are not on the stack.
     while (sites.at(-1)?.isAsync()) sites.pop()
 

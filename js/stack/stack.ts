@@ -5,7 +5,7 @@
  */
 
 import { inspect } from 'node:util'
-import type { DetachedFrame, Frame, FrameData, FrameSource } from './frame.ts'
+import type { DetachedFrame, Frame, FrameJSON, FrameSource } from './frame.ts'
 
 /** What a stack reads from: a snapshot. */
 export interface StackSource extends FrameSource {
@@ -25,7 +25,7 @@ export interface FrameStack extends ReadonlyArray<Frame> {
   detach(): readonly DetachedFrame[]
   /** A line `    at fn (file:line:column)` for each frame, as in an error's stack. */
   toString(): string
-  toJSON(): FrameData[]
+  toJSON(): FrameJSON[]
 }
 
 /** The key by which the methods of a stack get its source. It is not a property: the Proxy handles it. */
@@ -55,7 +55,7 @@ class Stack extends Array<Frame> {
     return textOf(this[SOURCE].frames)
   }
 
-  toJSON(): FrameData[] {
+  toJSON(): FrameJSON[] {
     return this[SOURCE].frames.map((frame) => frame.toJSON())
   }
 

@@ -24,8 +24,8 @@ pub(super) unsafe extern "C" fn capture(env: sys::napi_env, _: sys::napi_callbac
     }
 }
 
-/// `sites(error)`: the `stack` of an error that `capture` has made. V8 formats it now; a mark that the running stack formats an error
-/// already would keep V8 from calling the capture realm.
+/// `sites(error, getStack)`: the `stack` of an error that `capture` has made, read by the accessor `getStack` where V8 has one. V8
+/// formats it now; a mark that the running stack formats an error already would keep V8 from calling the capture realm.
 pub(super) unsafe extern "C" fn sites(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: the clause **callback**.
     let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
@@ -33,9 +33,13 @@ pub(super) unsafe extern "C" fn sites(env: sys::napi_env, info: sys::napi_callba
     let mut sites = null_mut();
     // SAFETY: the clause **callback**. An exception stays pending, and is thrown when this returns.
     unsafe {
-        let [error] = arguments_of(env, info);
+        let [error, get_stack] = arguments_of(env, info);
         let mark = formatting.take();
-        sys::napi_get_named_property(env, error, c"stack".as_ptr(), &mut sites);
+        if is_function(env, get_stack) {
+            sys::napi_call_function(env, error, get_stack, 0, std::ptr::null(), &mut sites);
+        } else {
+            sys::napi_get_named_property(env, error, c"stack".as_ptr(), &mut sites);
+        }
         formatting.give_back(mark);
     }
     sites
