@@ -4,9 +4,11 @@
  * - Running a `vm` script with a time limit or `breakOnSigint`. At the time limit V8 ends the JavaScript that runs, so
  *   the greenlet that called the script must not be left meanwhile. Main may be left: V8 ends the greenlet that runs,
  *   then the script.
+ * - Evaluating an expression by an inspector session of this thread, with a time limit: the same.
  * - Loading an add-on. Native counts the scopes that add-ons hold open, for each stack.
  */
 
+import { createRequire } from 'node:module'
 import * as vm from 'node:vm'
 import { HELD, mail } from '../native/contract.ts'
 import { main, thread } from './thread.ts'
@@ -22,6 +24,15 @@ export function patchNode(): void {
   // It exists with --experimental-vm-modules only.
   const { Module } = vm as unknown as { Module?: { prototype: Record<string, Method> } }
   if (Module !== undefined) patchLimited(Module.prototype, 'evaluate', 0)
+  // `post(method, params, callback)`. Not every Node.js has an inspector.
+  if (process.features.inspector) {
+    const require = createRequire(import.meta.url)
+    // The second one has copied the first one's method. Both evaluate before they return.
+    for (const name of ['node:inspector', 'node:inspector/promises']) {
+      const { Session } = require(name) as { Session: { prototype: object } }
+      patchLimited(Session.prototype as Record<string, Method>, 'post', 1)
+    }
+  }
 
   replace(process as unknown as Record<string, Method>, 'dlopen', (dlopen) => {
     return function (...args) {
