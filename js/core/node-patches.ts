@@ -15,6 +15,10 @@ import { main, thread } from './thread.ts'
 
 type Method = (this: unknown, ...args: unknown[]) => unknown
 
+interface WithSession {
+  readonly Session: { readonly prototype: Record<string, Method> }
+}
+
 /** Replaces all of them. */
 export function patchNode(): void {
   const script = vm.Script.prototype as unknown as Record<string, Method>
@@ -27,11 +31,11 @@ export function patchNode(): void {
   // `post(method, params, callback)`. Not every Node.js has an inspector.
   if (process.features.inspector) {
     const require = createRequire(import.meta.url)
-    // The second one has copied the first one's method. Both evaluate before they return.
-    for (const name of ['node:inspector', 'node:inspector/promises']) {
-      const { Session } = require(name) as { Session: { prototype: object } }
-      patchLimited(Session.prototype as Record<string, Method>, 'post', 1)
-    }
+    const inspector = require('node:inspector') as WithSession
+    patchLimited(inspector.Session.prototype, 'post', 1)
+    // This one has copied the other one's method. It too evaluates before it returns.
+    const promises = require('node:inspector/promises') as WithSession
+    patchLimited(promises.Session.prototype, 'post', 1)
   }
 
   replace(process as unknown as Record<string, Method>, 'dlopen', (dlopen) => {
