@@ -258,8 +258,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 globalThis.main = Greenlet.main
 const session = new Session()
 session.connect()
-const post = (method, parameters) => { let got; session.post(method, parameters, (error, result) => { got = error ?? result.result }); return got }
-const evaluate = (expression) => post('Runtime.evaluate', { expression })
+const post = (method, parameters) => { let got; session.post(method, parameters, (error, result) => { got = error ?? result }); return got }
+const evaluate = (expression) => post('Runtime.evaluate', { expression }).result
 `
 
 test(
@@ -282,8 +282,11 @@ test(
   `${EVALUATE}
    post('Runtime.enable')
    const { objectId } = evaluate('globalThis')
-   const { scriptId } = post('Runtime.compileScript', { expression: 'main.switch()', sourceURL: 'x', persistScript: true }) ?? {}
-   const g = new Greenlet(() => post('Runtime.callFunctionOn', { objectId, functionDeclaration: 'function () { return main.switch() }' }).value)
+   const { scriptId } = post('Runtime.compileScript', { expression: 'main.switch()', sourceURL: 'x', persistScript: true })
+   const compiled = new Greenlet(() => post('Runtime.runScript', { scriptId }).result.value)
+   compiled.switch(); await pause(1)
+   console.log(compiled.switch(6))
+   const g = new Greenlet(() => post('Runtime.callFunctionOn', { objectId, functionDeclaration: 'function () { return main.switch() }' }).result.value)
    g.switch(); await pause(1)
    console.log(g.switch(7))
    const h = new Greenlet(() => { evaluate('main.switch()'); return 'over' })
@@ -291,7 +294,7 @@ test(
    session.disconnect(); await pause(1)
    console.log(h.switch()); await pause(1)
    console.log('promises go on')`,
-  '7\nover\npromises go on\n',
+  '6\n7\nover\npromises go on\n',
 )
 
 test(
@@ -305,6 +308,25 @@ test(
    await pause(1)
    console.log(g.switch('!')); await pause(1); console.log('promises go on')`,
   'undefined\nfrom h!\npromises go on\n',
+)
+
+test(
+  'a greenlet cannot be left inside of an evaluation with a time limit, and main can',
+  prints,
+  `${EVALUATE}
+   import promises from 'node:inspector/promises'
+   const expression = 'try { main.switch(); "left" } catch (error) { error.code }'
+   console.log(new Greenlet(() => post('Runtime.evaluate', { expression, timeout: 10_000 }).result.value).switch())
+   const another = new promises.Session()
+   another.connect()
+   const posted = new Greenlet(() => another.post('Runtime.evaluate', { expression, timeout: 10_000 })).switch()
+   console.log((await posted).result.value)
+   globalThis.g = new Greenlet(() => main.switch('from g'))
+   console.log(post('Runtime.evaluate', { expression: 'g.switch()', timeout: 10_000 }).result.value)
+   const h = new Greenlet(() => post('Runtime.evaluate', { expression }).result.value)
+   h.switch()
+   console.log(h.switch(), session.post.name, session.post.length)`,
+  'ERR_GREENLET_FORBIDDEN\nERR_GREENLET_FORBIDDEN\nfrom g\nleft post 3\n',
 )
 
 test('joins of spawned greenlets that wait', async (t) => {

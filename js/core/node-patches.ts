@@ -7,6 +7,7 @@
  * - `AsyncLocalStorage.prototype.exit`, where Node has stores without frames (20, 22, `--no-async-context-frame`). It
  *   disables the storage for the whole thread until its callback returns, and so long other greenlets and async
  *   functions would lose their stores.
+ * - Evaluating an expression by an inspector session of this thread, with a time limit: the same.
  * - Loading an add-on. Native counts the scopes that add-ons hold open, for each stack.
  * - Reporting an uncaught exception. The exit of a killed greenlet is not one, wherever Node has caught it: in a listener
  *   of an EventTarget, for example, of which Node throws the errors in a job of their own. Native does the same for
@@ -15,6 +16,7 @@
  */
 
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { createRequire } from 'node:module'
 import * as vm from 'node:vm'
 import { isQuiet } from '../common/errors.ts'
 import { HELD, mail } from '../native/contract.ts'
@@ -22,6 +24,10 @@ import { exitDomains, followDomains } from './domains.ts'
 import { patchNativeHolds } from './native-holds.ts'
 import { type Methods, replace } from './replace.ts'
 import { main, thread } from './thread.ts'
+
+interface WithSession {
+  readonly Session: { readonly prototype: Methods }
+}
 
 /** Replaces all of them. */
 export function patchNode(): void {
@@ -32,6 +38,15 @@ export function patchNode(): void {
   // It exists with --experimental-vm-modules only.
   const { Module } = vm as unknown as { Module?: { prototype: Methods } }
   if (Module !== undefined) patchLimited(Module.prototype, 'evaluate', 0)
+  // `post(method, params, callback)`. Not every Node.js has an inspector.
+  if (process.features.inspector) {
+    const require = createRequire(import.meta.url)
+    const inspector = require('node:inspector') as WithSession
+    patchLimited(inspector.Session.prototype, 'post', 1)
+    // This one has copied the other one's method. It too evaluates before it returns.
+    const promises = require('node:inspector/promises') as WithSession
+    patchLimited(promises.Session.prototype, 'post', 1)
+  }
 
   patchExit(AsyncLocalStorage.prototype as unknown as Methods)
   replace(process as unknown as Methods, 'dlopen', (dlopen) => {

@@ -106,7 +106,7 @@ export const WHY_FORBIDDEN = [
   'inside of promise jobs that a vm context or an add-on runs on this greenlet',
   'in a debugger that is paused',
   'in a callback of the garbage collector',
-  'inside of a vm script with a time limit or breakOnSigint',
+  'inside of a vm script or an evaluation with a time limit or breakOnSigint',
 ] as const
 
 /** Shared with native, because reading a typed array costs native nothing and reading an argument costs 15 ns. */

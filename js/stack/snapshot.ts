@@ -129,7 +129,7 @@ class Snapshot implements StackSource {
     const sites = sitesOf(this.#native, error)
     if (sites === undefined) {
       // V8 keeps what it has made, so this capture is of no use any more. The next read makes a new one.
-      for (const [record, snapshot] of recent) if (snapshot === this) recent.delete(record)
+      recent.forEach((snapshot, record) => snapshot === this && recent.delete(record))
       throw new RangeError(
         `the stack of greenlet '${this.#name}' cannot be read here, because the running stack is nearly full; read it further out`,
       )
