@@ -123,27 +123,29 @@ test(
   'finalized\n',
 )
 
-const COLLECTED = `
+const collected = (when: 0 | 1) => `
   const log = []
   const g = new Greenlet(() => main.switch())
   g.switch()
-  addon.collecting(0, () => { try { g.switch() } catch (error) { log.push(error.code, /garbage collector/.test(error.message)) } })
+  addon.collecting(${when}, () => { try { g.switch() } catch (error) { log.push(error.code, /garbage collector/.test(error.message)) } })
   gc()
   console.log(log.join(' '), g.dead)
   g.switch()
   console.log(g.dead)`
 
 if (process.versions.node.startsWith('20.')) {
-  test(
-    'switching in the prologue of a collection throws',
-    prints,
-    COLLECTED,
-    'ERR_GREENLET_FORBIDDEN true false\ntrue\n',
-  )
+  for (const [when, name] of ['prologue', 'epilogue'].entries()) {
+    test(
+      `switching in the ${name} of a collection throws`,
+      prints,
+      collected(when as 0 | 1),
+      'ERR_GREENLET_FORBIDDEN true false\ntrue\n',
+    )
+  }
 } else {
   test('V8 refuses to run JavaScript during a collection', async (t) => {
     const head = `const addon = (await import('./__test__/helpers/addon.ts')).loadAddon()\n`
-    const { code, stderr } = await runProgram(head + COLLECTED, { flags: ['--expose-gc'] })
+    const { code, stderr } = await runProgram(head + collected(0), { flags: ['--expose-gc'] })
     t.not(code, 0)
     t.regex(stderr, /Invoke in DisallowJavascriptExecutionScope/)
   })

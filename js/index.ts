@@ -28,3 +28,4 @@ export type { FrameStack } from './stack/stack.ts'
 
 // Only for its effect: it prints leaked greenlets at the end, if an environment variable asks for it.
 import './dump/leak-warning.ts'
+import './dump/shared-warning.ts'

@@ -66,3 +66,15 @@ export function lastFirstFile(): string {
 export function loadLastFirst(): LastFirst {
   return createRequire(import.meta.url)(lastFirstFile()) as LastFirst
 }
+
+/** The exports of collections.c: a collection, full or young, before (0) or after (1) each scavenge. */
+export interface Collections {
+  collecting(when: 0 | 1, young: boolean): void
+  allow(count: number): void
+  collections(): number
+}
+
+export function loadCollections(): Collections {
+  const options = ['-DNAPI_VERSION=8', `-I${HEADERS}`]
+  return createRequire(import.meta.url)(sharedObject('addon/collections.c', 'collections.node', options)) as Collections
+}

@@ -27,7 +27,7 @@ const { DOMAINS, thread } = threadModule
 
 /** Transfer flag: the payload is an error, to be thrown where it arrives. */
 export const THROWS = 1
-/** Transfer flag: set as long as there is a tracer. */
+/** Transfer flag: set as long as there is a tracer or a watcher. */
 const TRACED = 2
 /** Transfer flag: there is a payload. Set from the beginning of a switch until the payload has been taken. */
 const IN_PROGRESS = 4
@@ -143,8 +143,14 @@ export function resetSwitch(running: GreenletRecord): void {
 /** Sets the function that is called at each switch from now on; undefined for none. */
 export function setTracer(tracer: threadModule.Tracer | undefined): void {
   thread.tracer = tracer
-  if (tracer === undefined) thread.transferFlags &= ~TRACED
+  if (tracer === undefined && thread.watcher === undefined) thread.transferFlags &= ~TRACED
   else thread.transferFlags |= TRACED
+}
+
+/** Sets a function of the package that is called at each switch from now on, where control arrives. */
+export function setWatcher(watcher: NonNullable<typeof thread.watcher>): void {
+  thread.watcher = watcher
+  thread.transferFlags |= TRACED
 }
 
 /**
@@ -152,8 +158,10 @@ export function setTracer(tracer: threadModule.Tracer | undefined): void {
  * tracing ends, and the error is thrown here.
  */
 export function reportSwitch(threw: boolean, origin: GreenletRecord | undefined): void {
-  const { tracer } = thread
-  if (tracer === undefined || origin === undefined) return
+  const { tracer, watcher } = thread
+  if (origin === undefined) return
+  watcher?.(origin)
+  if (tracer === undefined) return
   try {
     tracer(threw, origin, thread.current)
   } catch (error) {

@@ -41,6 +41,8 @@ export const thread = {
   origin: undefined as GreenletRecord | undefined,
   /** Called at each switch; undefined where nothing is traced. */
   tracer: undefined as Tracer | undefined,
+  /** Called at each switch as well, for the package itself; it must not switch or throw. See dump/shared-warning.ts. */
+  watcher: undefined as ((origin: GreenletRecord) => void) | undefined,
 
   /** Where an AsyncResource remembers its frame; undefined where there are no frames. See context.ts. */
   frameKey: undefined as symbol | undefined,

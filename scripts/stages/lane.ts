@@ -7,9 +7,10 @@ import { runUnder } from './ava.ts'
 
 const SPECS = [
   '__test__/{switching,throwing,kill,frames,stale,overflow,endings,workers,left-behind,memory}.spec.ts',
+  '__test__/{caught,collections,last-first,shared}.spec.ts',
   '__test__/property/programs.spec.ts',
   '__test__/interrupts/*.spec.ts',
-  '__test__/context/{stores,scopes,gr_context}.spec.ts',
+  '__test__/context/{stores,scopes,gr_context,exit}.spec.ts',
   '__test__/inspector/session.spec.ts',
   '__test__/conformance/{throw,greenlet-{basics,broken,frames}}.spec.ts',
 ]

@@ -2,8 +2,16 @@
 //!
 //! V8 visits the isolate's one slot of continuation-preserved embedder data once for *every* archived stack (Isolate::Iterate,
 //! isolate.cc, 12.4 to 14.6), and a scavenge that visits a slot twice copies the object again (RootScavengeVisitor, scavenger.cc).
-//! So for the length of a scavenge the value is in a root of our own, which is visited once (`roots.rs`), and the slot holds a Smi.
+//! So for the length of a collection the value is in a root of our own, which is visited once (`roots.rs`), and the slot holds a Smi.
 //! The stacks of wasm calls are visited as often; `full.rs` handles them.
+//!
+//! Add-ons have such callbacks too, and V8 may collect inside of them, without callbacks. So ours are the outermost and the innermost
+//! ones (`order.rs`):
+//!
+//! ```text
+//!   before_all ─ others ─ prologue ──► V8 collects ──► epilogue ─ others ─ after_all
+//!       embedder data aside    cut                         splice              embedder data back
+//! ```
 //!
 //! # Contract
 //! - **hooked**: what is given to [`Collector::hook`] stays at its address until [`Collector::unhook`], and so does the collector.
@@ -15,6 +23,7 @@ use std::ops::Range;
 use std::ptr::{NonNull, from_ref};
 
 use super::full::FullGc;
+use super::order;
 use super::quiet::Quiet;
 use super::roots::Roots;
 use crate::v8::learn::layout::Layout;
@@ -26,6 +35,8 @@ use crate::v8::stack::state::StackState;
 const SCAVENGE: c_int = 1;
 const MARK_SWEEP_COMPACT: c_int = 4;
 const ALL: c_int = 0x1f;
+/// `kGCTypeProcessWeakCallbacks`: no collection, but callbacks of programs, after one.
+const WEAK_CALLBACKS: c_int = 16;
 
 /// What the collector's side must know about greenlets, and tell them.
 pub(crate) trait Greenlets {
@@ -51,6 +62,8 @@ pub(crate) struct Collector {
     pub(crate) full_gc: FullGc,
     /// 1 while a collection's callbacks run.
     pub(crate) collecting: Cell<u64>,
+    /// Whether the embedder data is in the root table.
+    is_aside: Cell<bool>,
     hooked: Cell<Option<Hooked>>,
 }
 
@@ -69,6 +82,7 @@ impl Collector {
             roots: Roots::new(v8),
             full_gc: FullGc::new(),
             collecting: Cell::new(0),
+            is_aside: Cell::new(false),
             hooked: Cell::new(None),
         }
     }
@@ -85,8 +99,12 @@ impl Collector {
         let data = from_ref(self) as *mut c_void;
         // SAFETY: public API on the isolate's thread; by the clause **hooked** the callbacks find the collector that they expect.
         unsafe {
+            (v8.symbols.add_gc_prologue)(v8.isolate, before_all, data, ALL);
+            // V8 goes through no list now. What is added later comes after it, so it stays the first.
+            order::put_first(v8.collection_callbacks.prologue, before_all, data as usize);
             (v8.symbols.add_gc_prologue)(v8.isolate, prologue, data, ALL);
             (v8.symbols.add_gc_epilogue)(v8.isolate, epilogue, data, ALL);
+            (v8.symbols.add_gc_epilogue)(v8.isolate, after_all, data, ALL);
         }
     }
 
@@ -106,26 +124,36 @@ impl Collector {
         let data = from_ref(self) as *mut c_void;
         // SAFETY: public API on the isolate's thread, with what `hook` has added.
         unsafe {
+            (v8.symbols.remove_gc_prologue)(v8.isolate, before_all, data);
             (v8.symbols.remove_gc_prologue)(v8.isolate, prologue, data);
             (v8.symbols.remove_gc_epilogue)(v8.isolate, epilogue, data);
+            (v8.symbols.remove_gc_epilogue)(v8.isolate, after_all, data);
         }
     }
 }
 
-unsafe extern "C" fn prologue(_isolate: Isolate, kind: c_int, _flags: c_int, data: *mut c_void) {
+/// The first callback before a collection: from now on a switch is refused, and no word is visited too often, also where V8 collects
+/// inside of a callback of an add-on.
+unsafe extern "C" fn before_all(_isolate: Isolate, kind: c_int, _flags: c_int, data: *mut c_void) {
     // SAFETY: the contract's clauses **callback** and **hooked**: all three are alive, and are only read through shared references.
     let collector = unsafe { &*data.cast::<Collector>() };
     let Some(hooked) = collector.hooked.get() else { return };
     // SAFETY: the contract's clause **hooked**.
-    let (v8, stacks, greenlets) =
-        unsafe { (hooked.v8.as_ref(), hooked.stacks.as_ref(), hooked.greenlets.as_ref()) };
+    let v8 = unsafe { hooked.v8.as_ref() };
     collector.collecting.set(1);
-    if kind != SCAVENGE || !collector.roots.is_listed() {
+    // SAFETY: the contract's clause **callback**; V8 goes through the list of the callbacks before a collection.
+    unsafe {
+        order::put_first(v8.collection_callbacks.epilogue, epilogue, data as usize);
+        order::put_last(v8.collection_callbacks.epilogue, after_all, data as usize);
+    }
+    if kind & WEAK_CALLBACKS != 0 || !collector.roots.is_listed() {
         return;
     }
     if v8.wasm_stacks.exist() {
-        // SAFETY: public API; V8 allows a collection inside of this callback.
-        unsafe { (v8.symbols.collect_all)(v8.isolate) };
+        if kind == SCAVENGE {
+            // SAFETY: public API; V8 allows a collection inside of this callback.
+            unsafe { (v8.symbols.collect_all)(v8.isolate) };
+        }
         collector.full_gc.want(&v8.symbols, true);
     }
     if let Some(word) = v8.embedder_data {
@@ -134,11 +162,34 @@ unsafe extern "C" fn prologue(_isolate: Isolate, kind: c_int, _flags: c_int, dat
             *collector.roots.during_scavenge() = *word;
             *word = 0;
         }
+        collector.is_aside.set(true);
     }
-    // SAFETY: the contract's clause **callback**.
-    unsafe { collector.quiet.prologue(v8, stacks, &collector.roots, greenlets) };
 }
 
+/// The last callback before a collection.
+unsafe extern "C" fn prologue(_isolate: Isolate, kind: c_int, _flags: c_int, data: *mut c_void) {
+    // SAFETY: the contract's clauses **callback** and **hooked**.
+    let collector = unsafe { &*data.cast::<Collector>() };
+    let Some(hooked) = collector.hooked.get() else { return };
+    // SAFETY: the contract's clause **hooked**.
+    let (v8, stacks, greenlets) =
+        unsafe { (hooked.v8.as_ref(), hooked.stacks.as_ref(), hooked.greenlets.as_ref()) };
+    if kind != SCAVENGE || !collector.roots.is_listed() {
+        return;
+    }
+    let callbacks = v8.collection_callbacks;
+    // SAFETY: on the isolate's thread, in which V8 calls this.
+    let is_alone = unsafe {
+        order::is_last(callbacks.prologue, prologue, data as usize)
+            && order::is_first(callbacks.epilogue, epilogue, data as usize)
+    };
+    if is_alone {
+        // SAFETY: the contract's clause **callback**.
+        unsafe { collector.quiet.prologue(v8, stacks, &collector.roots, greenlets) };
+    }
+}
+
+/// The first callback after a collection.
 unsafe extern "C" fn epilogue(_isolate: Isolate, kind: c_int, _flags: c_int, data: *mut c_void) {
     // SAFETY: the contract's clauses **callback** and **hooked**.
     let collector = unsafe { &*data.cast::<Collector>() };
@@ -146,8 +197,9 @@ unsafe extern "C" fn epilogue(_isolate: Isolate, kind: c_int, _flags: c_int, dat
     // SAFETY: the contract's clause **hooked**.
     let (v8, stacks, greenlets) =
         unsafe { (hooked.v8.as_ref(), hooked.stacks.as_ref(), hooked.greenlets.as_ref()) };
-    collector.collecting.set(0);
     greenlets.collected();
+    // SAFETY: on the isolate's thread; V8 goes through the list of the callbacks after a collection.
+    unsafe { order::put_last(v8.collection_callbacks.prologue, prologue, data as usize) };
     if kind != SCAVENGE {
         // Contexts may have moved, and a new one may be made where a known one was.
         stacks.known_contexts.set(0);
@@ -159,12 +211,22 @@ unsafe extern "C" fn epilogue(_isolate: Isolate, kind: c_int, _flags: c_int, dat
         }
         return;
     }
-    if !collector.roots.is_listed() {
-        return;
+    if collector.roots.is_listed() {
+        // SAFETY: the contract's clause **callback**.
+        unsafe { collector.quiet.epilogue(v8, &collector.roots, greenlets) };
     }
-    // SAFETY: the contract's clause **callback**.
-    unsafe { collector.quiet.epilogue(v8, &collector.roots, greenlets) };
-    if let Some(word) = v8.embedder_data {
+}
+
+/// The last callback after a collection.
+unsafe extern "C" fn after_all(_isolate: Isolate, _kind: c_int, _flags: c_int, data: *mut c_void) {
+    // SAFETY: the contract's clauses **callback** and **hooked**.
+    let collector = unsafe { &*data.cast::<Collector>() };
+    let Some(hooked) = collector.hooked.get() else { return };
+    collector.collecting.set(0);
+    // SAFETY: the contract's clause **hooked**.
+    if let Some(word) = unsafe { hooked.v8.as_ref() }.embedder_data
+        && collector.is_aside.replace(false)
+    {
         // SAFETY: the clause **learnt**, and a word of the root table, which the collector has updated.
         unsafe {
             let root = collector.roots.during_scavenge();

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `hooks` | V8's callbacks before and after each collection, in which the others act |
 //! | `quiet` | which stacks a scavenge need not visit |
+//! | `order` | our place among the callbacks of others |
 //! | `roots` | the root table: words of our own that the collector visits |
 //! | `full` | makes every collection a full one while wasm calls have stacks of their own |
 //!
@@ -12,5 +13,6 @@
 
 pub(crate) mod full;
 pub(crate) mod hooks;
+mod order;
 pub(crate) mod quiet;
 pub(crate) mod roots;

@@ -3,6 +3,7 @@
 use greenlets_core::StackBounds;
 use napi::sys;
 
+use super::collection_callbacks::CollectionCallbacks;
 use super::debugger::Debugger;
 use super::destroy_list::DestroyList;
 use super::epilogue_callbacks::EpilogueCallbacks;
@@ -36,6 +37,7 @@ pub(crate) struct Layout {
     pub(crate) destroy_list: Option<DestroyList>,
     /// V8 12.4 and later.
     pub(crate) epilogue_callbacks: Option<EpilogueCallbacks>,
+    pub(crate) collection_callbacks: CollectionCallbacks,
     pub(crate) wasm_stacks: WasmStacks,
     pub(crate) debugger: Debugger,
     pub(crate) microtasks: Microtasks,

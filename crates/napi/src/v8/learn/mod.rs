@@ -18,6 +18,7 @@
 //! | `rehearsal`, `relocatables`, `embedder_data` | one round of V8's own stack switching; two words found with its help |
 //! | `debugger`, `destroy_list`, `epilogue_callbacks`, `js_entries`, `microtasks`, `wasm_stacks` | what else belongs to a stack |
 //! | `realm`, `joins`, `formatting` | a realm for learning, and what is found with its help |
+//! | `collection_callbacks` | the order in which V8 calls what is registered for a collection |
 //! | `layout` | the result |
 //! | `flags` | V8's flags that greenlets need, and the hash of all flags |
 //! | `self_test` | the program that proves it all together |
@@ -26,6 +27,7 @@ use std::ffi::CStr;
 
 use napi::sys;
 
+pub(crate) mod collection_callbacks;
 pub(crate) mod debugger;
 pub(crate) mod destroy_list;
 mod embedder_data;
@@ -132,6 +134,7 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layo
                 .epilogue_callbacks
                 .map(|word| epilogue_callbacks::learn(s, word))
                 .transpose()?,
+            collection_callbacks: collection_callbacks::learn(s)?,
             microtasks: microtasks::learn(s)?,
             wasm_stacks: wasm_stacks::learn(s, main)?,
             joins,

@@ -1,0 +1,80 @@
+// A callback of an add-on, before or after a collection, in which V8 collects once more: it calls no callbacks for that collection.
+// Stacks that a scavenge does not visit must be visited then.
+
+import test from 'ava'
+import { runProgram } from './helpers/program.ts'
+
+/** Registers the callback before or after the callbacks of greenlets, which the first greenlet registers. */
+const program = (when: number, first: boolean, then: string) => `
+  const addon = (await import('./__test__/helpers/addon.ts')).loadCollections()
+  ${first ? `addon.collecting(${when}, false)` : ''}
+  const made = []
+  /** Objects that only the stack of this greenlet holds. */
+  function hold(i) {
+    const objects = Array.from({ length: 20 }, (_, j) => ({ i, j, text: \`\${i} \${j}\`.repeat(3) }))
+    main.switch()
+    return objects.every((object, j) => object.i === i && object.j === j && object.text === \`\${i} \${j}\`.repeat(3))
+  }
+  for (let i = 0; i < 100; i++) {
+    const g = new Greenlet(hold)
+    g.switch(i)
+    made.push(g)
+  }
+  const litter = () => Array.from({ length: 1000 }, (_, i) => ({ i, text: [i] }))
+  // Two scavenges, after which V8 skips them.
+  for (let i = 0; i < 4; i++) { litter(); gc({ type: 'minor' }) }
+  ${first ? '' : `addon.collecting(${when}, false)`}
+  ${then}
+  addon.allow(2)
+  for (let i = 0; i < 6; i++) { litter(); gc({ type: 'minor' }) }
+  console.log(addon.collections(), made.every((g) => g.switch()), made.every((g) => g.dead))`
+
+/** A macro: no stack was fooled. */
+const holds = test.macro(async (t, source: string, env: Readonly<Record<string, string>> = {}) => {
+  const ending = await runProgram(source, { flags: ['--expose-gc'], env })
+  t.deepEqual(ending, { code: 0, signal: null, stdout: '2 true true\n', stderr: '' })
+})
+
+/** The store of the running greenlet is young, and V8 visits the word that holds it once for each stack. */
+const youngStore = (when: number, first: boolean) => `
+  const { AsyncLocalStorage } = await import('node:async_hooks')
+  const addon = (await import('./__test__/helpers/addon.ts')).loadCollections()
+  ${first ? `addon.collecting(${when}, true)` : ''}
+  const store = new AsyncLocalStorage()
+  const made = Array.from({ length: 50 }, () => new Greenlet(() => main.switch()))
+  for (const g of made) g.switch()
+  ${first ? '' : `addon.collecting(${when}, true)`}
+  const litter = () => Array.from({ length: 1000 }, (_, i) => ({ i, text: [i] }))
+  let right = 0
+  addon.allow(40)
+  const check = (i) => store.run({ i, text: 'store ' + i }, () => {
+    litter()
+    gc({ type: 'minor' })
+    litter()
+    const { i: now, text } = store.getStore()
+    if (now === i && text === 'store ' + i) right++
+  })
+  for (let i = 0; i < 30; i++) check(i)
+  new Greenlet(() => { for (let i = 30; i < 60; i++) check(i) }).switch()
+  console.log(addon.collections(), right, made.length)`
+
+for (const [when, name] of ['before', 'after'].entries()) {
+  test(`V8 collects in a callback ${name} a scavenge, older than greenlets`, holds, program(when, true, ''))
+  test(`V8 collects in a callback ${name} a scavenge, newer than greenlets`, holds, program(when, false, ''))
+  for (const [first, age] of [true, false].map((first) => [first, first ? 'older' : 'newer'] as const)) {
+    test(`a young store outlives a scavenge in a callback ${name} a scavenge, ${age} than greenlets`, async (t) => {
+      const ending = await runProgram(youngStore(when, first), { flags: ['--expose-gc'] })
+      t.deepEqual(ending, { code: 0, signal: null, stdout: '40 60 50\n', stderr: '' })
+    })
+  }
+}
+test('no false alarm of GREENLETS_VERIFY_GC', holds, program(0, false, ''), { GREENLETS_VERIFY_GC: '1' })
+test(
+  'a PerformanceObserver has callbacks as well',
+  holds,
+  program(
+    0,
+    false,
+    `new (await import('node:perf_hooks')).PerformanceObserver(() => {}).observe({ entryTypes: ['gc'] })`,
+  ),
+)

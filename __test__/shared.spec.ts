@@ -1,0 +1,69 @@
+// GREENLETS_WARN_SHARED: two greenlets that are inside of one WebAssembly instance are named, once for each place.
+
+import test from 'ava'
+import { type Ending, runProgram } from './helpers/program.ts'
+
+const HEAD = `
+  // (module (import "e" "f" (func)) (func (export "g") call 0))
+  const module = new WebAssembly.Module(new Uint8Array([0,97,115,109,1,0,0,0,1,4,1,96,0,0,2,7,1,1,101,1,102,0,0,3,2,1,0,7,5,1,1,103,0,1,10,6,1,4,0,16,0,11]))
+  const make = () => new WebAssembly.Instance(module, { e: { f: () => { Greenlet.current === main ? undefined : main.switch() } } })
+  const inside = (instance, name) => {
+    const g = new Greenlet(function enter() { instance.exports.g() }, { name })
+    g.switch()
+    return g
+  }
+`
+
+async function run(source: string, value = '1'): Promise<Ending> {
+  return runProgram(HEAD + source, { before: `process.env.GREENLETS_WARN_SHARED = '${value}'` })
+}
+
+const WARNING =
+  /^greenlets: 'second' and 'first' are inside of one WebAssembly instance \(wasm:\/\/wasm\/[\da-f]+\)\. .*\(GREENLETS_WARN_SHARED\)\n {4}at (Greenlet\.)?enter \(.*\)\n$/
+
+test('two greenlets inside of one instance are printed, once for the place', async (t) => {
+  const { code, stderr } = await run(`
+    const instance = make()
+    const all = ['first', 'second', 'third'].map((name) => inside(instance, name))
+    for (const g of all) g.switch()
+    for (const g of [inside(instance, 'fourth'), inside(instance, 'fifth')]) g.switch()`)
+  t.is(code, 0)
+  t.regex(stderr, WARNING)
+})
+
+test('the trace function of a program is called too', async (t) => {
+  const { code, stdout, stderr } = await run(`
+    let events = 0
+    greenlets.settrace(() => { events++ })
+    const instance = make()
+    const all = ['first', 'second'].map((name) => inside(instance, name))
+    greenlets.settrace(null)
+    for (const g of all) g.switch()
+    inside(instance, 'third')
+    console.log(events)`)
+  t.is(code, 0)
+  t.is(stdout, '4\n')
+  t.regex(stderr, WARNING)
+})
+
+test('main counts as well', async (t) => {
+  const { code, stderr } = await run(`
+    let g
+    const shared = new WebAssembly.Instance(module, { e: { f: () => { Greenlet.current === main ? g.switch() : main.switch() } } })
+    g = new Greenlet(() => shared.exports.g(), { name: 'greenlet' })
+    shared.exports.g()
+    g.switch()`)
+  t.is(code, 0)
+  t.regex(stderr, /^greenlets: 'greenlet' and 'main' are inside of one WebAssembly instance/)
+})
+
+for (const [what, source, value] of [
+  ['an instance for each greenlet', `for (const g of ['a', 'b'].map((name) => inside(make(), name))) g.switch()`, '1'],
+  ['one greenlet after the other', `const i = make(); inside(i, 'a').switch(); inside(i, 'b').switch()`, '1'],
+  ['a greenlet that was killed inside', `const i = make(); inside(i, 'a').kill(); inside(i, 'b').switch()`, '1'],
+  ['another value', `const i = make(); for (const g of ['a', 'b'].map((name) => inside(i, name))) g.switch()`, 'yes'],
+] as const) {
+  test(`nothing is printed: ${what}`, async (t) => {
+    t.deepEqual(await run(source, value), { code: 0, signal: null, stdout: '', stderr: '' })
+  })
+}
