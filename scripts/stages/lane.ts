@@ -6,7 +6,7 @@ import { sum, type Tally } from '../tally.ts'
 import { runUnder } from './ava.ts'
 
 const SPECS = [
-  '__test__/{switching,throwing,kill,frames,stale,overflow,endings,workers,left-behind,memory}.spec.ts',
+  '__test__/{switching,throwing,kill,kill-waiting,quiet-exits,domains,frames,stale,overflow,endings,workers,left-behind,memory}.spec.ts',
   '__test__/property/programs.spec.ts',
   '__test__/interrupts/*.spec.ts',
   '__test__/context/{stores,scopes,gr_context}.spec.ts',
