@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import http from 'node:http'
 import net, { type AddressInfo } from 'node:net'
 import test from 'ava'
-import { Greenlet, sleep, spawn } from '../js/index.ts'
+import { Greenlet, spawn, wait } from '../js/index.ts'
 import { runProgram } from './helpers/program.ts'
 
 test('hooks that are enabled while a greenlet is suspended in an init hook take effect when it has left that', async (t) => {
@@ -78,8 +78,10 @@ test('greenlets are suspended inside vm scripts and end in any order; an error o
 test('requests are parsed while a greenlet is suspended inside of the HTTP parser', async (t) => {
   // The data of a socket comes to the parser on the greenlet that pushes it: the handler runs below the parser.
   const bodies: string[] = []
+  let open = (): void => {}
+  const gate = new Promise<void>((resolve) => (open = resolve))
   const server = http.createServer((request, response) => {
-    if (request.url === '/parked') sleep(20)
+    if (request.url === '/parked') wait(gate)
     request.setEncoding('utf8').on('data', (text: string) => bodies.push(text))
     request.on('end', () => response.end(request.url))
   })
@@ -95,14 +97,15 @@ test('requests are parsed while a greenlet is suspended inside of the HTTP parse
     socket.emit('data', Buffer.from('POST /parked HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nbody'))
     return 'parsed'
   })
-  await new Promise(setImmediate)
-  await new Promise(setImmediate)
+  while (!g.started) await new Promise(setImmediate)
   t.is(g.state, 'suspended')
   const client = net.connect(port, '127.0.0.1')
   client.write('POST /other HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 5\r\n\r\nother')
   let answer = ''
   for await (const chunk of client) answer += String(chunk)
   t.regex(answer, /200 OK[^]*\/other$/)
+  t.is(g.state, 'suspended')
+  open()
   t.is(await g, 'parsed')
   t.deepEqual(bodies.toSorted(), ['body', 'other'])
   socket.destroy()

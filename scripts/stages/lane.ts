@@ -6,8 +6,8 @@ import { sum, type Tally } from '../tally.ts'
 import { runUnder } from './ava.ts'
 
 const SPECS = [
-  '__test__/{switching,throwing,kill,frames,stale,overflow,endings,workers,left-behind,memory}.spec.ts',
-  '__test__/{caught,collections,last-first,shared}.spec.ts',
+  '__test__/{switching,throwing,kill,kill-waiting,quiet-exits,domains,frames,stale,overflow,endings}.spec.ts',
+  '__test__/{workers,left-behind,memory,caught,collections,last-first,shared}.spec.ts',
   '__test__/property/programs.spec.ts',
   '__test__/interrupts/*.spec.ts',
   '__test__/context/{stores,scopes,gr_context,exit}.spec.ts',
