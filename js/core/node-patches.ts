@@ -6,10 +6,12 @@
  *   then the script.
  * - Loading an add-on. Native counts the scopes that add-ons hold open, for each stack.
  * - Methods during which C++ holds what the event loop frees; see native-holds.ts.
+ * - The loaders of modules; see module-loads.ts.
  */
 
 import * as vm from 'node:vm'
 import { HELD, mail } from '../native/contract.ts'
+import { patchLoaders } from './module-loads.ts'
 import { patchNativeHolds } from './native-holds.ts'
 import { type Methods, replace } from './replace.ts'
 import { main, thread } from './thread.ts'
@@ -33,6 +35,7 @@ export function patchNode(): void {
   })
 
   patchNativeHolds()
+  patchLoaders()
 }
 
 /**
