@@ -51,6 +51,9 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
   ],
   ERR_GREENLET_ENDED: [['ended', 'GreenletError', /'endless' was ended by V8, for example by a time limit/]],
   ERR_GREENLET_FORBIDDEN: [['forbidden', 'GreenletError', /'main' cannot be switched to from here.*; switch after/]],
+  ERR_GREENLET_IN_USE: [
+    ['in-use', 'GreenletError', /main cannot load '.*leaves\.cjs': greenlet 'loader' is loading it, .*; load it after/],
+  ],
   ERR_GREENLET_SECOND_COPY: [
     ['second-copy', 'GreenletError', /two copies of greenlets .* was first, .* is second; make the dependencies agree/],
   ],
@@ -61,8 +64,6 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
   ERR_GREENLET_UNSUPPORTED_RUNTIME: [
     ['unsupported', 'UnsupportedRuntimeError', /could not load its native addon .*\/nowhere\/.*Supported: /],
   ],
-  // Needs node:sqlite; see native-holds.spec.ts.
-  ERR_GREENLET_IN_USE: [],
   // These need a system without memory for a guard, or an environment that is gone. See spilling/configure.spec.ts and
   // crates/core.
   ERR_GREENLET_NO_MEMORY: [],

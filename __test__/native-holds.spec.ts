@@ -311,3 +311,24 @@ withSqlite(
   console.log(warned.every((text) => /SQLite/.test(text)), warned.length <= 1)`,
   'true true',
 )
+
+withSqlite(
+  'an iterator from before the first greenlet is not left, and can be used',
+  prints,
+  `${DATABASE}
+  let seen
+  db.function('w', (x) => { seen = error(() => main.switch()); return x * 10 })
+  const old = db.prepare('select w(x) as y from t').iterate()
+  new Greenlet(() => old.next()).switch()
+  console.log(seen.includes('ERR_GREENLET_FORBIDDEN'), old.next().value.y)`,
+  'true 20',
+)
+
+test(
+  'greenlets start where process is frozen',
+  prints,
+  `
+  Object.freeze(process)
+  console.log(new Greenlet(() => 'up').switch())`,
+  'up',
+)

@@ -22,13 +22,14 @@ export function patchNativeHolds(): void {
  * the message may switch away. If the port is closed meanwhile, by its other end too, the event loop frees it.
  */
 function patchPorts(): void {
-  const keeper = new MessageChannel().port1
+  let keeper: MessagePort | undefined
   const prototype = MessagePort.prototype as unknown as Methods
   const keep = prototype['postMessage']!
   replace(prototype, 'postMessage', (post) => {
     return function (...args) {
       // The event loop cannot turn while main is in here.
       if (thread.current === main || (args.length < 2 && !isObject(args[0]))) return Reflect.apply(post, this, args)
+      keeper ??= new MessageChannel().port1
       return postFromGreenlet(keep, keeper, post, this, args)
     }
   })
@@ -101,12 +102,14 @@ function loadSqlite(): LoadedSqlite | undefined {
   const wasLoaded = moduleLoadList?.includes('NativeModule sqlite') ?? false
   const warnings: Parameters<typeof process.emitWarning>[] = []
   const { emitWarning } = process
-  process.emitWarning = ((...args: Parameters<typeof emitWarning>) => warnings.push(args)) as typeof emitWarning
+  const keepBack = ((...args: Parameters<typeof emitWarning>) => warnings.push(args)) as typeof emitWarning
+  // Does nothing where `process` is frozen.
+  Reflect.set(process, 'emitWarning', keepBack)
   try {
     const sqlite = getBuiltin.call(process, 'node:sqlite')
     return sqlite === undefined ? undefined : { sqlite, wasLoaded, warnings }
   } finally {
-    process.emitWarning = emitWarning
+    Reflect.set(process, 'emitWarning', emitWarning)
   }
 }
 
@@ -121,6 +124,7 @@ function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, wasLoaded, warni
   /** The statement of an iterator. */
   const statements = new WeakMap<object, object>()
   let isUsed = wasLoaded
+  let iteratorIsPatched = false
 
   const database = DatabaseSync.prototype as Methods
   replaceEach(database, ['exec', 'applyChangeset', 'loadExtension', 'serialize'], (method, name) => {
@@ -177,29 +181,38 @@ function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, wasLoaded, warni
       return Reflect.apply(method, this, args)
     }
   })
-  if (isUsed) patchIterator()
+  // An iterator from before the first greenlet has the same prototype.
+  if (wasLoaded) patchSampleIterator()
 
-  /** What can wait until the program uses `node:sqlite`. */
+  /** Emits the warning of Node.js when the program uses `node:sqlite`. */
   function beforeFirstUse(): void {
     if (isUsed) return
     isUsed = true
     for (let i = 0; i < warnings.length; i++) Reflect.apply(process.emitWarning, process, warnings[i]!)
-    patchIterator()
   }
 
-  /** The class of iterators, which `node:sqlite` does not export. */
-  function patchIterator(): void {
-    const sample = new DatabaseSync(':memory:')
-    const iterator = sample['prepare']!('select 1') as { iterate(): object }
-    const iteratorPrototype = Object.getPrototypeOf(iterator.iterate()) as Methods
-    replaceEach(iteratorPrototype, ['next', 'return'], (method, name) => {
+  function patchSampleIterator(): void {
+    try {
+      const sample = new DatabaseSync(':memory:')
+      const prepared = sample['prepare']!('select 1') as { iterate(): object }
+      prepared.iterate()
+      sample['close']!()
+    } catch {
+      // The program may not open databases. Then it has no iterator.
+    }
+  }
+
+  /** `node:sqlite` does not export the class of iterators. */
+  function patchIterator(iterator: object): void {
+    if (iteratorIsPatched) return
+    iteratorIsPatched = true
+    replaceEach(Object.getPrototypeOf(iterator) as Methods, ['next', 'return'], (method, name) => {
       return function (...args) {
         const owner = isObject(this) ? statements.get(this) : undefined
         if (owner === undefined) return callHeld(() => Reflect.apply(method, this, args))
         return useExclusively(owner, name, 'statement', () => Reflect.apply(method, this, args))
       }
     })
-    sample['close']!()
   }
 
   function patchExclusive(owner: Methods, names: readonly string[], kind: string): void {
@@ -214,7 +227,10 @@ function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, wasLoaded, warni
     replace(owner, 'iterate', (iterate) => {
       return function (...args) {
         const iterator = useExclusively(this, 'iterate', kind, () => Reflect.apply(iterate, this, args))
-        if (isObject(iterator) && isObject(this)) statements.set(iterator, this)
+        if (isObject(iterator) && isObject(this)) {
+          patchIterator(iterator)
+          statements.set(iterator, this)
+        }
         return iterator
       }
     })

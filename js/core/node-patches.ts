@@ -13,6 +13,7 @@
  *   of an EventTarget, for example, of which Node throws the errors in a job of their own. Native does the same for
  *   rejected promises.
  * - Methods during which C++ holds what the event loop frees; see native-holds.ts.
+ * - The loaders of modules; see module-loads.ts.
  */
 
 import { AsyncLocalStorage } from 'node:async_hooks'
@@ -21,6 +22,7 @@ import * as vm from 'node:vm'
 import { isQuiet } from '../common/errors.ts'
 import { HELD, mail } from '../native/contract.ts'
 import { exitDomains, followDomains } from './domains.ts'
+import { patchLoaders } from './module-loads.ts'
 import { patchNativeHolds } from './native-holds.ts'
 import { type Methods, replace } from './replace.ts'
 import { main, thread } from './thread.ts'
@@ -73,6 +75,7 @@ export function patchNode(): void {
   })
 
   patchNativeHolds()
+  patchLoaders()
 }
 
 /**

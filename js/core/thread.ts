@@ -68,4 +68,6 @@ export const thread = {
   captureRealmIsSet: false,
   /** The greenlet that the hub has resumed, until control is back on main; see hub/block.ts. */
   resumedByHub: undefined as GreenletObject | undefined,
+  /** `wait()`, for module-loads.ts. The room of the hub is above this one and sets it. */
+  wait: undefined as ((promise: Promise<void>) => void) | undefined,
 }

@@ -6,6 +6,7 @@ import { isPromise } from 'node:util/types'
 import { GreenletError } from '../common/errors.ts'
 import { withoutStores } from '../core/context.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
+import { thread } from '../core/thread.ts'
 import { setPendingWait } from '../greenlet/greenlet.ts'
 import { block, currentWaiter, objectOf, type PendingWait, settleWait } from './block.ts'
 
@@ -25,6 +26,8 @@ export function wait<T>(promise: T): Awaited<T> {
   if (!isThenable(promise)) return promise as Awaited<T>
   return block(follow(promise, waiter)) as Awaited<T>
 }
+
+thread.wait = wait
 
 /**
  * Makes the call that is over when `promise` is settled. Apart from `wait`, because the callbacks hold the waiting

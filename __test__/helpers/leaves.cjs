@@ -1,0 +1,2 @@
+// A module that leaves the greenlet that loads it.
+globalThis.leave()

@@ -1,0 +1,262 @@
+/**
+ * Makes the module loaders of Node.js know about greenlets. A greenlet may be suspended at the top level of a module.
+ * To the loaders another stack that wants this module looks like a cycle: they give it the exports made so far, an
+ * error, or a namespace that is not initialised, and an ES module that saw such a namespace stays broken.
+ *
+ * So the loads of greenlets are kept in a list, and another stack first waits until the load is over:
+ *
+ * - A greenlet waits as in `wait()`. Where the other greenlet waits for it in turn, it is a real cycle and goes to the
+ *   loader.
+ * - `import()` on main waits too: its evaluation is put off.
+ * - `require()` on main cannot wait. It throws.
+ *
+ * Nothing here iterates an array, a set or a map: a program may have deleted their iterators.
+ *
+ * A load of main, and of a greenlet that runs this one, is a cycle as if greenlets were not there.
+ */
+
+import Module from 'node:module'
+import { pathToFileURL } from 'node:url'
+import { GreenletError } from '../common/errors.ts'
+import { DEAD, type GreenletRecord } from './record.ts'
+import { type Method, type Methods, replace } from './replace.ts'
+import { main, thread } from './thread.ts'
+
+/** A module that a greenlet is loading. */
+interface Load {
+  readonly owner: GreenletRecord
+  /** The serial of the next greenlet when it began. */
+  readonly since: number
+  /** Its file or URL. */
+  readonly name: string
+  /** For an evaluation of ES modules: the modules that may be evaluated in it. */
+  readonly graph: ReadonlySet<ModuleWrap> | undefined
+  /** Resolved when it is over. Made when something waits for it. */
+  over: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined
+}
+
+/** An ES module, as C++ shows it to the loader. */
+interface ModuleWrap {
+  readonly url: string
+  getStatus(): number
+}
+
+/** V8's states of a module. */
+const INSTANTIATED = 2
+const EVALUATING = 3
+
+const loads = new Set<Load>()
+/** For each greenlet that waits here, the one that it waits for. */
+const waitsFor = new Map<GreenletRecord, GreenletRecord>()
+/** The modules that a module imports. */
+const imports = new WeakMap<ModuleWrap, readonly ModuleWrap[]>()
+
+/** Replaces the methods of the CommonJS loader, and those of the other one when a greenlet first loads a module. */
+export function patchLoaders(): void {
+  let isPatched = false
+  replace(Module.prototype as unknown as Methods, 'load', (load) => {
+    return function (this: unknown, ...args) {
+      if (thread.current === main) return Reflect.apply(load, this, args)
+      if (!isPatched) {
+        isPatched = true
+        patchEsm()
+      }
+      return during(String(args[0]), undefined, () => Reflect.apply(load, this, args))
+    }
+  })
+  replace(Module as unknown as Methods, '_load', (load) => {
+    return function (this: unknown, ...args) {
+      if (hasOthersLoads()) {
+        const file = resolve(args)
+        if (file !== undefined) waitUntilOver((each) => each.name === file)
+      }
+      return Reflect.apply(load, this, args)
+    }
+  })
+}
+
+/** The file that `Module._load` is asked for. */
+function resolve(args: unknown[]): string | undefined {
+  try {
+    const { _resolveFilename: resolveFilename } = Module as unknown as { _resolveFilename: Method }
+    return Reflect.apply(resolveFilename, Module, [args[0], args[1], args[2]]) as string
+  } catch {
+    // The loader throws the same error.
+    return undefined
+  }
+}
+
+/** Replaces what evaluates ES modules. */
+function patchEsm(): void {
+  const prototype = moduleWrapPrototype()
+  if (prototype === undefined) return
+  const originalStatus = prototype['getStatus']!
+  replace(prototype, 'link', (link) => {
+    return function (this: unknown, ...args) {
+      // The modules are the last argument. On Node 20 their specifiers come first.
+      const modules = args[args.length - 1]
+      if (Array.isArray(modules)) imports.set(this as ModuleWrap, modules as ModuleWrap[])
+      return Reflect.apply(link, this, args)
+    }
+  })
+  replace(prototype, 'getStatus', (getStatus) => {
+    return function (this: unknown, ...args) {
+      const status = Reflect.apply(getStatus, this, args)
+      if (status !== EVALUATING || !hasOthersLoads()) return status
+      const load = othersLoad((each) => each.graph?.has(this as ModuleWrap) === true)
+      if (load === undefined) return status
+      // To the loader it is a module that is ready to be evaluated. The evaluation is put off or throws.
+      if (thread.current === main) return INSTANTIATED
+      waitUntilOver((each) => each.graph?.has(this as ModuleWrap) === true)
+      return Reflect.apply(getStatus, this, args)
+    }
+  })
+  replace(prototype, 'evaluateSync', (evaluate) => {
+    return function (this: unknown, ...args) {
+      const module = this as ModuleWrap
+      if (thread.current === main && !hasOthersLoads()) return Reflect.apply(evaluate, this, args)
+      const graph = graphOf(module)
+      waitUntilOver((each) => isIn(graph, each, originalStatus))
+      if (thread.current === main) return Reflect.apply(evaluate, this, args)
+      return during(module.url, graph, () => Reflect.apply(evaluate, this, args))
+    }
+  })
+  replace(prototype, 'evaluate', (evaluate) => {
+    return function (this: unknown, ...args): unknown {
+      if (!hasOthersLoads()) return Reflect.apply(evaluate, this, args)
+      const graph = graphOf(this as ModuleWrap)
+      const load = othersLoad((each) => isIn(graph, each, originalStatus))
+      if (load === undefined) return Reflect.apply(evaluate, this, args)
+      const { evaluate: again } = this as { evaluate: Method }
+      return overOf(load).promise.then(() => Reflect.apply(again, this, args))
+    }
+  })
+}
+
+/**
+ * The prototype of ModuleWrap, which Node.js does not export. The loader leaves one in the Module object of each ES
+ * module that was required, here an empty one. Its parent is a file in node_modules, so that Node.js does not warn.
+ */
+function moduleWrapPrototype(): Methods | undefined {
+  const file = '/node_modules/greenlets/empty.mjs'
+  const parent = { filename: '/node_modules/greenlets/parent.js', children: [] }
+  const module = new Module(file, parent as never) as unknown as Record<string | symbol, unknown>
+  try {
+    Reflect.apply(module['_compile'] as Method, module, ['', file, 'module'])
+  } catch {
+    // For example `--no-experimental-require-module`: then no greenlet evaluates ES modules.
+  }
+  const keys = Object.getOwnPropertySymbols(module)
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i]!
+    if (key.description !== 'kRequiredModuleSymbol') continue
+    const wrap = module[key]
+    if (typeof wrap === 'object' && wrap !== null) return Object.getPrototypeOf(wrap) as Methods
+  }
+  return undefined
+}
+
+/** The modules that are reached from this one. */
+function graphOf(root: ModuleWrap): Set<ModuleWrap> {
+  const graph = new Set([root])
+  // A set's `forEach` reaches what is added meanwhile. The arrays may have no prototype.
+  graph.forEach((module) => {
+    const next = imports.get(module)
+    if (next !== undefined) for (let i = 0; i < next.length; i++) graph.add(next[i]!)
+  })
+  return graph
+}
+
+/** Whether a module of `graph` is being loaded by `load`. `getStatus` is the method of Node.js. */
+function isIn(graph: ReadonlySet<ModuleWrap>, load: Load, getStatus: Method): boolean {
+  const url = load.graph === undefined ? pathToFileURL(load.name).href : undefined
+  let found = false
+  graph.forEach((module) => {
+    if (module.url === url || (load.graph?.has(module) === true && Reflect.apply(getStatus, module, []) === EVALUATING))
+      found = true
+  })
+  return found
+}
+
+/** Calls `call`; meanwhile the running greenlet loads a module. */
+function during(name: string, graph: ReadonlySet<ModuleWrap> | undefined, call: () => unknown): unknown {
+  const load: Load = { owner: thread.current, since: thread.nextSerial, name, graph, over: undefined }
+  loads.add(load)
+  try {
+    return call()
+  } finally {
+    loads.delete(load)
+    load.over?.resolve()
+  }
+}
+
+/** Whether another stack is loading a module, without cost where there is no load. */
+function hasOthersLoads(): boolean {
+  return loads.size !== 0 && othersLoad(() => true) !== undefined
+}
+
+/** A load of another stack, of the kind that is asked for. */
+function othersLoad(isWanted: (load: Load) => boolean): Load | undefined {
+  const { current } = thread
+  let found: Load | undefined
+  loads.forEach((load) => {
+    const { owner } = load
+    // V8 has ended the greenlet: nothing could remove the load.
+    if (owner.state === DEAD) loads.delete(load)
+    else if (found === undefined && owner !== current && !isRunBy(current, load) && isWanted(load)) found = load
+  })
+  return found
+}
+
+/** Whether the greenlet was made during the load, by the greenlet that loads or below it: it runs as a part of the load. */
+function isRunBy(greenlet: GreenletRecord, { owner, since }: Load): boolean {
+  for (let each: GreenletRecord | null = greenlet; each !== null && each.serial >= since; each = each.parent) {
+    if (each.parent === owner) return true
+  }
+  return false
+}
+
+/**
+ * Returns when no other stack is in such a load.
+ *
+ * @throws GreenletError `ERR_GREENLET_IN_USE` on main, which cannot wait
+ */
+function waitUntilOver(isWanted: (load: Load) => boolean): void {
+  for (;;) {
+    const load = othersLoad(isWanted)
+    if (load === undefined) return
+    const { current } = thread
+    const { owner, name } = load
+    if (current === main) {
+      throw new GreenletError(
+        'ERR_GREENLET_IN_USE',
+        `main cannot load '${name}': greenlet '${owner.name}' is loading it, and its top level has not returned; ` +
+          'load it after that, with import(), or in a greenlet, which wait',
+      )
+    }
+    if (leadsTo(owner, current)) return
+    waitsFor.set(current, owner)
+    try {
+      thread.wait!(overOf(load).promise)
+    } finally {
+      waitsFor.delete(current)
+    }
+  }
+}
+
+/** Whether `greenlet` waits for `target`, perhaps by way of others. */
+function leadsTo(greenlet: GreenletRecord, target: GreenletRecord): boolean {
+  for (let each: GreenletRecord | undefined = greenlet; each !== undefined; each = waitsFor.get(each)) {
+    if (each === target) return true
+  }
+  return false
+}
+
+function overOf(load: Load): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  if (load.over === undefined) {
+    let resolve!: () => void
+    const promise = new Promise<void>((done) => (resolve = done))
+    load.over = { promise, resolve }
+  }
+  return load.over
+}
