@@ -1,0 +1,126 @@
+// What goes wrong before the first greenlet: a broken addon, a runtime that is not Node.js, a program without permissions.
+
+import { copyFileSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import test from 'ava'
+import { runProgram } from './helpers/program.ts'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const ADDON = process.env['NAPI_RS_NATIVE_LIBRARY_PATH'] ?? join(ROOT, 'js/native/greenlets.linux-x64-gnu.node')
+/** After the TypeScript loader was loaded, because it uses the same variable. */
+const withAddon = (file: string): string => `process.env.NAPI_RS_NATIVE_LIBRARY_PATH = ${JSON.stringify(file)}`
+const REASON = 'console.log(runtimeInfo().supported, runtimeInfo().reason)'
+
+const folder = mkdtempSync(join(ROOT, 'target/startup-'))
+test.after.always(() => rmSync(folder, { recursive: true }))
+
+test('a file of the addon that is cut off is refused before it is loaded', async (t) => {
+  const { size } = statSync(ADDON)
+  const file = join(folder, 'short.node')
+  copyFileSync(ADDON, file)
+  const before = withAddon(file)
+  t.is((await runProgram(REASON, { before })).stdout, 'true undefined\n')
+  // The last byte, the table of sections, and in the segments.
+  for (const length of [size - 1, size - 1000, size - 20_000, Math.floor(size / 2), 100_000, 4096, 64]) {
+    truncateSync(file, 0)
+    copyFileSync(ADDON, file)
+    truncateSync(file, length)
+    const { code, stdout, stderr } = await runProgram(REASON, { before })
+    t.deepEqual({ code, stderr }, { code: 0, stderr: '' }, `${length}`)
+    t.regex(stdout, /^false greenlets could not load .*short\.node is cut off: \d+ bytes are missing; install/)
+  }
+})
+
+for (const [name, bytes] of [
+  ['an empty file', ''],
+  ['a text', 'not an addon at all, but a text that is longer than the header of an ELF file'],
+  ['half a header', '\x7fELF\x02\x01\x01'],
+  ['a header with absurd numbers', `\x7fELF\x02\x01${'\xff'.repeat(58)}`],
+] as const) {
+  test(`${name} in place of the addon is refused`, async (t) => {
+    const file = join(folder, `${name.replaceAll(' ', '-')}.node`)
+    writeFileSync(file, bytes, 'latin1')
+    const { code, stdout, stderr } = await runProgram(REASON, { before: withAddon(file) })
+    t.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+    t.regex(
+      stdout,
+      /^false greenlets could not load its native addon on linux-x64 .*\w\. Supported: linux-x64 with glibc/,
+    )
+  })
+}
+
+test('--no-addons: the reason says what to do, and nothing about other causes', async (t) => {
+  const { code, stdout } = await runProgram(
+    `const { runtimeInfo: built } = await import('./dist/index.js')
+    console.log(built().reason)`,
+    { flags: ['--no-addons'] },
+  )
+  // The TypeScript loader of Node 20 is an add-on too.
+  if (process.versions.node.startsWith('20.')) return t.not(code, null)
+  t.regex(stdout, /addons is disabled; start Node\.js without --no-addons, and with --allow-addons where it has/)
+  t.false(/\.\.|optional dependencies/.test(stdout))
+  return t.is(code, 0)
+})
+
+for (const [key, name] of [
+  ['bun', 'Bun 1\\.2\\.3'],
+  ['deno', 'Deno 1\\.2\\.3'],
+]) {
+  test(`${key} is named`, async (t) => {
+    const { code, stdout } = await runProgram(REASON, {
+      before: `Object.defineProperty(process, 'versions', { value: { ...process.versions, ${key}: '1.2.3' } })`,
+    })
+    t.is(code, 0)
+    t.regex(stdout, new RegExp(`^false greenlets could not load .*: this is ${name}, and greenlets need Node\\.js`))
+  })
+}
+
+test('a runtime that does not let a program read the environment can import', async (t) => {
+  const { code, stdout, stderr } = await runProgram(REASON, {
+    before: `process.env = new Proxy(process.env, {
+      get(target, key) {
+        if (/^(?:NAPI_RS|GREENLETS)_/.test(String(key))) throw new Error('Requires env access')
+        return target[key]
+      },
+    })`,
+  })
+  t.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+  t.regex(stdout, /^false greenlets could not load .*: Requires env access/)
+})
+
+for (const [name, before] of [
+  ['', ''],
+  [' by a program that has set its title', "process.title = 'x'.repeat(2000)"],
+]) {
+  test(`frozen flags of V8 are seen${name}`, async (t) => {
+    const { code, stdout } = await runProgram(REASON, { flags: ['--freeze-flags-after-init'], before: before! })
+    t.is(code, 0)
+    t.regex(stdout, /^false V8's flags are frozen/)
+  })
+}
+
+test('configure() names the environment variable that is wrong', async (t) => {
+  const { code, stdout, stderr } = await runProgram(`
+    console.log(runtimeInfo().supported)
+    for (const [name, value] of [['SLOTS', 'x'], ['SPILL', 'maybe'], ['LANE', 'slow'], ['POISON', '7'], ['SCAN', '']]) {
+      const key = 'GREENLETS_' + name
+      process.env[key] = value
+      try { configure({}) } catch (error) { console.log(error.name, error.code, error.message) }
+      delete process.env[key]
+    }
+    configure({})
+  `)
+  t.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+  const says = 'RangeError ERR_GREENLET_INVALID_ARG configure() also reads the environment variables: GREENLETS_'
+  t.is(
+    stdout,
+    `true
+${says}SLOTS must be 1 to 65536, not 'x'
+${says}SPILL must be 'auto', 'always' or 'never', not 'maybe'
+${says}LANE must be 'fast' or 'locker', not 'slow'
+${says}POISON must be '1' or 'protect', not '7'
+${says}SCAN must be 'young' or 'all', not ''
+`,
+  )
+})
