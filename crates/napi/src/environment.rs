@@ -7,7 +7,7 @@ use std::ptr::{NonNull, null_mut};
 use std::rc::Rc;
 use std::sync::Mutex;
 
-use greenlets_core::{Options, Thread};
+use greenlets_core::{Options, SLOT_SIZE, Thread};
 use napi::sys;
 
 use crate::calls::callback::{forget, function_reference};
@@ -28,6 +28,7 @@ use crate::v8::learn::self_test::{self, broken};
 use crate::v8::learn::symbols::Symbols;
 use crate::v8::learn::{self, flags};
 use crate::v8::stack::call::{self, Calls, Outcome};
+use crate::v8::stack::depth;
 use crate::v8::stack::state;
 
 /// What an environment has: its greenlets' thread, or the reason why it has none.
@@ -162,12 +163,17 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     let thread = Thread::new(host, main, Options::slots(1)).map_err(|error| no_stacks(&error))?;
     thread.host().thread.set(Some(NonNull::from(&*thread)));
     thread.host().v8.gc.quiet.scan.set(settings.scan);
-    settings.apply(|options| thread.configure(options)).map_err(|error| no_stacks(&error))?;
+    // The self-test overflows a stack: one of the usual size, because a large one would take long and keep its memory.
+    settings.apply(SLOT_SIZE, |options| thread.configure(options)).map_err(|error| no_stacks(&error))?;
     // SAFETY: the first greenlet is made in a native callback.
     match unsafe { switch::refusal(thread.host(), true) } {
         None => prove(&thread, env)?,
         Some(Status::Paused) => return Err(Unsupported::NotNow("while the debugger is paused")),
         Some(_) => return Err(Unsupported::NotNow("inside of a promising wasm call")),
+    }
+    let slot_size = depth::slot_size(&thread.host().v8.layout, None);
+    if slot_size != SLOT_SIZE {
+        settings.apply(slot_size, |options| thread.configure(options)).map_err(|error| no_stacks(&error))?;
     }
     Ok(thread)
 }

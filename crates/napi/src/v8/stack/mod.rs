@@ -7,6 +7,7 @@
 //! | `list`, `context_words` | V8's list of archived threads; the async context of a stack |
 //! | `handles` | a handle scope of our own |
 //! | `debugger`, `destroy_list`, `epilogue_callbacks`, `js_entries`, `microtasks`, `wasm_stacks` | what else lies on a stack |
+//! | `depth` | how deep JavaScript may go on a stack of its own slot |
 //! | `leave` | whether V8 allows the running stack to be left |
 //! | `call`, `capture` | running JavaScript at a stack's base; reading a suspended stack |
 //!
@@ -16,6 +17,7 @@ pub(crate) mod call;
 pub(crate) mod capture;
 pub(crate) mod context_words;
 pub(crate) mod debugger;
+pub(crate) mod depth;
 mod destroy_list;
 mod epilogue_callbacks;
 pub(crate) mod handles;
