@@ -264,13 +264,8 @@ fn deep_stacks_keep_their_contents_while_other_stacks_run() {
 #[cfg_attr(miri, ignore = "under Miri the stack is that of a thread")]
 fn a_greenlet_is_as_deep_as_the_options_say() {
     // Bytes that are asked for, bytes of a slot, and bytes that are used.
-    let rows = [
-        (64, 64, 16),
-        (100, 128, 40),
-        (1025, 2048, 1900),
-        (4096, 4096, 4000),
-        (8 << 10, 8 << 10, 7 << 10),
-    ];
+    let rows =
+        [(64, 64, 16), (100, 128, 40), (1025, 2048, 1900), (4096, 4096, 4000), (8 << 10, 8 << 10, 7 << 10)];
     for (asked, slot, used) in rows.map(|row| (row.0 << 10, row.1 << 10, row.2 << 10)) {
         on_a_thread(move || {
             configure(Options::slots(3).stack_size(asked)).unwrap();
