@@ -78,3 +78,37 @@ test('runtimeInfo() leaves no memory that a later garbage collection writes to',
   )
   t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: '0\n', stderr: '' })
 })
+
+/** Code of the program that V8 or Node runs while greenlets are set up. It would wait for its own thread for ever. */
+const DURING_THE_SET_UP = {
+  'the callback of a FinalizationRegistry': `
+    globalThis.kept = new FinalizationRegistry(() => seen.push(new Greenlet((x) => x).switch('made')))
+    ;(() => { for (let i = 0; i < 100; i++) kept.register({ i }) })()
+    gc()
+    gc()`,
+  'the callback of a FinalizationRegistry that asks only': `
+    globalThis.kept = new FinalizationRegistry(() => seen.push(runtimeInfo().supported))
+    ;(() => { for (let i = 0; i < 100; i++) kept.register({ i }) })()
+    gc()
+    gc()`,
+  'an async hook': `
+    const { createHook } = await import('node:async_hooks')
+    const ask = () => seen.push(runtimeInfo().reason)
+    globalThis.hook = createHook({ before: ask, after: ask }).enable()`,
+  'a promise job': `Promise.resolve().then(() => seen.push(runtimeInfo().supported))`,
+}
+
+for (const [what, before] of Object.entries(DURING_THE_SET_UP)) {
+  test(`${what} may use greenlets before the first one is made, and blocks nothing`, async (t) => {
+    const program = `
+      const seen = []
+      ${before}
+      const { supported } = runtimeInfo()
+      globalThis.hook?.disable()
+      console.log(supported, new Greenlet((x) => x).switch('first'))
+      const busy = 'greenlets cannot be set up by code that runs in the middle of the set-up; make the first one after that'
+      console.log(seen.every((it) => it === 'made' || it === true || it === undefined || it === busy))`
+    const { code, signal, stdout, stderr } = await runProgram(program, { flags: ['--expose-gc'] })
+    t.deepEqual({ code, signal, stdout }, { code: 0, signal: null, stdout: 'true first\ntrue\n' }, stderr)
+  })
+}

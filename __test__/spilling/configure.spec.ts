@@ -157,7 +157,7 @@ fastOnly(test, NO_SPILLING)(
     console.log(runtimeInfo().slots === slots, all.every((g) => g.dead), new Greenlet((x) => x).switch('goes on'))`)
     const [, slots] = /^true (\d+)$/m.exec(stdout) ?? []
     t.true(['512', '256', '128'].includes(slots!), stdout + stderr)
-    const refusal = 'ERR_GREENLET_NO_MEMORY no address space for 5000 stack slots of 1 MiB; ask for fewer'
+    const refusal = 'ERR_GREENLET_NO_MEMORY no address space for 5000 stack slots; ask for fewer'
     const lines = [`true ${slots}`, 'true true', refusal, 'true true goes on', '']
     t.deepEqual({ code, stdout }, { code: 0, stdout: lines.join('\n') }, stderr)
   },

@@ -17,10 +17,13 @@ export interface AddonInfo {
   /** Why greenlets do not work here; absent where they do. */
   readonly reason?: string
   /**
-   * How many stacks of this thread can be in their slots at once; each slot takes 1 MiB of address space. Any number of
-   * greenlets share the slots: some of the suspended stacks are copied to the heap meanwhile.
+   * How many stacks of this thread can be in their slots at once; each slot takes 1 MiB of address space, or the next
+   * power of two above a larger stack. Any number of greenlets share the slots: some of the suspended stacks are copied
+   * to the heap meanwhile.
    */
   readonly slots?: number
+  /** How many bytes of stack JavaScript has in a greenlet of this thread, at least. */
+  readonly stackSize?: number
   /** How many suspended stacks of this thread are copied to the heap now. */
   readonly spilled?: number
   /** The bytes that those copies take. */
@@ -41,10 +44,11 @@ interface Addon {
   /** Connects this thread. Throws where another copy of the package has connected it. */
   attach(mail: Int32Array, entry: () => void): Native
   /**
-   * Returns false where greenlets are live. Throws where there is no address space for the slots, and with the code
-   * `InvalidArg` where an environment variable has a wrong value.
+   * Returns false where greenlets are live. Throws where there is no address space for the slots; with the code
+   * `InvalidArg` where an environment variable has a wrong value; and with the code `NumberExpected` and the most bytes as
+   * its message where V8 does not allow stacks of this size.
    */
-  configure(slots?: number, maxGreenlets?: number, memory?: number): boolean
+  configure(slots?: number, maxGreenlets?: number, memory?: number, stackSize?: number): boolean
 }
 
 export const addon = binding as unknown as Addon

@@ -10,15 +10,27 @@ import { ensureSupported } from './runtime-info.ts'
 
 /** More slots would take more address space than some systems have. */
 const MAX_SLOTS = 65_536
+const MIN_STACK_SIZE = 256 * 1024
+const MAX_STACK_SIZE = 1024 ** 3
 
 /** The settings for the stacks of a thread. A setting that is left out, or undefined, gets its default. */
 export interface Options {
   /**
-   * How many stacks can be in their slots at once, 1 to 65536; each slot takes 1 MiB of address space. Default: 1024,
-   * or as many as the address space allows. With more greenlets than slots, a switch to a greenlet of which the slot is
+   * How many stacks can be in their slots at once, 1 to 65536; each slot takes 1 MiB of address space, or the next
+   * power of two above a larger `stackSize`. Default: 1024, or as many as the address space allows. With more greenlets than slots, a switch to a greenlet of which the slot is
    * taken costs two copies of the used part of a stack, 0.2 us for each 2 KB.
    */
   readonly slots?: number | undefined
+  /**
+   * How many bytes of stack a greenlet's JavaScript may use, 262144 (256 KiB) to 1073741824 (1 GiB); native code gets
+   * 96 KiB more. They take address space, and memory only where they were used. Default: as many as main has, which
+   * `--stack-size` and a Worker's `stackSizeMb` change. On Node 24 and later a stack may be larger than main's only up
+   * to the size of the stack that the system gave to the thread (`ulimit -s`, `stackSizeMb`).
+   *
+   * @example
+   * configure({ stackSize: 4 * 1024 * 1024 })
+   */
+  readonly stackSize?: number | undefined
   /** How many greenlets can be live (started and not ended) at once. Default: any number. */
   readonly maxGreenlets?: number | undefined
   /**
@@ -31,25 +43,34 @@ export interface Options {
 /**
  * Sets how the stacks of this thread are kept. May be called while no greenlet of the thread is live.
  *
- * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`, also where a `GREENLETS_*` variable has a wrong value
+ * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`, also where a `GREENLETS_*` variable has a wrong value, or this
+ *   runtime does not allow stacks of this size
  * @throws GreenletError `ERR_GREENLET_SLOTS_IN_USE` where greenlets are live, `ERR_GREENLET_NO_MEMORY` where there is
  *   no address space for so many slots; nothing has changed then
  * @throws UnsupportedRuntimeError where greenlets do not work
  */
 export function configure(options: Options): void {
   refuseSecondCopy()
-  const { slots, maxGreenlets, memory } = checkOptions(options)
+  const { slots, maxGreenlets, memory, stackSize } = checkOptions(options)
   ensureSupported()
   let done
   try {
-    done = addon.configure(slots, maxGreenlets, memory)
+    done = addon.configure(slots, maxGreenlets, memory, stackSize)
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     // Native checks the environment variables, of which `configure()` changes some.
     if (code === 'InvalidArg') throw rangeError(`configure() also reads the environment variables: ${message}`)
+    if (code === 'NumberExpected') {
+      throw rangeError(
+        `configure(): stackSize is ${stackSize}, but V8 allows ${message} bytes at most on this thread; ` +
+          'start Node with a larger --stack-size (and ulimit -s), or the Worker with a larger stackSizeMb',
+      )
+    }
+    const [each, smaller] =
+      stackSize === undefined ? ['', ''] : [` of ${stackSize} bytes each`, ', or for smaller ones']
     throw new GreenletError(
       'ERR_GREENLET_NO_MEMORY',
-      `no address space for ${slots ?? 'so many'} stack slots of 1 MiB; ask for fewer`,
+      `no address space for ${slots ?? 'so many'} stack slots${each}; ask for fewer${smaller}`,
       { cause: error },
     )
   }
@@ -64,18 +85,19 @@ function checkOptions(options: unknown): Options {
   if (typeof options !== 'object' || options === null) {
     throw typeError(`configure() takes an object, not ${describe(options)}`)
   }
-  const { slots, maxGreenlets, memory } = options as Options
+  const { slots, maxGreenlets, memory, stackSize } = options as Options
   checkCount('slots', slots, MAX_SLOTS)
   checkCount('maxGreenlets', maxGreenlets, Number.MAX_SAFE_INTEGER)
   checkCount('memory', memory, Number.MAX_SAFE_INTEGER)
-  return { slots, maxGreenlets, memory }
+  checkCount('stackSize', stackSize, MAX_STACK_SIZE, MIN_STACK_SIZE)
+  return { slots, maxGreenlets, memory, stackSize }
 }
 
-function checkCount(name: string, count: unknown, most: number): void {
+function checkCount(name: string, count: unknown, most: number, least = 1): void {
   if (count === undefined) return
   if (typeof count !== 'number' || Number.isNaN(count)) {
     throw typeError(`${name} must be a number, not ${describe(count)}`)
   }
-  if (Number.isInteger(count) && count >= 1 && count <= most) return
-  throw rangeError(`${name} must be an integer from 1 to ${most}, not ${count}`)
+  if (Number.isInteger(count) && count >= least && count <= most) return
+  throw rangeError(`${name} must be an integer from ${least} to ${most}, not ${count}`)
 }

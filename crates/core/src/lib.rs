@@ -67,8 +67,8 @@
 //! * **Handles keep a greenlet alive**, and the thread keeps the running one alive. Handles stay on their thread. When the last
 //!   handle of a suspended greenlet is dropped, the greenlet is killed; see [`Greenlet`].
 //! * **A stack belongs to its greenlet alone** from the first switch to the end, always at the same place: one *slot* of 1 MiB of
-//!   address space, with a guard page at its end that a stack overflow runs into. Only the parts that were touched take memory.
-//!   [`configure`] sets the number of slots. With none left, a greenlet cannot start, and the error gives the value back. Or
+//!   address space ([`Options::stack_size`]), with a guard page at its end that a stack overflow runs into. Only the parts that were
+//!   touched take memory. [`configure`] sets the number of slots. With none left, a greenlet cannot start, and the error gives the value back. Or
 //!   stacks share slots, and a stack is copied to the heap while another one occupies its slot: [`Options::spilling`].
 //! * **Values do not touch the core.** The switch itself, [`Thread`], knows stacks and which one runs next. The value that crosses
 //!   a switch waits beside it in the thread. So a host with values of its own, such as a JavaScript engine, can put its own rules

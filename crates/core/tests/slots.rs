@@ -5,13 +5,16 @@ mod common;
 use std::hint::black_box;
 
 use common::{as_int, code, int, nothing, on_a_thread, pause, times};
-use greenlets_core::{Error, Greenlet, Options, State, configure, unpack};
+use greenlets_core::{
+    Error, Greenlet, NullHost, Options, SLOT_SIZE, Spilling, StackBounds, State, Thread, Vacated, configure,
+    unpack,
+};
 
 /// What happens with an older kernel, which seccomp imitates in a process of its own.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod on_an_old_kernel {
     use common::{in_a_process, signal, stdout};
-    use greenlets_core::{Body, GuardKind, Next, NullHost, Spilling, StackBounds, Thread};
+    use greenlets_core::{Body, GuardKind, Next};
 
     use super::*;
 
@@ -254,6 +257,73 @@ fn deep_stacks_keep_their_contents_while_other_stacks_run() {
     }
     for greenlet in greenlets.iter().rev() {
         assert_eq!(as_int(greenlet.switch(nothing())), 1);
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "under Miri the stack is that of a thread")]
+fn a_greenlet_is_as_deep_as_the_options_say() {
+    // Bytes that are asked for, bytes of a slot, and bytes that are used.
+    let rows =
+        [(64, 64, 16), (100, 128, 40), (1025, 2048, 1900), (4096, 4096, 4000), (8 << 10, 8 << 10, 7 << 10)];
+    for (asked, slot, used) in rows.map(|row| (row.0 << 10, row.1 << 10, row.2 << 10)) {
+        on_a_thread(move || {
+            configure(Options::slots(3).stack_size(asked)).unwrap();
+            let deep = move |_| {
+                dig_from_here(used, &|| {
+                    pause().unwrap();
+                });
+                Ok(int(1))
+            };
+            let greenlets: Vec<_> = (0..3).map(|_| Greenlet::new(deep)).collect();
+            for greenlet in greenlets.iter().chain(&greenlets) {
+                greenlet.switch(nothing()).unwrap();
+            }
+            assert!(greenlets.iter().all(Greenlet::is_dead));
+        });
+        let here = StackBounds::of_this_thread().unwrap();
+        let thread = Thread::new(NullHost, here, Options::slots(2).stack_size(asked)).unwrap();
+        assert_eq!(thread.slot_size(), slot);
+        thread.configure(Options::slots(2)).unwrap();
+        assert_eq!(thread.slot_size(), SLOT_SIZE, "the default is back");
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "under Miri the stack is that of a thread")]
+fn deep_stacks_of_any_size_share_slots() {
+    let depth = 200 << 10;
+    for size in [256 << 10, 512 << 10, 3 << 20, 8 << 20] {
+        on_a_thread(move || {
+            let options = Options::slots(2).stack_size(size).vacated(Vacated::Filled);
+            // SAFETY: nothing on the stack of a suspended greenlet is used from elsewhere.
+            configure(unsafe { options.spilling(Spilling::WhenNeeded) }).unwrap();
+            let deep = move |_| {
+                dig_from_here(depth, &|| {
+                    pause().unwrap();
+                    pause().unwrap();
+                });
+                Ok(int(1))
+            };
+            let greenlets: Vec<_> = (0..7).map(|_| Greenlet::new(deep)).collect();
+            for greenlet in greenlets.iter().chain(greenlets.iter().rev()).chain(&greenlets) {
+                greenlet.switch(nothing()).unwrap();
+            }
+            assert!(greenlets.iter().all(Greenlet::is_dead));
+        });
+    }
+}
+
+#[test]
+fn a_stack_size_that_cannot_be_had_is_refused() {
+    for size in [usize::MAX, 1 << 63, 1 << 50] {
+        on_a_thread(move || {
+            configure(Options::slots(1).stack_size(size)).unwrap();
+            let greenlet = Greenlet::new(Ok);
+            assert_eq!(code(greenlet.switch(int(5))), "ERR_GREENLET_NO_MEMORY");
+            configure(Options::slots(1)).unwrap();
+            assert_eq!(as_int(greenlet.switch(int(6))), 6, "it can still be started");
+        });
     }
 }
 

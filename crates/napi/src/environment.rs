@@ -7,7 +7,7 @@ use std::ptr::{NonNull, null_mut};
 use std::rc::Rc;
 use std::sync::Mutex;
 
-use greenlets_core::{Options, Thread};
+use greenlets_core::{Options, SLOT_SIZE, Thread};
 use napi::sys;
 
 use crate::calls::callback::{forget, function_reference};
@@ -30,6 +30,7 @@ use crate::v8::learn::self_test::{self, broken};
 use crate::v8::learn::symbols::Symbols;
 use crate::v8::learn::{self, flags};
 use crate::v8::stack::call::{self, Calls, Outcome};
+use crate::v8::stack::depth;
 use crate::v8::stack::state;
 
 /// What an environment has: its greenlets' thread, or the reason why it has none.
@@ -49,7 +50,13 @@ thread_local! {
 impl Environment {
     /// The environment of `env`; the first call learns V8's layout and runs the self-test.
     pub(crate) fn of(env: sys::napi_env) -> Rc<Environment> {
-        Environment::known(env).unwrap_or_else(|| {
+        let known = Environment::known(env).or_else(|| {
+            // What cannot be settled is a reason that `build` gives.
+            let _ = settle_wasm_code_gc();
+            // A task of the program may have asked for the environment, too.
+            Environment::known(env)
+        });
+        known.unwrap_or_else(|| {
             let made = Rc::new(Environment {
                 env,
                 outcome: build_unless_terminating(env),
@@ -131,6 +138,30 @@ unsafe extern "C" fn clean_up(data: *mut c_void) {
 /// thread learns at a time.
 static LEARNING: Mutex<()> = Mutex::new(());
 
+thread_local! {
+    /// Whether this thread is building an environment. Code of the program runs meanwhile in a few places (async hooks, a debugger's
+    /// evaluation). If it asks for the environment it is refused: it would wait for this same thread.
+    static BUILDING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Marks this thread as one that is building an environment, as long as it exists.
+struct Building;
+
+impl Building {
+    fn begin() -> Result<Building, Unsupported> {
+        match BUILDING.replace(true) {
+            false => Ok(Building),
+            true => Err(Unsupported::NotNow("by code that runs in the middle of the set-up")),
+        }
+    }
+}
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        BUILDING.set(false);
+    }
+}
+
 /// Where V8 began to terminate JavaScript meanwhile, a failure says nothing about this runtime.
 fn build_unless_terminating(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     let is_terminating = || {
@@ -144,6 +175,7 @@ fn build_unless_terminating(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, U
 
 fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     let settings = Settings::from_environment()?;
+    let _building = Building::begin()?;
     let _one_at_a_time = LEARNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let symbols = Symbols::resolve()?;
     flags::set(&symbols)?;
@@ -152,7 +184,6 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
         return Err(Unsupported::Because("the copy sizes do not agree with the table of facts".into()));
     }
     let main = layout.main;
-    settle_wasm_code_gc(&layout);
     let host = V8Host {
         v8: V8::new(layout, settings.locker.then(Locker::default)),
         mail: Mail::new(),
@@ -167,29 +198,45 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     let thread = Thread::new(host, main, Options::slots(1)).map_err(|error| no_stacks(&error))?;
     thread.host().thread.set(Some(NonNull::from(&*thread)));
     thread.host().v8.gc.quiet.scan.set(settings.scan);
-    settings.apply(|options| thread.configure(options)).map_err(|error| no_stacks(&error))?;
+    // The self-test overflows a stack: one of the usual size, because a large one would take long and keep its memory.
+    settings.apply(SLOT_SIZE, |options| thread.configure(options)).map_err(|error| no_stacks(&error))?;
     // SAFETY: the first greenlet is made in a native callback.
     match unsafe { switch::refusal(thread.host(), true) } {
         None => prove(&thread, env)?,
         Some(Status::Paused) => return Err(Unsupported::NotNow("while the debugger is paused")),
         Some(_) => return Err(Unsupported::NotNow("inside of a promising wasm call")),
     }
+    let slot_size = depth::slot_size(&thread.host().v8.layout, None);
+    if slot_size != SLOT_SIZE {
+        settings.apply(slot_size, |options| thread.configure(options)).map_err(|error| no_stacks(&error))?;
+    }
     Ok(thread)
 }
 
 /// A collection of wasm code that was in progress when its flag was switched off has left a task for this thread, and that task
 /// aborts where it finds an archived stack (WasmGCForegroundTask, wasm-engine.cc). So the waiting tasks run now, before there is
-/// one; Node also runs them inside of JavaScript when a debugger pauses.
-fn settle_wasm_code_gc(v8: &Layout) {
-    let symbols = &v8.symbols;
+/// one; Node also runs them inside of JavaScript when a debugger pauses. Some of them run code of the program, such as the callbacks
+/// of a FinalizationRegistry, which may make greenlets: so no lock is held and nothing is half built meanwhile.
+fn settle_wasm_code_gc() -> Result<(), Unsupported> {
+    Settings::from_environment()?;
+    if BUILDING.get() {
+        return Ok(());
+    }
+    let symbols = Symbols::resolve()?;
+    {
+        let _one_at_a_time = LEARNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        flags::set(&symbols)?;
+    }
     // SAFETY: exported functions, on the isolate's thread and in a native callback, which has a current context. Node has one
-    // platform, of the class that exports the third function.
+    // platform, of the class that exports the last function.
     unsafe {
-        let environment = (symbols.current_environment)((symbols.current_context)(v8.isolate));
+        let isolate = (symbols.current_isolate)();
+        let environment = (symbols.current_environment)((symbols.current_context)(isolate));
         if !environment.is_null() {
-            (symbols.flush_foreground_tasks)((symbols.platform)(environment), v8.isolate);
+            (symbols.flush_foreground_tasks)((symbols.platform)(environment), isolate);
         }
     }
+    Ok(())
 }
 
 fn no_stacks(error: &io::Error) -> Unsupported {

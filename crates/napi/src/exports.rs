@@ -1,8 +1,6 @@
 //! The exports of the addon: `runtimeInfo()`, `configure()`, `attach()`.
 #![allow(unreachable_pub, reason = "Node-API calls these functions; napi-derive requires them to be public")]
 
-use std::io::ErrorKind;
-
 use napi::bindgen_prelude::*;
 use napi::sys;
 use napi_derive::napi;
@@ -14,6 +12,7 @@ use crate::mail::MAIL_LENGTH;
 use crate::settings::{self, Settings};
 use crate::v8::learn;
 use crate::v8::learn::symbols::Symbols;
+use crate::v8::stack::depth;
 
 /// What `runtimeInfo()` returns about this process and thread.
 #[napi(object)]
@@ -28,6 +27,8 @@ pub struct RuntimeInfo {
     pub v8: Option<String>,
     /// How many stacks of this thread can be in memory slots at once. Further stacks share slots.
     pub slots: Option<u32>,
+    /// Bytes of stack that JavaScript has in a greenlet of this thread, at least.
+    pub stack_size: Option<f64>,
     /// How many suspended stacks of this thread are copied to the heap, because another stack is in their slot.
     pub spilled: Option<f64>,
     /// Bytes that those copies take.
@@ -54,6 +55,7 @@ pub fn runtime_info(env: Env, exec_argv: Option<String>) -> RuntimeInfo {
         reason: thread.err().map(ToString::to_string),
         v8: Symbols::resolve().ok().map(|symbols| learn::version(&symbols)),
         slots: thread.ok().map(|thread| thread.slots()),
+        stack_size: thread.ok().map(|thread| thread.host().v8.depth.in_slots_of(thread.slot_size()) as f64),
         spilled: thread.ok().map(|thread| thread.spilled() as f64),
         spilled_bytes: thread.ok().map(|thread| thread.spilled_bytes() as f64),
         live: thread.ok().map(|thread| thread.live() as u32),
@@ -74,13 +76,15 @@ pub fn node_realm(env: Env) -> Result<sys::napi_value> {
 }
 
 /// Sets how this thread's stacks are kept. A number that is not given gets its default. Where the thread has stacks already, it
-/// changes nothing and returns false.
+/// changes nothing and returns false. An error with the status `InvalidArg` says which environment variable has a wrong value; one with
+/// `NumberExpected` says how many bytes V8 allows for a stack here; all others say that there is no address space for the slots.
 #[napi]
 pub fn configure(
     env: Env,
     slots: Option<u32>,
     max_greenlets: Option<f64>,
     memory: Option<f64>,
+    stack_size: Option<f64>,
 ) -> Result<bool> {
     let environment = Environment::of(env.raw());
     let reason = |text: String| Error::from_reason(text);
@@ -90,11 +94,25 @@ pub fn configure(
     settings.slots = slots.or(settings.slots);
     settings.max_greenlets = max_greenlets.map_or(usize::MAX, |count| count as usize);
     settings.memory = memory.map_or(usize::MAX, |bytes| bytes as usize);
-    match settings.apply(|options| thread.configure(options)) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::ResourceBusy => Ok(false),
-        Err(error) => Err(reason(error.to_string())),
+    settings.stack_size = stack_size.map(|bytes| bytes as usize);
+    if thread.live() > 0 {
+        return Ok(false);
     }
+    let v8 = &thread.host().v8;
+    let set_depth = |bytes| {
+        // SAFETY: in a native callback of the environment's thread (**thread**), of an isolate that was learnt (**learnt**). There
+        // are no other stacks, so main runs.
+        unsafe { v8.depth.set(&v8.layout, bytes) }
+    };
+    let before = v8.depth.get();
+    set_depth(settings.stack_size).map_err(|most| Error::new(Status::NumberExpected, most.to_string()))?;
+    let slot_size = depth::slot_size(&v8.layout, settings.stack_size);
+    settings.apply(slot_size, |options| thread.configure(options)).map_err(|error| {
+        // This depth was possible before, so it is now.
+        let _ = set_depth(Some(before));
+        reason(error.to_string())
+    })?;
+    Ok(true)
 }
 
 /// Connects JavaScript to this thread's greenlets: `mail` is the array that both sides share, `entry` the function that every

@@ -12,7 +12,7 @@
 use std::cell::RefCell;
 use std::io;
 
-use greenlets_core::{DEFAULT_SLOTS, Options, Spilling, Vacated};
+use greenlets_core::{DEFAULT_SLOTS, Options, SLOT_SIZE, Spilling, Vacated};
 
 use crate::unsupported::Unsupported;
 
@@ -60,7 +60,7 @@ pub(crate) fn arguments() -> Vec<String> {
     system.chain(given.lines().map(str::to_owned)).collect()
 }
 
-/// Maximum number of slots of a thread: 64 GiB of address space.
+/// Maximum number of slots of a thread: 64 GiB of address space where they have the usual size.
 pub(crate) const MAX_SLOTS: u32 = 65_536;
 
 /// The settings of one thread.
@@ -68,6 +68,8 @@ pub(crate) const MAX_SLOTS: u32 = 65_536;
 pub(crate) struct Settings {
     /// `None` where neither the environment nor `configure()` gives a number.
     pub(crate) slots: Option<u32>,
+    /// Bytes of stack that JavaScript has in a greenlet. `None` where `configure()` does not give a number: as many as on main.
+    pub(crate) stack_size: Option<usize>,
     pub(crate) max_greenlets: usize,
     /// Maximum size of all spilled stacks together, in bytes.
     pub(crate) memory: usize,
@@ -124,7 +126,16 @@ impl Settings {
             Some("all") => Scan::All,
             Some(text) => return Err(invalid("GREENLETS_SCAN", "'young' or 'all'", text)),
         };
-        Ok(Settings { slots, max_greenlets: usize::MAX, memory: usize::MAX, spilling, vacated, scan, locker })
+        Ok(Settings {
+            slots,
+            stack_size: None,
+            max_greenlets: usize::MAX,
+            memory: usize::MAX,
+            spilling,
+            vacated,
+            scan,
+            locker,
+        })
     }
 
     /// Whether stacks share slots.
@@ -132,12 +143,18 @@ impl Settings {
         self.spilling != Spilling::Never
     }
 
-    /// Calls `make` with the core's options. Where it fails, stacks may share slots and no setting gives the number of slots, calls
-    /// it again with half as many slots, down to one.
-    pub(crate) fn apply<T>(&self, make: impl Fn(Options) -> io::Result<T>) -> io::Result<T> {
+    /// Calls `make` with the core's options, slots of `slot_size` bytes among them. Where it fails, stacks may share slots and no
+    /// setting gives the number of slots, calls it again with half as many slots, down to one. Where that is not possible and no
+    /// setting gives the size of stacks, it calls it with slots of the usual size.
+    pub(crate) fn apply<T>(
+        &self,
+        mut slot_size: usize,
+        make: impl Fn(Options) -> io::Result<T>,
+    ) -> io::Result<T> {
         let mut slots = self.slots.unwrap_or(DEFAULT_SLOTS);
         loop {
             let options = Options::slots(slots)
+                .stack_size(slot_size)
                 .max_greenlets(self.max_greenlets)
                 .max_spilled(self.memory)
                 .vacated(self.vacated);
@@ -145,6 +162,7 @@ impl Settings {
             // keeps no address of its data. The documentation forbids native add-ons to keep one (docs/internals/spilling.md).
             match make(unsafe { options.spilling(self.spilling) }) {
                 Err(_) if self.slots.is_none() && self.spills() && slots > 1 => slots /= 2,
+                Err(_) if self.stack_size.is_none() && slot_size > SLOT_SIZE => slot_size = SLOT_SIZE,
                 result => return result,
             }
         }

@@ -4,9 +4,11 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::ptr::null_mut;
 
-/// Bytes of one slot, guard included; also its alignment. As deep as Node's main stack (984 KiB by default). Smaller under Miri,
-/// where no stack lies in it and all of it takes memory.
-pub const SLOT_SIZE: usize = if cfg!(miri) { 1 << 16 } else { 1 << 20 };
+/// Bytes of one slot, guard included, where no other size is asked for. About as deep as Node's main stack (984 KiB by default).
+/// Smaller under Miri, where no stack lies in it and all of it takes memory.
+pub const SLOT_SIZE: usize = if cfg!(miri) { MIN_SLOT_SIZE } else { 1 << 20 };
+/// Bytes of the smallest slot.
+pub(crate) const MIN_SLOT_SIZE: usize = 1 << 16;
 /// Bytes at a slot's low end that fault when touched.
 pub const GUARD_SIZE: usize = 4096;
 

@@ -12,22 +12,32 @@ use std::sync::OnceLock;
 use corosensei::stack::{DefaultStack, Stack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-use crate::fiber::bounds::{SLOT_SIZE, StackBounds};
+use crate::fiber::bounds::{GUARD_SIZE, StackBounds};
 use crate::fiber::yielded::Yielded;
 
-/// A stack slot in the form that corosensei asks for. The base is enough to compute the rest.
-struct SlotStack(usize);
+/// A stack slot in the form that corosensei asks for.
+struct SlotStack {
+    base: usize,
+    /// The slot's lowest address, guard included.
+    start: usize,
+}
+
+impl SlotStack {
+    fn new(bounds: StackBounds) -> SlotStack {
+        SlotStack { base: bounds.base, start: bounds.limit - GUARD_SIZE }
+    }
+}
 
 // SAFETY: `Fiber::new` is given a slot of a live read-write mapping that no other fiber uses. `base` is 16-byte aligned, the
 // slot's first page faults (the limit given to corosensei includes the guard), and the caller of `Fiber::new` keeps the mapping
 // until the fiber has finished or was abandoned.
 unsafe impl Stack for SlotStack {
     fn base(&self) -> StackPointer {
-        StackPointer::new(self.0).expect("a slot never lies at address 0")
+        StackPointer::new(self.base).expect("a slot never lies at address 0")
     }
 
     fn limit(&self) -> StackPointer {
-        StackPointer::new(self.0 & !(SLOT_SIZE - 1)).expect("a slot never lies at address 0")
+        StackPointer::new(self.start).expect("a slot never lies at address 0")
     }
 }
 
@@ -43,7 +53,7 @@ impl<T: 'static, R: 'static> Fiber<T, R> {
     /// # Safety
     /// `bounds` is a slot that belongs to this fiber alone until the fiber has finished or was abandoned.
     pub(crate) unsafe fn new(bounds: StackBounds, function: impl FnOnce(&Exit<T>) -> R + 'static) -> Self {
-        Fiber(Coroutine::with_stack(SlotStack(bounds.base), move |exit, ()| function(exit)))
+        Fiber(Coroutine::with_stack(SlotStack::new(bounds), move |exit, ()| function(exit)))
     }
 
     /// Runs the fiber until it suspends itself or finishes.
@@ -70,8 +80,8 @@ impl<T: 'static, R: 'static> Fiber<T, R> {
         Some(self.words()[*STACK_POINTER_WORD.get()?]).filter(|&low| low != 0)
     }
 
-    /// The coroutine's words: the stack's base, two stack pointers and a function, in some order; with a sanitizer also the
-    /// stack's bounds.
+    /// The coroutine's words: the stack's base and start, two stack pointers and a function, in some order; with a sanitizer also
+    /// the stack's bounds.
     fn words(&self) -> [usize; WORDS] {
         const {
             assert!(
@@ -91,7 +101,7 @@ pub(crate) fn suspend<T>(exit: &Exit<T>, next: T) {
 }
 
 /// How many words a [`Fiber`] has.
-const WORDS: usize = if cfg!(feature = "sanitizer") { 6 } else { 4 };
+const WORDS: usize = if cfg!(feature = "sanitizer") { 7 } else { 5 };
 
 /// Which word of a suspended [`Fiber`] is its stack pointer. It is the same word for every `T` and `R`: they occur in corosensei's
 /// `Coroutine` only as a `PhantomData`.
@@ -116,16 +126,22 @@ pub(crate) fn learn_stack_pointer() -> io::Result<()> {
     Ok(())
 }
 
+/// Bytes of the stack on which a fiber is watched.
+const OBSERVED_SIZE: usize = 64 * 1024;
+
+/// The bounds of a stack that corosensei has made, with its guard below them.
+fn bounds_in(stack: &DefaultStack) -> StackBounds {
+    StackBounds { base: stack.base().get() - 64, limit: stack.limit().get() + GUARD_SIZE }
+}
+
 /// Watches a fiber that is fresh, then suspended, then finished. `None` where not exactly one word behaves as its stack pointer.
 fn observe() -> io::Result<Option<usize>> {
-    // Two slots long, so that there is a whole aligned slot in it.
-    let stack = DefaultStack::new(2 * SLOT_SIZE)?;
-    let slot_end = stack.base().get() & !(SLOT_SIZE - 1);
-    let bounds = StackBounds { base: slot_end - 64, limit: slot_end - SLOT_SIZE };
+    let stack = DefaultStack::new(OBSERVED_SIZE)?;
+    let bounds = bounds_in(&stack);
 
     let here = Rc::new(Cell::new(0));
     let tell = here.clone();
-    // SAFETY: the slot lies in `stack`, which is used by this fiber alone and dropped after it. The function does not panic.
+    // SAFETY: the bounds lie in `stack`, which is used by this fiber alone and dropped after it. The function does not panic.
     let mut fiber = unsafe {
         Fiber::<(), ()>::new(bounds, move |exit| {
             let local = 0_u8;
@@ -158,10 +174,9 @@ mod tests {
     #[test]
     fn the_stack_pointer_is_known_while_a_fiber_is_suspended() {
         learn_stack_pointer().unwrap();
-        let stack = DefaultStack::new(2 * SLOT_SIZE).unwrap();
-        let base = (stack.base().get() & !(SLOT_SIZE - 1)) - 64;
-        let bounds = StackBounds { base, limit: base + 64 - SLOT_SIZE };
-        // SAFETY: the slot lies in `stack`, which no other fiber uses, and the fiber runs to its end.
+        let stack = DefaultStack::new(OBSERVED_SIZE).unwrap();
+        let bounds = bounds_in(&stack);
+        // SAFETY: the bounds lie in `stack`, which no other fiber uses, and the fiber runs to its end.
         let mut fiber = unsafe {
             Fiber::<usize, String>::new(bounds, |exit| {
                 let local = 0_u8;

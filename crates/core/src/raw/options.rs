@@ -1,8 +1,10 @@
 //! What can be chosen for the stacks of a thread.
 
+use crate::fiber::bounds::SLOT_SIZE;
 use crate::raw::slots::Vacated;
 
-/// Slots of a thread, where no other number is asked for. A slot costs 1 MiB of address space, and memory only where it was used.
+/// Slots of a thread, where no other number is asked for. A slot costs address space ([`Options::stack_size`]), and memory only
+/// where it was used.
 pub const DEFAULT_SLOTS: u32 = 1024;
 
 /// What happens to a suspended stack when another stack needs its slot.
@@ -20,8 +22,10 @@ pub enum Spilling {
 /// How the stacks of one thread are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How many stacks can be in their slots at once, 1 MiB of address space each.
+    /// How many stacks can be in their slots at once.
     pub(crate) slots: u32,
+    /// Bytes of a slot, not yet rounded up to a power of two.
+    pub(crate) stack_size: usize,
     /// How many greenlets can have started and not finished at once.
     pub(crate) max_greenlets: usize,
     /// With this many bytes in copies of spilled stacks, no greenlet starts. Greenlets that have started go on, whatever memory
@@ -37,11 +41,36 @@ impl Options {
     pub const fn slots(slots: u32) -> Options {
         Options {
             slots,
+            stack_size: SLOT_SIZE,
             max_greenlets: usize::MAX,
             max_spilled: usize::MAX,
             vacated: Vacated::Kept,
             spilling: Spilling::Never,
         }
+    }
+
+    /// With stacks of at least this many bytes, guard included; 1 MiB where it is not called. Each slot takes the next power of two
+    /// of address space, at least 64 KiB, and memory only where it was used. Where the address space has no place for all slots,
+    /// [`Thread::new`](crate::Thread::new) and [`Thread::configure`](crate::Thread::configure) fail, and so does a size of which
+    /// the next power of two does not exist.
+    ///
+    /// ```
+    /// use greenlets_core::{Greenlet, Options, configure, unpack};
+    ///
+    /// /// Takes about `kilobytes` KiB of stack.
+    /// fn dig(kilobytes: usize) -> u8 {
+    ///     let block = std::hint::black_box([1_u8; 1024]);
+    ///     if kilobytes == 0 { 0 } else { dig(kilobytes - 1) + block[kilobytes % 1024] - 1 }
+    /// }
+    ///
+    /// configure(Options::slots(16).stack_size(8 << 20))?;
+    /// let greenlet = Greenlet::new(|_| Ok(Box::new(dig(3 << 10)))); // 3 MiB
+    /// assert_eq!(unpack::<u8>(greenlet.switch(Box::new(()))?)?, 0);
+    /// # Ok::<(), greenlets_core::Thrown>(())
+    /// ```
+    #[must_use]
+    pub const fn stack_size(self, bytes: usize) -> Options {
+        Options { stack_size: bytes, ..self }
     }
 
     /// With at most this many greenlets that have started and not finished.

@@ -65,7 +65,7 @@ struct SlotUsage<H: StackHost> {
 
 impl<H: StackHost> Residency<H> {
     pub(crate) fn new(options: &Options) -> io::Result<Self> {
-        let slots = Slots::reserve(options.slots, H::ABOVE_BASE, options.vacated)?;
+        let slots = Slots::reserve(options.slots, options.stack_size, H::ABOVE_BASE, options.vacated)?;
         // A thread that cannot have even one guarded slot fails here, and not at its first switch.
         let first = slots.acquire()?.expect("there is at least one slot");
         slots.release(first);
@@ -82,6 +82,10 @@ impl<H: StackHost> Residency<H> {
 
     pub(crate) fn slot_count(&self) -> u32 {
         self.slots.count()
+    }
+
+    pub(crate) fn slot_size(&self) -> usize {
+        self.slots.size()
     }
 
     pub(crate) fn guard_kind(&self) -> GuardKind {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   mapping (MAP_NORESERVE: costs address space, not memory)
-//!   |<------ SLOT_SIZE ------>|<------ SLOT_SIZE ------>| ...      every slot is SLOT_SIZE-aligned
+//!   |<---- a power of two --->|<---- the same size ---->| ...      every slot is aligned to its size
 //!   +-------+-----------------+
 //!   | guard |  stack     <----| base        the stack grows down from `base`,
 //!   +-------+-----------------+----+        the host's own bytes grow up from it
@@ -13,7 +13,6 @@
 //!   `vm.max_map_count` does not limit the number of stacks. Where the kernel refuses it, `mprotect` is used instead.
 //! * `base` differs from slot to slot by a *colour* of 0 to 15 cache lines; without it, the hot words of all stacks would
 //!   fall into the same cache sets.
-//! * A slot's address range is known from any address in it (`addr & !(SLOT_SIZE - 1)`).
 //!
 //! # Contract
 //! * "owned": the mapping belongs to these [`Slots`] alone, and their owner keeps them until every stack in them has finished or
@@ -26,7 +25,7 @@ use std::ops::Range;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::fiber::bounds::{GUARD_SIZE, SLOT_SIZE, StackBounds};
+use crate::fiber::bounds::{GUARD_SIZE, MIN_SLOT_SIZE, StackBounds};
 use crate::raw::memcheck::make_defined;
 use crate::raw::pages::{self, ValgrindStackRegistration};
 
@@ -72,6 +71,8 @@ pub(crate) struct Slots {
     mapping: usize,
     mapping_size: usize,
     first: usize,
+    /// Bytes of a slot, guard included: a power of two.
+    size: usize,
     above_base: usize,
     count: u32,
     /// Slots `0..ready` have their guard; the others were never used.
@@ -89,25 +90,33 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    /// Reserves `count` slots whose bases have at least `above_base` bytes of the slot above them.
+    /// Reserves `count` slots of at least `stack_size` bytes each, whose bases have at least `above_base` bytes of the slot above
+    /// them.
     ///
     /// # Errors
-    /// `InvalidInput` where `count` is 0 or beyond the address space; otherwise the error of mmap(2).
-    pub(crate) fn reserve(count: u32, above_base: usize, vacated: Vacated) -> io::Result<Slots> {
+    /// `InvalidInput` where `count` is 0, or where the slots are beyond the address space; otherwise the error of mmap(2).
+    pub(crate) fn reserve(
+        count: u32,
+        stack_size: usize,
+        above_base: usize,
+        vacated: Vacated,
+    ) -> io::Result<Slots> {
         let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
-        let size =
-            (count as usize).checked_add(1).and_then(|n| n.checked_mul(SLOT_SIZE)).ok_or_else(invalid)?;
-        if count == 0 || above_base > SLOT_SIZE / 4 {
+        let size = stack_size.max(MIN_SLOT_SIZE).checked_next_power_of_two().ok_or_else(invalid)?;
+        let mapping_size =
+            (count as usize).checked_add(1).and_then(|n| n.checked_mul(size)).ok_or_else(invalid)?;
+        if count == 0 || above_base > size / 4 {
             return Err(invalid());
         }
-        let mapping = pages::reserve(size)?;
-        let first = (mapping as usize).next_multiple_of(SLOT_SIZE);
+        let mapping = pages::reserve(mapping_size)?;
+        let first = (mapping as usize).next_multiple_of(size);
         // SAFETY: contract clause "owned": the range lies inside the mapping made above; one slot was added for the alignment.
-        unsafe { pages::keep_small(first..first + count as usize * SLOT_SIZE) };
+        unsafe { pages::keep_small(first..first + count as usize * size) };
         Ok(Slots {
             mapping: mapping as usize,
-            mapping_size: size,
+            mapping_size,
             first,
+            size,
             above_base: above_base.next_multiple_of(CACHE_LINE),
             count,
             ready: Cell::new(0),
@@ -116,13 +125,18 @@ impl Slots {
             vacated,
             free: RefCell::default(),
             abandoned: RefCell::default(),
-            _valgrind: ValgrindStackRegistration::new(mapping, size),
+            _valgrind: ValgrindStackRegistration::new(mapping, mapping_size),
         })
     }
 
     /// How many stacks there can be at once.
     pub(crate) fn count(&self) -> u32 {
         self.count
+    }
+
+    /// Bytes of one slot, guard included.
+    pub(crate) fn size(&self) -> usize {
+        self.size
     }
 
     /// How the guards installed so far were made.
@@ -166,9 +180,9 @@ impl Slots {
 
     /// The bounds of a stack in `slot`.
     pub(crate) fn bounds(&self, slot: SlotIndex) -> StackBounds {
-        let start = self.first + slot.0 as usize * SLOT_SIZE;
+        let start = self.start(slot);
         let colour = slot.0 as usize % COLOURS * CACHE_LINE;
-        let base = start + SLOT_SIZE - self.above_base - SHARED_PAGE - colour;
+        let base = start + self.size - self.above_base - SHARED_PAGE - colour;
         StackBounds { base, limit: start + GUARD_SIZE }
     }
 
@@ -218,8 +232,13 @@ impl Slots {
 
     /// The addresses of a slot without its guard.
     fn memory(&self, slot: SlotIndex) -> Range<usize> {
-        let start = self.first + slot.0 as usize * SLOT_SIZE;
-        start + GUARD_SIZE..start + SLOT_SIZE
+        let start = self.start(slot);
+        start + GUARD_SIZE..start + self.size
+    }
+
+    /// The lowest address of a slot.
+    fn start(&self, slot: SlotIndex) -> usize {
+        self.first + slot.0 as usize * self.size
     }
 
     /// Gives the pages of these vacant slots back to the system. Their next stacks find zeroes.
@@ -236,9 +255,9 @@ impl Slots {
         let mut from = self.mapping;
         let mut ranges = Vec::with_capacity(abandoned.len() + 1);
         for slot in abandoned {
-            let start = self.first + slot.0 as usize * SLOT_SIZE;
+            let start = self.start(slot);
             ranges.push(from..start);
-            from = start + SLOT_SIZE;
+            from = start + self.size;
         }
         ranges.push(from..self.mapping + self.mapping_size);
         ranges.retain(|range| !range.is_empty());
@@ -246,7 +265,7 @@ impl Slots {
     }
 
     fn install_guard(&self, index: u32) -> io::Result<()> {
-        let start = self.first + index as usize * SLOT_SIZE;
+        let start = self.start(SlotIndex(index));
         let page = start..start + GUARD_SIZE;
         if self.guard.get() == GuardKind::Lightweight {
             // SAFETY: contract clause "owned"; the page is the lowest of a slot that was never used.
@@ -285,38 +304,56 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     use super::*;
+    use crate::fiber::bounds::SLOT_SIZE;
+
+    const MIB: usize = 1 << 20;
 
     #[test]
     fn zero_slots_and_impossible_numbers_are_refused() {
-        assert_eq!(Slots::reserve(0, 0, Vacated::Kept).unwrap_err().kind(), io::ErrorKind::InvalidInput);
-        assert!(Slots::reserve(u32::MAX, 0, Vacated::Kept).is_err(), "4 PiB cannot be reserved");
         assert_eq!(
-            Slots::reserve(1, SLOT_SIZE, Vacated::Kept).unwrap_err().kind(),
+            Slots::reserve(0, SLOT_SIZE, 0, Vacated::Kept).unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
+        assert!(Slots::reserve(u32::MAX, SLOT_SIZE, 0, Vacated::Kept).is_err(), "4 PiB cannot be reserved");
+        assert_eq!(
+            Slots::reserve(1, SLOT_SIZE, SLOT_SIZE, Vacated::Kept).unwrap_err().kind(),
             io::ErrorKind::InvalidInput
         );
     }
 
     #[test]
     fn a_stack_lies_inside_its_slot_with_host_bytes_above_and_a_guard_below() {
-        let slots = Slots::reserve(40, 8192, Vacated::Kept).unwrap();
-        for i in 0..40 {
-            let slot = slots.acquire().unwrap().unwrap();
-            let bounds = slots.bounds(slot);
-            assert_eq!(slot, SlotIndex(i));
-            assert_eq!(bounds.base % 16, 0);
-            let start = bounds.base & !(SLOT_SIZE - 1);
-            assert_eq!(bounds.limit, start + GUARD_SIZE);
-            assert!(bounds.base + 8192 <= start + SLOT_SIZE);
-            assert!(bounds.size() > SLOT_SIZE - GUARD_SIZE - 8192 - 2048);
+        // What is asked for, and the bytes of a slot.
+        let sizes = [(SLOT_SIZE, SLOT_SIZE), (0, MIN_SLOT_SIZE), (100_000, 1 << 17), (MIB + 1, 2 * MIB)];
+        for (asked, size) in sizes {
+            let slots = Slots::reserve(40, asked, 8192, Vacated::Kept).unwrap();
+            assert_eq!(slots.size(), size);
+            for i in 0..40 {
+                let slot = slots.acquire().unwrap().unwrap();
+                let bounds = slots.bounds(slot);
+                assert_eq!(slot, SlotIndex(i));
+                assert_eq!(bounds.base % 16, 0);
+                let start = bounds.base & !(size - 1);
+                assert_eq!(bounds.limit, start + GUARD_SIZE);
+                assert!(bounds.base + 8192 <= start + size);
+                assert!(bounds.size() > size - GUARD_SIZE - 8192 - 2048);
+            }
+            assert_eq!(slots.acquire().unwrap(), None, "all 40 are taken");
         }
-        assert_eq!(slots.acquire().unwrap(), None, "all 40 are taken");
+    }
+
+    #[test]
+    fn sizes_beyond_the_address_space_are_refused() {
+        for size in [usize::MAX, (1 << 63) + 1, 1 << 63, 1 << 47] {
+            assert!(Slots::reserve(1, size, 0, Vacated::Kept).is_err(), "{size:#x}");
+        }
     }
 
     #[test]
     #[cfg_attr(miri, ignore = "Miri has no pages")]
     fn the_page_below_a_stack_cannot_be_touched_with_either_kind_of_guard() {
         for kind in [GuardKind::Lightweight, GuardKind::Protected] {
-            let slots = Slots::reserve(2, 0, Vacated::Kept).unwrap();
+            let slots = Slots::reserve(2, SLOT_SIZE, 0, Vacated::Kept).unwrap();
             slots.guard.set(kind);
             for _ in 0..2 {
                 let slot = slots.acquire().unwrap().unwrap();
@@ -342,7 +379,7 @@ mod tests {
 
     #[test]
     fn the_slot_released_last_is_taken_first() {
-        let slots = Slots::reserve(3, 0, Vacated::Kept).unwrap();
+        let slots = Slots::reserve(3, SLOT_SIZE, 0, Vacated::Kept).unwrap();
         let (a, b) = (slots.acquire().unwrap().unwrap(), slots.acquire().unwrap().unwrap());
         slots.release(a);
         slots.release(b);
@@ -352,7 +389,7 @@ mod tests {
 
     #[test]
     fn abandoned_slots_are_not_unmapped() {
-        let slots = Slots::reserve(4, 0, Vacated::Kept).unwrap();
+        let slots = Slots::reserve(4, SLOT_SIZE, 0, Vacated::Kept).unwrap();
         let start = |slot: usize| slots.first + slot * SLOT_SIZE;
         let (low, high) = (slots.mapping, slots.mapping + slots.mapping_size);
         // An expected range may be empty: the mapping may start, or end, with a slot.
@@ -374,7 +411,7 @@ mod tests {
 
     #[test]
     fn neighbouring_bases_differ_in_their_cache_set() {
-        let slots = Slots::reserve(2, 0, Vacated::Kept).unwrap();
+        let slots = Slots::reserve(2, SLOT_SIZE, 0, Vacated::Kept).unwrap();
         let (a, b) = (slots.acquire().unwrap().unwrap(), slots.acquire().unwrap().unwrap());
         assert_ne!(slots.bounds(a).base % 4096, slots.bounds(b).base % 4096);
     }

@@ -130,9 +130,13 @@ proptest! {
 
     #[test]
     #[cfg_attr(miri, ignore = "under Miri no stack can be copied")]
-    fn they_do_so_on_few_slots_too(program in prop::collection::vec(op(), 0..STEPS), slots in 1_u32..4) {
+    fn they_do_so_on_few_slots_too(
+        program in prop::collection::vec(op(), 0..STEPS),
+        slots in 1_u32..4,
+        stack_size in 1_usize << 18..1 << 24,
+    ) {
         let spilling = if slots == 3 { Spilling::Always } else { Spilling::WhenNeeded };
-        let options = Options::slots(slots).vacated(Vacated::Protected);
+        let options = Options::slots(slots).stack_size(stack_size).vacated(Vacated::Protected);
         // SAFETY: the programs use nothing on the stack of a suspended greenlet from elsewhere.
         let options = unsafe { options.spilling(spilling) };
         prop_assert_eq!(real::run(program.clone(), options), pure::run(program));

@@ -195,6 +195,11 @@ impl<H: Host> Thread<H> {
         self.residency.borrow().trim()
     }
 
+    /// Bytes of a slot, guard included: [`Options::stack_size`], rounded up.
+    pub fn slot_size(&self) -> usize {
+        self.residency.borrow().slot_size()
+    }
+
     /// How the stacks are guarded against overflow.
     pub fn guard_kind(&self) -> GuardKind {
         self.residency.borrow().guard_kind()

@@ -13,19 +13,16 @@ pub(crate) mod locker;
 
 use std::ptr::NonNull;
 
-use greenlets_core::{GUARD_SIZE, Relocation, StackBounds};
+use greenlets_core::{Relocation, StackBounds};
 
 use super::gc::hooks::{Collector, Greenlets};
 use super::learn::layout::Layout;
 use super::stack::capture::{Capture, Captured};
+use super::stack::depth::Depth;
 use super::stack::stacks::Stacks;
 use super::stack::state::{self, LOCKED, QUIET, StackState, StandIn};
 use super::stack::{js_entries, list};
 use locker::Locker;
-
-/// Bytes of a slot that JavaScript may not use: native code that is called at JavaScript's limit (the parser, ICU, OpenSSL, the
-/// collector) runs there.
-const RED_ZONE: usize = 96 * 1024;
 
 /// One isolate: what was learnt of it, and what changes, each with its one owner.
 pub(crate) struct V8 {
@@ -33,6 +30,7 @@ pub(crate) struct V8 {
     pub(crate) stacks: Stacks,
     pub(crate) gc: Collector,
     pub(crate) capture: Capture,
+    pub(crate) depth: Depth,
     /// Present where the locker lane was chosen.
     pub(crate) locker: Option<Locker>,
 }
@@ -43,6 +41,7 @@ impl V8 {
             stacks: Stacks::new(&layout),
             gc: Collector::new(&layout),
             capture: Capture::new(),
+            depth: Depth::of_main(&layout),
             layout,
             locker,
         }
@@ -60,9 +59,7 @@ impl V8 {
 
     /// The state of a new greenlet in `slot`, without a context.
     pub(crate) fn fresh_state(&self, slot: StackBounds) -> StackState {
-        // V8 believes that every stack is as large as main's (`Isolate::stack_size_`, 13.6): not more than that.
-        let limit = (slot.limit + RED_ZONE).max(slot.base.saturating_sub(self.layout.main.size()));
-        debug_assert!(limit > slot.limit - GUARD_SIZE);
+        let limit = self.depth.limit(slot);
         let mut state = StackState::new(&self.layout, StackBounds { base: slot.base, limit }, false);
         self.mark_lane(&mut state);
         state

@@ -17,6 +17,7 @@
 //! | `isolate_words` | the size that `Isolate::Allocate` allocates, in Node's binary, rounded up | every search stays within it, and finds its words |
 //! | `epilogue_callbacks` | LocalHeap::InvokeGCEpilogueCallbacksInSafepoint, in Node's binary | the vector there grows by one on this stack during `JSON.stringify`, twice (`epilogue_callbacks.rs`) |
 //! | `has_destroy_list` | isolate.cc 12.4:4560 | the list grows by one during `JSON.stringify` (`destroy_list.rs`) |
+//! | `has_stack_size` | Isolate::stack_size_, set by Isolate::SetStackLimit (api.cc 13.6:10711, 14.6:10719) | exactly that word changes to the new size (`stack/depth.rs`) |
 //! | `embedder_data` | `kContinuationPreservedEmbedderDataOffset`, v8-internal.h (12.4+) | setting it by the API changes exactly that word |
 
 /// The V8 version that the facts describe. The switch path branches on it, so that the compiler knows the sizes of its copies.
@@ -62,6 +63,9 @@ pub(crate) struct Facts {
     pub(crate) wasm_own_stacks: Option<usize>,
     /// Whether the isolate lists C++ objects that must be destroyed in the order of one stack (`destroy_list.rs`).
     pub(crate) has_destroy_list: bool,
+    /// Whether V8 takes only this many bytes below a stack's start for the stack: `Isolate::stack_size_` and 40 KiB more
+    /// (SimulatorStack::GetCentralStackView, simulator.h). A frame further down would count as one of wasm's own stacks.
+    pub(crate) has_stack_size: bool,
     /// Word of `gc_epilogue_callbacks_` in a LocalHeap, where objects on stacks register themselves (`epilogue_callbacks.rs`).
     pub(crate) epilogue_callbacks: Option<usize>,
 }
@@ -134,6 +138,7 @@ const TABLE: [Facts; 4] = [
         embedder_data: None,
         wasm_own_stacks: None,
         has_destroy_list: false,
+        has_stack_size: false,
         epilogue_callbacks: None,
     },
     Facts {
@@ -152,6 +157,7 @@ const TABLE: [Facts; 4] = [
         embedder_data: Some(576),
         wasm_own_stacks: None,
         has_destroy_list: true,
+        has_stack_size: false,
         epilogue_callbacks: Some(7),
     },
     Facts {
@@ -170,6 +176,7 @@ const TABLE: [Facts; 4] = [
         embedder_data: Some(632),
         wasm_own_stacks: Some(1),
         has_destroy_list: false,
+        has_stack_size: true,
         epilogue_callbacks: Some(8),
     },
     Facts {
@@ -188,6 +195,7 @@ const TABLE: [Facts; 4] = [
         embedder_data: Some(680),
         wasm_own_stacks: Some(1),
         has_destroy_list: false,
+        has_stack_size: true,
         epilogue_callbacks: Some(10),
     },
 ];

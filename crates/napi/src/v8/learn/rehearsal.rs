@@ -63,11 +63,12 @@ pub(super) unsafe fn play(session: &Session<'_>) -> Result<Seen, Unsupported> {
         thread.thread_id.write_volatile(STAND_IN);
         (symbols.locker_initialize)(&mut locker, isolate);
         let seen = observe(session, own);
-        let guard = (isolate as usize + STACK_GUARD) as *const u64;
-        let flags = guard.add(facts.interrupt_flags).read_volatile() as u32;
         (symbols.locker_drop)(&mut locker);
         (symbols.discard_thread)(isolate);
         thread.thread_id.write_volatile(own);
+        // As late as possible: what arrives after this is lost with the stand-in's words, and what other threads wait for with it.
+        let guard = (isolate as usize + STACK_GUARD) as *const u64;
+        let flags = guard.add(facts.interrupt_flags).read_volatile() as u32;
         (symbols.unlocker_drop)(&mut unlocker);
         (seen, flags)
     };

@@ -121,6 +121,8 @@ symbols! {
     exit: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate4ExitEv";
     /// `Isolate::DiscardThreadSpecificMetadata()`
     discard_thread: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate29DiscardThreadSpecificMetadataEv";
+    /// `Isolate::SetStackLimit(limit)`
+    set_stack_limit: unsafe extern "C" fn(Isolate, usize) = c"_ZN2v87Isolate13SetStackLimitEm";
     /// `Isolate::TerminateExecution()`
     terminate: unsafe extern "C" fn(Isolate) = c"_ZN2v87Isolate18TerminateExecutionEv";
     /// `Isolate::CancelTerminateExecution()`

@@ -8,6 +8,7 @@
 //! | `handles` | a handle scope of our own |
 //! | `debugger`, `destroy_list`, `epilogue_callbacks`, `js_entries`, `microtasks`, `wasm_stacks` | what else lies on a stack |
 //! | `formatting`, `joins` | what V8 keeps for a thread although it belongs to a stack |
+//! | `depth` | how deep JavaScript may go on a stack of its own slot |
 //! | `leave` | whether V8 allows the running stack to be left |
 //! | `call`, `capture` | running JavaScript at a stack's base; reading a suspended stack |
 //!
@@ -17,6 +18,7 @@ pub(crate) mod call;
 pub(crate) mod capture;
 pub(crate) mod context_words;
 pub(crate) mod debugger;
+pub(crate) mod depth;
 mod destroy_list;
 mod epilogue_callbacks;
 mod formatting;
