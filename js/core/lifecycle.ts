@@ -8,6 +8,7 @@
  *              parent's switch() returns or throws <- endRun
  */
 
+import { addOwnCode } from '../common/own-code.ts'
 import { GreenletError, isExit, typeError } from '../common/errors.ts'
 import { ENDED, FLAGS, IN_HOOK, mail, SELF_GENERATION, SELF_INDEX, setSubject } from '../native/contract.ts'
 import { endContext, frameFor, joinContext, resourceFor } from './context.ts'
@@ -15,6 +16,11 @@ import { DEAD, type GreenletRecord, LIVE, type Run, UNSTARTED, WAITING } from '.
 import { registeredRecords, registerStarted, unregister } from './registry.ts'
 import { reportSwitch, resetSwitch, setNext, startAndSwitchTo, switchTo, takePayload, THROWS } from './switch.ts'
 import { main, thread } from './thread.ts'
+
+/** Where this file's own code begins; see common/own-code.ts. */
+function first<T>(probe: () => T): T {
+  return probe()
+}
 
 /** What a new stack is started with. */
 interface Start {
@@ -267,3 +273,10 @@ function waitingError(record: GreenletRecord, target: GreenletRecord): GreenletE
       'use throw() or kill() to interrupt it',
   )
 }
+
+/** Where this file's own code ends. */
+function last<T>(probe: () => T): T {
+  return probe()
+}
+
+addOwnCode(first, last)

@@ -12,6 +12,7 @@
  * `Array.prototype[Symbol.iterator]`, which a program may have replaced or deleted.
  */
 
+import { addOwnCode } from '../common/own-code.ts'
 import { GreenletError } from '../common/errors.ts'
 import * as contract from '../native/contract.ts'
 import { runtimeInfo } from '../native/runtime-info.ts'
@@ -30,6 +31,11 @@ export const THROWS = 1
 const TRACED = 2
 /** Transfer flag: there is a payload. Set from the beginning of a switch until the payload has been taken. */
 const IN_PROGRESS = 4
+
+/** Where this file's own code begins; see common/own-code.ts. */
+function first<T>(probe: () => T): T {
+  return probe()
+}
 
 /**
  * Leaves this stack for the stack of `target` and takes `value` along, which is thrown there if `throws` is set.
@@ -185,3 +191,10 @@ function refusedError(name: string, status: number): GreenletError {
       )
   }
 }
+
+/** Where this file's own code ends. */
+function last<T>(probe: () => T): T {
+  return probe()
+}
+
+addOwnCode(first, last)

@@ -8,10 +8,16 @@
  * timer.
  */
 
+import { addOwnCode } from '../common/own-code.ts'
 import { GreenletExit } from '../common/errors.ts'
 import { deliver, finishEnded } from './lifecycle.ts'
 import { DEAD, type GreenletRecord, LIVE } from './record.ts'
 import { main, thread } from './thread.ts'
+
+/** Where this file's own code begins; see common/own-code.ts. */
+function first<T>(probe: () => T): T {
+  return probe()
+}
 
 const unreachable: GreenletRecord[] = []
 
@@ -60,3 +66,10 @@ function warn(record: GreenletRecord, what: string, error?: unknown): void {
     ...(detail !== undefined && { detail }),
   })
 }
+
+/** Where this file's own code ends. */
+function last<T>(probe: () => T): T {
+  return probe()
+}
+
+addOwnCode(first, last)

@@ -3,6 +3,7 @@
  * one.
  */
 
+import { addOwnCode, type Mark } from '../common/own-code.ts'
 import { typeError } from '../common/errors.ts'
 import { describe, nameOf } from '../common/values.ts'
 import { endUnstarted, finishEnded } from '../core/lifecycle.ts'
@@ -10,10 +11,22 @@ import { type GreenletRecord, UNSTARTED } from '../core/record.ts'
 import { Greenlet, recordOf } from '../greenlet/greenlet.ts'
 import { wait } from './wait.ts'
 
+/** Where this file's own code begins; see common/own-code.ts. */
+function first<T>(probe: () => T): T {
+  return probe()
+}
+
+/** The first mark of the class, which some bundlers move away from the functions. */
+const marks: { first?: Mark } = {}
+
 /**
  * A greenlet that is also a thenable: `await` gives the result of its function, or throws the error of its function.
  */
 export class SpawnedGreenlet<T> extends Greenlet implements PromiseLike<T> {
+  static {
+    marks.first = (probe) => probe()
+  }
+
   readonly #result: Promise<T>
 
   constructor(fn: (...args: never[]) => unknown, args: unknown[]) {
@@ -40,6 +53,10 @@ export class SpawnedGreenlet<T> extends Greenlet implements PromiseLike<T> {
    */
   join(): Awaited<T> {
     return wait<PromiseLike<T>>(this)
+  }
+
+  static {
+    addOwnCode(marks.first!, (probe) => probe())
   }
 }
 
@@ -89,3 +106,10 @@ function startSpawned(greenlet: Greenlet): void {
     endUnstarted(record, error)
   }
 }
+
+/** Where this file's own code ends. */
+function last<T>(probe: () => T): T {
+  return probe()
+}
+
+addOwnCode(first, last)
