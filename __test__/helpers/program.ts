@@ -41,7 +41,7 @@ export function runFile(file: string): Promise<Ending> {
   return runNode(['--no-warnings', ...LOADER, join(ROOT, '__test__', file)])
 }
 
-async function runNode(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ending> {
+export async function runNode(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ending> {
   await processor()
   try {
     return await start(args, env)

@@ -10,6 +10,8 @@ export function lifetimeRows(): Row[] {
     { name: 'generator life', run: generators },
     { name: 'wait() below 10 functions', run: (count) => spawn(waits, count) },
     { name: 'await below 10 async functions', run: awaits },
+    { name: 'request with 3 waits', run: (count) => requests(count, () => spawn(waitingRequest, 1)) },
+    { name: 'request with 3 awaits', run: (count) => requests(count, () => soon(awaitingRequest, 1)) },
   ]
 }
 
@@ -62,4 +64,27 @@ async function awaits(count: number): Promise<number> {
 
 async function awaitBelow(depth: number, x: number): Promise<number> {
   return depth === 1 ? (await Promise.resolve(x)) + 1 : await awaitBelow(depth - 1, x)
+}
+
+/** Serves requests that come all at once. Each adds one to its number three times, so `count` requests come to `count`. */
+async function requests(count: number, serve: () => PromiseLike<number>): Promise<number> {
+  const served = await Promise.all(Array.from({ length: count }, serve))
+  return served.filter((number) => number === 4).length
+}
+
+function waitingRequest(x: number): number {
+  const first = wait(Promise.resolve(x)) + 1
+  const second = wait(Promise.resolve(first)) + 1
+  return wait(Promise.resolve(second)) + 1
+}
+
+async function awaitingRequest(x: number): Promise<number> {
+  const first = (await Promise.resolve(x)) + 1
+  const second = (await Promise.resolve(first)) + 1
+  return (await Promise.resolve(second)) + 1
+}
+
+/** Calls an async function when `spawn()` would start a greenlet: in the event loop, after the code that runs now. */
+function soon(fn: (x: number) => Promise<number>, x: number): Promise<number> {
+  return new Promise((resolve) => setImmediate(() => resolve(fn(x))))
 }

@@ -111,7 +111,12 @@ export function withoutStores<T>(
   wait: T,
 ): void {
   if (thread.frameKey !== undefined) {
-    // The promise keeps the frame in which the callbacks are added.
+    // The promise keeps the frame in which the callbacks are added. Most greenlets have none, and asking is cheaper than a scope.
+    setSubject(thread.current.index, thread.current.generation)
+    if (thread.native.frame() === undefined) {
+      void add(promise, wait)
+      return
+    }
     thread.bareResource ??= bareResource(thread.frameKey)
     thread.bareResource.runInAsyncScope(add, undefined, promise, wait)
     return

@@ -8,6 +8,7 @@
  *              parent's switch() returns or throws <- endRun
  */
 
+import { addOwnCode } from '../common/own-code.ts'
 import { GreenletError, isExit, typeError } from '../common/errors.ts'
 import { ENDED, FLAGS, IN_HOOK, mail, REFUSED, SELF_GENERATION, SELF_INDEX, setSubject } from '../native/contract.ts'
 import { refuseSecondCopy } from '../native/copies.ts'
@@ -18,6 +19,11 @@ import { DEAD, type GreenletRecord, LIVE, type Run, UNSTARTED, WAITING } from '.
 import { registeredRecords, registerStarted, unregister } from './registry.ts'
 import { reportSwitch, resetSwitch, setNext, startAndSwitchTo, switchTo, takePayload, THROWS } from './switch.ts'
 import { DOMAINS, main, thread } from './thread.ts'
+
+/** Where this file's own code begins; see common/own-code.ts. */
+function first<T>(probe: () => T): T {
+  return probe()
+}
 
 /** What a new stack is started with. */
 interface Start {
@@ -278,3 +284,10 @@ function waitingError(record: GreenletRecord, target: GreenletRecord): GreenletE
       'use throw() or kill() to interrupt it',
   )
 }
+
+/** Where this file's own code ends. */
+function last<T>(probe: () => T): T {
+  return probe()
+}
+
+addOwnCode(first, last)

@@ -12,6 +12,7 @@
  * `Array.prototype[Symbol.iterator]`, which a program may have replaced or deleted.
  */
 
+import { addOwnCode } from '../common/own-code.ts'
 import { GreenletError } from '../common/errors.ts'
 import * as contract from '../native/contract.ts'
 import { runtimeInfo } from '../native/runtime-info.ts'
@@ -33,6 +34,11 @@ const TRACED = 2
 const IN_PROGRESS = 4
 /** The transfer flags that stay set after a switch. */
 const LASTING = TRACED | DOMAINS
+
+/** Where this file's own code begins; see common/own-code.ts. */
+function first<T>(probe: () => T): T {
+  return probe()
+}
 
 /**
  * Leaves this stack for the stack of `target` and takes `value` along, which is thrown there if `throws` is set.
@@ -212,3 +218,10 @@ function refusedError(name: string, status: number): GreenletError {
       )
   }
 }
+
+/** Where this file's own code ends. */
+function last<T>(probe: () => T): T {
+  return probe()
+}
+
+addOwnCode(first, last)

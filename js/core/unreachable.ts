@@ -9,11 +9,17 @@
  * timer.
  */
 
+import { addOwnCode } from '../common/own-code.ts'
 import { GreenletExit } from '../common/errors.ts'
 import { setSubject } from '../native/contract.ts'
 import { deliver, finishEnded } from './lifecycle.ts'
 import { DEAD, type GreenletRecord, LIVE } from './record.ts'
 import { main, thread } from './thread.ts'
+
+/** Where this file's own code begins; see common/own-code.ts. */
+function first<T>(probe: () => T): T {
+  return probe()
+}
 
 const unreachable: GreenletRecord[] = []
 
@@ -69,3 +75,10 @@ function warn(record: GreenletRecord, what: string, error?: unknown): void {
     ...(detail !== undefined && { detail }),
   })
 }
+
+/** Where this file's own code ends. */
+function last<T>(probe: () => T): T {
+  return probe()
+}
+
+addOwnCode(first, last)

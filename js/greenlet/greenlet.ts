@@ -11,6 +11,7 @@ import { isProxy } from 'node:util/types'
 import * as workerThreads from 'node:worker_threads'
 import type { AsyncResource } from 'node:async_hooks'
 import { GreenletError, GreenletExit, typeError } from '../common/errors.ts'
+import { addOwnCode, type Mark } from '../common/own-code.ts'
 import { describe } from '../common/values.ts'
 import { ensureAttached } from '../core/attach.ts'
 import { changeContext, inheritContext, showContext } from '../core/context.ts'
@@ -46,6 +47,9 @@ interface PendingWait {
   greenlet: Greenlet | undefined
   call: records.BlockingCall | undefined
 }
+
+/** The first mark of the class; see common/own-code.ts. */
+const marks: { first?: Mark } = {}
 
 /** In place of `run`: makes a new object for a record that exists. */
 const FOR_RECORD = Symbol('for record')
@@ -83,6 +87,10 @@ export interface GreenletOptions {
  */
 // oxlint-disable-next-line no-unsafe-declaration-merging -- `run` is an accessor that a subclass may override by a method
 export class Greenlet extends Base {
+  static {
+    marks.first = (probe) => probe()
+  }
+
   /** The running greenlet: `Greenlet.main`, unless another one was switched to. */
   static get current(): Greenlet {
     finishEnded()
@@ -398,6 +406,10 @@ export class Greenlet extends Base {
 
   [inspect.custom](): string {
     return isCopy(this) ? `<copy of greenlet ${this.serial}>` : this.toString()
+  }
+
+  static {
+    addOwnCode(marks.first!, (probe) => probe())
   }
 }
 

@@ -3,12 +3,18 @@
  * blocked greenlet switches to main, which runs the event loop (it is the hub).
  */
 
+import { addOwnCode } from '../common/own-code.ts'
 import { GreenletError } from '../common/errors.ts'
 import { finishEnded, refuseInHook } from '../core/lifecycle.ts'
 import { type BlockingCall, type GreenletRecord, LIVE, WAITING } from '../core/record.ts'
 import { switchTo } from '../core/switch.ts'
 import { main, thread } from '../core/thread.ts'
 import { type Greenlet, greenletOf, objectIfAlive, recordOf, setPendingWait } from '../greenlet/greenlet.ts'
+
+/** Where this file's own code begins; see common/own-code.ts. */
+function first<T>(probe: () => T): T {
+  return probe()
+}
 
 /**
  * What the callbacks of an event loop know about a greenlet that waits. A promise keeps its callbacks for as long as it
@@ -118,3 +124,10 @@ export function objectOf(waiter: GreenletRecord): Greenlet {
   const resumed = thread.resumedByHub as Greenlet | undefined
   return resumed !== undefined && recordOf(resumed) === waiter ? resumed : greenletOf(waiter)
 }
+
+/** Where this file's own code ends. */
+function last<T>(probe: () => T): T {
+  return probe()
+}
+
+addOwnCode(first, last)

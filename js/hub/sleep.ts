@@ -2,12 +2,18 @@
  * `sleep()`: blocks a greenlet for a time.
  */
 
+import { addOwnCode } from '../common/own-code.ts'
 import { rangeError, typeError } from '../common/errors.ts'
 import { describe, isInstance } from '../common/values.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
 import { greenletOf } from '../greenlet/greenlet.ts'
 import { block, currentWaiter, resume } from './block.ts'
+
+/** Where this file's own code begins; see common/own-code.ts. */
+function first<T>(probe: () => T): T {
+  return probe()
+}
 
 /** The longest time that Node.js' timers take. */
 const LONGEST_SLEEP_MS = 2 ** 31 - 1
@@ -79,3 +85,10 @@ function checkSignal(options: { readonly signal?: AbortSignal | undefined } | un
   if (signal === undefined || isInstance(signal, AbortSignal)) return signal
   throw typeError(`the signal of sleep() must be an AbortSignal, not ${describe(signal)}`)
 }
+
+/** Where this file's own code ends. */
+function last<T>(probe: () => T): T {
+  return probe()
+}
+
+addOwnCode(first, last)

@@ -5,6 +5,7 @@
 
 import { isPromise } from 'node:util/types'
 import { isExit, typeError } from '../common/errors.ts'
+import { addOwnCode, type Mark } from '../common/own-code.ts'
 import { describe, nameOf } from '../common/values.ts'
 import { endUnstarted, finishEnded } from '../core/lifecycle.ts'
 import { type GreenletRecord, UNSTARTED } from '../core/record.ts'
@@ -12,10 +13,22 @@ import { thread } from '../core/thread.ts'
 import { Greenlet, recordOf } from '../greenlet/greenlet.ts'
 import { wait } from './wait.ts'
 
+/** Where this file's own code begins; see common/own-code.ts. */
+function first<T>(probe: () => T): T {
+  return probe()
+}
+
+/** The first mark of the class, which some bundlers move away from the functions. */
+const marks: { first?: Mark } = {}
+
 /**
  * A greenlet that is also a thenable: `await` gives the result of its function, or throws the error of its function.
  */
 export class SpawnedGreenlet<T> extends Greenlet implements PromiseLike<T> {
+  static {
+    marks.first = (probe) => probe()
+  }
+
   readonly #result: Promise<T>
 
   constructor(fn: (...args: never[]) => unknown, args: unknown[]) {
@@ -42,6 +55,10 @@ export class SpawnedGreenlet<T> extends Greenlet implements PromiseLike<T> {
    */
   join(): Awaited<T> {
     return wait<PromiseLike<T>>(this)
+  }
+
+  static {
+    addOwnCode(marks.first!, (probe) => probe())
   }
 }
 
@@ -100,3 +117,10 @@ function startSpawned(greenlet: Greenlet): void {
     endUnstarted(record, error)
   }
 }
+
+/** Where this file's own code ends. */
+function last<T>(probe: () => T): T {
+  return probe()
+}
+
+addOwnCode(first, last)

@@ -2,6 +2,7 @@
  * `wait()`: blocks a greenlet until a promise is settled.
  */
 
+import { addOwnCode } from '../common/own-code.ts'
 import { isPromise } from 'node:util/types'
 import { GreenletError } from '../common/errors.ts'
 import { withoutStores } from '../core/context.ts'
@@ -9,6 +10,11 @@ import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
 import { setPendingWait } from '../greenlet/greenlet.ts'
 import { block, currentWaiter, objectOf, type PendingWait, settleWait } from './block.ts'
+
+/** Where this file's own code begins; see common/own-code.ts. */
+function first<T>(probe: () => T): T {
+  return probe()
+}
 
 /**
  * Blocks this greenlet, and nothing else, until `promise` is settled. Returns its value or throws its reason. A value
@@ -60,3 +66,10 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   if ((kind !== 'object' && kind !== 'function') || value === null) return false
   return typeof (value as { then?: unknown }).then === 'function'
 }
+
+/** Where this file's own code ends. */
+function last<T>(probe: () => T): T {
+  return probe()
+}
+
+addOwnCode(first, last)

@@ -2,24 +2,48 @@
  * Tells the package's own frames from those of the program. Own frames lie at both ends of every suspended stack (the
  * functions that called native, and those that called `run`) and are left out of snapshots.
  *
- * A frame is the package's own if its file is in one of the rooms below, whatever the function is called. The adapters
- * are not among them: their frames are part of what a user looks for in a stack.
+ * A frame is the package's own if it is in a region of code that a module of the package has noted (`common/own-code.ts`): the script
+ * has the same name and the same text, and the position is between the marks. The adapters note nothing: their frames are part of
+ * what a user looks for in a stack.
  */
 
-import type { CallSite } from './realm.ts'
+import { ownCode } from '../common/own-code.ts'
+import { type CallSite, sitesOf } from './realm.ts'
 
-const ROOMS = ['common', 'native', 'core', 'stack', 'greenlet', 'hub']
+/** A part of a script. Positions are as V8 counts them. */
+interface Region {
+  readonly script: string | null | undefined
+  readonly hash: string
+  readonly start: number
+  readonly end: number
+}
 
-/**
- * The folder of the rooms, as a URL that ends with a slash; undefined where a bundler has moved this file out of its
- * room.
- */
-const ROOT = /^.*\/(?=stack\/own-frames\.[jt]s$)/.exec(import.meta.url)?.[0]
+const regions: Region[] = []
 
-const FOLDERS = ROOT === undefined ? [] : ROOMS.map((room) => `${ROOT}${room}/`)
+/** Finds the regions. `makeError` is a function of the private realm. */
+export function findOwnCode(makeError: () => Error): void {
+  for (const [first, last] of ownCode().slice(regions.length)) {
+    // The innermost frame is `makeError` itself, the next one is the mark.
+    const [start, end] = [first, last].map((mark) => sitesOf(mark(makeError))[1]!)
+    regions.push({
+      script: start!.getScriptNameOrSourceURL(),
+      hash: start!.getScriptHash(),
+      start: start!.getPosition(),
+      end: end!.getPosition(),
+    })
+  }
+}
 
 /** Whether a frame at an end of a stack is the package's own. */
 export function isOwnFrame(site: CallSite): boolean {
-  const file = site.getFileName()
-  return file !== null && file !== undefined && FOLDERS.some((folder) => file.startsWith(folder))
+  const script = site.getScriptNameOrSourceURL()
+  const position = site.getPosition()
+  // The hash is read last: V8 takes it from the whole text, once for each script.
+  return regions.some(
+    (region) =>
+      region.script === script &&
+      region.start <= position &&
+      position <= region.end &&
+      region.hash === site.getScriptHash(),
+  )
 }

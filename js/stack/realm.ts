@@ -32,7 +32,7 @@ export interface CallSite {
 const SETUP = `
 Error.stackTraceLimit = 1e6
 Error.prepareStackTrace = (error, sites) => sites
-;(() => {})`
+;(() => new Error())`
 
 /**
  * Where V8 makes `stack` an accessor (Node.js 22 and newer): its getter, of the program's realm. V8 makes the call sites in the
@@ -50,7 +50,7 @@ export function sitesOf(native: Native, error: Error): CallSite[] | undefined {
   return Array.isArray(sites) ? [...(sites as CallSite[])] : undefined
 }
 
-/** Makes the realm, which takes about a millisecond, and returns a function of it. */
-export function makeRealm(): () => void {
-  return runInContext(SETUP, createContext({}, { name: 'greenlets' })) as () => void
+/** Makes the realm, which takes about a millisecond, and returns a function of it, which makes an error there. */
+export function makeRealm(): () => Error {
+  return runInContext(SETUP, createContext({}, { name: 'greenlets' })) as () => Error
 }

@@ -9,7 +9,7 @@ import { type GreenletRecord, LIVE, WAITING } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
 import { type Native, setSubject } from '../native/contract.ts'
 import { DetachedFrame, Frame, isBuiltIn, isWasm } from './frame.ts'
-import { isOwnFrame } from './own-frames.ts'
+import { findOwnCode, isOwnFrame } from './own-frames.ts'
 import { type CallSite, makeRealm, sitesOf } from './realm.ts'
 import { type FrameStack, makeStack, type StackSource, textOf } from './stack.ts'
 
@@ -28,7 +28,9 @@ export function snapshotOf(record: GreenletRecord): Snapshot | undefined {
 
   const { native } = thread
   if (!thread.captureRealmIsSet) {
-    native.setCaptureRealm(makeRealm())
+    const makeError = makeRealm()
+    native.setCaptureRealm(makeError)
+    findOwnCode(makeError)
     thread.captureRealmIsSet = true
   }
   setSubject(record.index, record.generation)
