@@ -49,6 +49,9 @@ export const thread = {
   /** Called with each started greenlet that was collected; see unreachable.ts. Not during a collection. */
   onUnreachable: undefined as ((record: GreenletRecord) => void) | undefined,
 
+  /** The call because of which the running greenlet must not be left, if not that of a `vm` script; see native-holds.ts. */
+  heldBy: undefined as string | undefined,
+
   /** Whether native has the realm in which it makes captures; see stack/snapshot.ts. */
   captureRealmIsSet: false,
   /** The greenlet that the hub has resumed, until control is back on main; see hub/block.ts. */
