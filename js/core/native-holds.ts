@@ -61,17 +61,20 @@ function postFromGreenlet(keep: Method, keeper: MessagePort, post: Method, port:
   }
   if (outcome === 'error') throw value
   if (outcome === 'value') return value
-  return callHeld(() => Reflect.apply(post, port, args))
+  return callHeld('postMessage()', () => Reflect.apply(post, port, args))
 }
 
-/** Calls a function during which the running greenlet must not be left. Main may be left. */
-function callHeld(call: () => unknown): unknown {
+/** Calls a function during which the running greenlet must not be left. Main may be left. `name` is for the message. */
+function callHeld(name: string, call: () => unknown): unknown {
   if (thread.current === main) return call()
+  const outer = thread.heldBy
+  thread.heldBy = name
   mail[HELD]!++
   try {
     return call()
   } finally {
     mail[HELD]!--
+    thread.heldBy = outer
   }
 }
 
@@ -136,7 +139,9 @@ function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, wasLoaded, warni
   // be compiled meanwhile.
   replace(database, 'prepare', (prepare) => {
     return function (...args) {
-      const statement = useDatabase(this, 'prepare', () => callHeld(() => Reflect.apply(prepare, this, args)))
+      const statement = useDatabase(this, 'prepare', () =>
+        callHeld('prepare()', () => Reflect.apply(prepare, this, args)),
+      )
       databases.set(statement as object, this as object)
       return statement
     }
@@ -146,7 +151,7 @@ function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, wasLoaded, warni
       const authorizer: unknown = args[0]
       if (typeof authorizer === 'function') {
         args[0] = function (this: unknown, ...inner: unknown[]) {
-          return callHeld(() => Reflect.apply(authorizer, this, inner))
+          return callHeld('an authorizer of node:sqlite', () => Reflect.apply(authorizer, this, inner))
         }
       }
       return Reflect.apply(setAuthorizer, this, args)
@@ -209,7 +214,8 @@ function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, wasLoaded, warni
     replaceEach(Object.getPrototypeOf(iterator) as Methods, ['next', 'return'], (method, name) => {
       return function (...args) {
         const owner = isObject(this) ? statements.get(this) : undefined
-        if (owner === undefined) return callHeld(() => Reflect.apply(method, this, args))
+        if (owner === undefined)
+          return callHeld(`${name}() of an iterator of node:sqlite`, () => Reflect.apply(method, this, args))
         return useExclusively(owner, name, 'statement', () => Reflect.apply(method, this, args))
       }
     })

@@ -187,10 +187,12 @@ function inProgressError(name: string): GreenletError {
 
 function refusedError(name: string, status: number): GreenletError {
   if (status >= contract.FORBIDDEN) {
+    const why = contract.WHY_FORBIDDEN[status - contract.FORBIDDEN]
+    const { heldBy } = thread
+    const where = heldBy !== undefined && why === contract.WHY_FORBIDDEN[5] ? `inside of ${heldBy}` : why
     return new GreenletError(
       'ERR_GREENLET_FORBIDDEN',
-      `greenlet '${name}' cannot be switched to from here, ${contract.WHY_FORBIDDEN[status - contract.FORBIDDEN]}; ` +
-        'switch after that has returned',
+      `greenlet '${name}' cannot be switched to from here, ${where}; ` + 'switch after that has returned',
     )
   }
   switch (status) {

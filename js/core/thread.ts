@@ -64,6 +64,9 @@ export const thread = {
 
   /** Whose timers are used; see engine.ts. */
   realm: globalThis as Pick<typeof globalThis, 'setTimeout' | 'clearTimeout' | 'setImmediate'>,
+  /** The call because of which the running greenlet must not be left, if not that of a `vm` script; see native-holds.ts. */
+  heldBy: undefined as string | undefined,
+
   /** Whether native has the realm in which it makes captures; see stack/snapshot.ts. */
   captureRealmIsSet: false,
   /** The greenlet that the hub has resumed, until control is back on main; see hub/block.ts. */
