@@ -8,6 +8,7 @@
  */
 
 import { ownCode } from '../common/own-code.ts'
+import type { Native } from '../native/contract.ts'
 import { type CallSite, sitesOf } from './realm.ts'
 
 /** A part of a script. Positions are as V8 counts them. */
@@ -20,16 +21,21 @@ interface Region {
 
 const regions: Region[] = []
 
-/** Finds the regions. `makeError` is a function of the private realm. */
-export function findOwnCode(makeError: () => Error): void {
+/**
+ * Finds the regions. `makeError` is a function of the private realm.
+ *
+ * @throws RangeError where the running stack is nearly full; the next call goes on
+ */
+export function findOwnCode(native: Native, makeError: () => Error): void {
   for (const [first, last] of ownCode().slice(regions.length)) {
     // The innermost frame is `makeError` itself, the next one is the mark.
-    const [start, end] = [first, last].map((mark) => sitesOf(mark(makeError))[1]!)
+    const [start, end] = [first, last].map((mark) => sitesOf(native, mark(makeError))?.[1])
+    if (start === undefined || end === undefined) throw new RangeError('the running stack is nearly full')
     regions.push({
-      script: start!.getScriptNameOrSourceURL(),
-      hash: start!.getScriptHash(),
-      start: start!.getPosition(),
-      end: end!.getPosition(),
+      script: start.getScriptNameOrSourceURL(),
+      hash: start.getScriptHash(),
+      start: start.getPosition(),
+      end: end.getPosition(),
     })
   }
 }

@@ -30,7 +30,7 @@ export function snapshotOf(record: GreenletRecord): Snapshot | undefined {
   if (!thread.captureRealmIsSet) {
     const makeError = makeRealm()
     native.setCaptureRealm(makeError)
-    findOwnCode(makeError)
+    findOwnCode(native, makeError)
     thread.captureRealmIsSet = true
   }
   setSubject(record.index, record.generation)
