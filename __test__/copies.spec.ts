@@ -212,10 +212,7 @@ test('realms share the engine, also one that is gone', async (t) => {
     { flags: FLAGS, before: `globalThis.notLoaded = true` },
   )
   const lines = Array.from({ length: 20 }, (_, i) => `true ${i}\n`).join('')
-  t.deepEqual(
-    { code, stdout, stderr },
-    { code: 0, stdout: `true true\n[ 'back' ] 1 true\n${lines}22\n`, stderr: '' },
-  )
+  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: `true true\n[ 'back' ] 1 true\n${lines}22\n`, stderr: '' })
 })
 
 test('sleep() uses the timers of the realm that was loaded last; a bare realm has none', async (t) => {
