@@ -202,10 +202,11 @@ leakcheck('60 instance_dict: a greenlet is an object that can have properties', 
   const g: Greenlet & { test?: number } = new Greenlet(() => {
     ;(Greenlet.current as { test?: number }).test = 42
   })
-  t.deepEqual(Object.keys(g), [])
+  // A number of its own tells each greenlet from all others, also for tools that compare objects.
+  t.deepEqual(Object.keys(g), ['serial'])
   g.switch()
   t.is(g.test, 42)
-  t.deepEqual(Object.entries(g), [['test', 42]])
+  t.deepEqual(Object.entries(g).slice(1), [['test', 42]])
   t.throws(() => Object.setPrototypeOf(Greenlet.prototype, 42 as never), { instanceOf: TypeError })
 })
 

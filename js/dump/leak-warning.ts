@@ -10,21 +10,13 @@ import { registeredRecords } from '../core/registry.ts'
 import { main, thread } from '../core/thread.ts'
 import { refusal } from '../native/copies.ts'
 import { snapshotOf } from '../stack/snapshot.ts'
+import { isSet } from './variables.ts'
 
 /** Greenlets beyond this number are counted and not printed. */
 const MOST = 20
 const STDERR = 2
 
-if (isAskedFor()) process.on('exit', printLeaked)
-
-function isAskedFor(): boolean {
-  try {
-    return process.env['GREENLETS_WARN_LEAKED'] === '1'
-  } catch {
-    // Deno throws where a program may not read the environment.
-    return false
-  }
-}
+if (isSet('GREENLETS_WARN_LEAKED')) process.on('exit', printLeaked)
 
 function printLeaked(): void {
   if (refusal() !== undefined) return

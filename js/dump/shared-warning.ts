@@ -8,6 +8,7 @@ import { writeSync } from 'node:fs'
 import type { GreenletRecord } from '../core/record.ts'
 import { setWatcher } from '../core/switch.ts'
 import { type WasmCall, wasmCallsOf } from '../stack/wasm-calls.ts'
+import { isSet } from './variables.ts'
 
 const STDERR = 2
 
@@ -19,7 +20,7 @@ const inside = new Map<GreenletRecord, readonly Inside[]>()
 /** Places that were printed. */
 const printed = new Set<string>()
 
-if (process.env['GREENLETS_WARN_SHARED'] === '1') setWatcher(watch)
+if (isSet('GREENLETS_WARN_SHARED')) setWatcher(watch)
 
 /** What a greenlet is inside of changes only while it runs, so it is read when it has been left. */
 function watch(left: GreenletRecord): void {
