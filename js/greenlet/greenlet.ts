@@ -99,7 +99,6 @@ export class Greenlet extends Base {
 
   /** The greenlet of the thread's own stack. Every thread has one from the start. It has no parent and does not end. */
   static get main(): Greenlet {
-    finishEnded()
     return greenletOf(main)
   }
 

@@ -115,6 +115,8 @@ function describeCopies(other: Copy | undefined): string {
 function refuse(by: Copy): void {
   owner = by
   mail[FLAGS]! |= REFUSED
+  // `Greenlet.main` does not look at the flags, because programs read it for every switch.
+  if (own !== undefined) Object.defineProperty((own.api as Api).Greenlet, 'main', { get: refuseSecondCopy })
 }
 
 function listOfCopies(): Copy[] {
