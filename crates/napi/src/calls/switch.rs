@@ -21,7 +21,7 @@ use crate::mail::Status;
 use crate::node::async_hooks::Notify;
 use crate::node::context::NewContext;
 use crate::node::vm_state::scope_of;
-use crate::v8::stack::leave;
+use crate::v8::stack::{js_entries, leave};
 
 /// `switch()`: suspends the running stack and runs the mail's target; returns when another greenlet switches back.
 pub(super) unsafe extern "C" fn switch(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
@@ -93,13 +93,22 @@ pub(crate) unsafe fn leave(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<
 }
 
 /// Whether nothing needs care when the running stack is left. Nearly always so.
+///
+/// # Safety
+/// The contract's clause **leaving**.
 #[inline(always)]
-fn is_plain(host: &V8Host, on_main: bool) -> bool {
+unsafe fn is_plain(host: &V8Host, on_main: bool) -> bool {
     let (v8, stacks) = (&host.v8.layout, &host.v8.stacks);
-    obstacles(host, on_main) | v8.joins.unrest(stacks.known_contexts.get()) == 0
+    let mut found = obstacles(host, on_main) | v8.joins.unrest(stacks.known_contexts.get());
+    // SAFETY: the caller's clause: on the isolate's thread.
+    if on_main || unsafe { js_entries::is_running_nested(v8) } {
+        found |= obstacles_of_native_code(host);
+    }
+    found == 0
 }
 
-/// 0 where nothing needs care when the running stack is left, apart from arrays that are being joined.
+/// 0 where nothing needs care when the running stack is left, apart from arrays that are being joined and what native code between the
+/// stack's JavaScript has left.
 #[inline(always)]
 fn obstacles(host: &V8Host, on_main: bool) -> u64 {
     leave::obstacles(&host.v8.layout, &host.v8.stacks, on_main)
@@ -107,7 +116,13 @@ fn obstacles(host: &V8Host, on_main: bool) -> u64 {
         | host.mail.held()
         | host.mail.in_hook()
         | host.addon_scopes.open()
-        | host.cxx_exceptions.held()
+}
+
+/// 0 where no native code between the stack's JavaScript has left anything that needs care. A greenlet on which JavaScript was entered
+/// only once, at its base, has no such code; main's first entry lies above other code.
+#[inline(always)]
+fn obstacles_of_native_code(host: &V8Host) -> u64 {
+    leave::obstacles_of_native_code(&host.v8.layout) | host.cxx_exceptions.held()
 }
 
 /// Why the running stack must not be left; `None` where it may.
@@ -172,7 +187,8 @@ unsafe fn cross_carefully(
     // SAFETY: the caller's clause. What is taken along stays in this frame and in its handles, and is given back when the stack runs
     // again.
     unsafe {
-        if !host.v8.is_joining() && obstacles(host, on_main) == 0 {
+        let found = obstacles(host, on_main) | obstacles_of_native_code(host);
+        if !host.v8.is_joining() && found == 0 {
             return cross(thread, on_main, next);
         }
         if let Some(refusal) = refusal(host, on_main) {

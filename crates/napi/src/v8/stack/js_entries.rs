@@ -27,3 +27,16 @@ pub(crate) unsafe fn are_nested(v8: &Layout, vm: NonNull<StackState>) -> bool {
         *handler != 0
     }
 }
+
+/// Whether C++ has entered JavaScript again on the running stack.
+///
+/// # Safety
+/// The clauses **thread** and **learnt** of `state.rs`.
+#[inline(always)]
+pub(crate) unsafe fn is_running_nested(v8: &Layout) -> bool {
+    // SAFETY: the clause **learnt**: a word of the live ThreadLocalTop, which is null or names a handler on the running stack.
+    unsafe {
+        let handler = *v8.thread_local_top.add(v8.handler_word) as *const u64;
+        !handler.is_null() && *handler != 0
+    }
+}

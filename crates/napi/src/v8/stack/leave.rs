@@ -10,17 +10,25 @@ use super::stacks::Stacks;
 use crate::mail::Status;
 use crate::v8::learn::layout::Layout;
 
-/// 0 where V8 has nothing that needs care when the running stack is left, apart from arrays that are being joined.
+/// 0 where V8 has nothing that needs care when the running stack is left, apart from arrays that are being joined and from what
+/// [`obstacles_of_native_code`] finds.
 #[inline(always)]
 pub(crate) fn obstacles(v8: &Layout, stacks: &Stacks, on_main: bool) -> u64 {
-    let (running, open_scopes) = v8.microtasks.activity();
-    let unrest = v8.debugger.unrest() | v8.wasm_stacks.unrest() | v8.formatting.unrest() | open_scopes;
+    let unrest = v8.debugger.unrest() | v8.wasm_stacks.unrest();
+    let running = v8.microtasks.running();
     if on_main {
         stacks.running_on_main.set(running);
         unrest
     } else {
         unrest | running ^ stacks.running_on_main.get()
     }
+}
+
+/// 0 where V8 is in nothing that needs care and is only begun by C++ that calls JavaScript again: formatting an error, and an evaluation
+/// of the inspector.
+#[inline(always)]
+pub(crate) fn obstacles_of_native_code(v8: &Layout) -> u64 {
+    v8.formatting.unrest() | v8.microtasks.open_scopes()
 }
 
 /// Why V8 does not allow the running stack to be left; `None` where it does.

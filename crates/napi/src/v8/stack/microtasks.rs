@@ -20,35 +20,40 @@ pub(crate) struct OpenScopes {
 }
 
 impl Microtasks {
-    /// How many queues run their jobs at the moment, and how many scopes are open, for all queues together.
+    /// How many queues run their jobs at the moment.
     #[inline(always)]
-    pub(super) fn activity(&self) -> (u64, u64) {
-        let (mut running, mut open) = (0, 0);
+    pub(super) fn running(&self) -> u64 {
+        let mut running = 0;
         let mut queue = self.default;
         loop {
             // SAFETY: the clause **learnt** of `state.rs`: a ring of live queues, which only this thread changes. The default queue
-            // lives as long as the isolate; the mark is a byte of each queue, and the count an aligned `int`.
+            // lives as long as the isolate; the mark is a byte of each queue.
             unsafe {
                 running += u64::from(*queue.cast::<u8>().add(self.running));
-                open |= u64::from(*queue.byte_add(self.depth).cast::<u32>());
                 queue = *queue.add(self.link) as *const u64;
             }
             if queue == self.default {
-                return (running, open);
+                return running;
             }
         }
     }
 
-    /// How many queues run their jobs at the moment.
-    pub(super) fn running(&self) -> u64 {
-        self.activity().0
+    /// 0 where no scope is open for any queue.
+    pub(super) fn open_scopes(&self) -> u64 {
+        let mut open = 0;
+        self.each(|_, count| {
+            // SAFETY: the clause **learnt** of `state.rs`: an aligned `int` of a live queue.
+            open |= u64::from(unsafe { *count } as u32);
+        });
+        open
     }
 
     /// Calls `see` with each queue and its count of open scopes.
+    #[inline(always)]
     fn each(&self, mut see: impl FnMut(*const u64, *mut i32)) {
         let mut queue = self.default;
         loop {
-            // SAFETY: as in `activity`.
+            // SAFETY: the clause **learnt** of `state.rs`: a ring of live queues, which only this thread changes.
             let next = unsafe {
                 see(queue, queue.byte_add(self.depth).cast::<i32>().cast_mut());
                 *queue.add(self.link) as *const u64
