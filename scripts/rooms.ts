@@ -75,7 +75,6 @@ function wrongDoors({ folder, rooms }: House, graph: Graph): string[] {
 function roomOf(rooms: House['rooms'], file: string): { level: number; name: string } | undefined {
   for (const [level, entry] of rooms.entries()) {
     const names = typeof entry === 'string' ? [entry] : entry
-    // A file beside a room's folder with its name belongs to the room, as `adapters/express.ts` does to `adapters`.
     const name = names.find((room) => file === room || file.startsWith(`${room}/`))
     if (name !== undefined) return { level, name }
   }
