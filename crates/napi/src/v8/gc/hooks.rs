@@ -15,7 +15,7 @@
 //!
 //! # Contract
 //! - **hooked**: what is given to [`Collector::hook`] stays at its address until [`Collector::unhook`], and so does the collector.
-//! - **callback**: V8 calls both callbacks on the isolate's thread, with the collector as their data. No JavaScript runs in them.
+//! - **callback**: V8 calls all four callbacks on the isolate's thread, with the collector as their data. No JavaScript runs in them.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -157,7 +157,7 @@ unsafe extern "C" fn before_all(_isolate: Isolate, kind: c_int, _flags: c_int, d
         collector.full_gc.want(&v8.symbols, true);
     }
     if let Some(word) = v8.embedder_data {
-        // SAFETY: the clause **learnt**, and a word of the root table; V8 has not begun to visit roots.
+        // SAFETY: the clause **learnt** of `stack/state.rs`, and a word of the root table; V8 has not begun to visit roots.
         unsafe {
             *collector.roots.during_scavenge() = *word;
             *word = 0;
@@ -227,7 +227,7 @@ unsafe extern "C" fn after_all(_isolate: Isolate, _kind: c_int, _flags: c_int, d
     if let Some(word) = unsafe { hooked.v8.as_ref() }.embedder_data
         && collector.is_aside.replace(false)
     {
-        // SAFETY: the clause **learnt**, and a word of the root table, which the collector has updated.
+        // SAFETY: the clause **learnt** of `stack/state.rs`, and a word of the root table, which the collector has updated.
         unsafe {
             let root = collector.roots.during_scavenge();
             *word = *root;

@@ -87,7 +87,7 @@ impl Watched {
             self.words.extend(part.iter().copied().filter(may_be_object));
             true
         };
-        // SAFETY: the caller's clauses are the ones that `each_part` wants.
+        // SAFETY: the caller's clauses are the ones that `each_part` needs.
         if unsafe { each_part(v8, greenlets, vm, see) } {
             self.stacks.push((vm, self.words.len() - start));
         } else {

@@ -63,7 +63,7 @@ impl Debugger {
         if matches!(self.action(), STEP_NONE | STEP_INTO) {
             return false;
         }
-        // SAFETY: the clause **learnt** for the live Debug object; `image` is good for as many words.
+        // SAFETY: the clause **learnt** of `state.rs` for the live Debug object; `image` is good for as many words.
         unsafe {
             self.0.add(FIRST).copy_to_nonoverlapping(image.add(FIRST), STEP_WORDS);
             self.0.add(FIRST).copy_from_nonoverlapping(AT_REST.as_ptr(), STEP_WORDS);
@@ -76,7 +76,7 @@ impl Debugger {
     /// # Safety
     /// The same as for `put_aside`, which has filled `image`.
     unsafe fn put_back(&self, image: *mut u64, is_meant: bool) {
-        // SAFETY: the clause **learnt** for the live Debug object; `image` is good for as many words.
+        // SAFETY: the clause **learnt** of `state.rs` for the live Debug object; `image` is good for as many words.
         unsafe {
             if is_meant && self.action() == STEP_NONE {
                 self.0.add(FIRST).copy_from_nonoverlapping(image.add(FIRST), STEP_WORDS);
@@ -92,7 +92,7 @@ impl Debugger {
     /// # Safety
     /// The clauses **thread** and **learnt** of `state.rs`. No collection may happen before [`Debugger::give_following`].
     pub(crate) unsafe fn take_following(&self) -> Following {
-        // SAFETY: the clause **learnt** for the live Debug object.
+        // SAFETY: the clause **learnt** of `state.rs` for the live Debug object.
         unsafe {
             let step = self.0.add(FIRST).cast::<[u64; STEP_WORDS]>();
             let into = self.action() == STEP_INTO;
@@ -105,7 +105,7 @@ impl Debugger {
     /// # Safety
     /// The same as for [`Debugger::take_following`].
     pub(crate) unsafe fn give_following(&self, following: Following) {
-        // SAFETY: the clause **learnt** for the live Debug object.
+        // SAFETY: the clause **learnt** of `state.rs` for the live Debug object.
         unsafe {
             if let Some(step) = following.step.filter(|_| self.action() == STEP_NONE) {
                 self.0.add(FIRST).cast::<[u64; STEP_WORDS]>().write(step);
@@ -116,13 +116,13 @@ impl Debugger {
 
     #[inline(always)]
     fn scope(&self) -> u64 {
-        // SAFETY: the clause **learnt** for the live Debug object.
+        // SAFETY: the clause **learnt** of `state.rs` for the live Debug object.
         unsafe { *self.0 }
     }
 
     #[inline(always)]
     fn action(&self) -> u8 {
-        // SAFETY: the clause **learnt** for the live Debug object.
+        // SAFETY: the clause **learnt** of `state.rs` for the live Debug object.
         unsafe { (*self.0.add(1) >> 32) as u8 }
     }
 }

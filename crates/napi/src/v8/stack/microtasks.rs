@@ -76,7 +76,7 @@ impl Microtasks {
             if open > 0 {
                 own.push(OpenScopes { queue, count: open });
                 if !on_main {
-                    // SAFETY: as above.
+                    // SAFETY: the clause **learnt** of `state.rs`: only this thread changes the count of a live queue.
                     unsafe { *count = mains };
                 }
             }
