@@ -159,7 +159,7 @@ test(
 )
 
 test(
-  'a CommonJS module that fails, or of which the load is killed, is loaded again by who waits',
+  'a CommonJS module that fails, or of which the load is killed, is loaded again by a greenlet that waits',
   prints,
   {
     'fails.cjs': 'const run = ++runs; sleep(20); if (run === 1) throw new Error("first"); exports.run = run',

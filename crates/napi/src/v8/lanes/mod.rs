@@ -192,8 +192,8 @@ impl V8 {
     /// The clause **captured** of `stack/capture.rs`.
     pub(crate) unsafe fn capture(&self, vm: NonNull<StackState>) -> Option<Captured> {
         let v8 = &self.layout;
-        // SAFETY: the clause **captured** of `stack/capture.rs` is the caller's, and **marked** holds because of the two calls around `borrow`. In the
-        // locker lane no stack is quiet, so there is nothing to mark.
+        // SAFETY: the clause **captured** of `stack/capture.rs` is the caller's, and **marked** holds because of the two calls around
+        // `borrow`. In the locker lane no stack is quiet, so there is nothing to mark.
         unsafe {
             let handles = self.capture.handles(v8)?;
             if let Some(locker) = &self.locker {

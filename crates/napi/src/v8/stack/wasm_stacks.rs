@@ -30,7 +30,8 @@ impl WasmStacks {
         if !self.exist() {
             return false;
         }
-        // SAFETY: the clause **learnt** of `state.rs`: words of the live ThreadLocalTop. Its last four are central_stack_sp_ and three more.
+        // SAFETY: the clause **learnt** of `state.rs`: words of the live ThreadLocalTop. Its last four are central_stack_sp_ and three
+        // more.
         let (central, entry, exit) = unsafe {
             let top = v8.thread_local_top;
             (
