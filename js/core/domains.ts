@@ -2,9 +2,9 @@
  * Gives each stack its own entered domains (`node:domain`). Node keeps one stack of them for the thread, `domain._stack`,
  * and the topmost one in `process.domain` and `domain.active`.
  *
- * When a stack is left, its domains are saved and removed; when it runs again, they are put back. A new greenlet is in the
- * domain in which it was made, because the async hooks of `node:domain` enter that domain together with the greenlet's
- * async context.
+ * When a stack is left, its domains are saved and removed; when it runs again, they are put back. A new greenlet is in
+ * the domain in which it was made, because the async hooks of `node:domain` enter that domain together with the
+ * greenlet's async context.
  *
  * A switch pays for this only after a domain was entered: then the transfer flag `DOMAINS` is set; see switch.ts.
  */

@@ -106,7 +106,7 @@ function patchEsm(): void {
       if (status !== EVALUATING || !hasOthersLoads()) return status
       const load = othersLoad((each) => each.graph?.has(this as ModuleWrap) === true)
       if (load === undefined) return status
-      // To the loader it is a module that is ready to be evaluated. The evaluation is put off or throws.
+      // The loader gets the state of a module that is ready to be evaluated. `evaluate` then waits or throws.
       if (thread.current === main) return INSTANTIATED
       waitUntilOver((each) => each.graph?.has(this as ModuleWrap) === true)
       return Reflect.apply(getStatus, this, args)

@@ -51,7 +51,7 @@ export interface Native {
   /** As `queueMicrotask`, but async hooks do not see the job. */
   enqueueMicrotask(fn: () => void): void
   /**
-   * From now on Node does not hear of a promise that is rejected with a reason for which `keeps` returns true. False
+   * From now on Node is not told about a promise that is rejected with a reason for which `keeps` returns true. False
    * where this runtime does not allow it.
    */
   filterRejections(keeps: (reason: unknown) => boolean): boolean

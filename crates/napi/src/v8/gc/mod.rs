@@ -1,4 +1,4 @@
-//! What happens around a garbage collection while greenlets are suspended.
+//! The work before and after a garbage collection while greenlets are suspended.
 //!
 //! | file | what it does |
 //! |---|---|

@@ -251,7 +251,7 @@ impl Locker {
     }
 }
 
-/// What was requested of the stack that was just archived, that of `thread_id`, is requested again of the running one.
+/// Requests the interrupts of the stack that was just archived, that of `thread_id`, again of the running stack.
 ///
 /// # Safety
 /// The contract's clauses **thread** and **learnt**.
