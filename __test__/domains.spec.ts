@@ -1,4 +1,4 @@
-// The domains that a greenlet has entered are its own, as its async context is.
+// Domains (node:domain): each greenlet has its own entered domains, just as it has its own async context.
 
 import domain from 'node:domain'
 import test from 'ava'

@@ -1,5 +1,5 @@
-// kill(), called inside of a greenlet, of one that catches the exit and waits again. As on main, kill() returns at once and says
-// that it was refused.
+// kill(), called inside a greenlet, of one that catches the exit and waits again. As on main, kill() throws at once, with the code
+// ERR_GREENLET_KILL_REFUSED.
 
 import test from 'ava'
 import { Greenlet, sleep, spawn, wait } from '../js/index.ts'

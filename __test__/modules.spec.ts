@@ -1,5 +1,5 @@
-// Modules of which the top level waits, and other stacks that load them meanwhile. Each program runs in its own process, because the
-// loaders remember.
+// Modules of which the top level waits, and other stacks that load them meanwhile. Each program runs in its own process, because
+// loaders load a module once.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,5 @@
-// What V8 keeps for the whole thread with a stack discipline, and what belongs to a greenlet: arrays that are being joined, an error
-// that is being formatted, and the scopes in which promise jobs wait. docs/internals/per-stack-state.md lists all of it.
+// State that V8 keeps once for the thread although it belongs to a stack: arrays that are being joined, an error that is being
+// formatted, and the scopes in which promise jobs wait. Each greenlet must have its own. docs/internals/per-stack-state.md lists all of it.
 
 import { inspect } from 'node:util'
 import vm from 'node:vm'

@@ -1,4 +1,5 @@
-// How deep a greenlet's stack is: as main's, which --stack-size and a Worker's stackSizeMb change, or as configure({ stackSize }) says.
+// The depth of a greenlet's stack: it is that of main, which --stack-size and a Worker's stackSizeMb change, or that of
+// configure({ stackSize }).
 
 import test from 'ava'
 import { configure, Greenlet, runtimeInfo } from '../js/index.ts'
