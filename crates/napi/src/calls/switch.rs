@@ -92,7 +92,7 @@ pub(crate) unsafe fn leave(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<
     }
 }
 
-/// Whether nothing needs care when the running stack is left. Nearly always so.
+/// Whether nothing needs care when the running stack is left. This is nearly always the case.
 ///
 /// # Safety
 /// The contract's clause **leaving**.

@@ -100,7 +100,7 @@ impl Collector {
         // SAFETY: public API on the isolate's thread; by the clause **hooked** the callbacks find the collector that they expect.
         unsafe {
             (v8.symbols.add_gc_prologue)(v8.isolate, before_all, data, ALL);
-            // V8 goes through no list now. What is added later comes after it, so it stays the first.
+            // V8 is not going through a list now. Callbacks that are added later come after this one, so it stays the first.
             order::put_first(v8.collection_callbacks.prologue, before_all, data as usize);
             (v8.symbols.add_gc_prologue)(v8.isolate, prologue, data, ALL);
             (v8.symbols.add_gc_epilogue)(v8.isolate, epilogue, data, ALL);
@@ -132,8 +132,8 @@ impl Collector {
     }
 }
 
-/// The first callback before a collection: from now on a switch is refused, and no word is visited too often, also where V8 collects
-/// inside of a callback of an add-on.
+/// The first callback before a collection. From now on switches are refused, and the embedder data is in the root table. Both must
+/// also hold if V8 collects inside an add-on's callback, so this one comes first.
 unsafe extern "C" fn before_all(_isolate: Isolate, kind: c_int, _flags: c_int, data: *mut c_void) {
     // SAFETY: the contract's clauses **callback** and **hooked**: all three are alive, and are only read through shared references.
     let collector = unsafe { &*data.cast::<Collector>() };

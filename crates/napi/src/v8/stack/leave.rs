@@ -24,8 +24,8 @@ pub(crate) fn obstacles(v8: &Layout, stacks: &Stacks, on_main: bool) -> u64 {
     }
 }
 
-/// 0 where V8 is in nothing that needs care and is only begun by C++ that calls JavaScript again: formatting an error, and an evaluation
-/// of the inspector.
+/// 0 where V8 neither formats an error nor runs an evaluation of the inspector. Both need care, and in both C++ calls JavaScript, so
+/// they are only found where native code lies between a stack's JavaScript.
 #[inline(always)]
 pub(crate) fn obstacles_of_native_code(v8: &Layout) -> u64 {
     v8.formatting.unrest() | v8.microtasks.open_scopes()
