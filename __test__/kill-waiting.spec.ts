@@ -74,7 +74,7 @@ test('the next kill() ends it, and a greenlet that ends at once is killed', asyn
   t.true(victim.dead)
 })
 
-test('of greenlets that kill each other in a row, each hears what came of its own kill()', async (t) => {
+test('greenlets that kill each other in a row each get the result of their own kill()', async (t) => {
   const log: unknown[] = []
   const make = (name: string, next?: Greenlet): Greenlet =>
     spawn(() => {

@@ -82,8 +82,8 @@ export const IN_HOOK = 2
 export const REFUSED = 1 << 30
 
 /**
- * In `mail`, counted by JavaScript: calls with a time limit on the running greenlet's stack. It must not be left
- * meanwhile.
+ * In `mail`, counted by JavaScript: calls on the running greenlet's stack during which it must not be left, for example
+ * those with a time limit.
  */
 export const HELD = 7
 
