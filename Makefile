@@ -92,7 +92,7 @@ asan-core:
 
 # The whole addon in Node, running the torture programs except one that measures memory. Only the heap is watched: the addon has our
 # own switch, which does not tell the sanitizer about stacks, and it reads stacks as a collector does, red zones included. Memory
-# that V8 allocated with `new`, and that V8 is never asked to free, is freed with `free` (v8/host.rs).
+# that V8 allocated with `new`, and that V8 is never asked to free, is freed with `free` (v8/stack/stacks.rs).
 asan-addon: export RUSTFLAGS = -Zsanitizer=address -Cllvm-args=-asan-stack=0
 asan-addon: export NAPI_RS_NATIVE_LIBRARY_PATH = $(CURDIR)/target/asan/greenlets.node
 asan-addon: $(DIST)

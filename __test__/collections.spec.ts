@@ -1,5 +1,5 @@
-// A callback of an add-on, before or after a collection, in which V8 collects once more: it calls no callbacks for that collection.
-// Stacks that a scavenge does not visit must be visited then.
+// Collections inside an add-on's callback of the collector. V8 calls no callbacks for them, and they must visit all stacks, also
+// those that a scavenge need not visit.
 
 import test from 'ava'
 import { runProgram } from './helpers/program.ts'

@@ -1,4 +1,4 @@
-// The domains that a greenlet has entered are its own, as its async context is.
+// Domains (node:domain): each greenlet has its own entered domains, just as it has its own async context.
 
 import domain from 'node:domain'
 import test from 'ava'
@@ -100,7 +100,7 @@ test.serial('a greenlet is in the domain in which it was made', (t) => {
   t.deepEqual(stack(), [])
 })
 
-test.serial('a killed greenlet leaves no domain behind, and an error that ends it neither', (t) => {
+test.serial('a greenlet that is killed, or ends with an error, leaves no domain behind', (t) => {
   const d = make()
   const killed = new Greenlet(() => d.run(() => main.switch()))
   killed.switch()
@@ -167,7 +167,7 @@ for (const [when, before, after] of [
   })
 }
 
-test('a domain does not hear of a killed greenlet', async (t) => {
+test('a domain is not told about the exit of a killed greenlet', async (t) => {
   const { code, stdout, stderr } = await runProgram(
     `${LATE}
      const never = new Promise(() => {})

@@ -1,4 +1,4 @@
-// The lock of docs/hazards.md.
+// Tests the lock that docs/hazards.md shows.
 
 import { readFileSync } from 'node:fs'
 import test from 'ava'

@@ -1,5 +1,5 @@
-// kill(), called inside of a greenlet, of one that catches the exit and waits again. As on main, kill() returns at once and says
-// that it was refused.
+// kill(), called inside a greenlet, of one that catches the exit and waits again. As on main, kill() throws at once, with the code
+// ERR_GREENLET_KILL_REFUSED.
 
 import test from 'ava'
 import { Greenlet, sleep, spawn, wait } from '../js/index.ts'
@@ -74,7 +74,7 @@ test('the next kill() ends it, and a greenlet that ends at once is killed', asyn
   t.true(victim.dead)
 })
 
-test('of greenlets that kill each other in a row, each hears what came of its own kill()', async (t) => {
+test('greenlets that kill each other in a row each get the result of their own kill()', async (t) => {
   const log: unknown[] = []
   const make = (name: string, next?: Greenlet): Greenlet =>
     spawn(() => {

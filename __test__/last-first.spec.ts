@@ -1,5 +1,5 @@
-// Greenlets that are suspended inside of an add-on which holds one thing for the thread, when the thread ends or they become
-// unreachable: the one that was suspended last ends first.
+// The order in which suspended greenlets end, when the thread ends or they become unreachable: the one that was suspended last
+// ends first. They are inside an add-on that needs this order.
 
 import { Worker } from 'node:worker_threads'
 import test from 'ava'

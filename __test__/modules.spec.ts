@@ -1,5 +1,5 @@
-// Modules of which the top level waits, and other stacks that load them meanwhile. Each program runs in its own process, because the
-// loaders remember.
+// Modules of which the top level waits, and other stacks that load them meanwhile. Each program runs in its own process, because
+// loaders load a module once.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -159,7 +159,7 @@ test(
 )
 
 test(
-  'a CommonJS module that fails, or of which the load is killed, is loaded again by who waits',
+  'a CommonJS module that fails, or of which the load is killed, is loaded again by a greenlet that waits',
   prints,
   {
     'fails.cjs': 'const run = ++runs; sleep(20); if (run === 1) throw new Error("first"); exports.run = run',

@@ -1,5 +1,5 @@
-// Calls of Node.js in which C++ holds a port, a database or a statement, while JavaScript that it calls is suspended. The event loop
-// turns meanwhile and would free it. Each program runs in its own process, because a mistake here is a crash.
+// Calls of Node.js in which C++ uses a port, a database or a statement, while the JavaScript that it calls is suspended. Without
+// protection, the event loop would free the object meanwhile. Each program runs in its own process, because a mistake here is a crash.
 
 import test from 'ava'
 import { type Ending, runProgram } from './helpers/program.ts'

@@ -1,3 +1,5 @@
+// Snapshots leave out the package's own frames, also under loaders and bundlers that change names, paths and scripts.
+
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import { runNode } from './helpers/program.ts'

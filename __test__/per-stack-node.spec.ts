@@ -1,4 +1,4 @@
-// State that Node keeps for the thread and that stays where it is when a greenlet is left: why that is harmless. The table is in
+// State that Node keeps for the thread and that a switch does not move: shows that this is harmless. The table is in
 // docs/internals/per-stack-node.md.
 
 import { once } from 'node:events'

@@ -1,5 +1,5 @@
-// What V8 keeps for the whole thread with a stack discipline, and what belongs to a greenlet: arrays that are being joined, an error
-// that is being formatted, and the scopes in which promise jobs wait. docs/internals/per-stack-state.md lists all of it.
+// State that V8 keeps once for the thread although it belongs to a stack: arrays that are being joined, an error that is being
+// formatted, and the scopes in which promise jobs wait. Each greenlet must have its own. docs/internals/per-stack-state.md lists all of it.
 
 import { inspect } from 'node:util'
 import vm from 'node:vm'
@@ -158,28 +158,31 @@ test(
   ['--expose-gc'],
 )
 
-test.serial('a greenlet is suspended in Error.prepareStackTrace: errors of all others are formatted as ever', (t) => {
-  const before = Error.prepareStackTrace
-  Error.prepareStackTrace = (error) => (error.message === 'park' ? main.switch() : `mine: ${error.message}`)
-  try {
-    const g = new Greenlet(() => new Error('park').stack)
-    g.switch()
-    t.is(new Error('m').stack, 'mine: m')
-    const chain = new Error('outer', { cause: new Error('inner') })
-    t.is((chain.cause as Error).stack, 'mine: inner')
-    t.is(new Greenlet(() => chain.stack).switch(), 'mine: outer')
-    t.true(inspect(new Error('inspected')).includes('mine: inspected'))
-    // Two at once, which end in the order in which they began.
-    const h = new Greenlet(() => new Error('park').stack)
-    h.switch()
-    t.is(g.switch('g'), 'g')
-    t.is(new Error('m').stack, 'mine: m')
-    t.is(h.switch('h'), 'h')
-    t.is(new Error('m').stack, 'mine: m')
-  } finally {
-    Error.prepareStackTrace = before
-  }
-})
+test.serial(
+  'while a greenlet is suspended in Error.prepareStackTrace, errors elsewhere are formatted as usual',
+  (t) => {
+    const before = Error.prepareStackTrace
+    Error.prepareStackTrace = (error) => (error.message === 'park' ? main.switch() : `mine: ${error.message}`)
+    try {
+      const g = new Greenlet(() => new Error('park').stack)
+      g.switch()
+      t.is(new Error('m').stack, 'mine: m')
+      const chain = new Error('outer', { cause: new Error('inner') })
+      t.is((chain.cause as Error).stack, 'mine: inner')
+      t.is(new Greenlet(() => chain.stack).switch(), 'mine: outer')
+      t.true(inspect(new Error('inspected')).includes('mine: inspected'))
+      // Two at once, which end in the order in which they began.
+      const h = new Greenlet(() => new Error('park').stack)
+      h.switch()
+      t.is(g.switch('g'), 'g')
+      t.is(new Error('m').stack, 'mine: m')
+      t.is(h.switch('h'), 'h')
+      t.is(new Error('m').stack, 'mine: m')
+    } finally {
+      Error.prepareStackTrace = before
+    }
+  },
+)
 
 test.serial('inside of prepareStackTrace V8 formats other errors plainly, also after a switch', (t) => {
   const before = Error.prepareStackTrace
@@ -277,7 +280,7 @@ test(
 )
 
 test(
-  'Runtime.callFunctionOn and compiled scripts are evaluations too; a session may go meanwhile',
+  'Runtime.callFunctionOn and compiled scripts are evaluations too; a session may be disconnected meanwhile',
   prints,
   `${EVALUATE}
    post('Runtime.enable')

@@ -1,4 +1,4 @@
-// A GreenletExit is nobody's error wherever the host catches it: in async functions, promise executors, listeners of an
+// A GreenletExit is not reported as an error wherever the host catches it: in async functions, promise executors, listeners of an
 // EventTarget. Each program would end with code 1 otherwise.
 
 import test from 'ava'
@@ -80,7 +80,7 @@ for (const mode of MODES) {
   })
 }
 
-test('who awaits an async function that was killed gets the exit', async (t) => {
+test('code that awaits an async function that was killed gets the exit', async (t) => {
   const { code, stdout, stderr } = await runProgram(
     `${IMPORTS}
      let promise

@@ -1,4 +1,4 @@
-// GREENLETS_WARN_SHARED: two greenlets that are inside of one WebAssembly instance are named, once for each place.
+// GREENLETS_WARN_SHARED names two greenlets that are inside one WebAssembly instance, once for each place.
 
 import test from 'ava'
 import { type Ending, runProgram } from './helpers/program.ts'

@@ -1,4 +1,5 @@
-// How deep a greenlet's stack is: as main's, which --stack-size and a Worker's stackSizeMb change, or as configure({ stackSize }) says.
+// The depth of a greenlet's stack: it is that of main, which --stack-size and a Worker's stackSizeMb change, or that of
+// configure({ stackSize }).
 
 import test from 'ava'
 import { configure, Greenlet, runtimeInfo } from '../js/index.ts'
@@ -147,7 +148,7 @@ test.serial('a stackSize that is wrong or not possible is refused, and nothing c
   t.deepEqual(runtimeInfo(), before)
 })
 
-test('where V8 allows only so large a stack, the error says how large, and that is possible', async (t) => {
+test('where V8 allows only smaller stacks, the error names the largest size, which works', async (t) => {
   const program = `
     let most = 2 ** 30
     try { configure({ stackSize: most, slots: 2 }) } catch (error) {

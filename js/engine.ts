@@ -1,6 +1,6 @@
 /**
  * The API that this copy of the package exports: its own, or that of a copy that was loaded into this thread before; see
- * native/copies.ts. Everything that is public takes what it needs from here.
+ * native/copies.ts. All public modules import from here.
  */
 
 import * as errors from './common/errors.ts'

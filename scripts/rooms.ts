@@ -1,5 +1,7 @@
 // Checks the doors between rooms: a file imports only from its own room and from rooms below it, and no import circle has more than
-// two files. For Rust (`use` and paths such as `crate::a::b`) and for TypeScript (`import` and `export ... from`). Run by `make lint`.
+// two files. For Rust (`use` and paths such as `crate::a::b`) and for TypeScript (`import`, `export ... from`, `import()` and
+// `require()`). What it could not follow is an error: `#[path]`, `include!`, a computed `import()`, the package's own name. Run by
+// `make lint`.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
@@ -7,6 +9,8 @@ import { dirname, join, relative, resolve } from 'node:path'
 const ROOT = resolve(import.meta.dirname, '..')
 /** More files than these in one circle are an error. */
 const MOST_IN_CIRCLE = 2
+/** `binding.cjs` requires the addon by a computed path; it is the only such file. */
+const COMPUTED = 'native/binding.cjs'
 
 interface House {
   /** The folder, from the repository's root. */
@@ -47,7 +51,7 @@ type Graph = ReadonlyMap<string, ReadonlySet<string>>
 
 const problems = HOUSES.flatMap((house) => {
   const graph = graphOf(house)
-  return [...wrongDoors(house, graph), ...circles(house, graph)]
+  return [...wrongDoors(house, graph), ...circles(house, graph), ...hiddenDoors(house)]
 })
 for (const problem of problems) console.error(problem)
 if (problems.length > 0) process.exitCode = 1
@@ -70,6 +74,21 @@ function wrongDoors({ folder, rooms }: House, graph: Graph): string[] {
     }
   }
   return found
+}
+
+/** Ways to import that this script cannot follow. */
+function hiddenDoors({ folder }: House): string[] {
+  return [...sourcesOf(join(ROOT, folder))].flatMap(([file, source]) => {
+    const patterns = file.endsWith('.rs')
+      ? [/#\[path\b/g, /\binclude!/g, /\bextern crate self\b/g]
+      : [
+          /\b(?:from|import|require)\s*\(?\s*['"`](?:greenlets\b|[#/])[^'"`]*['"`]/g,
+          ...(file === COMPUTED ? [] : [/\b(?:import|require)\s*\(\s*[^\s'")][^)]*\)/g]),
+        ]
+    return patterns
+      .flatMap((pattern) => [...source.matchAll(pattern)])
+      .map(([text]) => `${folder}/${file}: the doors between rooms cannot be checked for ${text}`)
+  })
 }
 
 function roomOf(rooms: House['rooms'], file: string): { level: number; name: string } | undefined {
@@ -112,12 +131,9 @@ function circles({ folder }: House, graph: Graph): string[] {
 
 function graphOf({ folder }: House): Graph {
   const home = join(ROOT, folder)
-  const files = readdirSync(home, { recursive: true, encoding: 'utf8' })
-    .filter((file) => /\.(?:rs|ts)$/.test(file) && !file.endsWith('.d.ts'))
-    .toSorted()
-  const sources = new Map(files.map((file) => [file, withoutComments(readFileSync(join(home, file), 'utf8'))]))
+  const sources = sourcesOf(home)
   return new Map(
-    files.map((file) => {
+    [...sources.keys()].map((file) => {
       const targets = file.endsWith('.rs') ? rustImports(file, sources) : typescriptImports(home, file, sources)
       targets.delete(file)
       return [file, targets]
@@ -128,11 +144,20 @@ function graphOf({ folder }: House): Graph {
 /** From each file to its text without comments. */
 type Sources = ReadonlyMap<string, string>
 
+function sourcesOf(home: string): Sources {
+  const files = readdirSync(home, { recursive: true, encoding: 'utf8' })
+    .filter((file) => /\.(?:rs|[cm]?[jt]s)$/.test(file) && !file.endsWith('.d.ts') && !file.endsWith('.d.cts'))
+    .toSorted()
+  return new Map(files.map((file) => [file, withoutComments(readFileSync(join(home, file), 'utf8'))]))
+}
+
 function typescriptImports(home: string, file: string, sources: Sources): Set<string> {
   const found = new Set<string>()
-  for (const [, path] of sources.get(file)!.matchAll(/\b(?:from|import)\s*\(?\s*'(\.[^']*)'/g)) {
+  for (const [, path] of sources.get(file)!.matchAll(/\b(?:from|import|require)\s*\(?\s*['"`](\.[^'"`]*)['"`]/g)) {
     const target = relative(home, resolve(home, dirname(file), path!))
-    if (sources.has(target)) found.add(target)
+    const candidates = [target, target.replace(/js$/, 'ts'), `${target}.ts`, `${target}/index.ts`]
+    const existing = candidates.find((candidate) => sources.has(candidate))
+    if (existing !== undefined) found.add(existing)
   }
   return found
 }
@@ -150,15 +175,31 @@ function rustImports(file: string, sources: Sources): Set<string> {
     const target = definedIn(absolute(own, path, sources), sources)
     if (target !== undefined) found.add(target)
   }
-  for (const path of usedPaths(source)) add(path)
-  // Paths in expressions and types.
+  const used = usedPaths(source)
+  for (const { path } of used) add(path)
+  // Paths in expressions and types. They may begin with a module that a `use` has named.
+  const byName = new Map(used.map(({ name, path }) => [name, path]))
   for (const [path] of source.matchAll(/\b(?:crate|super)(?:::\w+)+/g)) add(path.split('::'))
-  for (const [path] of source.matchAll(/(?<![:\w])\w+(?:::\w+)+/g)) add(path.split('::'))
+  for (const [text] of source.matchAll(/(?<![:\w])\w+(?:::\w+)+/g)) {
+    const [first, ...rest] = text.split('::')
+    add([...(byName.get(first!) ?? [first!]), ...rest])
+  }
   return found
 }
 
-function usedPaths(source: string): string[][] {
-  return [...source.matchAll(/\buse\s+([^;]+);/g)].flatMap(([, tree]) => expand(tree!))
+/** A path of a `use`, and the name that it has in this file. */
+interface Used {
+  readonly path: readonly string[]
+  readonly name: string
+}
+
+function usedPaths(source: string): Used[] {
+  return [...source.matchAll(/\buse\s+([^;]+);/g)]
+    .flatMap(([, tree]) => expand(tree!))
+    .map((path) => {
+      const [last, alias] = path.at(-1)!.split(' as ')
+      return { path: [...path.slice(0, -1), last!], name: alias ?? last! }
+    })
 }
 
 /** The file that defines what a path names: where a module only passes a name on (`pub use`), the file behind it. */
@@ -168,8 +209,8 @@ function definedIn(path: readonly string[], sources: Sources): string | undefine
   const own = moduleOf(file)
   const name = path[own.length]
   if (name === undefined) return file
-  const passedOn = usedPaths(sources.get(file)!).find((used) => used.at(-1) === name && used.length > 1)
-  const behind = passedOn === undefined ? [] : absolute(own, passedOn, sources)
+  const passedOn = usedPaths(sources.get(file)!).find((used) => used.name === name && used.path.length > 1)
+  const behind = passedOn === undefined ? [] : absolute(own, passedOn.path, sources)
   return behind.length === 0 || behind.join() === path.join() ? file : definedIn(behind, sources)
 }
 
@@ -207,13 +248,7 @@ function fileOf(path: readonly string[], sources: Sources, exactly = false): str
 function expand(tree: string): string[][] {
   const text = tree.replaceAll(/\s+/g, ' ').trim()
   const brace = text.indexOf('{')
-  if (brace === -1)
-    return [
-      text
-        .replace(/ as .*$/, '')
-        .split('::')
-        .map((part) => part.trim()),
-    ]
+  if (brace === -1) return [text.split('::').map((part) => part.trim())]
   const prefix = text
     .slice(0, brace)
     .split('::')

@@ -1,4 +1,4 @@
-// A native add-on that collects all garbage in a callback of the collector: as V8 does where such a callback allocates too much.
+// A native add-on that collects all garbage in a callback of the collector. V8 does this by itself if a callback allocates too much.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,5 +1,5 @@
 // A native add-on that holds one thing for the whole thread, as koffi holds its stack: the call that took it last must give it
-// back first. Where another one does, the process ends.
+// back first. If another call does that, the process ends.
 
 #include <node_api.h>
 #include <stdio.h>

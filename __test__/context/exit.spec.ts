@@ -1,4 +1,4 @@
-// AsyncLocalStorage.prototype.exit: a greenlet that is blocked in its callback has no store, and takes the store from nothing else.
+// AsyncLocalStorage.prototype.exit: a greenlet that is blocked in its callback has no store, and all other code keeps its store.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import test from 'ava'

@@ -1,5 +1,5 @@
-// JSON.stringify has an object on its stack that V8 calls at collections (crates/napi/src/v8/callbacks.rs). That must work when
-// the stack is a copy, or never runs again. Here the memory that a stack has left faults when it is touched.
+// JSON.stringify has an object on its stack that V8 calls at collections (crates/napi/src/v8/stack/epilogue_callbacks.rs). That must
+// work when the stack is a copy, or never runs again. Here the memory that a stack has left faults when it is touched.
 
 import test from 'ava'
 import { fastOnly, NO_SPILLING } from '../helpers/lane.ts'

@@ -117,8 +117,8 @@ export function isExit(value: unknown): value is GreenletExit {
 }
 
 /**
- * Whether `value` is a GreenletExit that is nobody's error where the host has caught it: it was thrown into a greenlet,
- * or made in one. Calls no code of the program, also where `value` is a Proxy.
+ * Whether `value` is a GreenletExit that Node must not report where it catches it: one that was thrown into a greenlet, or
+ * made in one. Calls no code of the program, also where `value` is a Proxy.
  */
 export function isQuiet(value: unknown): boolean {
   return quietness.read(value)

@@ -1,10 +1,11 @@
 /**
- * Where the code of the package is. Own functions lie at both ends of every suspended stack and are left out of snapshots
- * (`stack/own-frames.ts`). They are told apart by what V8 says of them, not by names and paths, because those depend on the loader:
- * a bundle has the file name of the program, Jest gives a script a path, and a minifier renames functions.
+ * The list of the places in scripts where the package's own code is. Own functions lie at both ends of every suspended
+ * stack and are left out of snapshots (`stack/own-frames.ts`). They are recognised by their position in a script. Names and
+ * paths would not do, because they depend on the loader: a bundle has the file name of the program, Jest gives a script a
+ * path, and a minifier renames functions.
  *
- * Each module of which functions can be at an end of a stack has a first and a last function that do nothing but call the function
- * that they get. V8 says where these calls are, and everything between them is the package's own code.
+ * A module with functions that can be at an end of a stack has a first and a last function, which only call the function
+ * that they get. V8 tells the position of these calls, and everything between them is the package's own code.
  */
 
 /** Calls `probe`, and does nothing else. */
@@ -17,7 +18,7 @@ export function addOwnCode(first: Mark, last: Mark): void {
   regions.push([first, last])
 }
 
-/** Everything that was noted. */
+/** All regions that were noted. */
 export function ownCode(): readonly (readonly [first: Mark, last: Mark])[] {
   return regions
 }

@@ -1,7 +1,8 @@
 /**
- * Calls of Node.js that have not returned, for each object that they use. C++ holds such an object, or a part of it,
- * over the JavaScript that it calls. In plain Node.js the event loop cannot turn there, and no other code can run. With
- * greenlets both can: the greenlet is suspended in that JavaScript. So what would close the object asks here first.
+ * Counts the calls of Node.js that use an object and have not returned. C++ uses the object, or a part of it, before and
+ * after the JavaScript that it calls. In plain Node.js no other code runs during that JavaScript. But a greenlet can be
+ * suspended in it, and then other code runs. So a method that would close the object first asks here whether it is in
+ * use.
  */
 
 import { GreenletError } from '../common/errors.ts'

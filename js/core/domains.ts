@@ -1,10 +1,10 @@
 /**
- * Domains (`node:domain`): the domains that a greenlet has entered are its own. Node keeps one stack of them for the
- * thread, `domain._stack`, and the topmost one in `process.domain` and `domain.active`.
+ * Gives each stack its own entered domains (`node:domain`). Node keeps one stack of them for the thread, `domain._stack`,
+ * and the topmost one in `process.domain` and `domain.active`.
  *
- * A stack that leaves takes its domains along and leaves none behind; a stack that arrives puts its own in place. A new
- * greenlet is in the domain in which it was made, because the async hooks of `node:domain` enter that one when the
- * greenlet's async context is entered.
+ * When a stack is left, its domains are saved and removed; when it runs again, they are put back. A new greenlet is in
+ * the domain in which it was made, because the async hooks of `node:domain` enter that domain together with the
+ * greenlet's async context.
  *
  * A switch pays for this only after a domain was entered: then the transfer flag `DOMAINS` is set; see switch.ts.
  */
@@ -57,23 +57,23 @@ export function followDomains(): void {
   })
 }
 
-/** The running stack is about to be left: `record` keeps its domains, or they are forgotten where the stack has ended. */
+/** Removes the domains of the running stack, which is about to be left, and saves them for `record`, if there is one. */
 export function leaveDomains(record: GreenletRecord | undefined): void {
   const { domains } = thread as { domains: DomainModule | undefined }
   if (domains === undefined) return
   const { _stack: stack } = domains
   const { domain: current } = process as { domain?: unknown }
   if (record !== undefined) parked.set(record, { stack: [...stack], current, active: domains.active })
-  // The outermost one: this leaves all of them, and Node's function for uncaught exceptions is up to date then.
+  // Exiting the outermost domain exits all of them, and updates Node's function for uncaught exceptions.
   stack[0]?.exit()
   setCurrent(domains, null, null)
 }
 
-/** The stack of `record` runs again. */
+/** Puts the domains of `record` back, of which the stack runs again. */
 export function enterDomains(record: GreenletRecord): void {
   const { domains } = thread as { domains: DomainModule | undefined }
   if (domains === undefined) return
-  // Those that async hooks have entered since.
+  // Removes the domains that async hooks have entered since.
   domains._stack[0]?.exit()
   const entered = parked.get(record)
   parked.delete(record)

@@ -1,6 +1,7 @@
 /**
- * Which exits are quiet, that is, nobody's error where the host has caught them: those that were thrown into a greenlet,
- * or made in one. Native keeps their rejected promises from Node, and node-patches.ts their uncaught exceptions.
+ * Marks the exits that are quiet: Node does not report them as errors where it catches them. An exit is quiet if it was
+ * thrown into a greenlet, or made in one. Native keeps their rejected promises from Node, and node-patches.ts their
+ * uncaught exceptions.
  */
 
 import { exits, isQuiet, setQuiet } from '../common/errors.ts'
@@ -23,8 +24,9 @@ export function markExit(error: unknown, target: GreenletRecord): void {
 }
 
 /**
- * Late, because from then on each promise that is rejected before it has a handler costs a call. Where native cannot do
- * it, the promise of a quiet exit is an unhandled rejection, as every other one is.
+ * Makes native keep quiet exits from Node. It is done at the first quiet exit, because it costs a call for each promise
+ * that is rejected before it has a handler. Where native cannot do it, a promise that a quiet exit rejects is an
+ * unhandled rejection, like any other.
  */
 function filterRejections(): void {
   if (thread.rejectionsAreFiltered) return

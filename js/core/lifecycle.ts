@@ -1,7 +1,7 @@
 /**
- * How greenlets start and end, and which greenlet gets what is sent to one that cannot take it. The rules are Python
- * greenlet's: a greenlet that ends hands its result or its error to its parent; a dead one passes on what it gets; an
- * unstarted one starts with a value, and ends with an error.
+ * Starts and ends greenlets, and finds the greenlet that gets a value or an error if its target cannot take it. The rules
+ * are Python greenlet's: a greenlet that ends hands its result or its error to its parent; a dead one passes on what it
+ * gets; an unstarted one starts with a value, and ends with an error.
  *
  *     switch()/throw() -> deliver -> switchTo ------> entry -> run
  *                                                       |

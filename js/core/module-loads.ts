@@ -1,18 +1,19 @@
 /**
- * Makes the module loaders of Node.js know about greenlets. A greenlet may be suspended at the top level of a module.
- * To the loaders another stack that wants this module looks like a cycle: they give it the exports made so far, an
- * error, or a namespace that is not initialised, and an ES module that saw such a namespace stays broken.
+ * Makes the module loaders of Node.js wait for modules that a greenlet is loading. A greenlet may be suspended at the top
+ * level of a module. If another stack loads this module meanwhile, Node.js takes that for a cycle of imports. It returns
+ * the exports made so far, or a namespace that is not initialised, or throws an error; and an ES module that saw such a
+ * namespace stays broken.
  *
  * So the loads of greenlets are kept in a list, and another stack first waits until the load is over:
  *
- * - A greenlet waits as in `wait()`. Where the other greenlet waits for it in turn, it is a real cycle and goes to the
- *   loader.
- * - `import()` on main waits too: its evaluation is put off.
+ * - A greenlet waits as in `wait()`. If the other greenlet waits for it in turn, this is a real cycle, and the loader
+ *   handles it.
+ * - `import()` on main waits too: the module is evaluated later.
  * - `require()` on main cannot wait. It throws.
  *
- * Nothing here iterates an array, a set or a map: a program may have deleted their iterators.
+ * Other stacks do not wait for the loads of main. A greenlet does not wait for a load of which it is a part (`isRunBy`).
  *
- * A load of main, and of a greenlet that runs this one, is a cycle as if greenlets were not there.
+ * Nothing here iterates an array, a set or a map: a program may have deleted their iterators.
  */
 
 import Module from 'node:module'
@@ -51,7 +52,7 @@ const waitsFor = new Map<GreenletRecord, GreenletRecord>()
 /** The modules that a module imports. */
 const imports = new WeakMap<ModuleWrap, readonly ModuleWrap[]>()
 
-/** Replaces the methods of the CommonJS loader, and those of the other one when a greenlet first loads a module. */
+/** Replaces the methods of the CommonJS loader. Those of the ES loader follow when a greenlet first loads a module. */
 export function patchLoaders(): void {
   let isPatched = false
   replace(Module.prototype as unknown as Methods, 'load', (load) => {
@@ -86,7 +87,7 @@ function resolve(args: unknown[]): string | undefined {
   }
 }
 
-/** Replaces what evaluates ES modules. */
+/** Replaces the methods that evaluate ES modules. */
 function patchEsm(): void {
   const prototype = moduleWrapPrototype()
   if (prototype === undefined) return
@@ -105,7 +106,7 @@ function patchEsm(): void {
       if (status !== EVALUATING || !hasOthersLoads()) return status
       const load = othersLoad((each) => each.graph?.has(this as ModuleWrap) === true)
       if (load === undefined) return status
-      // To the loader it is a module that is ready to be evaluated. The evaluation is put off or throws.
+      // The loader gets the state of a module that is ready to be evaluated. `evaluate` then waits or throws.
       if (thread.current === main) return INSTANTIATED
       waitUntilOver((each) => each.graph?.has(this as ModuleWrap) === true)
       return Reflect.apply(getStatus, this, args)
@@ -195,20 +196,20 @@ function hasOthersLoads(): boolean {
   return loads.size !== 0 && othersLoad(() => true) !== undefined
 }
 
-/** A load of another stack, of the kind that is asked for. */
+/** The first load of another stack for which `isWanted` returns true. */
 function othersLoad(isWanted: (load: Load) => boolean): Load | undefined {
   const { current } = thread
   let found: Load | undefined
   loads.forEach((load) => {
     const { owner } = load
-    // V8 has ended the greenlet: nothing could remove the load.
+    // V8 has ended the greenlet without running its `finally` blocks, which remove the load.
     if (owner.state === DEAD) loads.delete(load)
     else if (found === undefined && owner !== current && !isRunBy(current, load) && isWanted(load)) found = load
   })
   return found
 }
 
-/** Whether the greenlet was made during the load, by the greenlet that loads or below it: it runs as a part of the load. */
+/** Whether the greenlet runs as a part of the load: it was made during it, as a descendant of the greenlet that loads. */
 function isRunBy(greenlet: GreenletRecord, { owner, since }: Load): boolean {
   for (let each: GreenletRecord | null = greenlet; each !== null && each.serial >= since; each = each.parent) {
     if (each.parent === owner) return true

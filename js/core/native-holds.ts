@@ -1,7 +1,8 @@
 /**
- * Replaces methods of Node.js that call JavaScript while C++ holds what the event loop or another call may free: a port
- * during `postMessage()`, a database and a statement of `node:sqlite` during a query. In plain Node.js nothing can free
- * it there. A greenlet may be suspended there, so each of these methods protects what it uses until it returns.
+ * Replaces methods of Node.js that call JavaScript while C++ uses an object that the event loop or another call may free:
+ * a port during `postMessage()`, or a database and a statement of `node:sqlite` during a query. In plain Node.js nothing
+ * else runs during such a call. But a greenlet can be suspended in it, so each of these methods protects the objects that
+ * it uses until it returns.
  */
 
 import { MessageChannel, MessagePort } from 'node:worker_threads'
@@ -27,7 +28,7 @@ function patchPorts(): void {
   const keep = prototype['postMessage']!
   replace(prototype, 'postMessage', (post) => {
     return function (...args) {
-      // The event loop cannot turn while main is in here.
+      // The event loop cannot turn while main is in this call.
       if (thread.current === main || (args.length < 2 && !isObject(args[0]))) return Reflect.apply(post, this, args)
       keeper ??= new MessageChannel().port1
       return postFromGreenlet(keep, keeper, post, this, args)
@@ -122,7 +123,7 @@ function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, wasLoaded, warni
   const calls = new CallsInProgress()
   /** The database of a statement, an iterator or a tag store. */
   const databases = new WeakMap<object, object>()
-  /** In place of the database, for statements that were prepared before the first greenlet. */
+  /** Stands for the database of statements that were prepared before the first greenlet. */
   const unknownDatabase = {}
   /** The statement of an iterator. */
   const statements = new WeakMap<object, object>()
@@ -242,7 +243,7 @@ function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, wasLoaded, warni
     })
   }
 
-  /** Calls a method that runs a statement. SQLite resets the statement first, which nothing that runs it survives. */
+  /** Calls a method that runs a statement. SQLite resets the statement first, which would break a run in progress. */
   function useExclusively(object: unknown, name: string, kind: string, method: () => unknown): unknown {
     if (!isObject(object)) return method()
     calls.refuse(object, `the ${kind} cannot be used`, `use another ${kind}, or wait until that has returned`)

@@ -4,14 +4,13 @@
  * - Running a `vm` script with a time limit or `breakOnSigint`. At the time limit V8 ends the JavaScript that runs, so
  *   the greenlet that called the script must not be left meanwhile. Main may be left: V8 ends the greenlet that runs,
  *   then the script.
- * - `AsyncLocalStorage.prototype.exit`, where Node has stores without frames (20, 22, `--no-async-context-frame`). It
- *   disables the storage for the whole thread until its callback returns, and so long other greenlets and async
- *   functions would lose their stores.
  * - Evaluating an expression by an inspector session of this thread, with a time limit: the same.
+ * - `AsyncLocalStorage.prototype.exit`, where Node has stores without frames (20, 22, `--no-async-context-frame`). It
+ *   disables the storage for the whole thread until its callback returns. Other greenlets and async functions would lose
+ *   their stores for that time.
  * - Loading an add-on. Native counts the scopes that add-ons hold open, for each stack.
- * - Reporting an uncaught exception. The exit of a killed greenlet is not one, wherever Node has caught it: in a listener
- *   of an EventTarget, for example, of which Node throws the errors in a job of their own. Native does the same for
- *   rejected promises.
+ * - Reporting an uncaught exception. A quiet exit (exits.ts) is not reported, for example that of a listener of an
+ *   EventTarget, which Node throws again in a later job. Native does the same for rejected promises.
  * - Methods during which C++ holds what the event loop frees; see native-holds.ts.
  * - The loaders of modules; see module-loads.ts.
  */
@@ -45,7 +44,7 @@ export function patchNode(): void {
     const require = createRequire(import.meta.url)
     const inspector = require('node:inspector') as WithSession
     patchLimited(inspector.Session.prototype, 'post', 1)
-    // This one has copied the other one's method. It too evaluates before it returns.
+    // Its class has a copy of that method, which also evaluates before it returns.
     const promises = require('node:inspector/promises') as WithSession
     patchLimited(promises.Session.prototype, 'post', 1)
   }

@@ -62,9 +62,9 @@ export const thread = {
   /** Called with each started greenlet that was collected; see unreachable.ts. Not during a collection. */
   onUnreachable: undefined as ((record: GreenletRecord) => void) | undefined,
 
-  /** Whose timers are used; see engine.ts. */
+  /** The realm of which the timers are used; see engine.ts. */
   realm: globalThis as Pick<typeof globalThis, 'setTimeout' | 'clearTimeout' | 'setImmediate'>,
-  /** The call because of which the running greenlet must not be left, if not that of a `vm` script; see native-holds.ts. */
+  /** The call during which the running greenlet must not be left; undefined for a `vm` script. See native-holds.ts. */
   heldBy: undefined as string | undefined,
 
   /** Whether native has the realm in which it makes captures; see stack/snapshot.ts. */

@@ -1,8 +1,8 @@
 /**
  * Ends suspended greenlets that have become unreachable, as Python greenlet does when the last reference goes:
  * GreenletExit is thrown inside, so that `finally` blocks run and the stack is given back. The garbage collector finds
- * them. They are ended in a later turn of the event loop, on main, the one that was suspended last first: native code on
- * their stacks may hold something of the thread that only the last one to take it may give back.
+ * them. They are ended in a later turn of the event loop, on main, in the opposite order of their suspension, because
+ * native code on their stacks may hold resources of the thread that must be released in the opposite order.
  *
  * A greenlet that is held by a variable of its own stack is always reachable. It stays until it is killed or the thread
  * ends. The same is true for a greenlet that waits: the promise or timer holds it, and its stack holds the promise or
@@ -38,7 +38,7 @@ function endAll(): void {
   const ending = unreachable.splice(0).map((record) => ({ record, lastResumed: lastResumed(record) }))
   ending.sort((a, b) => b.lastResumed - a.lastResumed)
   ending.forEach(({ record }) => {
-    // It can have got a new object meanwhile, by Greenlet.all() or as the parent of another greenlet.
+    // It may have a new object by now, by Greenlet.all() or as the parent of another greenlet.
     if (record.state !== DEAD && record.weakGreenlet?.deref() === undefined) end(record)
   })
 }

@@ -22,7 +22,7 @@ const printed = new Set<string>()
 
 if (isSet('GREENLETS_WARN_SHARED')) setWatcher(watch)
 
-/** What a greenlet is inside of changes only while it runs, so it is read when it has been left. */
+/** Reads the instances of a greenlet that has been left. They change only while it runs. */
 function watch(left: GreenletRecord): void {
   inside.delete(left)
   const calls = wasmCallsOf(left)
@@ -47,7 +47,7 @@ function print(left: GreenletRecord, other: GreenletRecord, { caller, module }: 
     'use a lock, or an instance for each greenlet (GREENLETS_WARN_SHARED)\n' +
     `    at ${caller}\n`
   try {
-    // Synchronously, because the program may end in what follows.
+    // Synchronously, because the program may crash soon after.
     writeSync(STDERR, text)
   } catch {
     // Stderr is closed.

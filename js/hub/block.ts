@@ -66,8 +66,8 @@ export function block(call: BlockingCall): unknown {
 }
 
 /**
- * Main, which runs the event loop. Where this greenlet waits instead of ending, its killer has to hear of that: nothing
- * else would resume the killer before this greenlet has ended.
+ * The greenlet that runs while `waiter` is blocked: main, which runs the event loop. If `waiter` was killed and waits
+ * instead of ending, it is its killer, because nothing else would resume the killer before `waiter` has ended.
  */
 function nextWhileBlocked(waiter: GreenletRecord): GreenletRecord {
   const { killer } = waiter

@@ -51,7 +51,7 @@ export interface Native {
   /** As `queueMicrotask`, but async hooks do not see the job. */
   enqueueMicrotask(fn: () => void): void
   /**
-   * From now on Node does not hear of a promise that is rejected with a reason for which `keeps` returns true. False
+   * From now on Node is not told about a promise that is rejected with a reason for which `keeps` returns true. False
    * where this runtime does not allow it.
    */
   filterRejections(keeps: (reason: unknown) => boolean): boolean
@@ -82,8 +82,8 @@ export const IN_HOOK = 2
 export const REFUSED = 1 << 30
 
 /**
- * In `mail`, counted by JavaScript: calls with a time limit on the running greenlet's stack. It must not be left
- * meanwhile.
+ * In `mail`, counted by JavaScript: calls on the running greenlet's stack during which it must not be left, for example
+ * those with a time limit.
  */
 export const HELD = 7
 

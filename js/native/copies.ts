@@ -1,7 +1,8 @@
 /**
- * Several copies of this package in one thread. A thread has one connection to native, so it has one engine: one
- * current greenlet, one registry, one class `Greenlet`. Copies come about by two versions in one tree, by test runners
- * that give each test file a realm of its own, and by `resetModules()` of such runners.
+ * Makes several copies of this package in one thread share its greenlets, or refuses all but one. A thread has one
+ * connection to native, so it has one engine: one current greenlet, one registry, one class `Greenlet`. There are several
+ * copies where a tree has two versions, where a test runner gives each test file a realm of its own, and after
+ * `resetModules()` of such a runner.
  *
  *     copies of one protocol   all of them export the API of the first one: the same classes, the same greenlets
  *     other protocols          the first copy that makes a greenlet has the thread; the others refuse everything
@@ -26,7 +27,7 @@ const PROTOCOL = 1
 /** The key of the list on the global object. */
 const COPIES: unique symbol = Symbol.for('greenlets.copies') as never
 
-/** What copies know of each other. */
+/** The part of a copy that other copies can see. */
 interface Copy {
   readonly protocol: number
   readonly version: string
@@ -39,7 +40,7 @@ interface Copy {
   refuse(by: Copy): void
 }
 
-/** What a copy exports. */
+/** The exports of a copy, as far as this file uses them. */
 interface Api {
   readonly Greenlet: abstract new (...args: never[]) => object
 }
@@ -76,7 +77,7 @@ export function claimThread(): void {
   try {
     for (const copy of listOfCopies()) if (copy !== own) copy.refuse(own)
   } catch {
-    // As above.
+    // The global object is frozen, or its property is not ours. There are no other copies to tell then.
   }
 }
 
@@ -120,9 +121,9 @@ function refuse(by: Copy): void {
 }
 
 function listOfCopies(): Copy[] {
-  const home = (addon.nodeRealm?.() ?? globalThis) as { [COPIES]?: Copy[] }
-  if (home[COPIES] === undefined) Object.defineProperty(home, COPIES, { value: [] })
-  return home[COPIES]!
+  const global = (addon.nodeRealm?.() ?? globalThis) as { [COPIES]?: Copy[] }
+  if (global[COPIES] === undefined) Object.defineProperty(global, COPIES, { value: [] })
+  return global[COPIES]!
 }
 
 /** Whether the copy has all that this one exports. */

@@ -2,9 +2,9 @@
  * Tells the package's own frames from those of the program. Own frames lie at both ends of every suspended stack (the
  * functions that called native, and those that called `run`) and are left out of snapshots.
  *
- * A frame is the package's own if it is in a region of code that a module of the package has noted (`common/own-code.ts`): the script
- * has the same name and the same text, and the position is between the marks. The adapters note nothing: their frames are part of
- * what a user looks for in a stack.
+ * A frame is the package's own if it is in a region of code that a module of the package has noted (`common/own-code.ts`):
+ * the script has the same name and the same text, and the position is between the marks. The adapters note no regions,
+ * because users want to see the adapters' frames.
  */
 
 import { ownCode } from '../common/own-code.ts'

@@ -1,4 +1,4 @@
-/** Which WebAssembly instances a suspended stack is inside of. */
+/** Finds the WebAssembly instances that a suspended stack is inside of. */
 
 import type { GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'

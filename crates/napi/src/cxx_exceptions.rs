@@ -1,4 +1,4 @@
-//! The C++ exceptions that are being handled on the running stack.
+//! Moves the C++ exceptions that are being handled on a stack along with a switch.
 //!
 //! A C++ runtime keeps two words for each thread: the chain of exceptions that a `catch` block is handling, and how many exceptions
 //! are on their way to one (`__cxa_get_globals`, Itanium C++ ABI, 2.2.2). They belong to a stack: where an add-on calls JavaScript in
@@ -9,8 +9,8 @@
 //!   __cxa_get_globals() ─► | exception* caught | unsigned uncaught |      always at the same address for a thread
 //! ```
 //!
-//! Nearly every process has one runtime, libstdc++.so.6, which Node itself is linked with. An add-on can bring its own (libc++abi, or
-//! a static libstdc++): those that export the function are found. One that hides it cannot be found.
+//! Nearly every process has one runtime, libstdc++.so.6, with which Node itself is linked. An add-on can bring its own (libc++abi, or
+//! a static libstdc++). A runtime that exports the function is found; one that hides it cannot be found.
 //!
 //! # Contract
 //! - **thread**: a [`CxxExceptions`] is used only on the thread that made it (its type is not `Sync`). Only that thread changes the
@@ -46,7 +46,7 @@ pub(crate) struct CxxExceptions {
 struct Runtime {
     globals: NonNull<Globals>,
     get_globals: usize,
-    /// What keeps it loaded.
+    /// The handle from dlopen(3) that keeps it loaded.
     library: NonNull<c_void>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Held {
 }
 
 impl CxxExceptions {
-    /// Those of the calling thread.
+    /// The exceptions of the calling thread.
     pub(crate) fn of_this_thread() -> CxxExceptions {
         let exceptions = CxxExceptions { runtimes: RefCell::default(), slice: Cell::new((null(), 0)) };
         exceptions.find_runtimes();
@@ -146,7 +146,7 @@ impl LoadedObject {
         self.name.is_empty()
     }
 
-    /// As dlopen(3) wants it.
+    /// The name in the form that dlopen(3) expects.
     fn name_or_null(&self) -> *const std::ffi::c_char {
         if self.is_program() { null() } else { self.name.as_ptr() }
     }

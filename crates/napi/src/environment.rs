@@ -341,7 +341,7 @@ unsafe extern "C" fn take_lesson(env: sys::napi_env, info: sys::napi_callback_in
 /// # Safety
 /// In a native callback of `env` that C++ called, on the isolate's thread and its own stack.
 unsafe fn learn_all(symbols: &Symbols, env: sys::napi_env) -> Result<Learnt, Unsupported> {
-    // SAFETY: the caller's promise is the one that each of them wants.
+    // SAFETY: the caller's promise is the one that each of them needs.
     unsafe {
         let layout = learn::learn(symbols, env)?;
         let addon_scopes = AddonScopes::learn(symbols, layout.isolate, env)?;

@@ -100,8 +100,8 @@ pub fn configure(
     }
     let v8 = &thread.host().v8;
     let set_depth = |bytes| {
-        // SAFETY: in a native callback of the environment's thread (**thread**), of an isolate that was learnt (**learnt**). There
-        // are no other stacks, so main runs.
+        // SAFETY: the clauses **thread** and **learnt** of `v8/stack/state.rs`: this is a native callback on the environment's
+        // thread, and its isolate was learnt. There are no other stacks, so main runs.
         unsafe { v8.depth.set(&v8.layout, bytes) }
     };
     let before = v8.depth.get();

@@ -35,7 +35,7 @@ pub(crate) struct V8Host {
     pub(crate) thread: Cell<Option<NonNull<Thread<V8Host>>>>,
 }
 
-/// Which stacks' JavaScript ends when they run again.
+/// The stacks on which JavaScript ends when they run again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Terminating {
     Nothing,
@@ -48,7 +48,7 @@ pub(crate) enum Terminating {
 impl Drop for V8Host {
     fn drop(&mut self) {
         if self.v8.stacks.count.get() != 0 {
-            // The process is ending inside of a greenlet (thread.rs of the core): nothing is touched any more.
+            // The process is ending inside a greenlet (the core's `raw/thread/mod.rs`): nothing is touched any more.
             return;
         }
         // SAFETY: the core drops its host on the thread's own stack, and no greenlet has a stack.

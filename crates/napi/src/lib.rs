@@ -7,12 +7,12 @@
 //!      │
 //!   calls/         what JavaScript calls once it is attached: switch() and the questions about a stack
 //!      │
-//!   host           V8 and Node as the core's `Host`: nothing but the `impl`
+//!   host           V8 and Node as the core's `Host`
 //!      │
 //!   node/          what Node keeps for the running stack: async ids, resources, contexts, scopes of add-ons
 //!      │
 //!   v8/lanes/      moving V8's state: ourselves (fast) or by V8 (locker)
-//!   v8/gc/         what happens around a garbage collection
+//!   v8/gc/         the work before and after a garbage collection
 //!   v8/stack/      the state of one stack; leaving, calling, reading it
 //!   v8/learn/      where V8 keeps what, and the proof
 //!      │

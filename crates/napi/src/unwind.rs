@@ -6,8 +6,8 @@
 //! running one: uncatchably, from the inside out, and the C++ returns. This must happen while Node's objects all exist
 //! (`node/end_watch.rs`).
 //!
-//! The stack that was suspended last is the first to end. C++ may hold something of the thread that only the last one to take it may
-//! give back: koffi has one stack for all its native calls, on which the calls of two greenlets lie one above the other.
+//! The stack that was suspended last ends first. C++ may hold a resource of the thread that must be released in the opposite order:
+//! koffi has one stack for all its native calls, on which the calls of two greenlets lie one above the other.
 
 use std::cmp::Reverse;
 

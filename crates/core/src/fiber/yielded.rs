@@ -1,4 +1,4 @@
-//! What comes back from running a fiber.
+//! The result of running a fiber: it has suspended itself, or has finished.
 
 /// How a fiber gave control back.
 pub(crate) enum Yielded<T, R> {

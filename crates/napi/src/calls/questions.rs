@@ -203,7 +203,7 @@ pub(super) unsafe extern "C" fn enqueue_microtask(
     null_mut()
 }
 
-/// `filterRejections(keeps)`: Node does not hear of promises that are rejected with a reason for which `keeps(reason)` is true.
+/// `filterRejections(keeps)`: Node is not told about promises that are rejected with a reason for which `keeps(reason)` is true.
 /// Returns whether that works in this environment.
 pub(super) unsafe extern "C" fn filter_rejections(
     env: sys::napi_env,

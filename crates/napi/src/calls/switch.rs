@@ -51,7 +51,7 @@ pub(super) unsafe extern "C" fn start(env: sys::napi_env, info: sys::napi_callba
 #[inline(always)]
 unsafe fn go(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<V8Host>) -> sys::napi_value {
     let host = thread.host();
-    // SAFETY: the caller's clause is the one that `leave` wants.
+    // SAFETY: the caller's clause is the one that `leave` needs.
     host.mail.set_status(unsafe { leave(thread, next) });
     if host.terminating.get() != Terminating::Nothing {
         // SAFETY: this is the callback's last action.
@@ -83,7 +83,7 @@ unsafe fn terminate(thread: &Thread<V8Host>) {
 #[inline(always)]
 pub(crate) unsafe fn leave(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<V8Host>) -> Status {
     let on_main = thread.on_main();
-    // SAFETY: the caller's clause is the one that both want.
+    // SAFETY: the caller's clause is the one that both need.
     unsafe {
         match is_plain(thread.host(), on_main) {
             true => cross(thread, on_main, next),
@@ -92,7 +92,7 @@ pub(crate) unsafe fn leave(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<
     }
 }
 
-/// Whether nothing needs care when the running stack is left. Nearly always so.
+/// Whether nothing needs care when the running stack is left. This is nearly always the case.
 ///
 /// # Safety
 /// The contract's clause **leaving**.

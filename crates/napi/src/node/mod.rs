@@ -31,7 +31,7 @@
 //! | `context` | the async context of a greenlet: giving it, replacing it, reading it | `async_hooks`, `vm_state` |
 //! | `addon_scopes` | the scopes that Node-API add-ons have open on a stack | nothing |
 //! | `end_watch` | notices that an environment is ending | nothing |
-//! | `rejections` | decides which rejected promises Node hears of | nothing |
+//! | `rejections` | decides which rejected promises Node is told about | nothing |
 //!
 //! A file imports only from files above it in the table. All of them may import `v8`, `mail` and `unsupported`.
 

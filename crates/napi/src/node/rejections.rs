@@ -1,10 +1,10 @@
-//! Deciding which rejected promises Node hears of: the exit of a killed greenlet that an async function caught is not an unhandled
+//! Decides which rejected promises Node is told about: a GreenletExit that an async function has caught is not an unhandled
 //! rejection.
 //!
 //! V8 calls one function of the isolate for each promise that is rejected before it has a handler. Node's function collects these
 //! promises, and reports them as `--unhandled-rejections` says when the promise jobs have run. So [`install`] puts a function before
-//! Node's: it asks JavaScript about the reason of each such promise, and passes on what JavaScript does not keep to itself. It runs
-//! only where a promise without a handler is rejected.
+//! Node's: it asks JavaScript whether to keep the reason of each such promise from Node, and calls Node's function for all others. It
+//! runs only when a promise without a handler is rejected.
 //!
 //! | fact | source | verified by |
 //! |---|---|---|
@@ -53,7 +53,7 @@ struct Functions {
 
 static FUNCTIONS: OnceLock<Functions> = OnceLock::new();
 
-/// Of one environment: the function that says whether a reason is kept from Node.
+/// The function of one environment that says whether a reason is kept from Node.
 #[derive(Clone, Copy)]
 struct Filter {
     isolate: Isolate,
@@ -65,8 +65,8 @@ thread_local! {
     static FILTERS: RefCell<Vec<Filter>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Asks the function `keeps` about the reason of each promise that is rejected without a handler; Node does not hear of those for
-/// which it returns true. Returns false, and changes nothing, where another callback than Node's is in use.
+/// Asks the function `keeps` about the reason of each promise that is rejected without a handler. Node is not told about those for
+/// which it returns true. Returns false, and changes nothing, if another callback than Node's is in use.
 ///
 /// # Safety
 /// The contract's clause **callback**; `keeps` is a strong reference of the environment. [`remove`] is called before the environment
@@ -101,7 +101,7 @@ pub(crate) unsafe fn install(v8: &Layout, keeps: sys::napi_ref) -> bool {
         let after = words();
         let replaced = |(was, is): (&u64, &u64)| *was == node && *is == ours;
         if before.iter().zip(&after).filter(|&pair| replaced(pair)).count() != 1 {
-            // The word was another one, and what V8 called until now is unknown. What it calls from now on does what Node's does.
+            // V8 called another function until now, which is unknown. Without a filter, ours does what Node's function does.
             return false;
         }
     }
@@ -109,7 +109,7 @@ pub(crate) unsafe fn install(v8: &Layout, keeps: sys::napi_ref) -> bool {
     true
 }
 
-/// The environment of `env` is ending: Node hears of everything again.
+/// The environment of `env` is ending: from now on Node is told about every rejection.
 ///
 /// # Safety
 /// The environment is live, on this thread.
@@ -160,7 +160,7 @@ unsafe fn is_kept(isolate: Isolate, reason: Local) -> bool {
         if status == sys::Status::napi_ok {
             sys::napi_get_value_bool(env, result, &mut is_kept);
         } else {
-            // The stack has overflowed, or V8 is terminating JavaScript: Node's function meets the same.
+            // The stack has overflowed, or V8 is terminating JavaScript. The same will happen in Node's function.
             let mut error = null_mut();
             sys::napi_get_and_clear_last_exception(env, &mut error);
         }

@@ -1,4 +1,4 @@
-//! Everything that knows V8.
+//! The room for everything that knows V8: its layout, the state of stacks, collections, and the two lanes.
 //!
 //! V8 keeps the state of the running stack in the isolate. It can also keep several stacks in one isolate, for `v8::Locker`: the
 //! state of a thread that does not hold the lock is archived in a `ThreadState` node, and the garbage collector, the deoptimizer
@@ -18,7 +18,7 @@
 //! |---|---|---|
 //! | `learn` | finds where V8 keeps what, proves it, or refuses | nothing of `v8` |
 //! | `stack` | the state of one stack: moving, leaving, calling, reading it | `learn` |
-//! | `gc` | what happens around a garbage collection | `learn`, `stack` |
+//! | `gc` | the work before and after a garbage collection | `learn`, `stack` |
 //! | `lanes` | the two ways to park and unpark | `learn`, `stack`, `gc` |
 //!
 //! What is learnt is immutable: one [`learn::layout::Layout`] for each isolate. What changes has one owner: `stack::stacks` (the

@@ -15,7 +15,7 @@
 //!
 //! # Contract
 //! - **hooked**: what is given to [`Collector::hook`] stays at its address until [`Collector::unhook`], and so does the collector.
-//! - **callback**: V8 calls both callbacks on the isolate's thread, with the collector as their data. No JavaScript runs in them.
+//! - **callback**: V8 calls all four callbacks on the isolate's thread, with the collector as their data. No JavaScript runs in them.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -100,7 +100,7 @@ impl Collector {
         // SAFETY: public API on the isolate's thread; by the clause **hooked** the callbacks find the collector that they expect.
         unsafe {
             (v8.symbols.add_gc_prologue)(v8.isolate, before_all, data, ALL);
-            // V8 goes through no list now. What is added later comes after it, so it stays the first.
+            // V8 is not going through a list now. Callbacks that are added later come after this one, so it stays the first.
             order::put_first(v8.collection_callbacks.prologue, before_all, data as usize);
             (v8.symbols.add_gc_prologue)(v8.isolate, prologue, data, ALL);
             (v8.symbols.add_gc_epilogue)(v8.isolate, epilogue, data, ALL);
@@ -132,8 +132,8 @@ impl Collector {
     }
 }
 
-/// The first callback before a collection: from now on a switch is refused, and no word is visited too often, also where V8 collects
-/// inside of a callback of an add-on.
+/// The first callback before a collection. From now on switches are refused, and the embedder data is in the root table. Both must
+/// also hold if V8 collects inside an add-on's callback, so this one comes first.
 unsafe extern "C" fn before_all(_isolate: Isolate, kind: c_int, _flags: c_int, data: *mut c_void) {
     // SAFETY: the contract's clauses **callback** and **hooked**: all three are alive, and are only read through shared references.
     let collector = unsafe { &*data.cast::<Collector>() };
@@ -157,7 +157,7 @@ unsafe extern "C" fn before_all(_isolate: Isolate, kind: c_int, _flags: c_int, d
         collector.full_gc.want(&v8.symbols, true);
     }
     if let Some(word) = v8.embedder_data {
-        // SAFETY: the clause **learnt**, and a word of the root table; V8 has not begun to visit roots.
+        // SAFETY: the clause **learnt** of `stack/state.rs`, and a word of the root table; V8 has not begun to visit roots.
         unsafe {
             *collector.roots.during_scavenge() = *word;
             *word = 0;
@@ -227,7 +227,7 @@ unsafe extern "C" fn after_all(_isolate: Isolate, _kind: c_int, _flags: c_int, d
     if let Some(word) = unsafe { hooked.v8.as_ref() }.embedder_data
         && collector.is_aside.replace(false)
     {
-        // SAFETY: the clause **learnt**, and a word of the root table, which the collector has updated.
+        // SAFETY: the clause **learnt** of `stack/state.rs`, and a word of the root table, which the collector has updated.
         unsafe {
             let root = collector.roots.during_scavenge();
             *word = *root;

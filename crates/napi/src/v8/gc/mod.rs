@@ -1,10 +1,10 @@
-//! What happens around a garbage collection while greenlets are suspended.
+//! The work before and after a garbage collection while greenlets are suspended.
 //!
 //! | file | what it does |
 //! |---|---|
 //! | `hooks` | V8's callbacks before and after each collection, in which the others act |
 //! | `quiet` | which stacks a scavenge need not visit |
-//! | `order` | our place among the callbacks of others |
+//! | `order` | keeps our callbacks next to the collection |
 //! | `roots` | the root table: words of our own that the collector visits |
 //! | `full` | makes every collection a full one while wasm calls have stacks of their own |
 //!

@@ -1,16 +1,16 @@
-//! Our place among the callbacks that V8 calls before and after a collection.
+//! Keeps our callbacks next to the collection: the last one before it, and the first one after it.
 //!
-//! A callback of an add-on may allocate so much that V8 collects inside of it, and V8 calls no callbacks for that collection. It must
-//! not happen while the quiet stacks are cut off V8's list (`quiet.rs`): a full collection would free what only they hold. So they
-//! are cut off only where no other callback runs meanwhile: ours is the last one before the collection and the first one after it.
+//! A callback of an add-on may allocate so much that V8 collects inside of it, and V8 calls no callbacks for that collection. This
+//! must not happen while the quiet stacks are cut off V8's list (`quiet.rs`): a full collection would free what only they hold. So
+//! they are cut off only if no other callback runs between our callback before the collection and our callback after it.
 //!
 //! ```text
 //!   before: others ... ours ──► V8 scavenges, nothing is called ──► after: ours ... others
 //!                      cut                                                 splice
 //! ```
 //!
-//! V8 appends what is registered, so another callback can come to stand after ours, and one that is older stands before it. Then
-//! entries of the list that V8 is not going through change places.
+//! V8 appends each new callback to its list. So a newer callback comes after ours, and an older one comes before it. Where this is
+//! the wrong order, entries change places, in the list that V8 is not going through at that moment.
 //!
 //! # Contract
 //! - **list**: the call is made on the isolate's thread, outside of collections or in a callback of the *other* list, so that V8 does
@@ -24,7 +24,7 @@ use crate::v8::learn::symbols::GcCallback;
 /// Whether the callback with `data` is the last of the list.
 ///
 /// # Safety
-/// On the isolate's thread.
+/// The call is made on the isolate's thread.
 pub(super) unsafe fn is_last(list: CallbackList, function: GcCallback, data: usize) -> bool {
     // SAFETY: the two words were verified when they were learnt. V8 changes the list only when a callback is added or removed, so
     // what lies between them is entries.
@@ -37,9 +37,9 @@ pub(super) unsafe fn is_last(list: CallbackList, function: GcCallback, data: usi
 /// Whether the callback with `data` is the first of the list.
 ///
 /// # Safety
-/// On the isolate's thread.
+/// The call is made on the isolate's thread.
 pub(super) unsafe fn is_first(list: CallbackList, function: GcCallback, data: usize) -> bool {
-    // SAFETY: as in `is_last`.
+    // SAFETY: the two words were verified when they were learnt, and what lies between them is entries (see `is_last`).
     unsafe {
         let [begin, end] = *list.0;
         begin < end && is_ours(&*begin, function, data)
@@ -51,7 +51,7 @@ pub(super) unsafe fn is_first(list: CallbackList, function: GcCallback, data: us
 /// # Safety
 /// The contract's clause **list**.
 pub(super) unsafe fn put_first(list: CallbackList, function: GcCallback, data: usize) {
-    // SAFETY: the caller's clause is the one that `entries` wants.
+    // SAFETY: the caller's clause is the one that `entries` needs.
     let entries = unsafe { entries(list) };
     if let Some(place) = entries.iter().position(|entry| is_ours(entry, function, data)) {
         entries[..=place].rotate_right(1);
@@ -63,7 +63,7 @@ pub(super) unsafe fn put_first(list: CallbackList, function: GcCallback, data: u
 /// # Safety
 /// The contract's clause **list**.
 pub(super) unsafe fn put_last(list: CallbackList, function: GcCallback, data: usize) {
-    // SAFETY: the caller's clause is the one that `entries` wants.
+    // SAFETY: the caller's clause is the one that `entries` needs.
     let entries = unsafe { entries(list) };
     // Nearly always it is there.
     if entries.last().is_some_and(|entry| is_ours(entry, function, data)) {
@@ -81,7 +81,8 @@ fn is_ours(entry: &Entry, function: GcCallback, data: usize) -> bool {
 /// # Safety
 /// The contract's clause **list**, as long as the reference exists.
 unsafe fn entries<'a>(list: CallbackList) -> &'a mut [Entry] {
-    // SAFETY: as in `is_last`; by the clause **list** nothing else accesses the entries meanwhile.
+    // SAFETY: the two words were verified when they were learnt, and what lies between them is entries (see `is_last`). By the clause
+    // **list** nothing else accesses the entries meanwhile.
     unsafe {
         let [begin, end] = *list.0;
         if begin == end { &mut [] } else { from_raw_parts_mut(begin, end.offset_from_unsigned(begin)) }

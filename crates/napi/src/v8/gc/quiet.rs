@@ -63,7 +63,7 @@ pub(crate) struct Quiet {
     first: Cell<*mut ListNode>,
     /// The segment's ends while it is cut off.
     aside: Cell<Option<(*mut ListNode, *mut ListNode)>>,
-    /// V8 has one stack's state in another's place (`stack/capture.rs`): nothing can be concluded.
+    /// A capture has put the state of another stack into the isolate (`stack/capture.rs`), so words must not be compared.
     pub(crate) borrowed: Cell<bool>,
     watched: RefCell<Watched>,
 }
@@ -87,7 +87,7 @@ impl Watched {
             self.words.extend(part.iter().copied().filter(may_be_object));
             true
         };
-        // SAFETY: the caller's clauses are the ones that `each_part` wants.
+        // SAFETY: the caller's clauses are the ones that `each_part` needs.
         if unsafe { each_part(v8, greenlets, vm, see) } {
             self.stacks.push((vm, self.words.len() - start));
         } else {

@@ -21,7 +21,7 @@ use crate::v8::stack::state::{
 /// # Safety
 /// The clauses **thread**, **learnt** and **live**; the slot is the greenlet's own.
 pub(super) unsafe fn enlist(v8: &Layout, vm: NonNull<StackState>) {
-    // SAFETY: the caller's clauses are the ones that `write_fresh` wants; a new state is in no list.
+    // SAFETY: the caller's clauses are the ones that `write_fresh` needs; a new state is in no list.
     unsafe {
         write_fresh(v8, vm);
         (*vm.as_ptr()).node.data = image(vm);

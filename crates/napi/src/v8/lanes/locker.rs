@@ -116,7 +116,7 @@ impl Locker {
     /// The contract's clauses **thread**, **learnt**, **live** and **turn**; `vm` is the running stack's.
     #[cold]
     pub(super) unsafe fn park(&self, v8: &Layout, vm: NonNull<StackState>) {
-        // SAFETY: the caller's clauses are the ones that both want.
+        // SAFETY: the caller's clauses are the ones that both need.
         unsafe {
             put_aside(v8, vm);
             self.release(v8);
@@ -129,7 +129,7 @@ impl Locker {
     /// The contract's clauses **thread**, **learnt**, **live** and **turn**.
     #[cold]
     pub(super) unsafe fn unpark(&self, v8: &Layout, vm: NonNull<StackState>) {
-        // SAFETY: the caller's clauses are the ones that these want.
+        // SAFETY: the caller's clauses are the ones that these need.
         unsafe {
             let state = vm.as_ptr();
             // A greenlet begins in the context of the stack that ran last, of which the words are still there.
@@ -163,7 +163,7 @@ impl Locker {
     /// # Safety
     /// The same as for `dispose`.
     pub(super) unsafe fn abandon(&self, v8: &Layout, stacks: &Stacks, vm: NonNull<StackState>) {
-        // SAFETY: the caller's promise is the one that `dispose` wants.
+        // SAFETY: the caller's promise is the one that `dispose` needs.
         unsafe { self.dispose(v8, stacks, take(&mut (*vm.as_ptr()).stand_in)) };
     }
 
@@ -251,7 +251,7 @@ impl Locker {
     }
 }
 
-/// What was requested of the stack that was just archived, that of `thread_id`, is requested again of the running one.
+/// Requests the interrupts of the stack that was just archived, that of `thread_id`, again of the running stack.
 ///
 /// # Safety
 /// The contract's clauses **thread** and **learnt**.

@@ -77,7 +77,7 @@ impl V8 {
     /// The clauses **thread**, **learnt** and **live**. The slot of the stack, with space for a handle block above the base, is the
     /// greenlet's own. This object and `greenlets` stay where they are until [`V8::close`].
     pub(crate) unsafe fn enlist(&self, vm: NonNull<StackState>, greenlets: NonNull<dyn Greenlets>) {
-        // SAFETY: the caller's clauses are the ones that the lanes and the collector want.
+        // SAFETY: the caller's clauses are the ones that the lanes and the collector need.
         unsafe {
             match &self.locker {
                 Some(locker) => locker.enlist(&self.layout, vm),
@@ -101,7 +101,7 @@ impl V8 {
     /// The clauses **thread**, **learnt** and **live**; `vm` is the running stack's.
     #[inline(always)]
     pub(crate) unsafe fn park(&self, vm: NonNull<StackState>) {
-        // SAFETY: the caller's clauses are the ones that the lanes want.
+        // SAFETY: the caller's clauses are the ones that the lanes need.
         unsafe {
             if (*vm.as_ptr()).unusual & LOCKED != 0 {
                 return self.lane().park(&self.layout, vm);
@@ -117,7 +117,7 @@ impl V8 {
     #[inline(always)]
     pub(crate) unsafe fn unpark(&self, vm: NonNull<StackState>) {
         self.stacks.running.set(vm);
-        // SAFETY: the caller's clauses are the ones that the lanes and the collector want.
+        // SAFETY: the caller's clauses are the ones that the lanes and the collector need.
         unsafe {
             if (*vm.as_ptr()).unusual & (QUIET | LOCKED) != 0 {
                 if (*vm.as_ptr()).unusual & LOCKED != 0 {
@@ -134,7 +134,7 @@ impl V8 {
     /// # Safety
     /// The clauses **thread**, **learnt** and **live**; nothing is left on the stack.
     pub(crate) unsafe fn retire(&self, vm: NonNull<StackState>) {
-        // SAFETY: the caller's clauses are the ones that the lanes want.
+        // SAFETY: the caller's clauses are the ones that the lanes need.
         unsafe {
             match &self.locker {
                 Some(locker) => locker.retire(&self.layout, vm),
@@ -150,7 +150,7 @@ impl V8 {
     /// # Safety
     /// The clauses **thread**, **learnt**, **live** and **parked**; no collection is in progress.
     pub(crate) unsafe fn abandon(&self, vm: NonNull<StackState>, live: Option<std::ops::Range<usize>>) {
-        // SAFETY: the caller's clauses are the ones that the lanes, the list of callbacks and the collector want.
+        // SAFETY: the caller's clauses are the ones that the lanes, the list of callbacks and the collector need.
         unsafe {
             if let (Some(callbacks), Some(live)) = (self.layout.epilogue_callbacks, live) {
                 callbacks.forget(live);
@@ -173,7 +173,7 @@ impl V8 {
     /// # Safety
     /// The clauses **live** and **parked**; `vm` is not main's.
     pub(crate) unsafe fn live_end(&self, vm: NonNull<StackState>) -> usize {
-        // SAFETY: the caller's clauses are the ones that `live_end` wants.
+        // SAFETY: the caller's clauses are the ones that `live_end` needs.
         unsafe { state::live_end(&self.layout, vm) }
     }
 
@@ -182,7 +182,7 @@ impl V8 {
     /// # Safety
     /// The clauses **thread**, **live** and **parked**; the bytes are where `moved` says, and no collection is in progress.
     pub(crate) unsafe fn relocate(&self, vm: NonNull<StackState>, moved: &Relocation) {
-        // SAFETY: the caller's clauses are the ones that `relocate` wants.
+        // SAFETY: the caller's clauses are the ones that `relocate` needs.
         unsafe { state::relocate(&self.layout, vm, moved) }
     }
 
@@ -192,8 +192,8 @@ impl V8 {
     /// The clause **captured** of `stack/capture.rs`.
     pub(crate) unsafe fn capture(&self, vm: NonNull<StackState>) -> Option<Captured> {
         let v8 = &self.layout;
-        // SAFETY: the clause **captured** is the caller's, and **marked** holds because of the two calls around `borrow`. In the
-        // locker lane no stack is quiet, so there is nothing to mark.
+        // SAFETY: the clause **captured** of `stack/capture.rs` is the caller's, and **marked** holds because of the two calls around
+        // `borrow`. In the locker lane no stack is quiet, so there is nothing to mark.
         unsafe {
             let handles = self.capture.handles(v8)?;
             if let Some(locker) = &self.locker {
@@ -217,7 +217,7 @@ impl V8 {
         let joins = &self.layout.joins;
         // What is remembered is forgotten in the next full collection, so that needs the collector's callbacks.
         if self.gc.is_hooked() {
-            // SAFETY: the caller's clauses are the ones that these want.
+            // SAFETY: the caller's clauses are the ones that these need.
             unsafe {
                 let realm = self.capture.context(&self.layout);
                 self.stacks.known_contexts.set(joins.known(|context| Some(context) == realm));
@@ -232,7 +232,7 @@ impl V8 {
     /// # Safety
     /// The clauses **live** and **parked**; `vm` is not main's.
     pub(crate) unsafe fn has_nested_entries(&self, vm: NonNull<StackState>) -> bool {
-        // SAFETY: the caller's clauses are the ones that `are_nested` wants.
+        // SAFETY: the caller's clauses are the ones that `are_nested` needs.
         self.locker.is_some() || unsafe { js_entries::are_nested(&self.layout, vm) }
     }
 
@@ -241,7 +241,7 @@ impl V8 {
     /// # Safety
     /// The clauses **thread** and **learnt**; main runs, and no greenlet has a stack.
     pub(crate) unsafe fn close(&self) {
-        // SAFETY: the caller's clauses are the ones that these want.
+        // SAFETY: the caller's clauses are the ones that these need.
         unsafe {
             self.gc.unhook(&self.layout);
             if let Some(locker) = &self.locker {

@@ -1,7 +1,7 @@
 //! Finding V8's two lists of callbacks: those before and those after a collection.
 //!
-//! V8 calls them in the order of the lists (GCCallbacks, gc-callbacks.h, the same from 11.3 to 14.6). Both lists are inside of the
-//! isolate:
+//! V8 calls the callbacks in the order of the lists (GCCallbacks, gc-callbacks.h, the same from 11.3 to 14.6). Both lists are inside
+//! of the isolate:
 //!
 //! ```text
 //!   Heap   ... gc_prologue_callbacks_: begin | end | capacity end ...
@@ -11,7 +11,7 @@
 //!             └──────────┴─────────┴───────┴──────┘
 //! ```
 //!
-//! Why the order matters: `gc/order.rs`.
+//! `gc/order.rs` says why the order matters.
 
 use std::ffi::{c_int, c_void};
 
@@ -49,7 +49,7 @@ const ENTRY_BYTES: u64 = size_of::<Entry>() as u64;
 /// A kind of collection that is one bit of `GCType`: a scavenge.
 const KIND: c_int = 1;
 
-/// Finds both: each has one entry more while one more callback is registered.
+/// Finds both lists: each is longer by one entry while one more callback is registered.
 ///
 /// # Safety
 /// The session's clause **callback** holds.

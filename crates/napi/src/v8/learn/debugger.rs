@@ -7,8 +7,8 @@
 //!        8  last_breakpoint_id_ ...         counts on, whichever stack runs
 //! ```
 //!
-//! They are found by a mark that V8 itself carries: it is put into the archive during the rehearsal, and V8 restores it to the live
-//! words. Nothing in them changes while no debugger is attached. Which of them belong to a stack: `stack/debugger.rs`.
+//! The words are found by a mark: it is put into the archive during the rehearsal, and V8 restores it to the live words. They do not
+//! change while no debugger is attached. `stack/debugger.rs` says which of them belong to a stack.
 
 use super::facts::Facts;
 use super::peek::Peek;

@@ -1,6 +1,6 @@
 //! Finding V8 12.4's list of C++ objects to destroy when the isolate ends suddenly (`ToDestroyBeforeSuddenShutdown`).
 //!
-//! What the list is for, and why each stack takes its entries along: `stack/destroy_list.rs`.
+//! `stack/destroy_list.rs` says what the list is for, and why each stack takes its entries along.
 
 use super::probe::{STRINGIFY, during, grown};
 use super::session::Session;

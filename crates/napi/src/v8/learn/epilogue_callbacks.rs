@@ -11,7 +11,7 @@
 //!                     └──────────┴──────────────┴────────────┘
 //! ```
 //!
-//! What happens to the entries of a stack that is spilled or abandoned: `stack/epilogue_callbacks.rs`.
+//! `stack/epilogue_callbacks.rs` says what happens to the entries of a stack that is spilled or abandoned.
 
 use super::probe::{STRINGIFY, during};
 use super::session::Session;

@@ -1,6 +1,6 @@
 //! Finding the isolate's mark that the stack of an error is being formatted (`Isolate::formatting_stack_trace_`).
 //!
-//! What the mark does, and why it belongs to a greenlet: `stack/formatting.rs`.
+//! `stack/formatting.rs` says what the mark does, and why it belongs to a greenlet.
 
 use super::probe::during_with;
 use super::realm::Realm;
@@ -21,7 +21,7 @@ const PROGRAM: &std::ffi::CStr = c"(probe, { Error }) => {
   void error.stack
 }";
 
-/// Finds the byte: it is 1 in the middle of formatting, and 0 before, afterwards, and in the middle of another call back.
+/// Finds the byte: it is 1 in the middle of formatting, and 0 before, afterwards, and in the middle of any other callback.
 ///
 /// # Safety
 /// The session's clause **callback** holds.

@@ -1,6 +1,6 @@
 //! Finding each context's stack of the arrays that are being joined, and the list of all contexts.
 //!
-//! What that stack is for, and why it belongs to a greenlet: `stack/joins.rs`.
+//! `stack/joins.rs` says what that stack is for, and why it belongs to a greenlet.
 
 use std::ptr::null_mut;
 
@@ -27,7 +27,7 @@ pub(crate) struct Joins {
     /// V8's `undefined`, and what it writes into free elements. Both are read-only objects, which never move.
     pub(crate) undefined: u64,
     pub(crate) hole: u64,
-    /// What is where the first element would be, if `undefined` were a FixedArray. No array has this as an element.
+    /// The word of `undefined` at the place where a FixedArray has its first element. No array has this word as an element.
     pub(crate) no_element: u64,
 }
 

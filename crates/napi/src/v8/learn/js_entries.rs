@@ -1,6 +1,6 @@
 //! Finding the word of ThreadLocalTop that names the newest entry into JavaScript on a stack (`handler_`).
 //!
-//! What entries are, and what nested ones mean: `stack/js_entries.rs`.
+//! `stack/js_entries.rs` says what entries are, and what nested ones mean.
 
 use super::probe::during;
 use super::session::Session;

@@ -1,7 +1,7 @@
 //! Finding the ring of microtask queues, and in each queue the mark that its jobs run.
 //!
-//! The default queue is in a ring with those of `vm` contexts that have one of their own (`microtaskMode: 'afterEvaluate'`). What
-//! running jobs mean for a switch: `stack/microtasks.rs`.
+//! The default queue is in a ring with those of `vm` contexts that have one of their own (`microtaskMode: 'afterEvaluate'`).
+//! `stack/microtasks.rs` says what running jobs mean for a switch.
 
 use std::ffi::{c_int, c_void};
 

@@ -1,4 +1,4 @@
-//! Learning where one isolate keeps what, and proving it.
+//! Learning where one isolate keeps the state of the running stack, and proving each finding.
 //!
 //! The order matters: each step relies only on what an earlier step has verified. Nothing is written into V8 before it is known
 //! that this is the V8 of the facts. Every failure is one sentence and leaves V8 as it was.

@@ -56,7 +56,7 @@ pub(crate) unsafe fn prepare(
     Ok(Program { entry, run })
 }
 
-/// What the test says is wrong; empty where nothing is.
+/// The failure that the test reports; empty where it passes.
 ///
 /// # Safety
 /// `env` is live on this thread, and `result` is what `Program::run` returned.

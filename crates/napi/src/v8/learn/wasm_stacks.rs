@@ -1,7 +1,7 @@
 //! Finding the isolate's list of wasm stacks: the calls of JavaScript promise integration (JSPI, V8 13.6 and later) have stacks of
 //! their own.
 //!
-//! What follows from such a stack: `stack/wasm_stacks.rs` and `gc/full.rs`.
+//! `stack/wasm_stacks.rs` and `gc/full.rs` say what such a stack needs.
 
 use greenlets_core::StackBounds;
 

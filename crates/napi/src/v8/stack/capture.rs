@@ -77,7 +77,8 @@ impl Capture {
     /// The clause **thread** of `state.rs`, in a native callback.
     pub(crate) unsafe fn context(&self, v8: &Layout) -> Option<u64> {
         let mut realm = null_mut();
-        // SAFETY: as in `handles`. A handle is the address of one word.
+        // SAFETY: the clause **thread** of `state.rs`: the environment is live, and the handle goes to the callback's own scope. A
+        // handle is the address of one word.
         unsafe {
             sys::napi_get_reference_value(v8.env, self.realm.get(), &mut realm);
             (!realm.is_null()).then(|| *(v8.symbols.creation_context)(realm.cast()) as u64)
@@ -93,8 +94,8 @@ impl Capture {
         if self.realm.get().is_null() {
             return None;
         }
-        // SAFETY: the clause **thread**: the environment is live, and the handles go to the callback's own scope. A function has a
-        // creation context.
+        // SAFETY: the clause **thread** of `state.rs`: the environment is live, and the handles go to the callback's own scope. A
+        // function has a creation context.
         unsafe {
             sys::napi_get_reference_value(v8.env, self.realm.get(), &mut realm);
             sys::napi_create_string_utf8(v8.env, c"".as_ptr(), 0, &mut message);

@@ -2,7 +2,7 @@
 //!
 //! A step over or out of a function belongs to the greenlet in which it was requested: while that greenlet is suspended, words 1
 //! to 7 of the debugger are in its image, and no step is in progress. A step into a function follows the thread, into the greenlet
-//! that is switched to. A person debugs in one place: where several steps were put aside, only the last one is meant, and goes on.
+//! that is switched to. If several steps were put aside, only the last one goes on, because a person debugs in one place.
 
 use super::stacks::Stacks;
 use crate::v8::learn::debugger::{Debugger, MARKED, STEP_INTO, STEP_NONE};
@@ -63,7 +63,7 @@ impl Debugger {
         if matches!(self.action(), STEP_NONE | STEP_INTO) {
             return false;
         }
-        // SAFETY: the clause **learnt** for the live Debug object; `image` is good for as many words.
+        // SAFETY: the clause **learnt** of `state.rs` for the live Debug object; `image` has space for these words.
         unsafe {
             self.0.add(FIRST).copy_to_nonoverlapping(image.add(FIRST), STEP_WORDS);
             self.0.add(FIRST).copy_from_nonoverlapping(AT_REST.as_ptr(), STEP_WORDS);
@@ -71,12 +71,12 @@ impl Debugger {
         true
     }
 
-    /// Lets the step go on where it is the one that is meant and no step is in progress by now.
+    /// Lets the step go on if `is_meant` and no other step is in progress by now.
     ///
     /// # Safety
     /// The same as for `put_aside`, which has filled `image`.
     unsafe fn put_back(&self, image: *mut u64, is_meant: bool) {
-        // SAFETY: the clause **learnt** for the live Debug object; `image` is good for as many words.
+        // SAFETY: the clause **learnt** of `state.rs` for the live Debug object; `image` has space for these words.
         unsafe {
             if is_meant && self.action() == STEP_NONE {
                 self.0.add(FIRST).copy_from_nonoverlapping(image.add(FIRST), STEP_WORDS);
@@ -92,7 +92,7 @@ impl Debugger {
     /// # Safety
     /// The clauses **thread** and **learnt** of `state.rs`. No collection may happen before [`Debugger::give_following`].
     pub(crate) unsafe fn take_following(&self) -> Following {
-        // SAFETY: the clause **learnt** for the live Debug object.
+        // SAFETY: the clause **learnt** of `state.rs` for the live Debug object.
         unsafe {
             let step = self.0.add(FIRST).cast::<[u64; STEP_WORDS]>();
             let into = self.action() == STEP_INTO;
@@ -105,7 +105,7 @@ impl Debugger {
     /// # Safety
     /// The same as for [`Debugger::take_following`].
     pub(crate) unsafe fn give_following(&self, following: Following) {
-        // SAFETY: the clause **learnt** for the live Debug object.
+        // SAFETY: the clause **learnt** of `state.rs` for the live Debug object.
         unsafe {
             if let Some(step) = following.step.filter(|_| self.action() == STEP_NONE) {
                 self.0.add(FIRST).cast::<[u64; STEP_WORDS]>().write(step);
@@ -116,13 +116,13 @@ impl Debugger {
 
     #[inline(always)]
     fn scope(&self) -> u64 {
-        // SAFETY: the clause **learnt** for the live Debug object.
+        // SAFETY: the clause **learnt** of `state.rs` for the live Debug object.
         unsafe { *self.0 }
     }
 
     #[inline(always)]
     fn action(&self) -> u8 {
-        // SAFETY: the clause **learnt** for the live Debug object.
+        // SAFETY: the clause **learnt** of `state.rs` for the live Debug object.
         unsafe { (*self.0.add(1) >> 32) as u8 }
     }
 }

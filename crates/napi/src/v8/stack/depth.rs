@@ -7,11 +7,11 @@
 //!                             ^ V8's limit                ^ base
 //! ```
 //!
-//! Main's depth is what V8 has as its limit: it follows `--stack-size`, and a Worker's `stackSizeMb`.
+//! Main's depth follows from V8's stack limit, which `--stack-size` and a Worker's `stackSizeMb` set.
 //!
-//! V8 13.6 and later hold every stack for as large as main's ([`Facts::has_stack_size`]), so a larger one needs a larger number
-//! there. V8 then takes more of the addresses below main's stack for its stack, too. These must not be anything else: the number is
-//! at most the size of the stack that the system gave to the thread.
+//! V8 13.6 and later assume that every stack is as large as main's ([`Facts::has_stack_size`]). So for larger stacks, that size is
+//! raised. V8 then assumes that more of the addresses below main's stack belong to that stack too, and this must stay true: the size
+//! is at most that of the stack that the system gave to the thread.
 //!
 //! [`Facts::has_stack_size`]: crate::v8::learn::facts::Facts::has_stack_size
 
@@ -26,12 +26,12 @@ use crate::v8::learn::peek::Peek;
 /// Bytes of a slot that JavaScript may not use: native code that is called at JavaScript's limit (the parser, ICU, OpenSSL, the
 /// collector) runs there.
 const RED_ZONE: usize = 96 * 1024;
-/// Bytes of a slot that are not JavaScript's: the red zone, the guard, the first handles, and up to 2 KiB around the base.
+/// Bytes of a slot that JavaScript cannot use: the red zone, the guard, the first handles, and up to 2 KiB around the base.
 const NOT_JAVASCRIPT: usize = RED_ZONE + 16 * 1024;
 /// Up to this depth of main a slot has its usual size. Node's own is 984 KiB, and up to V8 12.4 the environment variables and a few
 /// frames lie above it. A greenlet is 70 KiB less deep then.
 const USUAL_DEPTH: usize = SLOT_SIZE + NOT_JAVASCRIPT;
-/// Bytes at the end of the thread's own stack that native code has there at V8's limit.
+/// Bytes that stay free at the end of the thread's own stack, for native code that is called at V8's limit.
 const MARGIN: usize = 128 * 1024;
 
 /// How deep JavaScript may go on the stacks of one thread.
@@ -65,7 +65,7 @@ impl Depth {
     /// Sets the depth of the stacks that are made from now on; `None` is main's. Call it while there are no stacks.
     ///
     /// # Errors
-    /// The most bytes that this V8 allows on this thread, where it allows fewer. Nothing has changed then.
+    /// Returns the largest number of bytes that this V8 allows on this thread, if `bytes` is more. Then nothing has changed.
     ///
     /// # Safety
     /// The clauses **thread** and **learnt** of `state.rs`; main runs.
@@ -97,18 +97,18 @@ pub(crate) fn slot_size(v8: &Layout, bytes: Option<usize>) -> usize {
     }
 }
 
-/// The largest size that V8 may take for the size of main's stack.
+/// The largest size that V8 may assume for main's stack.
 fn most_bytes(v8: &Layout) -> usize {
     let real = StackBounds::of_this_thread().map_or(0, |own| v8.main.base.saturating_sub(own.limit + MARGIN));
     real.max(v8.main.size())
 }
 
-/// Makes V8 hold every stack for `new` bytes large instead of `old`. `Isolate::SetStackLimit` computes the size from the limit it
-/// gets; the limit is then put back. False where not exactly one word of the isolate has changed to the new size; everything is as
-/// before then.
+/// Makes V8 assume that every stack is `new` bytes large instead of `old`. `Isolate::SetStackLimit` computes the size from the limit
+/// that it gets; then the limit is put back. Returns false, and leaves everything as it was, unless exactly one word of the isolate
+/// changed to the new size.
 ///
 /// # Safety
-/// As for [`Depth::set`].
+/// The same as for [`Depth::set`].
 unsafe fn set_stack_size(v8: &Layout, old: usize, new: usize) -> bool {
     let Ok(peek) = Peek::new() else { return false };
     let words = || peek.prefix(v8.isolate as usize, v8.facts.isolate_words, 64);

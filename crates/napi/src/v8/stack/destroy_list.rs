@@ -13,7 +13,7 @@ impl DestroyList {
     /// The clauses **thread** and **learnt** of `state.rs`.
     #[inline(always)]
     pub(super) unsafe fn take(self, entries: &mut Vec<u64>) {
-        // SAFETY: the clause **learnt**: the first two words of a live std::vector.
+        // SAFETY: the clause **learnt** of `state.rs`: the first two words of a live std::vector.
         unsafe {
             if *self.0 != *self.0.add(1) {
                 self.take_all(entries);
@@ -27,7 +27,7 @@ impl DestroyList {
     /// The clauses **thread** and **learnt** of `state.rs`.
     #[cold]
     unsafe fn take_all(self, entries: &mut Vec<u64>) {
-        // SAFETY: the clause **learnt**; between begin and end are the entries, plain pointers.
+        // SAFETY: the clause **learnt** of `state.rs`; between begin and end are the entries, plain pointers.
         unsafe {
             let (begin, end) = (*self.0 as *const u64, *self.0.add(1) as *const u64);
             entries.extend_from_slice(std::slice::from_raw_parts(begin, end.offset_from_unsigned(begin)));
@@ -42,7 +42,7 @@ impl DestroyList {
     #[inline(always)]
     pub(super) unsafe fn put_back(self, entries: &mut Vec<u64>) {
         if !entries.is_empty() {
-            // SAFETY: the caller's promise is the one that this wants.
+            // SAFETY: the caller's promise is the one that this needs.
             unsafe { self.put_all_back(entries) };
         }
     }
@@ -53,7 +53,7 @@ impl DestroyList {
     /// The clauses **thread** and **learnt** of `state.rs`, and the list is empty.
     #[cold]
     unsafe fn put_all_back(self, entries: &mut Vec<u64>) {
-        // SAFETY: the clause **learnt**. The vector's memory never shrinks and held these entries before, so they fit.
+        // SAFETY: the clause **learnt** of `state.rs`. The vector's memory never shrinks and held these entries before, so they fit.
         unsafe {
             let begin = *self.0 as *mut u64;
             begin.copy_from_nonoverlapping(entries.as_ptr(), entries.len());

@@ -14,7 +14,8 @@ impl EpilogueCallbacks {
     /// # Safety
     /// The clauses **thread** and **learnt** of `state.rs`; no collection is in progress.
     pub(super) unsafe fn relocate(self, moved: &Relocation) {
-        // SAFETY: the clause **learnt**: two words of a live std::vector, which only this thread changes, and its entries.
+        // SAFETY: the clause **learnt** of `state.rs`: two words of a live std::vector, which only this thread changes, and its
+        // entries.
         unsafe {
             let (mut callback, end) = (*self.0, *self.0.add(1));
             while callback != end {
@@ -31,7 +32,7 @@ impl EpilogueCallbacks {
     /// # Safety
     /// The same as for [`EpilogueCallbacks::relocate`].
     pub(crate) unsafe fn forget(self, stack: std::ops::Range<usize>) {
-        // SAFETY: the clause **learnt**. V8 itself fills a gap with the last entry (GCCallbacksInSafepoint::Remove).
+        // SAFETY: the clause **learnt** of `state.rs`. V8 itself fills a gap with the last entry (GCCallbacksInSafepoint::Remove).
         unsafe {
             let (mut callback, mut end) = (*self.0, *self.0.add(1));
             while callback != end {

@@ -9,8 +9,8 @@ use crate::v8::learn::layout::Layout;
 /// # Safety
 /// The clauses **thread** and **learnt** of `state.rs`. `body` leaves the running stack as it was.
 pub(crate) unsafe fn in_scope(v8: &Layout, body: impl FnOnce()) {
-    // SAFETY: the clause **learnt** for the live HandleScopeData: next, limit, and level in the low half of the third word
-    // (v8-handle-scope.h). Blocks that were added meanwhile hold only handles of `body`, and are from operator new, malloc in Node.
+    // SAFETY: the clause **learnt** of `state.rs` for the live HandleScopeData: next, limit, and level in the low half of the third
+    // word (v8-handle-scope.h). Blocks that were added meanwhile hold only handles of `body`, and are from operator new, malloc in Node.
     unsafe {
         let (data, implementer) = (v8.handle_scope_data, v8.handle_scope_implementer);
         let level = data.add(2).cast::<i32>();

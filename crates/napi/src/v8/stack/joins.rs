@@ -1,12 +1,12 @@
-//! The stacks of arrays that are being joined.
+//! Moves V8's stacks of arrays that are being joined along with a switch.
 //!
 //! An array that contains itself joins as an empty string: V8 keeps a stack of the arrays that are being joined, in each context
 //! (`join`, `toString`, `toLocaleString` and template strings; CycleProtectedArrayJoin, array-join.tq, 11.3 to 14.6). Elements are
-//! converted by JavaScript, which may switch. To another greenlet an array that this one joins is an array like any other, and its own
-//! joins end in any order. So a stack takes its arrays along:
+//! converted by JavaScript, which may switch. Another greenlet that joins the same array must get all of it, and the joins of several
+//! greenlets end in any order, which V8's stack does not allow. So a stack takes its arrays along:
 //!
 //! ```text
-//!   context ─► undefined | FixedArray [ array | array | hole | hole ]      at rest: undefined, or a hole as the first element
+//!   context ─► undefined | FixedArray [ array | array | hole | hole ]      no join: undefined, or a hole as the first element
 //! ```
 //!
 //! The slot is read and written by V8's own functions for FixedArrays, which know the collector's write barriers. In the meantime the
@@ -47,12 +47,13 @@ impl Joins {
         joining
     }
 
-    /// The beginning of the list of contexts, where `is_ours` says of each but the program's own that it never joins arrays; else 0.
+    /// The beginning of the list of contexts, if `is_ours` returns true for each context but the program's own (such a context never
+    /// joins arrays); otherwise 0.
     ///
     /// # Safety
     /// The clauses **thread** and **learnt** of `state.rs`.
     pub(crate) unsafe fn known(&self, is_ours: impl Fn(u64) -> bool) -> u64 {
-        // SAFETY: as in `each`.
+        // SAFETY: the clause **learnt** of `state.rs`: the same words and links that `each` reads.
         unsafe {
             let (first, own) = (*self.list, *self.own);
             let mut context = first;

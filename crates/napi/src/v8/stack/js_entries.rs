@@ -20,8 +20,8 @@ use crate::v8::learn::layout::Layout;
 /// # Safety
 /// The clauses **live** and **parked** of `state.rs`; `vm` is not main's.
 pub(crate) unsafe fn are_nested(v8: &Layout, vm: NonNull<StackState>) -> bool {
-    // SAFETY: the clauses **live** and **parked**. A stack that is parked in a native callback has been entered, so the word is an
-    // address on the stack, or, where it was spilled, in its copy.
+    // SAFETY: the clauses **live** and **parked** of `state.rs`. A stack that is parked in a native callback has been entered, so the
+    // word is an address on the stack, or, where it was spilled, in its copy.
     unsafe {
         let handler = *top_of_image(v8, vm).add(v8.handler_word) as *const u64;
         *handler != 0
@@ -34,7 +34,8 @@ pub(crate) unsafe fn are_nested(v8: &Layout, vm: NonNull<StackState>) -> bool {
 /// The clauses **thread** and **learnt** of `state.rs`.
 #[inline(always)]
 pub(crate) unsafe fn is_running_nested(v8: &Layout) -> bool {
-    // SAFETY: the clause **learnt**: a word of the live ThreadLocalTop, which is null or names a handler on the running stack.
+    // SAFETY: the clause **learnt** of `state.rs`: a word of the live ThreadLocalTop, which is null or names a handler on the
+    // running stack.
     unsafe {
         let handler = *v8.thread_local_top.add(v8.handler_word) as *const u64;
         !handler.is_null() && *handler != 0

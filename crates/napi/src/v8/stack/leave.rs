@@ -24,8 +24,8 @@ pub(crate) fn obstacles(v8: &Layout, stacks: &Stacks, on_main: bool) -> u64 {
     }
 }
 
-/// 0 where V8 is in nothing that needs care and is only begun by C++ that calls JavaScript again: formatting an error, and an evaluation
-/// of the inspector.
+/// 0 where V8 neither formats an error nor runs an evaluation of the inspector. Both need care, and in both C++ calls JavaScript, so
+/// they are only found where native code lies between a stack's JavaScript.
 #[inline(always)]
 pub(crate) fn obstacles_of_native_code(v8: &Layout) -> u64 {
     v8.formatting.unrest() | v8.microtasks.open_scopes()
@@ -39,7 +39,7 @@ pub(crate) unsafe fn refusal(v8: &Layout, stacks: &Stacks, on_main: bool) -> Opt
     if v8.debugger.is_paused() {
         return Some(Status::Paused);
     }
-    // SAFETY: the caller's clauses are the ones that `is_active` wants.
+    // SAFETY: the caller's clauses are the ones that `is_active` needs.
     if unsafe { v8.wasm_stacks.is_active(v8) } {
         return Some(Status::InWasm);
     }
@@ -62,7 +62,7 @@ pub(crate) struct Aside {
 /// The clauses **thread**, **learnt** and **live** of `state.rs`, in a native callback, whose handles live until [`put_back`]. The stack
 /// may be left.
 pub(crate) unsafe fn put_aside(v8: &Layout, stacks: &Stacks, on_main: bool, in_locker: bool) -> Aside {
-    // SAFETY: the caller's clauses are the ones that each of them wants.
+    // SAFETY: the caller's clauses are the ones that each of them needs.
     unsafe {
         Aside {
             on_main,
@@ -81,7 +81,7 @@ pub(crate) unsafe fn put_aside(v8: &Layout, stacks: &Stacks, on_main: bool, in_l
 pub(crate) unsafe fn put_back(v8: &Layout, stacks: &Stacks, aside: &Aside) {
     v8.microtasks.put_back(stacks, aside.on_main, &aside.scopes);
     v8.formatting.give_back(aside.formatting);
-    // SAFETY: the caller's clauses are the ones that both want.
+    // SAFETY: the caller's clauses are the ones that both need.
     unsafe {
         v8.joins.put_back(v8, &aside.joining);
         if let Some(step) = aside.step {

@@ -1,4 +1,4 @@
-//! Where promise jobs run.
+//! Tells whether promise jobs run on a stack, which must not be left then, unless it is main's.
 //!
 //! `MicrotaskQueue::RunMicrotasks` runs on the stack that asked for it and marks its queue as running until it returns. If that
 //! stack were left in the middle, the jobs of the queue would wait until it is resumed. Main may be left so, because the event loop
@@ -7,7 +7,7 @@
 //!
 //! No job of a queue runs while a `v8::MicrotasksScope` is open for it. The inspector opens one around each evaluation
 //! (V8RuntimeAgentImpl::evaluate), and the queue counts them. Where a greenlet is suspended in one, its scopes are taken off the count
-//! meanwhile: else no promise of the thread would go on. Main's stay, as those of a caller.
+//! meanwhile: otherwise no promise of the thread would go on. Main's scopes stay, like those of a caller.
 
 use super::stacks::Stacks;
 use crate::v8::learn::microtasks::Microtasks;
@@ -76,7 +76,7 @@ impl Microtasks {
             if open > 0 {
                 own.push(OpenScopes { queue, count: open });
                 if !on_main {
-                    // SAFETY: as above.
+                    // SAFETY: the clause **learnt** of `state.rs`: only this thread changes the count of a live queue.
                     unsafe { *count = mains };
                 }
             }
@@ -87,7 +87,7 @@ impl Microtasks {
         own
     }
 
-    /// The stack runs again, of which the scopes are `own`. A queue may be gone by now.
+    /// Puts the scopes `own` back, of the stack that runs again. A queue may be gone by now.
     pub(super) fn put_back(&self, stacks: &Stacks, on_main: bool, own: &[OpenScopes]) {
         if on_main {
             stacks.scopes_of_main.borrow_mut().clear();

@@ -8,7 +8,7 @@
 //! | `handles` | a handle scope of our own |
 //! | `debugger`, `destroy_list`, `epilogue_callbacks`, `js_entries`, `microtasks`, `wasm_stacks` | what else lies on a stack |
 //! | `formatting`, `joins` | what V8 keeps for a thread although it belongs to a stack |
-//! | `depth` | how deep JavaScript may go on a stack of its own slot |
+//! | `depth` | how deep JavaScript may go on a greenlet's stack |
 //! | `leave` | whether V8 allows the running stack to be left |
 //! | `call`, `capture` | running JavaScript at a stack's base; reading a suspended stack |
 //!

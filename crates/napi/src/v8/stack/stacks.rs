@@ -1,4 +1,4 @@
-//! What all stacks of a thread share: which one runs, and what running greenlets use in turn.
+//! The data that all stacks of a thread share: which one runs, and the list of handle blocks that the running one uses.
 //!
 //! The contract that the `SAFETY` sentences name is at the head of `state.rs`.
 

@@ -189,7 +189,7 @@ unsafe fn transfer<const IN: bool, const HSI: usize, const HSD: usize, const TOP
 /// The same as for [`transfer`].
 #[inline(always)]
 unsafe fn transfer_for<const IN: bool>(v8: &Layout, image: *mut u64) {
-    // SAFETY: the caller's promise is the one that `transfer` wants.
+    // SAFETY: the caller's promise is the one that `transfer` needs.
     unsafe {
         match v8.facts.abi {
             Abi::V8_11_3 => transfer::<IN, 15, 4, 25>(v8, image),

@@ -30,7 +30,8 @@ impl WasmStacks {
         if !self.exist() {
             return false;
         }
-        // SAFETY: the clause **learnt**: words of the live ThreadLocalTop. Its last four are central_stack_sp_ and three more.
+        // SAFETY: the clause **learnt** of `state.rs`: words of the live ThreadLocalTop. Its last four are central_stack_sp_ and three
+        // more.
         let (central, entry, exit) = unsafe {
             let top = v8.thread_local_top;
             (
@@ -40,7 +41,7 @@ impl WasmStacks {
             )
         };
         let here = (&raw const central) as usize;
-        // SAFETY: the clause **learnt**: a live thread-local word of this thread.
+        // SAFETY: the clause **learnt** of `state.rs`: a live thread-local word of this thread.
         let base = unsafe { *v8.thread.stack_start };
         if !(here..=base).contains(&central) {
             return false;
