@@ -32,6 +32,7 @@ const HOUSES: readonly House[] = [
       'v8/lanes',
       'v8/mod.rs',
       'node',
+      'v8_host.rs',
       'host.rs',
       'calls',
       'unwind.rs',

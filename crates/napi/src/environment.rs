@@ -13,7 +13,6 @@ use napi::sys;
 use crate::calls::callback::{forget, function_reference};
 use crate::calls::{functions, switch};
 use crate::cxx_exceptions::CxxExceptions;
-use crate::host::{Terminating, V8Host};
 use crate::mail::{Mail, Status};
 use crate::node::addon_scopes::AddonScopes;
 use crate::node::async_hooks::AsyncHooks;
@@ -32,6 +31,7 @@ use crate::v8::learn::{self, flags};
 use crate::v8::stack::call::{self, Calls, Outcome};
 use crate::v8::stack::depth;
 use crate::v8::stack::state;
+use crate::v8_host::{Terminating, V8Host};
 
 /// What an environment has: its greenlets' thread, or the reason why it has none.
 pub(crate) struct Environment {

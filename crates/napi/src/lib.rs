@@ -8,6 +8,7 @@
 //!   calls/         what JavaScript calls once it is attached: switch() and the questions about a stack
 //!      │
 //!   host           V8 and Node as the core's `Host`
+//!   v8_host        what one environment has
 //!      │
 //!   node/          what Node keeps for the running stack: async ids, resources, contexts, scopes of add-ons
 //!      │
@@ -37,3 +38,4 @@ mod settings;
 mod unsupported;
 mod unwind;
 mod v8;
+mod v8_host;

@@ -14,9 +14,9 @@ use std::cmp::Reverse;
 use greenlets_core::{Next, Thread};
 
 use crate::calls::switch;
-use crate::host::{Terminating, V8Host};
 use crate::v8::learn::symbols::AllowScope;
 use crate::v8::stack::handles;
+use crate::v8_host::{Terminating, V8Host};
 
 /// Terminates the suspended stacks that have C++ in them.
 ///

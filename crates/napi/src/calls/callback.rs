@@ -11,7 +11,7 @@ use std::ptr::{from_ref, null_mut};
 use greenlets_core::Thread;
 use napi::sys;
 
-use crate::host::V8Host;
+use crate::v8_host::V8Host;
 
 /// Makes `thread` the environment's instance data.
 ///

@@ -15,7 +15,7 @@ use std::ptr::null_mut;
 use greenlets_core::Thread;
 use napi::sys;
 
-use crate::host::V8Host;
+use crate::v8_host::V8Host;
 
 /// Makes the object with the native functions of one thread, which becomes the environment's instance data: a switch reads that
 /// faster than a callback's own data.

@@ -9,10 +9,10 @@ use greenlets_core::{Id, Thread};
 use napi::sys;
 
 use super::callback::{arguments_of, function_reference, is_function, number, thread_of};
-use crate::host::V8Host;
 use crate::node::context::{self, Replacement};
 use crate::node::rejections;
 use crate::v8::stack::capture::{Captured, Wanted};
+use crate::v8_host::V8Host;
 
 /// `capture()`: an `Error` with the stack of the mail's subject, or undefined where it is not suspended.
 pub(super) unsafe extern "C" fn capture(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {

@@ -16,12 +16,12 @@ use greenlets_core::{Next, SwitchError, Thread};
 use napi::sys;
 
 use super::callback::{arguments_of, thread_of};
-use crate::host::{Terminating, V8Host};
 use crate::mail::Status;
 use crate::node::async_hooks::Notify;
 use crate::node::context::NewContext;
 use crate::node::vm_state::scope_of;
 use crate::v8::stack::{js_entries, leave};
+use crate::v8_host::{Terminating, V8Host};
 
 /// `switch()`: suspends the running stack and runs the mail's target; returns when another greenlet switches back.
 pub(super) unsafe extern "C" fn switch(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {

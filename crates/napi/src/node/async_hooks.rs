@@ -23,6 +23,7 @@ use super::facts::{
     STACK_LENGTH, TRIGGER_ID,
 };
 use super::resources::{Element, Kind, NONE, Resources};
+use super::scope::{Entry, Parked, Scope};
 use crate::mail::Mail;
 use crate::v8::learn::symbols::{Isolate, Symbols};
 use crate::v8::stack::call;
@@ -59,50 +60,6 @@ pub(crate) struct AsyncHooks {
     /// Main's default trigger id and scope depth, while main is parked.
     main_trigger: Cell<f64>,
     main_depth: Cell<u64>,
-}
-
-/// A greenlet's part of the stack: its base entry, and the entries above the base while the greenlet is parked.
-pub(crate) struct Scope {
-    pub(crate) id: f64,
-    pub(crate) trigger: f64,
-    /// Address of the word that holds its resource. The collector visits the word, which does not move.
-    pub(crate) resource: *mut u64,
-    default_trigger: f64,
-    /// Scope depth in addition to main's.
-    depth: u64,
-    parked: Parked,
-}
-
-/// The entries above a parked greenlet's base.
-enum Parked {
-    Nothing,
-    Above(Vec<Entry>),
-    /// Node has cleared the stack while the greenlet ran, as it does for an uncaught exception. The greenlet's base is gone. The
-    /// scopes that it is in do not pop what they pushed, as long as the stack is empty. So from then on the greenlet runs on an
-    /// empty stack: while it runs, main's entries are off the stack too.
-    Cleared(Vec<Entry>),
-}
-
-struct Entry {
-    id: f64,
-    trigger: f64,
-    /// A handle, or null.
-    resource: sys::napi_value,
-    native: Element,
-}
-
-impl Scope {
-    pub(crate) const fn new() -> Scope {
-        // -1 means: no default (AsyncHooks' constructor, env.cc).
-        Scope {
-            id: 0.0,
-            trigger: 0.0,
-            resource: null_mut(),
-            default_trigger: -1.0,
-            depth: 0,
-            parked: Parked::Nothing,
-        }
-    }
 }
 
 /// The running greenlet has no base entry. No length is one more than this number, so `leave` takes its slow path.

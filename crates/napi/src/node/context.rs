@@ -11,7 +11,8 @@ use std::ptr::{NonNull, null, null_mut};
 
 use napi::sys;
 
-use super::async_hooks::{AsyncHooks, Notify, Scope};
+use super::async_hooks::{AsyncHooks, Notify};
+use super::scope::Scope;
 use super::vm_state::scope_of;
 use crate::mail::{AsyncIds, Mail};
 use crate::v8::lanes::V8;

@@ -25,10 +25,11 @@
 //! |---|---|---|
 //! | `facts` | the table of facts about Node that are known beforehand | nothing |
 //! | `resources` | Node's container of native resources | nothing |
-//! | `async_hooks` | puts a greenlet's entries on Node's stack of async ids, and takes them off | `facts`, `resources` |
+//! | `scope` | what a greenlet has on Node's stack of async ids | `resources` |
+//! | `async_hooks` | puts a greenlet's entries on Node's stack of async ids, and takes them off | `facts`, `resources`, `scope` |
 //! | `learn` | finds the stack of async ids in one environment, and proves it | `facts`, `resources`, `async_hooks` |
-//! | `vm_state` | the state of one stack: V8's part and Node's part together | `async_hooks` |
-//! | `context` | the async context of a greenlet: giving it, replacing it, reading it | `async_hooks`, `vm_state` |
+//! | `vm_state` | the state of one stack: V8's part and Node's part together | `scope` |
+//! | `context` | the async context of a greenlet: giving it, replacing it, reading it | `async_hooks`, `scope`, `vm_state` |
 //! | `addon_scopes` | the scopes that Node-API add-ons have open on a stack | nothing |
 //! | `end_watch` | notices that an environment is ending | nothing |
 //! | `rejections` | decides which rejected promises Node is told about | nothing |
@@ -43,4 +44,5 @@ mod facts;
 pub(crate) mod learn;
 pub(crate) mod rejections;
 mod resources;
+mod scope;
 pub(crate) mod vm_state;

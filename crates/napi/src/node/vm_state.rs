@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use super::async_hooks::Scope;
+use super::scope::Scope;
 use crate::v8::stack::state::StackState;
 
 /// See the module. V8's part comes first, so that a pointer to one is a pointer to the other.
