@@ -72,12 +72,27 @@ pub(super) unsafe fn learn(
     let now = session.scan();
     let words = || object(session, new()).unwrap_or_default();
     let links = words();
-    let places: Vec<(usize, usize)> = (0..before.len().min(now.len()))
-        .filter(|&i| now[i] == new() && before[i] != now[i] && is_tagged(before[i]))
+    // A word that was no context before is a stale one, in which a handle of the new context has been by chance.
+    let length =
+        |context: u64| session.peek.word((context as usize).wrapping_sub(1) + 8).map(|word| word >> 32);
+    let is_context = |word: u64| is_tagged(word) && length(word).is_some() && length(word) == length(new());
+    let mut places: Vec<(usize, usize)> = (0..before.len().min(now.len()))
+        .filter(|&i| now[i] == new() && before[i] != now[i] && is_context(before[i]))
         .flat_map(|i| {
             links.iter().enumerate().filter(move |&(_, &word)| word == before[i]).map(move |(k, _)| (i, k))
         })
         .collect();
+    if places.len() > 1 {
+        // A block of handles may lie right behind the isolate, and one of its words may have led to this thread's context before, and
+        // leads to the new one now. Where one more context is made, only the list begins with that.
+        // SAFETY: the session's clause **callback**; the context is read before anything else is made.
+        let newest = unsafe { *Realm::new(session)?.context } as u64;
+        places.retain(|&(i, _)| session.peek.word(session.word_at(i) as usize) == Some(newest));
+        // V8 may have used the same word of that block for both. The block lies behind the isolate, of which the words come first.
+        if places.iter().all(|&(_, next)| next == places[0].1) {
+            places.truncate(1);
+        }
+    }
     let &[(place, next)] = places.as_slice() else {
         return Err(Unsupported::Because(format!(
             "{} words behave like V8's list of contexts",
@@ -123,8 +138,8 @@ pub(super) unsafe fn learn(
     ensure!(all(session, &joins).contains(&own), "V8's list of contexts does not hold this one");
     // SAFETY: the realm's context is a handle of this callback.
     unsafe { verify_access(session, realm.context, &joins)? };
-    // The realm is garbage from now on. V8 would list it until the next full collection, and each switch would look at it.
-    // SAFETY: the word is the list's beginning: V8 has just put the realm there, which leads to what was there before.
+    // The realms are garbage from now on. V8 would list them until the next full collection, and each switch would look at them.
+    // SAFETY: the word is the list's beginning: V8 has just put the realms there. The first one leads to what was there before.
     unsafe { session.word_at(place).write_volatile(links_of(session, &joins, new())) };
     Ok(joins)
 }
