@@ -42,21 +42,25 @@ pub(super) unsafe fn learn(session: &Session<'_>, realm: &Realm) -> Result<Forma
     let length = looks.iter().map(Vec::len).min().unwrap_or(0);
     let places: Vec<usize> =
         (0..length).filter(|&i| looks.each_ref().map(|look| look[i]) == [0, 1, 0, 1, 0]).collect();
-    // Memory right behind the isolate may repeat what the calls do. The isolate comes first, and the act below proves the choice.
+    // Other bytes may repeat what the calls do, some of them in memory right behind the isolate. The act below tells them apart.
     ensure!(
         (1..=MAX_PLACES).contains(&places.len()),
         "{} bytes behave like V8's mark of formatting an error",
         places.len()
     );
-    let formatting = Formatting(session.word_at(0).cast::<u8>().wrapping_add(places[0]));
-    // SAFETY: a byte of the live isolate, which has just been 1 and is 0 again. Where it is the mark, V8 formats the error without
-    // calling back; it is 0 again before anything else runs.
-    let called = unsafe {
-        *formatting.0 = 1;
-        let called = during_with(session.env, PROGRAM, realm.global, || ());
-        *formatting.0 = 0;
-        called?.0
-    };
-    ensure!(called.is_none(), "V8 calls back while it formats an error, whatever its mark says");
-    Ok(formatting)
+    for place in places {
+        let formatting = Formatting(session.word_at(0).cast::<u8>().wrapping_add(place));
+        // SAFETY: a byte that has just been 1 during such a call and is 0 again. Where it is the mark, V8 formats the error without
+        // calling back; it is 0 again before anything else runs.
+        let called = unsafe {
+            *formatting.0 = 1;
+            let called = during_with(session.env, PROGRAM, realm.global, || ());
+            *formatting.0 = 0;
+            called?.0
+        };
+        if called.is_none() {
+            return Ok(formatting);
+        }
+    }
+    Err(Unsupported::Because("V8 calls back while it formats an error, whatever its mark says".into()))
 }
