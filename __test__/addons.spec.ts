@@ -3,16 +3,16 @@
 import test from 'ava'
 import { Greenlet } from '../js/index.ts'
 import { type Addon, loadAddon } from './helpers/addon.ts'
+import { makePrints } from './helpers/prints.ts'
 import { runProgram } from './helpers/program.ts'
 
 const { main } = Greenlet
 const addon = loadAddon()
 
 /** A macro: the program ends without an error and prints this. */
-const prints = test.macro(async (t, source: string, stdout: string, flags: string[] = []) => {
-  const head = `const addon = (await import('./__test__/helpers/addon.ts')).loadAddon()\n`
-  const ending = await runProgram(head + source, { flags: ['--expose-gc', ...flags] })
-  t.deepEqual(ending, { code: 0, signal: null, stdout, stderr: '' })
+const prints = makePrints({
+  head: `const addon = (await import('./__test__/helpers/addon.ts')).loadAddon()\n`,
+  flags: ['--expose-gc'],
 })
 
 /** Greenlets that are suspended inside of `call`. */

@@ -4,7 +4,7 @@
 import anyTest from 'ava'
 import { Greenlet } from '../js/index.ts'
 import { type CaughtAddon, loadCaught } from './helpers/addon.ts'
-import { runProgram } from './helpers/program.ts'
+import { printed, runProgram } from './helpers/program.ts'
 import { hasCxx } from './helpers/shared-object.ts'
 
 const { main } = Greenlet
@@ -108,7 +108,7 @@ test('greenlets suspend in handlers while their stacks are copied away', async (
     for (const g of all) g.switch()
     console.log(...all.map((g) => g.switch()), addon.none())`
   const ending = await runProgram(source, { env: { GREENLETS_SPILL: 'always', GREENLETS_POISON: '1' } })
-  t.deepEqual(ending, { code: 0, signal: null, stdout: '0 0 0 0 0 0\n', stderr: '' })
+  t.deepEqual(ending, printed('0 0 0 0 0 0\n'))
 })
 
 for (const end of ['', 'process.exit()', 'new Greenlet(() => addon.inCatch(() => process.exit())).switch()']) {
@@ -118,6 +118,6 @@ for (const end of ['', 'process.exit()', 'new Greenlet(() => addon.inCatch(() =>
       const addon = loadCaught()
       for (const way of ['inCatch', 'inDestructor', 'rethrown', 'inCatch']) new Greenlet(() => addon[way](() => main.switch())).switch()
       ${end}`
-    t.deepEqual(await runProgram(source), { code: 0, signal: null, stdout: '', stderr: '' })
+    t.deepEqual(await runProgram(source), printed(''))
   })
 }

@@ -2,7 +2,7 @@
 // those that a scavenge need not visit.
 
 import test from 'ava'
-import { runProgram } from './helpers/program.ts'
+import { printed, runProgram } from './helpers/program.ts'
 
 /** Registers the callback before or after the callbacks of greenlets, which the first greenlet registers. */
 const program = (when: number, first: boolean, then: string) => `
@@ -32,7 +32,7 @@ const program = (when: number, first: boolean, then: string) => `
 /** A macro: no stack was fooled. */
 const holds = test.macro(async (t, source: string, env: Readonly<Record<string, string>> = {}) => {
   const ending = await runProgram(source, { flags: ['--expose-gc'], env })
-  t.deepEqual(ending, { code: 0, signal: null, stdout: '2 true true\n', stderr: '' })
+  t.deepEqual(ending, printed('2 true true\n'))
 })
 
 /** The store of the running greenlet is young, and V8 visits the word that holds it once for each stack. */
@@ -64,7 +64,7 @@ for (const [when, name] of ['before', 'after'].entries()) {
   for (const [first, age] of [true, false].map((first) => [first, first ? 'older' : 'newer'] as const)) {
     test(`a young store outlives a scavenge in a callback ${name} a scavenge, ${age} than greenlets`, async (t) => {
       const ending = await runProgram(youngStore(when, first), { flags: ['--expose-gc'] })
-      t.deepEqual(ending, { code: 0, signal: null, stdout: '40 60 50\n', stderr: '' })
+      t.deepEqual(ending, printed('40 60 50\n'))
     })
   }
 }

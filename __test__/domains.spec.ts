@@ -3,7 +3,7 @@
 import domain from 'node:domain'
 import test from 'ava'
 import { Greenlet } from '../js/index.ts'
-import { runProgram } from './helpers/program.ts'
+import { printed, runProgram } from './helpers/program.ts'
 
 const { main } = Greenlet
 // oxlint-disable-next-line no-deprecated -- it is what is tested
@@ -150,7 +150,7 @@ for (const [when, before, after] of [
   ['after the first greenlet', '', `new Greenlet(() => {}).switch(); ${LATE}`],
 ] as const) {
   test(`errors go to the domains of their own stack; node:domain is loaded ${when}`, async (t) => {
-    const { code, stdout, stderr } = await runProgram(
+    const ending = await runProgram(
       `${after}
        process.on('uncaughtException', (error) => console.log('main', error.message))
        const d = domain.create().on('error', (error) => console.log('domain', error.message))
@@ -161,14 +161,12 @@ for (const [when, before, after] of [
        process.on('exit', () => console.log(String(process.domain ?? 'none'), domain._stack.length))`,
       { before },
     )
-    t.is(stderr, '')
-    t.is(stdout, 'main of main\ndomain of the greenlet\nnone 0\n')
-    t.is(code, 0)
+    t.deepEqual(ending, printed('main of main\ndomain of the greenlet\nnone 0\n'))
   })
 }
 
 test('a domain is not told about the exit of a killed greenlet', async (t) => {
-  const { code, stdout, stderr } = await runProgram(
+  const ending = await runProgram(
     `${LATE}
      const never = new Promise(() => {})
      const d = domain.create().on('error', (error) => console.log('domain', error.message))
@@ -178,7 +176,5 @@ test('a domain is not told about the exit of a killed greenlet', async (t) => {
      setTimeout(() => d.run(() => { g.kill(); h.kill() }), 5)
      setTimeout(() => console.log(g.state, h.state, domain._stack.length), 15)`,
   )
-  t.is(stderr, '')
-  t.is(stdout, 'dead dead 0\n')
-  t.is(code, 0)
+  t.deepEqual(ending, printed('dead dead 0\n'))
 })

@@ -3,17 +3,14 @@
 import vm from 'node:vm'
 import test from 'ava'
 import { Greenlet, GreenletError } from '../js/index.ts'
-import { type Ending, runProgram } from './helpers/program.ts'
+import { makePrints } from './helpers/prints.ts'
 import { later } from './helpers/promises.ts'
 
 const { main } = Greenlet
 const forbidden = { instanceOf: GreenletError, code: 'ERR_GREENLET_FORBIDDEN' }
 
 /** A macro: the program ends without an error and prints this. */
-const prints = test.macro(async (t, source: string, stdout: string, flags: string[] = []) => {
-  const ending: Ending = await runProgram(source, { flags })
-  t.deepEqual(ending, { code: 0, signal: null, stdout, stderr: '' })
-})
+const prints = makePrints()
 
 /** Runs `source` in a vm context whose promise jobs run at the end of each script, on the stack of that script. */
 function runWithJobs(source: string, globals: object): unknown {

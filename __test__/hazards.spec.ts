@@ -2,16 +2,14 @@
 
 import { readFileSync } from 'node:fs'
 import test from 'ava'
-import { runProgram } from './helpers/program.ts'
+import { makePrints } from './helpers/prints.ts'
 
 const text = readFileSync(new URL('../docs/hazards.md', import.meta.url), 'utf8')
 const [, code] = /```js\nimport .*\n([^]*?)```/.exec(text)!
 const LOCK = code!.replace('export ', '')
 
 /** A macro: the program prints this. */
-const prints = test.macro(async (t, source: string, stdout: string) => {
-  t.deepEqual(await runProgram(LOCK + source, {}), { code: 0, signal: null, stdout, stderr: '' })
-})
+const prints = makePrints({ head: LOCK })
 
 test(
   'one greenlet at a time, in the order in which they came; also after an error',

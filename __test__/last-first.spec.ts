@@ -4,7 +4,7 @@
 import { Worker } from 'node:worker_threads'
 import test from 'ava'
 import { lastFirstFile } from './helpers/addon.ts'
-import { runProgram } from './helpers/program.ts'
+import { makePrints } from './helpers/prints.ts'
 
 const HEAD = `
   const { lastFirst } = (await import('./__test__/helpers/addon.ts')).loadLastFirst()
@@ -20,10 +20,7 @@ const HEAD = `
 `
 
 /** A macro: the program ends without an error and prints this. */
-const ends = test.macro(async (t, source: string, stdout = '') => {
-  const ending = await runProgram(HEAD + source, { flags: ['--expose-gc'] })
-  t.deepEqual(ending, { code: 0, signal: null, stdout, stderr: '' })
-})
+const ends = makePrints({ head: HEAD, flags: ['--expose-gc'] })
 
 test('a program ends with two greenlets inside', ends, 'globalThis.held = enter([0, 0])')
 test('a program ends with greenlets that went inside in any order', ends, 'globalThis.held = enter([2, 0, 3, 1, 0, 4])')

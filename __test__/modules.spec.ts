@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
-import { type Ending, runProgram } from './helpers/program.ts'
+import { type Ending, printed, runProgram } from './helpers/program.ts'
 
 type Files = Readonly<Record<string, string>>
 
@@ -29,7 +29,7 @@ async function run(t: ExecutionContext, files: Files, source: string): Promise<E
 
 /** A macro: the program ends without an error and prints this. */
 const prints = test.macro(async (t, files: Files, source: string, stdout: string) => {
-  t.deepEqual(await run(t, files, source), { code: 0, signal: null, stdout: `${stdout}\n`, stderr: '' })
+  t.deepEqual(await run(t, files, source), printed(`${stdout}\n`))
 })
 
 const cjs = 'exports.early = 1; runs++; sleep(40); exports.late = 2'

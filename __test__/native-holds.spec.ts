@@ -2,12 +2,12 @@
 // protection, the event loop would free the object meanwhile. Each program runs in its own process, because a mistake here is a crash.
 
 import test from 'ava'
-import { type Ending, runProgram } from './helpers/program.ts'
+import { type Ending, printed, runProgram } from './helpers/program.ts'
 
 /** A macro: the program ends without an error and prints this. */
 const prints = test.macro(async (t, source: string, stdout: string) => {
   const ending: Ending = await runProgram(`${PRELUDE}\n${source}`, { flags: ['--expose-gc'] })
-  t.deepEqual(ending, { code: 0, signal: null, stdout: `${stdout}\n`, stderr: '' })
+  t.deepEqual(ending, printed(`${stdout}\n`))
 })
 
 /** `turns` lets the event loop close handles, and collects what is free. `reuse` allocates where a freed port was. */

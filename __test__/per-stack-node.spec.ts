@@ -6,11 +6,11 @@ import http from 'node:http'
 import net, { type AddressInfo } from 'node:net'
 import test from 'ava'
 import { Greenlet, spawn, wait } from '../js/index.ts'
-import { runProgram } from './helpers/program.ts'
+import { printed, runProgram } from './helpers/program.ts'
 import { until } from './helpers/promises.ts'
 
 test('hooks that are enabled while a greenlet is suspended in an init hook take effect when it has left that', async (t) => {
-  const { code, stdout, stderr } = await runProgram(
+  const ending = await runProgram(
     `import { AsyncResource, createHook } from 'node:async_hooks'
      let parks = true, seen = 0
      createHook({ init(id, type) { if (parks && type === 'parks') { parks = false; main.switch() } } }).enable()
@@ -24,13 +24,11 @@ test('hooks that are enabled while a greenlet is suspended in an init hook take 
      new AsyncResource('other')
      console.log(seen)`,
   )
-  t.is(stderr, '')
-  t.is(stdout, '0\nwent on\n1\n')
-  t.is(code, 0)
+  t.deepEqual(ending, printed('0\nwent on\n1\n'))
 })
 
 test('while a greenlet is suspended in a require(), main requires modules, also new ones', async (t) => {
-  const { code, stdout, stderr } = await runProgram(
+  const ending = await runProgram(
     `import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
      import { createRequire } from 'node:module'
      import { tmpdir } from 'node:os'
@@ -53,13 +51,11 @@ test('while a greenlet is suspended in a require(), main requires modules, also 
      rmSync(folder, { recursive: true })
      try { require('./late.cjs') } catch (error) { console.log(error.code) }`,
   )
-  t.is(stderr, '')
-  t.is(stdout, 'child\nMODULE_NOT_FOUND\nparked parked 2\nMODULE_NOT_FOUND\n')
-  t.is(code, 0)
+  t.deepEqual(ending, printed('child\nMODULE_NOT_FOUND\nparked parked 2\nMODULE_NOT_FOUND\n'))
 })
 
 test('greenlets are suspended inside vm scripts and end in any order; an error on main is an uncaught exception', async (t) => {
-  const { code, stdout, stderr } = await runProgram(
+  const ending = await runProgram(
     `import vm from 'node:vm'
      const run = () => vm.runInNewContext('park()', { park: () => main.switch() })
      const gs = [1, 2, 3].map(() => new Greenlet(run))
@@ -71,9 +67,7 @@ test('greenlets are suspended inside vm scripts and end in any order; an error o
      })
      setTimeout(() => { throw new Error('of main') })`,
   )
-  t.is(stderr, '')
-  t.is(stdout, 'of main\ntrue\n')
-  t.is(code, 0)
+  t.deepEqual(ending, printed('of main\ntrue\n'))
 })
 
 test('requests are parsed while a greenlet is suspended inside of the HTTP parser', async (t) => {

@@ -5,7 +5,7 @@ import { inspect } from 'node:util'
 import vm from 'node:vm'
 import test from 'ava'
 import { Greenlet, sleep, spawn } from '../js/index.ts'
-import { type Ending, runProgram } from './helpers/program.ts'
+import { makePrints } from './helpers/prints.ts'
 
 const { main } = Greenlet
 
@@ -16,10 +16,7 @@ const parking = (): { toString(): string; toLocaleString(): string } => {
 }
 
 /** A macro: the program ends without an error and prints this. */
-const prints = test.macro(async (t, source: string, stdout: string, flags: string[] = []) => {
-  const ending: Ending = await runProgram(source, { flags })
-  t.deepEqual(ending, { code: 0, signal: null, stdout, stderr: '' })
-})
+const prints = makePrints()
 
 const WAYS: Readonly<Record<string, (list: unknown[]) => string>> = {
   join: (list) => list.join(),

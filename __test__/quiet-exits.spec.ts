@@ -2,7 +2,7 @@
 // EventTarget. Each program would end with code 1 otherwise.
 
 import test from 'ava'
-import { runProgram } from './helpers/program.ts'
+import { printed, runProgram } from './helpers/program.ts'
 
 /** Code that is killed while it waits, as the body of a greenlet's function. */
 const CAUGHT: Readonly<Record<string, string>> = {
@@ -39,7 +39,7 @@ const MODES = ['throw', 'strict', 'warn', 'none', 'warn-with-error-code']
 for (const [where, body] of Object.entries(CAUGHT)) {
   test(`kill() inside of ${where} is quiet`, async (t) => {
     const mode = MODES[Object.keys(CAUGHT).indexOf(where) % MODES.length]
-    const { code, stdout, stderr } = await runProgram(
+    const ending = await runProgram(
       `${IMPORTS}
        process.on('exit', (code) => console.log(g.state, code))
        const g = spawn(() => { ${body} })
@@ -49,9 +49,7 @@ for (const [where, body] of Object.entries(CAUGHT)) {
        clearInterval(alive)`,
       { flags: [`--unhandled-rejections=${mode}`] },
     )
-    t.is(stderr, '')
-    t.is(stdout, 'dead 0\n')
-    t.is(code, 0)
+    t.deepEqual(ending, printed('dead 0\n'))
   })
 }
 
@@ -81,7 +79,7 @@ for (const mode of MODES) {
 }
 
 test('code that awaits an async function that was killed gets the exit', async (t) => {
-  const { code, stdout, stderr } = await runProgram(
+  const ending = await runProgram(
     `${IMPORTS}
      let promise
      const g = spawn(() => { promise = (async () => { wait(never) })(); return 'went on' })
@@ -96,9 +94,7 @@ test('code that awaits an async function that was killed gets the exit', async (
      console.log((await h) instanceof GreenletExit)
      clearInterval(alive)`,
   )
-  t.is(stderr, '')
-  t.is(stdout, 'true\nwent on\ntrue\n')
-  t.is(code, 0)
+  t.deepEqual(ending, printed('true\nwent on\ntrue\n'))
 })
 
 test('an async function that throws something else in a killed greenlet is an unhandled rejection', async (t) => {
@@ -130,7 +126,7 @@ test('a GreenletExit of main is an error', async (t) => {
 })
 
 test('a callback of Node.js may kill, wherever the event loop calls it', async (t) => {
-  const { code, stdout, stderr } = await runProgram(
+  const ending = await runProgram(
     `${IMPORTS}
      import http from 'node:http'
      import { once } from 'node:events'
@@ -154,13 +150,11 @@ test('a callback of Node.js may kill, wherever the event loop calls it', async (
      process.on('exit', (code) => { atExit.kill(); console.log(all.every((g) => g.dead), code) })
      clearInterval(alive)`,
   )
-  t.is(stderr, '')
-  t.is(stdout, 'true 0\n')
-  t.is(code, 0)
+  t.deepEqual(ending, printed('true 0\n'))
 })
 
 test('async ids and stores are in order after a quiet exit', async (t) => {
-  const { code, stdout, stderr } = await runProgram(
+  const ending = await runProgram(
     `${IMPORTS}
      import { AsyncLocalStorage, createHook, executionAsyncId } from 'node:async_hooks'
      const als = new AsyncLocalStorage()
@@ -178,13 +172,11 @@ test('async ids and stores are in order after a quiet exit', async (t) => {
      // A new callback of the event loop begins with an empty stack, or Node ends the process.
      setTimeout(() => { console.log(executionAsyncId() > 0, depth); clearInterval(alive) }, 5)`,
   )
-  t.is(stderr, '')
-  t.is(stdout, 'true 1\n')
-  t.is(code, 0)
+  t.deepEqual(ending, printed('true 1\n'))
 })
 
 test('a capture callback gets errors and no exits', async (t) => {
-  const { code, stdout, stderr } = await runProgram(
+  const ending = await runProgram(
     `${IMPORTS}
      process.setUncaughtExceptionCaptureCallback((error) => console.log(error.message))
      const target = new EventTarget()
@@ -196,13 +188,11 @@ test('a capture callback gets errors and no exits', async (t) => {
      setTimeout(() => { throw new Error('an error') })
      setTimeout(() => clearInterval(alive), 5)`,
   )
-  t.is(stderr, '')
-  t.is(stdout, 'an error\n')
-  t.is(code, 0)
+  t.deepEqual(ending, printed('an error\n'))
 })
 
 test('exits are quiet in a Worker, and after it', async (t) => {
-  const { code, stdout, stderr } = await runProgram(
+  const ending = await runProgram(
     `${IMPORTS}
      import { Worker } from 'node:worker_threads'
      import { once } from 'node:events'
@@ -223,7 +213,5 @@ test('exits are quiet in a Worker, and after it', async (t) => {
      await turns(3)
      clearInterval(alive)`,
   )
-  t.is(stderr, '')
-  t.is(stdout, 'dead\n0\n')
-  t.is(code, 0)
+  t.deepEqual(ending, printed('dead\n0\n'))
 })

@@ -3,7 +3,7 @@
 import test from 'ava'
 import { Greenlet, GreenletError } from '../js/index.ts'
 import { fastOnly, NO_END } from './helpers/lane.ts'
-import { runProgram } from './helpers/program.ts'
+import { makePrints } from './helpers/prints.ts'
 import { calling, jspi } from './helpers/wasm.ts'
 
 const { main } = Greenlet
@@ -27,10 +27,7 @@ const HEAD = `
 `
 
 /** A macro: the program ends without an error and prints this. */
-const prints = test.macro(async (t, source: string, stdout: string, flags: string[] = []) => {
-  const ending = await runProgram(HEAD + source, { flags: ['--expose-gc', ...flags] })
-  t.deepEqual(ending, { code: 0, signal: null, stdout, stderr: '' })
-})
+const prints = makePrints({ head: HEAD, flags: ['--expose-gc'] })
 
 if (jspi === undefined) {
   test('this Node has no JSPI, and greenlets do not see any', (t) => {

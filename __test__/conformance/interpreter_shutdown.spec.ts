@@ -4,7 +4,7 @@
 import { Worker } from 'node:worker_threads'
 import test, { type ExecutionContext } from 'ava'
 import { fixturePath } from '../helpers/fixture.ts'
-import { runProgram } from '../helpers/program.ts'
+import { printed, runProgram } from '../helpers/program.ts'
 import { ended } from '../helpers/workers.ts'
 
 /** Runs a program that must end without an error after it has printed `said`, one item a line. */
@@ -15,7 +15,7 @@ async function endsWithoutError(
   before = '',
 ): Promise<void> {
   const { code, signal, stdout, stderr } = await runProgram(source, { before })
-  t.deepEqual({ code, signal, stdout, stderr }, { code: 0, signal: null, stdout: `${said.join('\n')}\n`, stderr: '' })
+  t.deepEqual({ code, signal, stdout, stderr }, printed(`${said.join('\n')}\n`))
 }
 
 /** Program text that suspends `count` greenlets in main. */

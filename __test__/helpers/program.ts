@@ -20,6 +20,11 @@ export interface Ending {
   readonly stderr: string
 }
 
+/** The ending of a program that printed `stdout` and had no error. */
+export function printed(stdout: string): Ending {
+  return { code: 0, signal: null, stdout, stderr: '' }
+}
+
 /**
  * Runs the text of an ES module in the folder of the repository. All exports of greenlets are in scope. `before` runs before
  * greenlets are loaded; `env` are additional environment variables.

@@ -2,7 +2,7 @@
 
 import test from 'ava'
 import { fastOnly, NO_SAMPLES } from '../helpers/lane.ts'
-import { runProgram } from '../helpers/program.ts'
+import { makePrints } from '../helpers/prints.ts'
 
 /** `plan` has a function for each next pause; `log` collects each position, as `function:line(tag)`. */
 const HEAD = `
@@ -32,10 +32,7 @@ const HEAD = `
 `
 
 /** A macro: the program ends without an error and prints this. */
-const prints = test.macro(async (t, source: string, stdout: string) => {
-  const ending = await runProgram(HEAD + source)
-  t.deepEqual(ending, { code: 0, signal: null, stdout, stderr: '' })
-})
+const prints = makePrints({ head: HEAD })
 
 test(
   'a debugger statement in a greenlet shows its frames and their variables',
