@@ -1,5 +1,7 @@
 //! Why a thread has no greenlets.
 
+use std::fmt::Display;
+
 /// Why a thread has no greenlets.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Unsupported {
@@ -18,6 +20,15 @@ impl Unsupported {
     /// Whether the answer stays the same for this runtime, so that another attempt is pointless.
     pub(crate) fn is_final(&self) -> bool {
         matches!(self, Unsupported::Because(_))
+    }
+}
+
+/// The only one of the places that a search has found. Otherwise the reason is their number and `what_they_are`, such as
+/// "2 words behave like V8's next handle".
+pub(crate) fn only<T: Copy>(found: &[T], what_they_are: impl Display) -> Result<T, Unsupported> {
+    match *found {
+        [one] => Ok(one),
+        _ => Err(Unsupported::Because(format!("{} {what_they_are}", found.len()))),
     }
 }
 

@@ -25,7 +25,7 @@ use std::ptr::null_mut;
 
 use napi::sys;
 
-use crate::unsupported::{Unsupported, ensure};
+use crate::unsupported::{Unsupported, ensure, only};
 use crate::v8::learn::peek::{Peek, is_plausible};
 use crate::v8::learn::symbols::{Isolate, Symbols};
 
@@ -106,8 +106,8 @@ impl AddonScopes {
             .collect();
         // SAFETY: the contract's clause **callback**; this function has added the hook.
         unsafe { sys::napi_remove_env_cleanup_hook(env, Some(no_op), marker) };
-        ensure!(places.len() == 1, "{} words behave like Node's set of clean-up hooks", places.len());
-        let hooks = (environment as usize + places[0] * 8) as *const *const Hook;
+        let place = only(&places, "words behave like Node's set of clean-up hooks")?;
+        let hooks = (environment as usize + place * 8) as *const *const Hook;
         let scopes = AddonScopes {
             own: env,
             offset,
@@ -234,8 +234,7 @@ unsafe fn find_counters(env: sys::napi_env, peek: &Peek) -> Result<usize, Unsupp
         })
         .filter(|&i| before[i + 1] == 0 && (1..1 << 16).contains(&before[i + 2]))
         .collect();
-    ensure!(places.len() == 1, "{} numbers behave like Node's count of open scopes", places.len());
-    Ok(places[0] * 4)
+    Ok(only(&places, "numbers behave like Node's count of open scopes")? * 4)
 }
 
 /// A clean-up hook that does nothing.

@@ -16,7 +16,7 @@ use super::facts::{
     NATIVE_RESOURCES, OBSERVED_WORDS, RESOURCES, STACK_LENGTH, TRIGGER_ID, UIDS, UIDS_BUFFER, WORDS,
 };
 use super::resources::{Kind, Resources};
-use crate::unsupported::{Unsupported, ensure};
+use crate::unsupported::{Unsupported, ensure, only};
 use crate::v8::learn::peek::Peek;
 use crate::v8::learn::symbols::{self, CallbackScope, Isolate, Local, Symbols};
 
@@ -209,8 +209,7 @@ unsafe fn verify_by_scopes(layout: &HooksLayout, peek: &Peek) -> Result<*mut u64
         "Node's async ids are not where they should be"
     );
     ensure!(finds_resource, "Node keeps the resources of callback scopes in an unknown way");
-    ensure!(depths.len() == 1, "{} words behave like Node's callback scope depth", depths.len());
-    Ok(depths[0])
+    only(&depths, "words behave like Node's callback scope depth")
 }
 
 /// Verifies which word of a JSArray holds its length, and that Node keeps resources in a JSArray.

@@ -17,7 +17,7 @@ use std::ffi::{c_int, c_void};
 
 use super::session::Session;
 use super::symbols::{GcCallback, Isolate};
-use crate::unsupported::{Unsupported, ensure};
+use crate::unsupported::{Unsupported, ensure, only};
 
 /// `GCCallbacks::CallbackData`.
 #[repr(C)]
@@ -95,12 +95,7 @@ unsafe fn find(
             })
     };
     let places: Vec<usize> = (0..during.len().min(after.len()).saturating_sub(1)).filter(is_list).collect();
-    let &[place] = places.as_slice() else {
-        return Err(Unsupported::Because(format!(
-            "{} places behave like V8's list of callbacks {when} a collection",
-            places.len()
-        )));
-    };
+    let place = only(&places, format_args!("places behave like V8's list of callbacks {when} a collection"))?;
     let list = CallbackList(session.word_at(place).cast_const().cast());
     // SAFETY: the two words lie inside the isolate, and are the begin and the end of the list.
     let [begin, end] = unsafe { *list.0 };

@@ -14,7 +14,7 @@ use super::facts::Facts;
 use super::peek::Peek;
 use super::session::Session;
 use super::symbols::Isolate;
-use crate::unsupported::{Unsupported, ensure};
+use crate::unsupported::{Unsupported, ensure, only};
 
 /// The address of `Debug::thread_local_`.
 #[derive(Clone, Copy, Debug)]
@@ -117,12 +117,7 @@ impl Candidates {
     /// # Safety
     /// V8 has restored every archive that was marked.
     pub(super) unsafe fn unmark(self) -> Result<Debugger, Unsupported> {
-        let &[at] = self.found.as_slice() else {
-            return Err(Unsupported::Because(format!(
-                "{} objects behave like V8's debugger",
-                self.found.len()
-            )));
-        };
+        let at = only(&self.found, "objects behave like V8's debugger")?;
         let debugger = Debugger(at as *mut u64);
         // SAFETY: the word belongs to the live Debug object, because V8 has carried every mark there.
         unsafe { *debugger.0.add(MARKED) -= MARK * self.marks };

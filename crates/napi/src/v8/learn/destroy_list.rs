@@ -4,7 +4,7 @@
 
 use super::probe::{STRINGIFY, during, grown};
 use super::session::Session;
-use crate::unsupported::{Unsupported, ensure};
+use crate::unsupported::{Unsupported, only};
 
 /// Address of the vector's three words: begin, end, end of its memory.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,5 @@ pub(super) unsafe fn learn(session: &Session<'_>) -> Result<DestroyList, Unsuppo
         let newest = session.peek.word(seen[i + 1] as usize - 8);
         newest.is_some_and(|entry| (below..above).contains(&(entry as usize)))
     });
-    ensure!(places.len() == 1, "{} words behave like V8's list of stringifiers", places.len());
-    Ok(DestroyList(session.word_at(places[0])))
+    Ok(DestroyList(session.word_at(only(&places, "words behave like V8's list of stringifiers")?)))
 }

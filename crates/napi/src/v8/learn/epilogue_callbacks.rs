@@ -15,7 +15,7 @@
 
 use super::probe::{STRINGIFY, during};
 use super::session::Session;
-use crate::unsupported::Unsupported;
+use crate::unsupported::{Unsupported, only};
 
 /// `GCCallbacksInSafepoint::CallbackData` (gc-callbacks.h, the same from 12.4 to 14.6).
 #[repr(C)]
@@ -79,8 +79,6 @@ pub(super) unsafe fn learn(session: &Session<'_>, word: usize) -> Result<Epilogu
         .filter(|((_, then), now)| *now == Some(*then))
         .map(|((at, _), _)| *at)
         .collect();
-    let &[at] = live.as_slice() else {
-        return Err(Unsupported::Because(format!("{} objects behave like V8's LocalHeap", live.len())));
-    };
+    let at = only(&live, "objects behave like V8's LocalHeap")?;
     Ok(EpilogueCallbacks(at as *mut *mut Callback))
 }

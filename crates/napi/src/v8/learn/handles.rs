@@ -7,7 +7,7 @@ use napi::sys;
 use super::facts::{BLOCKS, BLOCKS_SIZE, ENTERED_CONTEXTS_SIZE, HANDLE_BLOCK_BYTES, HANDLE_BLOCK_WORDS};
 use super::rehearsal::Seen;
 use super::session::Session;
-use crate::unsupported::{Unsupported, ensure};
+use crate::unsupported::{Unsupported, ensure, only};
 
 /// Finds HandleScopeData: the word that three new handles move by 24 bytes.
 ///
@@ -30,9 +30,7 @@ pub(super) unsafe fn handle_scope_data(session: &Session<'_>) -> Result<*mut u64
         sys::napi_close_handle_scope(env, scope);
         moved
     };
-    let &[index] = moved.as_slice() else {
-        return Err(Unsupported::Because(format!("{} words behave like V8's next handle", moved.len())));
-    };
+    let index = only(&moved, "words behave like V8's next handle")?;
     ensure!(
         session.facts.scope_data.is_none_or(|offset| offset == index * 8),
         "V8's next handle is at {} in the isolate, not where its headers say",
@@ -136,11 +134,6 @@ pub(super) unsafe fn handle_scope_implementer(
     // Stale copies in freed memory look the same, but do not change.
     let live: Vec<usize> =
         (0..candidates.len()).filter(|&i| during[i] == before[i] + 1).map(|i| candidates[i]).collect();
-    let &[implementer] = live.as_slice() else {
-        return Err(Unsupported::Because(format!(
-            "{} objects behave like V8's HandleScopeImplementer",
-            live.len()
-        )));
-    };
+    let implementer = only(&live, "objects behave like V8's HandleScopeImplementer")?;
     Ok(implementer as *mut u64)
 }

@@ -11,7 +11,7 @@ use super::probe::during_with;
 use super::realm::Realm;
 use super::session::Session;
 use super::symbols::Local;
-use crate::unsupported::{Unsupported, ensure};
+use crate::unsupported::{Unsupported, ensure, only};
 
 /// Where the contexts of an isolate and their join stacks are. Indexes are words from the beginning of an object.
 #[derive(Clone, Copy, Debug)]
@@ -93,12 +93,7 @@ pub(super) unsafe fn learn(
             places.truncate(1);
         }
     }
-    let &[(place, next)] = places.as_slice() else {
-        return Err(Unsupported::Because(format!(
-            "{} words behave like V8's list of contexts",
-            places.len()
-        )));
-    };
+    let (place, next) = only(&places, "words behave like V8's list of contexts")?;
 
     let look = || {
         // SAFETY: a handle of this callback.
@@ -123,12 +118,7 @@ pub(super) unsafe fn learn(
         links[k] == undefined && session.peek.word(after[k] as usize - 1 + HEADER_WORDS * 8) == Some(hole)
     };
     let places: Vec<(usize, u64)> = seen.into_iter().filter(rests).collect();
-    let &[(stack, hole)] = places.as_slice() else {
-        return Err(Unsupported::Because(format!(
-            "{} words behave like V8's stack of joined arrays",
-            places.len()
-        )));
-    };
+    let (stack, hole) = only(&places, "words behave like V8's stack of joined arrays")?;
     let own_handle = find_own(session, own)?;
     let no_element = session.peek.word(undefined as usize - 1 + HEADER_WORDS * 8);
     let no_element =
@@ -156,8 +146,7 @@ fn find_own(session: &Session<'_>, own: u64) -> Result<*const u64, Unsupported> 
     let leads = |&&word: &&u64| is_plausible(word) && session.peek.word(word as usize) == Some(own);
     let mut handles: Vec<u64> = words.iter().filter(leads).copied().collect();
     handles.dedup();
-    ensure!(handles.len() == 1, "{} words behave like Node's handle for this context", handles.len());
-    Ok(handles[0] as *const u64)
+    Ok(only(&handles, "words behave like Node's handle for this context")? as *const u64)
 }
 
 /// V8's functions for a FixedArray read and write a context, with the collector's write barriers: both have map, length, and elements.

@@ -8,7 +8,7 @@ use std::ffi::{c_int, c_void};
 use super::peek::Peek;
 use super::session::Session;
 use super::symbols::{Isolate, MicrotasksScope};
-use crate::unsupported::{Unsupported, ensure};
+use crate::unsupported::{Unsupported, ensure, only};
 
 /// The isolate's ring of microtask queues.
 #[derive(Clone, Copy, Debug)]
@@ -81,10 +81,10 @@ pub(super) unsafe fn learn(session: &Session<'_>) -> Result<Microtasks, Unsuppor
         let links: Vec<usize> = (0..WORDS)
             .filter(|&i| in_ring[i] == own as u64 && before[i] != own as u64 && out_of_ring[i] == before[i])
             .collect();
-        ensure!(flags.len() == 1, "{} bytes behave like a queue's mark of running", flags.len());
+        let running = only(&flags, "bytes behave like a queue's mark of running")?;
         ensure!(!links.is_empty(), "V8's queues of microtasks do not form a ring");
-        ensure!(depths.len() == 1, "{} numbers behave like a queue's count of open scopes", depths.len());
-        Ok(Microtasks { default, link: links[0], running: flags[0], depth: depths[0] })
+        let depth = only(&depths, "numbers behave like a queue's count of open scopes")?;
+        Ok(Microtasks { default, link: links[0], running, depth })
     }
 }
 

@@ -7,7 +7,7 @@ use napi::sys;
 use super::peek::Peek;
 use super::rehearsal::Seen;
 use super::session::Session;
-use crate::unsupported::{Unsupported, ensure};
+use crate::unsupported::{Unsupported, ensure, only};
 
 /// Finds the word: V8 archives it, zeroes it and restores it; and in a native callback that C++ calls, it names a younger object
 /// on this stack.
@@ -37,12 +37,7 @@ pub(super) unsafe fn learn(session: &Session<'_>, seen: &Seen) -> Result<*mut u6
         sys::napi_call_function(env, receiver, function, 0, null(), &mut result);
     }
     probe.candidates.retain(|&at| peek.word(at) == Some(archived));
-    let &[word] = probe.candidates.as_slice() else {
-        return Err(Unsupported::Because(format!(
-            "{} words behave like V8's chain of Relocatables",
-            probe.candidates.len()
-        )));
-    };
+    let word = only(&probe.candidates, "words behave like V8's chain of Relocatables")?;
     Ok(word as *mut u64)
 }
 

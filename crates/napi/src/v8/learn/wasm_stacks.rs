@@ -7,7 +7,7 @@ use greenlets_core::StackBounds;
 
 use super::probe::{during, grown};
 use super::session::Session;
-use crate::unsupported::{Unsupported, ensure};
+use crate::unsupported::{Unsupported, ensure, only};
 
 /// `Isolate::wasm_stacks_`: begin and end of the `std::vector` with every stack that exists.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +67,6 @@ pub(super) unsafe fn learn(session: &Session<'_>, main: StackBounds) -> Result<W
     };
     let mut places = grown(&before, &seen, &after);
     places.retain(|&i| own(i) == own_stacks);
-    ensure!(places.len() == 1, "{} words behave like V8's list of wasm stacks", places.len());
-    Ok(WasmStacks { list: session.word_at(places[0]), at_rest: own_stacks as u64 * 8 })
+    let place = only(&places, "words behave like V8's list of wasm stacks")?;
+    Ok(WasmStacks { list: session.word_at(place), at_rest: own_stacks as u64 * 8 })
 }
