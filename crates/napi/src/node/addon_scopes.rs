@@ -26,7 +26,7 @@ use std::ptr::null_mut;
 use napi::sys;
 
 use crate::unsupported::{Unsupported, ensure, only};
-use crate::v8::learn::peek::{Peek, is_plausible};
+use crate::v8::learn::peek::{Peek, halves, is_plausible};
 use crate::v8::learn::symbols::{Isolate, Symbols};
 
 /// The address of both counters of one add-on, which are read and written as one word.
@@ -76,7 +76,7 @@ impl AddonScopes {
         isolate: Isolate,
         env: sys::napi_env,
     ) -> Result<AddonScopes, Unsupported> {
-        let peek = &Peek::new().map_err(|error| Unsupported::Because(error.to_string()))?;
+        let peek = &Peek::new()?;
         // SAFETY: the contract's clause **callback**.
         let offset = unsafe { find_counters(env, peek)? };
         // SAFETY: the contract's clause **callback**: a context is entered.
@@ -209,10 +209,7 @@ impl AddonScopes {
 /// # Safety
 /// The contract's clause **callback**.
 unsafe fn find_counters(env: sys::napi_env, peek: &Peek) -> Result<usize, Unsupported> {
-    let ints = || {
-        let words = peek.words(env as usize, ENV_WORDS).unwrap_or_default();
-        words.into_iter().flat_map(|word| [word as u32, (word >> 32) as u32]).collect::<Vec<u32>>()
-    };
+    let ints = || halves(&peek.words(env as usize, ENV_WORDS).unwrap_or_default());
     let (mut outer, mut inner) = (null_mut(), null_mut());
     let before = ints();
     // SAFETY: the contract's clause **callback**; the scopes are closed in the opposite order.

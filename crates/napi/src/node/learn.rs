@@ -17,7 +17,7 @@ use super::facts::{
 };
 use super::resources::{Kind, Resources};
 use crate::unsupported::{Unsupported, ensure, only};
-use crate::v8::learn::peek::Peek;
+use crate::v8::learn::peek::{Peek, halves};
 use crate::v8::learn::symbols::{self, CallbackScope, Isolate, Local, Symbols};
 
 /// `AsyncHooks::push_async_context(id, trigger, resource)`: the type of its last parameter says which container Node uses.
@@ -36,7 +36,7 @@ const VTABLE: &CStr = c"_ZTVN4node10AsyncHooksE";
 /// # Safety
 /// The contract's clause **callback**.
 pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<AsyncHooks, Unsupported> {
-    let peek = Peek::new().map_err(|error| Unsupported::Because(error.to_string()))?;
+    let peek = Peek::new()?;
     let (push, kind) = push_async_context()?;
     // SAFETY: the contract's clause **callback**: a context is entered.
     let (isolate, environment) = unsafe {
@@ -116,8 +116,8 @@ impl Observation {
     fn of(layout: &HooksLayout, peek: &Peek) -> Observation {
         let uid = |i| peek.word(layout.uids.wrapping_add(i) as usize).map_or(f64::NAN, f64::from_bits);
         let fields = peek.words(layout.fields as usize, FIELDS.div_ceil(2)).unwrap_or_default();
-        let fields: Vec<u32> =
-            fields.iter().flat_map(|&two| [two as u32, (two >> 32) as u32]).take(FIELDS).collect();
+        let mut fields = halves(&fields);
+        fields.truncate(FIELDS);
         let words = peek.prefix(layout.object as usize, OBSERVED_WORDS, 32);
         Observation { fields, uids: std::array::from_fn(uid), words }
     }

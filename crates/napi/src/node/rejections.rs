@@ -91,7 +91,7 @@ pub(crate) unsafe fn install(v8: &Layout, keeps: sys::napi_ref) -> bool {
     let shared = FILTERS.with_borrow(|filters| filters.iter().any(|other| other.isolate == v8.isolate));
     if !shared {
         let Ok(peek) = Peek::new() else { return false };
-        let words = || peek.prefix(v8.isolate as usize, v8.facts.isolate_words, 64);
+        let words = || peek.isolate(v8.isolate, v8.facts);
         let before = words();
         if !before.contains(&node) {
             return false;

@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use super::module::module_of;
-use super::peek::Peek;
+use super::peek::{Peek, halves};
 use super::symbols::Symbols;
 use crate::settings::arguments;
 use crate::unsupported::{Unsupported, ensure};
@@ -79,9 +79,11 @@ fn find_hash(symbols: &Symbols, set: impl FnOnce()) -> Option<&'static AtomicU32
         let words = |range: &Range<usize>| {
             let start = range.start.next_multiple_of(8);
             let words = peek.as_ref().and_then(|peek| peek.words(start, (range.end - start) / 8));
-            let halves =
-                words.unwrap_or_default().into_iter().flat_map(|word| [word as u32, (word >> 32) as u32]);
-            halves.enumerate().map(|(i, half)| (start + i * 4, half)).collect::<Vec<_>>()
+            halves(&words.unwrap_or_default())
+                .into_iter()
+                .enumerate()
+                .map(|(i, half)| (start + i * 4, half))
+                .collect::<Vec<_>>()
         };
         data.iter().flat_map(words).collect()
     };

@@ -5,7 +5,7 @@
 
 use std::ffi::{c_int, c_void};
 
-use super::peek::Peek;
+use super::peek::{Peek, halves};
 use super::session::Session;
 use super::symbols::{Isolate, MicrotasksScope};
 use crate::unsupported::{Unsupported, ensure, only};
@@ -117,10 +117,7 @@ unsafe fn mark_bytes(queue: *const u64, is_running: IsRunning, looks: [&[u64]; 3
 /// The session's clause **callback** holds; `queue` is a live queue that no other code uses, and has no jobs.
 unsafe fn depth_bytes(session: &Session<'_>, queue: *const u64) -> Vec<usize> {
     let (symbols, isolate) = (session.symbols, session.isolate);
-    let look = || {
-        let words = session.peek.words(queue as usize, WORDS).unwrap_or_default();
-        words.into_iter().flat_map(|word| [word as u32, (word >> 32) as u32]).collect::<Vec<u32>>()
-    };
+    let look = || halves(&session.peek.words(queue as usize, WORDS).unwrap_or_default());
     let (mut outer, mut inner): (MicrotasksScope, MicrotasksScope) = ([0; 6], [0; 6]);
     let before = look();
     // SAFETY: public API; the scopes close in the opposite order, and the queue's policy is not to run jobs then.

@@ -85,11 +85,7 @@ pub(crate) fn version(symbols: &Symbols) -> String {
 /// thread's own stack.
 pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layout, Unsupported> {
     let (facts, isolate) = identify(symbols)?;
-    let peek = Peek::new().map_err(|error| {
-        Unsupported::Because(format!(
-            "this sandbox forbids a process to read its own memory carefully: {error}"
-        ))
-    })?;
+    let peek = Peek::new()?;
     let thread = tls::learn(symbols, isolate)?;
     let main = stack_guard::own_stack(facts, isolate, thread, &peek)?;
     // SAFETY: `identify` returned the isolate that is entered on this thread.

@@ -7,6 +7,10 @@
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use super::facts::Facts;
+use super::symbols::Isolate;
+use crate::unsupported::Unsupported;
+
 /// Addresses below `LOWEST` are never mapped (vm.mmap_min_addr). From `HIGHEST` on they are not in user space (x86-64, arm64 with
 /// 48 bits).
 const LOWEST: usize = 0x1_0000;
@@ -16,6 +20,11 @@ const HIGHEST: usize = 0x7fff_ffff_f000;
 pub(crate) fn is_plausible(word: u64) -> bool {
     let word = word as usize;
     (LOWEST..HIGHEST).contains(&word) && word.is_multiple_of(8)
+}
+
+/// The halves of words, in the order in which they lie in memory.
+pub(crate) fn halves(words: &[u64]) -> Vec<u32> {
+    words.iter().flat_map(|&word| [word as u32, (word >> 32) as u32]).collect()
 }
 
 /// How the kernel is asked.
@@ -32,7 +41,15 @@ impl Peek {
     ///
     /// # Errors
     /// Where both system calls are forbidden.
-    pub(crate) fn new() -> io::Result<Peek> {
+    pub(crate) fn new() -> Result<Peek, Unsupported> {
+        Peek::find_method().map_err(|error| {
+            Unsupported::Because(format!(
+                "this sandbox forbids a process to read its own memory carefully: {error}"
+            ))
+        })
+    }
+
+    fn find_method() -> io::Result<Peek> {
         let probe = 0x5eed_u64;
         let peek = Peek(Method::ProcessVm);
         let works = peek.words(&raw const probe as usize, 1).is_some_and(|words| words[0] == probe);
@@ -83,6 +100,11 @@ impl Peek {
             }
         }
         all
+    }
+
+    /// All words of an isolate, and some of what lies behind it: `Facts::isolate_words` is rounded up.
+    pub(crate) fn isolate(&self, isolate: Isolate, facts: &Facts) -> Vec<u64> {
+        self.prefix(isolate as usize, facts.isolate_words, 64)
     }
 
     /// Reads `count` words at each of the sorted `addresses`, and calls `see` with each address that could be read. Neighbouring

@@ -40,7 +40,7 @@ impl<'a> Session<'a> {
         peek: &'a Peek,
         thread: ThreadWords,
     ) -> Result<Session<'a>, Unsupported> {
-        let words = peek.prefix(isolate as usize, facts.isolate_words, 64);
+        let words = peek.isolate(isolate, facts);
         ensure!(words.len() >= facts.isolate_words - SLACK_WORDS, "the isolate cannot be read");
         let plausible = words.iter().filter(|&&word| is_plausible(word));
         let mut pointers: Vec<usize> = plausible.map(|&word| word as usize).collect();
@@ -51,7 +51,7 @@ impl<'a> Session<'a> {
 
     /// The isolate's words as they are now.
     pub(super) fn scan(&self) -> Vec<u64> {
-        self.peek.prefix(self.isolate as usize, self.facts.isolate_words, 64)
+        self.peek.isolate(self.isolate, self.facts)
     }
 
     /// The address of a word of the isolate.

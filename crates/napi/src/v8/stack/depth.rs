@@ -111,7 +111,7 @@ fn most_bytes(v8: &Layout) -> usize {
 /// The same as for [`Depth::set`].
 unsafe fn set_stack_size(v8: &Layout, old: usize, new: usize) -> bool {
     let Ok(peek) = Peek::new() else { return false };
-    let words = || peek.prefix(v8.isolate as usize, v8.facts.isolate_words, 64);
+    let words = || peek.isolate(v8.isolate, v8.facts);
     let set = |size: usize| {
         // SAFETY: the caller's clauses: a public function on the isolate's thread. JavaScript does not run between the two calls, so
         // that no check sees the other limit.
