@@ -110,6 +110,21 @@ from22(
   "GreenletError ERR_GREENLET_FORBIDDEN greenlet 'main true undefined",
 )
 
+from22(
+  'a port that was held when V8 ended the greenlet is not named later',
+  prints,
+  `
+  const { runInThisContext } = await import('node:vm')
+  const { port1 } = new MessageChannel()
+  threads.markAsUntransferable(port1)
+  globalThis.ended = new Greenlet(() => port1.postMessage({ get x() { for (;;); } }))
+  console.log(error(() => runInThisContext('ended.switch()', { timeout: 50 })).slice(0, 32), ended.dead)
+  globalThis.leave = () => main.switch()
+  console.log(new Greenlet(() => error(() => runInThisContext('leave()', { timeout: 1000 }))).switch())`,
+  `Error ERR_SCRIPT_EXECUTION_TIMEO true
+GreenletError ERR_GREENLET_FORBIDDEN greenlet 'main' cannot be switched to from here, inside of a vm script or an evaluation with a time limit or breakOnSigint; switch after that has returned`,
+)
+
 test(
   'a BroadcastChannel may be closed while a greenlet posts to it',
   prints,

@@ -6,8 +6,8 @@
  */
 
 import { MessageChannel, MessagePort } from 'node:worker_threads'
-import { HELD, mail } from '../native/contract.ts'
 import { CallsInProgress } from './calls-in-progress.ts'
+import { callHeld } from './held.ts'
 import { type Method, type Methods, replace, replaceEach } from './replace.ts'
 import { main, thread } from './thread.ts'
 
@@ -63,20 +63,6 @@ function postFromGreenlet(keep: Method, keeper: MessagePort, post: Method, port:
   if (outcome === 'error') throw value
   if (outcome === 'value') return value
   return callHeld('postMessage()', () => Reflect.apply(post, port, args))
-}
-
-/** Calls a function during which the running greenlet must not be left. Main may be left. `name` is for the message. */
-function callHeld(name: string, call: () => unknown): unknown {
-  if (thread.current === main) return call()
-  const outer = thread.heldBy
-  thread.heldBy = name
-  mail[HELD]!++
-  try {
-    return call()
-  } finally {
-    mail[HELD]!--
-    thread.heldBy = outer
-  }
 }
 
 type Constructor = new (...args: unknown[]) => Record<string, Method>

@@ -19,8 +19,8 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { createRequire } from 'node:module'
 import * as vm from 'node:vm'
 import { isQuiet } from '../common/errors.ts'
-import { HELD, mail } from '../native/contract.ts'
 import { exitDomains, followDomains } from './domains.ts'
+import { callHeld } from './held.ts'
 import { patchLoaders } from './module-loads.ts'
 import { patchNativeHolds } from './native-holds.ts'
 import { type Methods, replace } from './replace.ts'
@@ -84,13 +84,7 @@ function patchLimited(owner: Methods, name: string, optionsIndex: number): void 
   replace(owner, name, (method) => {
     return function (...args) {
       if (thread.current === main || !setsLimit(args[optionsIndex])) return Reflect.apply(method, this, args)
-      // If V8 ends this greenlet too, the `finally` block does not run. Native resets the count then.
-      mail[HELD]!++
-      try {
-        return Reflect.apply(method, this, args)
-      } finally {
-        mail[HELD]!--
-      }
+      return callHeld(undefined, () => Reflect.apply(method, this, args))
     }
   })
 }

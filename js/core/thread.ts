@@ -64,7 +64,7 @@ export const thread = {
 
   /** The realm of which the timers are used; see engine.ts. */
   realm: globalThis as Pick<typeof globalThis, 'setTimeout' | 'clearTimeout' | 'setImmediate'>,
-  /** The call during which the running greenlet must not be left; undefined for a `vm` script. See native-holds.ts. */
+  /** The call during which the running greenlet must not be left; undefined for a `vm` script. See held.ts. */
   heldBy: undefined as string | undefined,
 
   /** Whether native has the realm in which it makes captures; see stack/snapshot.ts. */
