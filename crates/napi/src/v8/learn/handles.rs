@@ -9,28 +9,25 @@ use super::rehearsal::Seen;
 use super::session::Session;
 use crate::unsupported::{Unsupported, ensure, only};
 
-/// Finds HandleScopeData: the word that three new handles move by 24 bytes.
+/// Numbers of handles that are made, one number after the other. Memory behind the isolate may change by accident as one of them
+/// says, but not as all of them do.
+const NUMBERS: [usize; 3] = [3, 5, 2];
+
+/// Finds HandleScopeData: the word that new handles move by 8 bytes each, and that goes back when their scope is closed.
 ///
 /// # Safety
 /// The session's clause **callback** holds.
 pub(super) unsafe fn handle_scope_data(session: &Session<'_>) -> Result<*mut u64, Unsupported> {
-    let env = session.env;
-    let (mut scope, mut inner) = (null_mut(), null_mut());
-    // SAFETY: the session's clause **callback**; scopes close in the opposite order of opening.
-    let moved = unsafe {
-        sys::napi_open_handle_scope(env, &mut scope);
-        let mut moved = moved_by_handles(session);
-        if moved.is_empty() {
-            // The three went into a new block. With three handles in it already, the next three stay in it.
-            sys::napi_open_handle_scope(env, &mut inner);
-            make_handles(env);
-            moved = moved_by_handles(session);
-            sys::napi_close_handle_scope(env, inner);
+    let mut moved: Option<Vec<usize>> = None;
+    for number in NUMBERS {
+        // SAFETY: the session's clause **callback**.
+        let now = unsafe { moved_in_one_block(session, number) };
+        match &mut moved {
+            None => moved = Some(now),
+            Some(all) => all.retain(|index| now.contains(index)),
         }
-        sys::napi_close_handle_scope(env, scope);
-        moved
-    };
-    let index = only(&moved, "words behave like V8's next handle")?;
+    }
+    let index = only(&moved.unwrap_or_default(), "words behave like V8's next handle")?;
     ensure!(
         session.facts.scope_data.is_none_or(|offset| offset == index * 8),
         "V8's next handle is at {} in the isolate, not where its headers say",
@@ -39,41 +36,67 @@ pub(super) unsafe fn handle_scope_data(session: &Session<'_>) -> Result<*mut u64
     Ok(session.word_at(index))
 }
 
+/// The words that `number` new handles move, where all of them are in one block.
+///
+/// # Safety
+/// The session's clause **callback** holds.
+unsafe fn moved_in_one_block(session: &Session<'_>, number: usize) -> Vec<usize> {
+    let env = session.env;
+    let (mut scope, mut inner) = (null_mut(), null_mut());
+    // SAFETY: the session's clause **callback**; scopes close in the opposite order of opening.
+    unsafe {
+        sys::napi_open_handle_scope(env, &mut scope);
+        let mut moved = moved_by_handles(session, number);
+        if moved.is_empty() {
+            // They went into a new block. With as many handles in it already, the next ones stay in it.
+            sys::napi_open_handle_scope(env, &mut inner);
+            make_handles(env, number);
+            moved = moved_by_handles(session, number);
+            sys::napi_close_handle_scope(env, inner);
+        }
+        sys::napi_close_handle_scope(env, scope);
+        moved
+    }
+}
+
 /// The words that behave like `next` of HandleScopeData, with `limit` behind it.
 ///
 /// # Safety
 /// The session's clause **callback** holds.
-unsafe fn moved_by_handles(session: &Session<'_>) -> Vec<usize> {
+unsafe fn moved_by_handles(session: &Session<'_>, number: usize) -> Vec<usize> {
     let env = session.env;
     let mut scope = null_mut();
     // SAFETY: the session's clause **callback**; the scope is closed at the end.
-    let (before, after) = unsafe {
+    let (before, during) = unsafe {
         sys::napi_open_handle_scope(env, &mut scope);
         let before = session.scan();
-        make_handles(env);
-        let after = session.scan();
+        make_handles(env, number);
+        let during = session.scan();
         sys::napi_close_handle_scope(env, scope);
-        (before, after)
+        (before, during)
     };
+    let after = session.scan();
     let is_next = |i: &usize| {
         let (next, limit) = (before[*i], before[*i + 1]);
-        after[*i] == next.wrapping_add(24)
-            && after[*i + 1] == limit
+        during[*i] == next.wrapping_add(number as u64 * 8)
+            && during[*i + 1] == limit
+            && after[*i] == next
             && limit > next
             && limit - next <= HANDLE_BLOCK_BYTES
     };
-    (0..before.len().min(after.len()).saturating_sub(1)).filter(is_next).collect()
+    let words = before.len().min(during.len()).min(after.len());
+    (0..words.saturating_sub(1)).filter(is_next).collect()
 }
 
-/// Makes three handles in the current scope.
+/// Makes handles in the current scope.
 ///
 /// # Safety
 /// `env` is live on this thread, with a scope open.
-unsafe fn make_handles(env: sys::napi_env) {
-    for number in 0..3 {
+unsafe fn make_handles(env: sys::napi_env, number: usize) {
+    for i in 0..number {
         let mut handle = null_mut();
         // SAFETY: the caller promises a live environment with an open scope.
-        unsafe { sys::napi_create_int32(env, number, &mut handle) };
+        unsafe { sys::napi_create_int32(env, i as i32, &mut handle) };
     }
 }
 
@@ -88,9 +111,7 @@ pub(super) unsafe fn verify_spare(session: &Session<'_>, implementer: *mut u64) 
     // SAFETY: the session's clause **callback**; the scope is closed at the end.
     let during = unsafe {
         sys::napi_open_handle_scope(env, &mut scope);
-        for _ in 0..HANDLE_BLOCK_WORDS / 3 + 1 {
-            make_handles(env);
-        }
+        make_handles(env, HANDLE_BLOCK_WORDS + 1);
         let during = words();
         sys::napi_close_handle_scope(env, scope);
         during
