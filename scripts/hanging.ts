@@ -60,14 +60,31 @@ function threads(pid: number): Promise<string> {
       else if (!/^#\d/m.test(stdout)) resolve(`gdb found no stack:\n${stderr.trim()}`)
       else
         resolve(
-          stdout
-            .slice(stdout.indexOf('\nThread '))
-            .replace(/^\[Inferior .*$/m, '')
-            .trim(),
+          inShort(
+            stdout
+              .slice(stdout.indexOf('\nThread '))
+              .replace(/^\[Inferior .*$/m, '')
+              .trim(),
+          ),
         )
     })
   })
 }
+
+/** One line for each thread that waits for work, and no frames without a name: a log may be cut, and the other threads must stay in it. */
+function inShort(trace: string): string {
+  return trace
+    .split(/\n(?=Thread )/)
+    .map((thread) => {
+      const idle = IDLE.exec(thread)
+      if (idle !== null) return `${thread.split('\n')[0]} waits for work: ${idle[0]}`
+      return thread.replaceAll(/^#\d+ +0x[0-9a-f]+ in \?\? \(\)\n/gm, '').replaceAll(/ \([^()]*futex[^()]*\)/g, '')
+    })
+    .join('\n')
+}
+
+/** How threads of Node's platform, of libuv's pool, of its timer and of its inspector wait for work. */
+const IDLE = /(?<=\buv_cond_wait .*\n#\d+ .* in )(?:.*PlatformWorkerThread|worker)\b|DelayedTaskScheduler|StartIoThread/
 
 /** Node starts its inspector at SIGUSR1, also in the middle of a loop, and prints its address. */
 async function javascript(pid: number, output: () => string): Promise<string> {

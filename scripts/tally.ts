@@ -1,5 +1,6 @@
 // Counts tests and prints the counts.
 
+import { rememberFailure } from './failures.ts'
 import type { Outcome } from './run.ts'
 
 export interface Tally {
@@ -16,7 +17,10 @@ export const sum = (tallies: readonly Tally[]): Tally => ({
 export function counted(what: string, outcome: Outcome, { passed, failed }: Tally): Tally {
   const tally = { passed, failed: failed === 0 && outcome.end !== 0 ? 1 : failed }
   console.log(`  ${what}: ${tally.passed} passed, ${tally.failed} failed (${outcome.seconds.toFixed(1)} s)`)
-  if (tally.failed > 0) console.log(told(outcome))
+  if (tally.failed > 0) {
+    console.log(told(outcome))
+    rememberFailure(what, outcome)
+  }
   return tally
 }
 

@@ -3,6 +3,7 @@
 
 import { readFileSync } from 'node:fs'
 import { tellConformance } from './conformance.ts'
+import { tellFailures } from './failures.ts'
 import { check } from './stages/check.ts'
 import { ava } from './stages/ava.ts'
 import { matrix, spilled } from './stages/conformance.ts'
@@ -42,6 +43,7 @@ for (const name of names) {
 
 const { passed, failed } = sum(tallies)
 process.exitCode = failed > 0 ? 1 : 0
+tellFailures()
 tellConformance()
 console.log(`${passed} passed, ${failed} failed`)
 

@@ -4,6 +4,7 @@
 
 import { join, resolve } from 'node:path'
 import { testedNodes } from '../nodes.ts'
+import { rememberFailure } from '../failures.ts'
 import { run, twoAtOnce } from '../run.ts'
 import { sum, type Tally, told } from '../tally.ts'
 import { OTHER_ASYNC_CONTEXT } from './ava.ts'
@@ -39,7 +40,10 @@ export async function everywhere(): Promise<Tally> {
         const output = outcome.output.replace(/^suspended \d+ times\n/gm, '')
         const good = outcome.end === 0 && plain.end === 0 && output === plain.output && times > 0
         console.log(`  ${what}: ${good ? `as without, suspended ${times} times` : 'NOT as without'}`)
-        if (!good) console.log(`without greenlets:\n${told(plain)}\nwith:\n${told(outcome)}`)
+        if (!good) {
+          console.log(`without greenlets:\n${told(plain)}\nwith:\n${told(outcome)}`)
+          rememberFailure(what, outcome)
+        }
         return { passed: good ? 1 : 0, failed: good ? 0 : 1 }
       }
       tallies.push(await inside([], {}), await inside([], SPILLED), await inside([], LOCKER))

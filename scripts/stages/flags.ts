@@ -3,6 +3,7 @@
 import { readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Node, testedNodes } from '../nodes.ts'
+import { rememberFailure } from '../failures.ts'
 import { type Outcome, run, twoAtOnce } from '../run.ts'
 import { endsWithOk, saysOk, type Tally, told } from '../tally.ts'
 
@@ -139,5 +140,8 @@ function tell(setting: Setting & { readonly started: number; readonly outcomes: 
   const passed = setting.outcomes.size - failures.length
   const seconds = ((performance.now() - setting.started) / 1000).toFixed(1)
   console.log(`  ${named(setting)}: ${passed} passed, ${failures.length} failed (${seconds} s)`)
-  for (const [program, outcome] of failures) console.log(`    ${program}\n${told(outcome)}`)
+  for (const [program, outcome] of failures) {
+    console.log(`    ${program}\n${told(outcome)}`)
+    rememberFailure(`${named(setting)} ${program}`, outcome)
+  }
 }
