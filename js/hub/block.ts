@@ -5,11 +5,13 @@
 
 import { addOwnCode } from '../common/own-code.ts'
 import { GreenletError } from '../common/errors.ts'
+import { isInstance } from '../common/values.ts'
 import { finishEnded, refuseInHook } from '../core/lifecycle.ts'
 import { type BlockingCall, type GreenletRecord, LIVE, WAITING } from '../core/record.ts'
 import { switchTo } from '../core/switch.ts'
 import { main, thread } from '../core/thread.ts'
 import { type Greenlet, greenletOf, objectIfAlive, recordOf, setPendingWait } from '../greenlet/greenlet.ts'
+import { noteWait } from '../stack/waits.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
 function first<T>(probe: () => T): T {
@@ -63,6 +65,27 @@ export function block(call: BlockingCall): unknown {
   }
   if (call.outcome === 'error') throw call.value
   return call.value
+}
+
+/**
+ * For an error that comes out of `block(call)`: its `stack` will tell where the greenlet waited. Returns the error.
+ *
+ * Apart from `block`, because only the functions that the program calls know what they wait for.
+ *
+ * @param source what the greenlet waited for
+ * @param from the function that the program has called
+ */
+export function comesOut(
+  error: unknown,
+  call: BlockingCall,
+  waiter: GreenletRecord,
+  source: unknown,
+  from: (...args: never[]) => unknown,
+): unknown {
+  if (call.outcome === 'error') noteWait(error, waiter, source, from)
+  // An error that interrupts the wait. A refusal to switch is none: it was made on this stack.
+  else if (!isInstance(error, GreenletError)) noteWait(error, waiter, undefined, from)
+  return error
 }
 
 /**

@@ -8,7 +8,8 @@ import { describe, isInstance } from '../common/values.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
 import { greenletOf } from '../greenlet/greenlet.ts'
-import { block, currentWaiter, resume } from './block.ts'
+import { noteWait } from '../stack/waits.ts'
+import { block, comesOut, currentWaiter, resume } from './block.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
 function first<T>(probe: () => T): T {
@@ -34,11 +35,17 @@ export function sleep(ms: number, options?: { readonly signal?: AbortSignal | un
   const waiter = currentWaiter('sleep()')
   checkMilliseconds(ms)
   const signal = checkSignal(options)
-  signal?.throwIfAborted()
+  if (signal?.aborted) {
+    const reason: unknown = signal.reason
+    noteWait(reason, waiter, signal, sleep)
+    throw reason
+  }
 
   const call = startTimer(ms, signal, waiter)
   try {
     block(call)
+  } catch (error) {
+    throw comesOut(error, call, waiter, signal, sleep)
   } finally {
     call.stop()
   }

@@ -5,11 +5,12 @@
 import { addOwnCode } from '../common/own-code.ts'
 import { isPromise } from 'node:util/types'
 import { GreenletError } from '../common/errors.ts'
+import { isInstance } from '../common/values.ts'
 import { withoutStores } from '../core/context.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
-import { setPendingWait } from '../greenlet/greenlet.ts'
-import { block, currentWaiter, objectOf, type PendingWait, settleWait } from './block.ts'
+import { Greenlet, setPendingWait } from '../greenlet/greenlet.ts'
+import { block, comesOut, currentWaiter, objectOf, type PendingWait, settleWait } from './block.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
 function first<T>(probe: () => T): T {
@@ -30,7 +31,12 @@ function first<T>(probe: () => T): T {
 export function wait<T>(promise: T): Awaited<T> {
   const waiter = currentWaiter('wait()')
   if (!isThenable(promise)) return promise as Awaited<T>
-  return block(follow(promise, waiter)) as Awaited<T>
+  const call = follow(promise, waiter)
+  try {
+    return block(call) as Awaited<T>
+  } catch (error) {
+    throw comesOut(error, call, waiter, lasting(promise), wait)
+  }
 }
 
 thread.wait = wait
@@ -59,6 +65,11 @@ function react(promise: Promise<unknown>, wait: PendingWait): Promise<void> {
     (value) => settleWait(wait, 'value', value),
     (error: unknown) => settleWait(wait, 'error', error),
   )
+}
+
+/** What an error may refer to without keeping much: no thenable of the program, which may be a whole query. */
+function lasting(promise: object): object | undefined {
+  return isPromise(promise) || isInstance(promise, Greenlet) ? promise : undefined
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
