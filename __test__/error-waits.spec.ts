@@ -45,7 +45,10 @@ async function outcome(run: () => unknown, name = 'waiter'): Promise<{ stack: st
 function names(stack: unknown): string[] {
   const lines = (String(stack).match(/^ +at .*/gm) ?? []).filter((line) => !line.includes('node:internal'))
   return lines.map(
-    (line) => /\[in greenlet (".*")\]/.exec(line)?.[1] ?? /at (?:async |Object\.)?(\S+) \(/.exec(line)?.[1] ?? '',
+    (line) =>
+      /\[in greenlet (".*")\]/.exec(line)?.[1] ??
+      /at (?:async |Object\.)?(\S+) \(/.exec(line)?.[1]?.replace('<anonymous>', '') ??
+      '',
   )
 }
 

@@ -4,13 +4,14 @@
  */
 
 import { addOwnCode } from '../common/own-code.ts'
+import { isPromise } from 'node:util/types'
 import { GreenletError } from '../common/errors.ts'
 import { isInstance } from '../common/values.ts'
 import { finishEnded, refuseInHook } from '../core/lifecycle.ts'
 import { type BlockingCall, type GreenletRecord, LIVE, WAITING } from '../core/record.ts'
 import { switchTo } from '../core/switch.ts'
 import { main, thread } from '../core/thread.ts'
-import { type Greenlet, greenletOf, objectIfAlive, recordOf, setPendingWait } from '../greenlet/greenlet.ts'
+import { Greenlet, greenletOf, objectIfAlive, recordOf, setPendingWait } from '../greenlet/greenlet.ts'
 import { noteWait } from '../stack/waits.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
@@ -49,8 +50,10 @@ export function currentWaiter(what: string): GreenletRecord {
 /**
  * Blocks the current greenlet until `call` is over. Returns its value or throws it. If another greenlet is in `kill()`
  * of this one, that one goes on, and main otherwise.
+ *
+ * @param from the function that the program has called; the frames of an error that comes out begin outside of it
  */
-export function block(call: BlockingCall): unknown {
+export function block(call: BlockingCall, from: (...args: never[]) => unknown): unknown {
   refuseInHook()
   const { current } = thread
   current.blockingCall = call
@@ -63,30 +66,21 @@ export function block(call: BlockingCall): unknown {
     current.blockingCall = undefined
     if (call.outcome === undefined) abandonWait(current)
   }
-  if (call.outcome === 'error') throw call.value
+  if (call.outcome === 'error') throw failed(call, current, from)
   return call.value
 }
 
-/**
- * For an error that comes out of `block(call)`: its `stack` will tell where the greenlet waited. Returns the error.
- *
- * Apart from `block`, because only the functions that the program calls know what they wait for.
- *
- * @param source what the greenlet waited for
- * @param from the function that the program has called
- */
-export function comesOut(
-  error: unknown,
-  call: BlockingCall,
-  waiter: GreenletRecord,
-  source: unknown,
-  from: (...args: never[]) => unknown,
-): unknown {
-  if (call.outcome === 'error') noteWait(error, waiter, source, from)
-  // An error that interrupts the wait. A refusal to switch is none: it was made on this stack.
-  else if (!isInstance(error, GreenletError)) noteWait(error, waiter, undefined, from)
-  return error
+/** For the outcome of a call that failed: its `stack` will tell where the greenlet waited. Returns it. */
+function failed(call: BlockingCall, waiter: GreenletRecord, from: (...args: never[]) => unknown): unknown {
+  const { source, value } = call
+  // An error must not keep a thenable of the program, which may be a whole query.
+  const lasting = isPromise(source) || isInstance(source, Greenlet) || isInstance(source, AbortSignal)
+  noteWait(value, waiter, lasting ? source : undefined, from)
+  return value
 }
+
+// The room `core` is below this one.
+thread.onInterrupt = (waiter, error) => noteWait(error, waiter, undefined, block)
 
 /**
  * The greenlet that runs while `waiter` is blocked: main, which runs the event loop. If `waiter` was killed and waits

@@ -9,7 +9,7 @@ import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
 import { greenletOf } from '../greenlet/greenlet.ts'
 import { noteWait } from '../stack/waits.ts'
-import { block, comesOut, currentWaiter, resume } from './block.ts'
+import { block, currentWaiter, resume } from './block.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
 function first<T>(probe: () => T): T {
@@ -43,9 +43,7 @@ export function sleep(ms: number, options?: { readonly signal?: AbortSignal | un
 
   const call = startTimer(ms, signal, waiter)
   try {
-    block(call)
-  } catch (error) {
-    throw comesOut(error, call, waiter, signal, sleep)
+    block(call, sleep)
   } finally {
     call.stop()
   }
@@ -69,6 +67,7 @@ function startTimer(ms: number, signal: AbortSignal | undefined, waiter: Greenle
   const call: TimedCall = {
     outcome: undefined,
     value: undefined,
+    source: signal,
     stop() {
       realm.clearTimeout(timer)
       signal?.removeEventListener('abort', abort)

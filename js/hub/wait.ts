@@ -5,12 +5,11 @@
 import { addOwnCode } from '../common/own-code.ts'
 import { isPromise } from 'node:util/types'
 import { GreenletError } from '../common/errors.ts'
-import { isInstance } from '../common/values.ts'
 import { withoutStores } from '../core/context.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
-import { Greenlet, setPendingWait } from '../greenlet/greenlet.ts'
-import { block, comesOut, currentWaiter, objectOf, type PendingWait, settleWait } from './block.ts'
+import { setPendingWait } from '../greenlet/greenlet.ts'
+import { block, currentWaiter, objectOf, type PendingWait, settleWait } from './block.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
 function first<T>(probe: () => T): T {
@@ -31,12 +30,7 @@ function first<T>(probe: () => T): T {
 export function wait<T>(promise: T): Awaited<T> {
   const waiter = currentWaiter('wait()')
   if (!isThenable(promise)) return promise as Awaited<T>
-  const call = follow(promise, waiter)
-  try {
-    return block(call) as Awaited<T>
-  } catch (error) {
-    throw comesOut(error, call, waiter, lasting(promise), wait)
-  }
+  return block(follow(promise, waiter), wait) as Awaited<T>
 }
 
 thread.wait = wait
@@ -46,7 +40,7 @@ thread.wait = wait
  * greenlet: it is reachable as long as the promise is. Its own stack must not hold it.
  */
 function follow(promise: PromiseLike<unknown>, waiter: GreenletRecord): BlockingCall {
-  const call: BlockingCall = { outcome: undefined, value: undefined }
+  const call: BlockingCall = { outcome: undefined, value: undefined, source: promise }
   const greenlet = objectOf(waiter)
   if ((promise as unknown) === greenlet) {
     throw new GreenletError('ERR_GREENLET_WAIT_ON_SELF', `greenlet '${waiter.name}' cannot wait for its own end`)
@@ -65,11 +59,6 @@ function react(promise: Promise<unknown>, wait: PendingWait): Promise<void> {
     (value) => settleWait(wait, 'value', value),
     (error: unknown) => settleWait(wait, 'error', error),
   )
-}
-
-/** What an error may refer to without keeping much: no thenable of the program, which may be a whole query. */
-function lasting(promise: object): object | undefined {
-  return isPromise(promise) || isInstance(promise, Greenlet) ? promise : undefined
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -80,8 +80,9 @@ class Waits {
       this.#list = []
     }
     new Marked(get, this)
-    this.#accessor = { get, set }
-    Object.defineProperty(error, 'stack', this.#accessor)
+    const enumerable = Object.prototype.propertyIsEnumerable.call(error, 'stack')
+    this.#accessor = { get, set, enumerable, configurable: true }
+    this.#install()
   }
 
   add(wait: Wait): void {
@@ -105,6 +106,12 @@ class Waits {
     return this.#text
   }
 
+  #install(): void {
+    // On Node.js 20, redefining V8's own property would format the error.
+    if (this.#getOriginal === undefined) Reflect.deleteProperty(this.error, 'stack')
+    Object.defineProperty(this.error, 'stack', this.#accessor)
+  }
+
   #readOriginal(): unknown {
     if (this.#getOriginal !== undefined) return Reflect.apply(this.#getOriginal, this.error, [])
     const property = Object.getOwnPropertyDescriptor(this.error, 'stack')
@@ -114,7 +121,7 @@ class Waits {
     try {
       return (this.error as { stack?: unknown }).stack
     } finally {
-      Object.defineProperty(this.error, 'stack', this.#accessor)
+      this.#install()
     }
   }
 }
