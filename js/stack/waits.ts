@@ -214,7 +214,10 @@ function linesOf(capture: Error): string[] {
   if (sites === undefined) return atLines(capture.stack)
   // Where a promise job runs, V8 adds the async callers at the outer end. They are not on the stack.
   while (sites.at(-1)?.isAsync()) sites.pop()
-  const shown = sites.filter((site) => !isOwnFrame(site))
+  let [innermost, end] = [0, sites.length]
+  while (innermost < end && isOwnFrame(sites[end - 1]!)) end--
+  while (innermost < end && isOwnFrame(sites[innermost]!)) innermost++
+  const shown = sites.slice(innermost, end)
   return (shown.length === 0 ? [] : formatted(shown)) ?? shown.map((site) => `\n    at ${site.toString()}`)
 }
 
@@ -234,22 +237,26 @@ function atLines(text: unknown): string[] {
   return typeof text === 'string' ? (text.match(/\n\s+at .*/g) ?? []) : []
 }
 
+const keepSites = (_: unknown, sites: readonly CallSite[]): readonly CallSite[] => sites
+
 /** The call sites of an error of this realm. As `sitesOf`, which reads the errors of the private realm. */
 function programSites(capture: Error): CallSite[] | undefined {
-  const saved = Object.getOwnPropertyDescriptor(Error, 'prepareStackTrace')
+  const realm = Error as { prepareStackTrace?: unknown }
+  const saved = Object.getOwnPropertyDescriptor(realm, 'prepareStackTrace')
+  // An assignment is faster, but a setter of the program must not be called.
+  const assigns = saved?.writable === true
   try {
     ensureCaptureRealm()
-    Object.defineProperty(Error, 'prepareStackTrace', {
-      value: (_: unknown, sites: readonly CallSite[]) => sites,
-      configurable: true,
-    })
+    if (assigns) realm.prepareStackTrace = keepSites
+    else Object.defineProperty(realm, 'prepareStackTrace', { value: keepSites, configurable: true })
   } catch {
     return undefined
   }
   try {
     return sitesOf(thread.native, capture)
   } finally {
-    if (saved === undefined) Reflect.deleteProperty(Error, 'prepareStackTrace')
-    else Object.defineProperty(Error, 'prepareStackTrace', saved)
+    if (assigns) realm.prepareStackTrace = saved!.value
+    else if (saved === undefined) Reflect.deleteProperty(realm, 'prepareStackTrace')
+    else Object.defineProperty(realm, 'prepareStackTrace', saved)
   }
 }
