@@ -34,6 +34,8 @@ export interface BlockingCall {
   /** `undefined` while it is pending. */
   outcome: 'value' | 'error' | undefined
   value: unknown
+  /** What ends it: a promise, a thenable, or a signal. */
+  readonly source: object | undefined
 }
 
 export class GreenletRecord {

@@ -103,8 +103,9 @@ function arriveUncommon(me: GreenletRecord, flags: number, arrived: unknown): un
   if (flags & DOMAINS) enterDomains(me)
   // The tracer may do anything, also switch away and come back. This call has already taken what arrived.
   reportSwitch((flags & THROWS) !== 0, origin)
-  if (flags & THROWS) throw arrived
-  return arrived
+  if ((flags & THROWS) === 0) return arrived
+  if (me.blockingCall !== undefined) thread.onInterrupt!(me, arrived)
+  throw arrived
 }
 
 /** After a switch that did not take place. */

@@ -71,6 +71,8 @@ export const thread = {
   captureRealmIsSet: false,
   /** The greenlet that the hub has resumed, until control is back on main; see hub/block.ts. */
   resumedByHub: undefined as GreenletObject | undefined,
+  /** Called with each error that interrupts a blocking call, before it is thrown there; see hub/block.ts. */
+  onInterrupt: undefined as ((waiter: GreenletRecord, error: unknown) => void) | undefined,
   /** `wait()`, for module-loads.ts. The room of the hub is above this one and sets it. */
   wait: undefined as ((promise: Promise<void>) => void) | undefined,
 }

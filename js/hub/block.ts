@@ -4,12 +4,15 @@
  */
 
 import { addOwnCode } from '../common/own-code.ts'
+import { isPromise } from 'node:util/types'
 import { GreenletError } from '../common/errors.ts'
+import { isInstance } from '../common/values.ts'
 import { finishEnded, refuseInHook } from '../core/lifecycle.ts'
 import { type BlockingCall, type GreenletRecord, LIVE, WAITING } from '../core/record.ts'
 import { switchTo } from '../core/switch.ts'
 import { main, thread } from '../core/thread.ts'
-import { type Greenlet, greenletOf, objectIfAlive, recordOf, setPendingWait } from '../greenlet/greenlet.ts'
+import { Greenlet, greenletOf, objectIfAlive, recordOf, setPendingWait } from '../greenlet/greenlet.ts'
+import { noteWait } from '../stack/waits.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
 function first<T>(probe: () => T): T {
@@ -47,8 +50,10 @@ export function currentWaiter(what: string): GreenletRecord {
 /**
  * Blocks the current greenlet until `call` is over. Returns its value or throws it. If another greenlet is in `kill()`
  * of this one, that one goes on, and main otherwise.
+ *
+ * @param from the function that the program has called; the frames of an error that comes out begin outside of it
  */
-export function block(call: BlockingCall): unknown {
+export function block(call: BlockingCall, from: (...args: never[]) => unknown): unknown {
   refuseInHook()
   const { current } = thread
   current.blockingCall = call
@@ -61,9 +66,21 @@ export function block(call: BlockingCall): unknown {
     current.blockingCall = undefined
     if (call.outcome === undefined) abandonWait(current)
   }
-  if (call.outcome === 'error') throw call.value
+  if (call.outcome === 'error') throw failed(call, current, from)
   return call.value
 }
+
+/** For the outcome of a call that failed: its `stack` will tell where the greenlet waited. Returns it. */
+function failed(call: BlockingCall, waiter: GreenletRecord, from: (...args: never[]) => unknown): unknown {
+  const { source, value } = call
+  // An error must not keep a thenable of the program, which may be a whole query.
+  const lasting = isPromise(source) || isInstance(source, Greenlet) || isInstance(source, AbortSignal)
+  noteWait(value, waiter, lasting ? source : undefined, from)
+  return value
+}
+
+// The room `core` is below this one.
+thread.onInterrupt = (waiter, error) => noteWait(error, waiter, undefined, block)
 
 /**
  * The greenlet that runs while `waiter` is blocked: main, which runs the event loop. If `waiter` was killed and waits

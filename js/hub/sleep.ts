@@ -8,6 +8,7 @@ import { describe, isInstance } from '../common/values.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
 import { greenletOf } from '../greenlet/greenlet.ts'
+import { noteWait } from '../stack/waits.ts'
 import { block, currentWaiter, resume } from './block.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
@@ -34,11 +35,15 @@ export function sleep(ms: number, options?: { readonly signal?: AbortSignal | un
   const waiter = currentWaiter('sleep()')
   checkMilliseconds(ms)
   const signal = checkSignal(options)
-  signal?.throwIfAborted()
+  if (signal?.aborted) {
+    const reason: unknown = signal.reason
+    noteWait(reason, waiter, signal, sleep)
+    throw reason
+  }
 
   const call = startTimer(ms, signal, waiter)
   try {
-    block(call)
+    block(call, sleep)
   } finally {
     call.stop()
   }
@@ -62,6 +67,7 @@ function startTimer(ms: number, signal: AbortSignal | undefined, waiter: Greenle
   const call: TimedCall = {
     outcome: undefined,
     value: undefined,
+    source: signal,
     stop() {
       realm.clearTimeout(timer)
       signal?.removeEventListener('abort', abort)

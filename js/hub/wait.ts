@@ -30,7 +30,7 @@ function first<T>(probe: () => T): T {
 export function wait<T>(promise: T): Awaited<T> {
   const waiter = currentWaiter('wait()')
   if (!isThenable(promise)) return promise as Awaited<T>
-  return block(follow(promise, waiter)) as Awaited<T>
+  return block(follow(promise, waiter), wait) as Awaited<T>
 }
 
 thread.wait = wait
@@ -40,7 +40,7 @@ thread.wait = wait
  * greenlet: it is reachable as long as the promise is. Its own stack must not hold it.
  */
 function follow(promise: PromiseLike<unknown>, waiter: GreenletRecord): BlockingCall {
-  const call: BlockingCall = { outcome: undefined, value: undefined }
+  const call: BlockingCall = { outcome: undefined, value: undefined, source: promise }
   const greenlet = objectOf(waiter)
   if ((promise as unknown) === greenlet) {
     throw new GreenletError('ERR_GREENLET_WAIT_ON_SELF', `greenlet '${waiter.name}' cannot wait for its own end`)

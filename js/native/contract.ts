@@ -33,6 +33,13 @@ export interface Native {
    * where too little stack is left for V8 to make frames.
    */
   sites(error: Error, getStack: (() => unknown) | undefined): unknown
+  /**
+   * On Node.js 20, whether V8 or native code reads `stack` of this object itself, which must not be a Proxy. Also true
+   * where it is an accessor of JavaScript. False on other versions.
+   */
+  stackIsNative(error: object): boolean
+  /** On Node.js 20, makes `stack` of this object V8's own again, if it is configurable. It must not be a Proxy. */
+  restoreStack(error: object): void
   /** The script ids of those of its frames that have one, innermost first. Costs another stack walk. */
   scriptIds(): Int32Array | undefined
   /** A number that changes each time the stack in `SUBJECT_*` is resumed; -1 once it has ended. */

@@ -39,7 +39,7 @@ Error.prepareStackTrace = (error, sites) => sites
  * realm of the getter, and their methods look a primitive receiver's method up in that realm: `getMethodName()` in `'a'.replace()`
  * must find the program's `String.prototype`.
  */
-const getStack = Object.getOwnPropertyDescriptor(new Error('for its getter'), 'stack')?.get
+export const getStack = Object.getOwnPropertyDescriptor(new Error('for its getter'), 'stack')?.get
 
 /**
  * The call sites that an error of the private realm carries; undefined where V8 could not make them, because the running stack is

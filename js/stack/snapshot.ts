@@ -27,12 +27,7 @@ export function snapshotOf(record: GreenletRecord): Snapshot | undefined {
   if (known?.valid) return known
 
   const { native } = thread
-  if (!thread.captureRealmIsSet) {
-    const makeError = makeRealm()
-    native.setCaptureRealm(makeError)
-    findOwnCode(native, makeError)
-    thread.captureRealmIsSet = true
-  }
+  ensureCaptureRealm()
   setSubject(record.index, record.generation)
   const error = native.capture()
   if (error === undefined) return undefined
@@ -40,6 +35,20 @@ export function snapshotOf(record: GreenletRecord): Snapshot | undefined {
   if (recent.size === 0) void Promise.resolve().then(() => recent.clear())
   recent.set(record, snapshot)
   return snapshot
+}
+
+/**
+ * Before captures are read: gives native the realm in which it makes them, and finds the package's own code with it.
+ *
+ * @throws RangeError where the running stack is nearly full; the next call goes on
+ */
+export function ensureCaptureRealm(): void {
+  if (thread.captureRealmIsSet) return
+  const { native } = thread
+  const makeError = makeRealm()
+  native.setCaptureRealm(makeError)
+  findOwnCode(native, makeError)
+  thread.captureRealmIsSet = true
 }
 
 class Snapshot implements StackSource {

@@ -29,7 +29,7 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
     unsafe {
         sys::napi_create_object(env, &mut object);
         callback::remember(env, thread);
-        let all: [(_, unsafe extern "C" fn(_, _) -> _); 16] = [
+        let all: [(_, unsafe extern "C" fn(_, _) -> _); 18] = [
             (c"switch", switch::switch),
             (c"start", switch::start),
             (c"frame", questions::frame),
@@ -37,6 +37,8 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
             (c"underFrame", questions::under_frame),
             (c"capture", questions::capture),
             (c"sites", questions::sites),
+            (c"stackIsNative", questions::stack_is_native),
+            (c"restoreStack", questions::restore_stack),
             (c"scriptIds", questions::script_ids),
             (c"epoch", questions::epoch),
             (c"lastResumed", questions::last_resumed),

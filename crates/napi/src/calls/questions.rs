@@ -45,6 +45,42 @@ pub(super) unsafe extern "C" fn sites(env: sys::napi_env, info: sys::napi_callba
     sites
 }
 
+/// `stackIsNative(error)`: on Node 20, whether V8 or native code reads the `stack` of an object that is no Proxy; elsewhere false.
+pub(super) unsafe extern "C" fn stack_is_native(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: the clause **callback**.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    let v8 = &thread.host().v8;
+    let mut result = null_mut();
+    // SAFETY: the clause **callback**; contract.ts asks for an object that is no Proxy.
+    unsafe {
+        let [error] = arguments_of(env, info);
+        let is = v8.error_stack.is_some_and(|stack| stack.is_native(&v8.layout, error));
+        sys::napi_get_boolean(env, is, &mut result);
+    }
+    result
+}
+
+/// `restoreStack(error)`: on Node 20, makes `stack` of such an object V8's own again.
+pub(super) unsafe extern "C" fn restore_stack(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: the clause **callback**.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    let v8 = &thread.host().v8;
+    // SAFETY: the clause **callback**; contract.ts asks for an object that is no Proxy.
+    unsafe {
+        let [error] = arguments_of(env, info);
+        if let Some(stack) = v8.error_stack {
+            stack.restore(&v8.layout, error);
+        }
+    }
+    null_mut()
+}
+
 /// `scriptIds()`: an Int32Array for the same stack, or undefined.
 pub(super) unsafe extern "C" fn script_ids(
     env: sys::napi_env,

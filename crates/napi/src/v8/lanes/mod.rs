@@ -19,6 +19,7 @@ use super::gc::hooks::{Collector, Greenlets};
 use super::learn::layout::Layout;
 use super::stack::capture::{Capture, Captured};
 use super::stack::depth::Depth;
+use super::stack::error_stack::ErrorStack;
 use super::stack::stacks::Stacks;
 use super::stack::state::{self, LOCKED, QUIET, StackState, StandIn};
 use super::stack::{js_entries, list};
@@ -30,6 +31,8 @@ pub(crate) struct V8 {
     pub(crate) stacks: Stacks,
     pub(crate) gc: Collector,
     pub(crate) capture: Capture,
+    /// V8 11.3 only.
+    pub(crate) error_stack: Option<ErrorStack>,
     pub(crate) depth: Depth,
     /// Present where the locker lane was chosen.
     pub(crate) locker: Option<Locker>,
@@ -41,6 +44,7 @@ impl V8 {
             stacks: Stacks::new(&layout),
             gc: Collector::new(&layout),
             capture: Capture::new(),
+            error_stack: ErrorStack::find(),
             depth: Depth::of_main(&layout),
             layout,
             locker,

@@ -10,6 +10,7 @@
 //! | `formatting`, `joins` | what V8 keeps for a thread although it belongs to a stack |
 //! | `depth` | how deep JavaScript may go on a greenlet's stack |
 //! | `leave` | whether V8 allows the running stack to be left |
+//! | `error_stack` | V8's own `stack` of an error, on Node 20 |
 //! | `call`, `capture` | running JavaScript at a stack's base; reading a suspended stack |
 //!
 //! The contract that the `SAFETY` sentences of this room name is at the head of `state.rs`.
@@ -21,6 +22,7 @@ pub(crate) mod debugger;
 pub(crate) mod depth;
 mod destroy_list;
 mod epilogue_callbacks;
+pub(crate) mod error_stack;
 mod formatting;
 pub(crate) mod handles;
 mod joins;

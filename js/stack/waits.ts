@@ -1,0 +1,262 @@
+/**
+ * Makes the `stack` of an error tell the waits that the error came out of, as the `at async` lines of V8 tell the `await`s:
+ * the frames of the greenlet that waited, and the name of that greenlet.
+ *
+ * The frames are captured where the wait throws the error, because they are gone when `stack` is read. Nothing else is done
+ * then: V8 formats neither the error nor the frames before `stack` is read. An accessor takes the place of V8's own `stack`;
+ * it asks V8 for the text of the error first.
+ */
+
+import { isProxy } from 'node:util/types'
+import { isExit } from '../common/errors.ts'
+import type { GreenletRecord } from '../core/record.ts'
+import { thread } from '../core/thread.ts'
+import { isOwnFrame } from './own-frames.ts'
+import { type CallSite, getStack, sitesOf } from './realm.ts'
+import { ensureCaptureRealm } from './snapshot.ts'
+
+/** How many waits a `stack` tells. If there are more, the last one takes the place of the one before it. */
+const MOST_WAITS = 5
+
+// The program may replace these later.
+const { captureStackTrace } = Error
+const errorToString = Error.prototype.toString
+const lookUpGetter = (Object.prototype as { __lookupGetter__(key: string): (() => unknown) | undefined })
+  .__lookupGetter__
+const sourceOf = Function.prototype.toString
+
+/** A wait that an error came out of. */
+class Wait {
+  /** What was waited for; undefined where an error interrupted the wait, or where it must not be kept. */
+  readonly source: unknown
+  // Not the record: an error must not keep what a greenlet refers to.
+  readonly #label: string | undefined
+  readonly #serial: number
+  /** What V8 has captured. Dropped when it was read, because it refers to functions and to their `this`. */
+  #capture: object | undefined
+  #text: string | undefined
+
+  constructor(source: unknown, waiter: GreenletRecord, capture: object) {
+    this.source = source
+    this.#capture = capture
+    this.#label = waiter.label
+    this.#serial = waiter.serial
+  }
+
+  /** A line for each frame, and one for the greenlet; '' where V8 has captured no frames. */
+  get text(): string {
+    return (this.#text ??= this.#format())
+  }
+
+  #format(): string {
+    const lines = linesOf(this.#capture as Error)
+    this.#capture = undefined
+    if (lines.length === 0) return ''
+    // In the form of V8's frames without a place, for example `at Array.map (<anonymous>)`, which every tool that reads
+    // stacks knows.
+    const name = JSON.stringify(this.#label ?? `greenlet-${this.#serial}`)
+    return `${lines.join('')}\n    at [in greenlet ${name}] (<anonymous>)`
+  }
+}
+
+/** The waits that one error came out of, and the accessor that its `stack` is. */
+class Waits {
+  readonly error: object
+  /** V8's getter; undefined where `stack` looks like a data property (Node.js 20). */
+  readonly #getOriginal: (() => unknown) | undefined
+  readonly #accessor: PropertyDescriptor
+  #list: Wait[] = []
+  /** What `stack` is, until the next wait; undefined where it was not read. */
+  #text: string | undefined
+  /** What the program has set `stack` to. */
+  #replacement: { readonly value: unknown } | undefined
+
+  constructor(error: object, getOriginal: (() => unknown) | undefined) {
+    this.error = error
+    this.#getOriginal = getOriginal
+    const get = (): unknown => this.#read()
+    const set = (value: unknown): void => {
+      this.#replacement = { value }
+      this.#list = []
+    }
+    new Marked(get, this)
+    const enumerable = Object.prototype.propertyIsEnumerable.call(error, 'stack')
+    this.#accessor = { get, set, enumerable, configurable: true }
+    this.#install()
+  }
+
+  add(wait: Wait): void {
+    if (this.#replacement !== undefined) return
+    // Of the greenlets that wait for one promise, the last one counts, together with the waits after it.
+    const same = wait.source === undefined ? -1 : this.#list.findIndex(({ source }) => source === wait.source)
+    if (same !== -1) this.#list.length = same
+    this.#list.length = Math.min(this.#list.length, MOST_WAITS - 1)
+    this.#list.push(wait)
+    this.#text = undefined
+  }
+
+  #read(): unknown {
+    if (this.#replacement !== undefined) return this.#replacement.value
+    if (this.#text !== undefined) return this.#text
+    const original = this.#readOriginal()
+    if (!isTrace(original, this.error)) return original
+    const texts = this.#list.map((wait) => wait.text)
+    // A loop that waits again for the same failure gives the same lines.
+    this.#text = original + texts.filter((text, i) => text !== texts[i - 1]).join('')
+    return this.#text
+  }
+
+  #install(): void {
+    // On Node.js 20, redefining V8's own property would format the error.
+    if (this.#getOriginal === undefined) Reflect.deleteProperty(this.error, 'stack')
+    Object.defineProperty(this.error, 'stack', this.#accessor)
+  }
+
+  #readOriginal(): unknown {
+    if (this.#getOriginal !== undefined) return Reflect.apply(this.#getOriginal, this.error, [])
+    const property = Object.getOwnPropertyDescriptor(this.error, 'stack')
+    // The error has been frozen since, so V8's `stack` cannot be given back to it.
+    if (property?.get !== this.#accessor.get || !property?.configurable) return headerOf(this.error)
+    thread.native.restoreStack(this.error)
+    try {
+      return (this.error as { stack?: unknown }).stack
+    } finally {
+      this.#install()
+    }
+  }
+}
+
+/** Returns its argument, so that a derived class can add a private field to that. */
+const Same = function (object: object) {
+  return object
+} as unknown as new (object: object) => object
+
+/** A getter of a {@link Waits}: a private field finds it faster than a WeakMap, and leaves the collector no work. */
+class Marked extends Same {
+  readonly #waits: Waits
+
+  constructor(getter: object, waits: Waits) {
+    super(getter)
+    this.#waits = waits
+  }
+
+  static waitsOf(getter: object): Waits | undefined {
+    return #waits in getter ? getter.#waits : undefined
+  }
+}
+
+/**
+ * Notes that `waiter` throws `error` out of a wait: its `stack` will tell that. Ignores what is not an error, a `GreenletExit`,
+ * and a `stack` that is not V8's own or cannot be changed. Calls no code of the program and never throws.
+ *
+ * @param source what was waited for, which the error keeps; undefined where nothing is to be compared
+ * @param from the function of the package that was called to wait; its frame and those further in are left out
+ */
+export function noteWait(
+  error: unknown,
+  waiter: GreenletRecord,
+  source: unknown,
+  from: (...args: never[]) => unknown,
+): void {
+  try {
+    if (typeof error !== 'object' || error === null || isProxy(error) || isExit(error)) return
+    const waits = waitsOf(error)
+    if (waits === undefined) return
+    const capture = {}
+    captureStackTrace(capture, from)
+    waits.add(new Wait(source, waiter, capture))
+  } catch {
+    // The running stack is nearly full. The error counts more than its text.
+  }
+}
+
+function waitsOf(error: object): Waits | undefined {
+  if (getStack === undefined) return waitsOfData(error)
+  const property = Object.getOwnPropertyDescriptor(error, 'stack')
+  const get = property?.get
+  if (get === undefined || property!.configurable !== true) return undefined
+  const known = Marked.waitsOf(get)
+  if (known !== undefined) return known.error === error ? known : undefined
+  // Another realm has a getter of its own.
+  return get === getStack || sourceOf.call(get).endsWith('{ [native code] }') ? new Waits(error, get) : undefined
+}
+
+/** Where V8's `stack` looks like a data property (Node.js 20). Reading its descriptor would format the error. */
+function waitsOfData(error: object): Waits | undefined {
+  const get = lookUpGetter.call(error, 'stack')
+  const known = get === undefined ? undefined : Marked.waitsOf(get)
+  if (known !== undefined) return known.error === error ? known : undefined
+  const isV8s = get === undefined && Object.hasOwn(error, 'stack') && thread.native.stackIsNative(error)
+  return isV8s && Object.isExtensible(error) ? new Waits(error, undefined) : undefined
+}
+
+/**
+ * Whether it looks as V8 makes it: a text with frames, or only the error's name and message, as for errors that no JavaScript
+ * has made. Other text is the program's.
+ */
+function isTrace(text: unknown, error: object): text is string {
+  if (typeof text !== 'string') return false
+  return text.includes('\n    at ') || text === headerOf(error)
+}
+
+/** The name and the message of an error. */
+function headerOf(error: object): string | undefined {
+  try {
+    return errorToString.call(error)
+  } catch {
+    return undefined
+  }
+}
+
+/** The lines of captured frames, each after a line feed, as the program formats frames. */
+function linesOf(capture: Error): string[] {
+  const sites = programSites(capture)
+  if (sites === undefined) return atLines(capture.stack)
+  // Where a promise job runs, V8 adds the async callers at the outer end. They are not on the stack.
+  while (sites.at(-1)?.isAsync()) sites.pop()
+  let [innermost, end] = [0, sites.length]
+  while (innermost < end && isOwnFrame(sites[end - 1]!)) end--
+  while (innermost < end && isOwnFrame(sites[innermost]!)) innermost++
+  const shown = sites.slice(innermost, end)
+  return (shown.length === 0 ? [] : formatted(shown)) ?? shown.map((site) => `\n    at ${site.toString()}`)
+}
+
+/** The lines by `Error.prepareStackTrace`: the program's, or that of Node.js, which reads source maps. */
+function formatted(sites: CallSite[]): string[] | undefined {
+  const prepare = (Error as { prepareStackTrace?: unknown }).prepareStackTrace
+  if (typeof prepare !== 'function') return undefined
+  try {
+    const lines = atLines(Reflect.apply(prepare, Error, [new Error(), sites]))
+    return lines.length === 0 ? undefined : lines
+  } catch {
+    return undefined
+  }
+}
+
+function atLines(text: unknown): string[] {
+  return typeof text === 'string' ? (text.match(/\n\s+at .*/g) ?? []) : []
+}
+
+const keepSites = (_: unknown, sites: readonly CallSite[]): readonly CallSite[] => sites
+
+/** The call sites of an error of this realm. As `sitesOf`, which reads the errors of the private realm. */
+function programSites(capture: Error): CallSite[] | undefined {
+  const realm = Error as { prepareStackTrace?: unknown }
+  const saved = Object.getOwnPropertyDescriptor(realm, 'prepareStackTrace')
+  // An assignment is faster, but a setter of the program must not be called.
+  const assigns = saved?.writable === true
+  try {
+    ensureCaptureRealm()
+    if (assigns) realm.prepareStackTrace = keepSites
+    else Object.defineProperty(realm, 'prepareStackTrace', { value: keepSites, configurable: true })
+  } catch {
+    return undefined
+  }
+  try {
+    return sitesOf(thread.native, capture)
+  } finally {
+    if (assigns) realm.prepareStackTrace = saved!.value
+    else if (saved === undefined) Reflect.deleteProperty(realm, 'prepareStackTrace')
+    else Object.defineProperty(realm, 'prepareStackTrace', saved)
+  }
+}
