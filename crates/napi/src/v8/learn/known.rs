@@ -1,0 +1,82 @@
+//! Where learning has found what it looked for: at the same places in all isolates of a process, because one V8 has made them.
+//!
+//! The first learning of a process searches everywhere. When its layout has passed the self-test, the places are kept, and the next
+//! isolates are searched only there. Each finding is proven by the same acts as the first one; where one of them fails, that isolate is
+//! searched everywhere, too. So a wrong place costs time, and nothing else.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::debugger;
+use super::epilogue_callbacks::lead_of;
+use super::heap_stack_start;
+use super::layout::Layout;
+use super::peek::is_plausible;
+use super::session::Session;
+
+/// Places relative to an isolate, and indexes in its contexts.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    /// Words of an isolate that lead to what was found outside of it, sorted.
+    pub(super) leads: Vec<usize>,
+    /// The word of an isolate that begins the list of contexts.
+    pub(super) list: usize,
+    /// Words of a context: the link to the next one, and the stack of joined arrays.
+    pub(super) next: usize,
+    pub(super) join_stack: usize,
+    /// The byte of an isolate that says that an error is being formatted.
+    pub(super) formatting: usize,
+}
+
+/// Set as a whole by threads that have learnt everything. A thread that ends in the middle leaves it as it was.
+static OF_PROCESS: Mutex<Option<Known>> = Mutex::new(None);
+
+impl Known {
+    /// What an earlier learning of this process has kept.
+    pub(super) fn of_process() -> Option<Known> {
+        OF_PROCESS.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps the places for the next isolates.
+    pub(crate) fn keep(self) {
+        #[cfg(feature = "faults")]
+        let self_ = if super::fault::is("known") { self.wrong() } else { self };
+        #[cfg(not(feature = "faults"))]
+        let self_ = self;
+        *OF_PROCESS.lock().unwrap_or_else(PoisonError::into_inner) = Some(self_);
+    }
+
+    /// The places of `layout`.
+    pub(super) fn of(session: &Session<'_>, layout: &Layout) -> Known {
+        let isolate = session.isolate as usize;
+        let index = |word: *const u64| (word as usize - isolate) / 8;
+        // All objects outside of the isolate, and how far before the address an object may begin.
+        let mut found = vec![
+            (layout.thread_manager as usize, 0),
+            (layout.handle_scope_implementer as usize, 0),
+            (layout.debugger.0 as usize, debugger::REACH),
+        ];
+        found.extend(layout.epilogue_callbacks.map(|callbacks| lead_of(callbacks, session.facts)));
+        found.extend(layout.heap_stack_starts.map(|start| (start as usize, heap_stack_start::REACH)));
+        let leads = |word: usize| found.iter().any(|&(at, reach)| (at - reach..=at).contains(&word));
+        Known {
+            leads: (0..session.words.len())
+                .filter(|&i| is_plausible(session.words[i]) && leads(session.words[i] as usize))
+                .collect(),
+            list: index(layout.joins.list),
+            next: layout.joins.next,
+            join_stack: layout.joins.stack,
+            formatting: layout.formatting.0 as usize - isolate,
+        }
+    }
+
+    /// Wrong places, for the tests.
+    #[cfg(feature = "faults")]
+    fn wrong(mut self) -> Known {
+        self.leads.iter_mut().for_each(|lead| *lead += 1);
+        self.list += 1;
+        self.next += 1;
+        self.join_stack += 1;
+        self.formatting += 1;
+        self
+    }
+}
