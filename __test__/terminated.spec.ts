@@ -19,7 +19,7 @@ const source = \`
 let early = 0
 for (let micros = 0; micros < 30_000; micros += 1000) {
   state.fill(0)
-  const worker = new Worker(source, { eval: true, workerData: state })
+  const worker = new Worker(source, { eval: true, execArgv: [], workerData: state })
   const errors = []
   worker.on('error', (error) => errors.push(error.message))
   while (Atomics.load(state, 0) === 0 && errors.length === 0) await new Promise((resolve) => setImmediate(resolve))
