@@ -38,11 +38,10 @@ impl Known {
 
     /// Keeps the places for the next isolates.
     pub(crate) fn keep(self) {
+        let known = self;
         #[cfg(feature = "faults")]
-        let self_ = if super::fault::is("known") { self.wrong() } else { self };
-        #[cfg(not(feature = "faults"))]
-        let self_ = self;
-        *OF_PROCESS.lock().unwrap_or_else(PoisonError::into_inner) = Some(self_);
+        let known = if super::fault::is("known") { known.wrong() } else { known };
+        *OF_PROCESS.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
     }
 
     /// The places of `layout`.
