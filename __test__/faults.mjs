@@ -39,8 +39,8 @@ const FAULTS = [
 
 /**
  * Where the places that the first thread has found are wrong, a Worker searches for itself. If one way to read memory is forbidden,
- * another one is used. V8's LocalIsolate is a LocalHeap that begins one word earlier. Without
- * Node's callback for rejected promises, the promises of killed greenlets are reported as others are.
+ * another one is used. V8's LocalIsolate is a LocalHeap that begins one word earlier. Without Node's callback for rejected promises,
+ * the promises of killed greenlets are reported as others are.
  */
 const HARMLESS = ['known', 'pipe', 'callbacks+1', 'symbol:_ZN4node21PromiseRejectCallbackEN2v820PromiseRejectMessageE']
 

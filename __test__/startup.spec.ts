@@ -127,15 +127,20 @@ ${says}SCAN must be 'young' or 'all', not ''
 
 for (const [what, before] of [
   ['replaced join()', "Array.prototype.join = () => 'joined'"],
-  ['wrapped join()', 'const { join } = Array.prototype; Array.prototype.join = function (...a) { return join.apply(this, a) }'],
-  ['made join() throw', "Array.prototype.join = () => { throw new Error('joined') }"],
+  [
+    'wrapped join()',
+    'const { join } = Array.prototype; Array.prototype.join = function (...a) { return join.apply(this, a) }',
+  ],
   ['deleted Error.stackTraceLimit', 'delete Error.stackTraceLimit'],
   ['set Error.stackTraceLimit to 0', 'Error.stackTraceLimit = 0'],
   ['set a prepareStackTrace that reads no name', 'Error.prepareStackTrace = (_, sites) => sites'],
   ['set a prepareStackTrace that throws', 'Error.prepareStackTrace = () => { throw 1 }'],
-  ['set a prepareStackTrace that keeps errors', 'Error.prepareStackTrace = (e) => { (globalThis.kept ??= []).push(e) }'],
+  [
+    'set a prepareStackTrace that keeps errors',
+    'Error.prepareStackTrace = (e) => { (globalThis.kept ??= []).push(e) }',
+  ],
   ['frozen what it can', 'Object.freeze(Error); Object.freeze(Array.prototype); Object.freeze(Object.prototype)'],
-  ['made contexts', "globalThis.kept = [1, 2, 3].map(() => vm.createContext({}))"],
+  ['made contexts', 'globalThis.kept = [1, 2, 3].map(() => vm.createContext({}))'],
 ] as const) {
   test(`the first greenlet starts in a program that has ${what}`, async (t) => {
     const { code, stdout, stderr } = await runProgram(`

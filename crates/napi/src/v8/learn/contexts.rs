@@ -1,6 +1,6 @@
 //! Finding V8's list of contexts (`Heap::native_contexts_list_`), with the help of V8's own count of them.
 //!
-//! V8 counts contexts by following the list (Heap::NumberOfNativeContexts, heap.cc, 11.3 to 14.6), and it tells the number to everyone
+//! V8 counts contexts by following the list (Heap::NumberOfNativeContexts, heap.cc, 11.3 to 14.6), and it tells the number in public
 //! (`Isolate::GetHeapStatistics`). So a decoy is put before the first context for the time of one count: if the number is one higher,
 //! the word that named the first context is the list's beginning. No context is made for it.
 //!
@@ -9,8 +9,8 @@
 //!   the word ─► decoy ─► other decoy ─► first context ─► ...       V8 counts two more: the decoy's link is `NEXT_CONTEXT_LINK`
 //! ```
 //!
-//! V8 reads only one word of a decoy, its link. All words of a decoy name what comes next, so whoever followed the list would find
-//! every context.
+//! V8 reads only one word of a decoy, its link. All words of a decoy name what comes next, so the list is complete for
+//! V8's other code, too.
 
 use super::joins::{HEADER_WORDS, MAX_CONTEXT_WORDS, is_tagged};
 use super::session::Session;

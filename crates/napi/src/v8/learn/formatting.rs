@@ -10,7 +10,7 @@ use std::ptr::{null, null_mut};
 
 use napi::sys;
 
-use super::probe::{in_callback, look_now, looking};
+use super::probe::{in_callback, look_now, looking, looking_property};
 use super::realm::Realm;
 use super::session::Session;
 use crate::unsupported::{Unsupported, ensure};
@@ -113,17 +113,7 @@ unsafe fn while_formatting<T>(
                 let mut message = null_mut();
                 sys::napi_create_string_utf8(env, c"".as_ptr(), 0, &mut message);
                 sys::napi_create_error(env, null_mut(), message, &mut error);
-                let name = sys::napi_property_descriptor {
-                    utf8name: c"name".as_ptr(),
-                    name: null_mut(),
-                    method: None,
-                    getter: Some(look_now),
-                    setter: None,
-                    value: null_mut(),
-                    attributes: sys::PropertyAttributes::default,
-                    data: null_mut(),
-                };
-                sys::napi_define_properties(env, error, 1, &name);
+                sys::napi_define_properties(env, error, 1, &looking_property(c"name", true));
             }
             Errors::Realms(realm) => {
                 let (mut class, mut probe) = (null_mut(), null_mut());

@@ -8,7 +8,7 @@ use napi::sys;
 
 use super::contexts::{self, Contexts};
 use super::peek::is_plausible;
-use super::probe::{look_now, looking};
+use super::probe::{looking, looking_property};
 use super::realm::Realm;
 use super::session::Session;
 use super::symbols::Local;
@@ -102,21 +102,13 @@ unsafe fn find_stack(
     global: sys::napi_value,
 ) -> Result<Stack, Unsupported> {
     let (env, peek) = (session.env, session.peek);
-    let (mut list, mut array, mut prototype, mut join, mut element, mut probe, mut result) = (
-        null_mut::<sys::napi_value__>(),
-        null_mut(),
-        null_mut(),
-        null_mut(),
-        null_mut(),
-        null_mut(),
-        null_mut(),
-    );
+    let (mut list, mut array, mut prototype, mut join, mut element, mut result) =
+        (null_mut::<sys::napi_value__>(), null_mut(), null_mut(), null_mut(), null_mut(), null_mut());
     // SAFETY: the session's clause **callback**: Node-API checks what the program has made of these objects.
     unsafe {
         sys::napi_create_array(env, &mut list);
         sys::napi_create_object(env, &mut element);
-        sys::napi_create_function(env, c"toString".as_ptr(), -1, Some(look_now), null_mut(), &mut probe);
-        sys::napi_set_named_property(env, element, c"toString".as_ptr(), probe);
+        sys::napi_define_properties(env, element, 1, &looking_property(c"toString", false));
         sys::napi_set_element(env, list, 0, element);
         sys::napi_get_named_property(env, global, c"Array".as_ptr(), &mut array);
         sys::napi_get_named_property(env, array, c"prototype".as_ptr(), &mut prototype);

@@ -110,6 +110,21 @@ pub(super) unsafe extern "C" fn look_now(_: sys::napi_env, _: sys::napi_callback
     null_mut()
 }
 
+/// The property `name`, which is [`look_now`]: a method, or what is called when the property is read. Such a property is defined, not
+/// set, because the program may have frozen its prototypes.
+pub(super) fn looking_property(name: &'static CStr, when_read: bool) -> sys::napi_property_descriptor {
+    sys::napi_property_descriptor {
+        utf8name: name.as_ptr(),
+        name: null_mut(),
+        method: (!when_read).then_some(look_now),
+        getter: when_read.then_some(look_now),
+        setter: None,
+        value: null_mut(),
+        attributes: sys::PropertyAttributes::default,
+        data: null_mut(),
+    }
+}
+
 /// Calls `look` in a native callback. Returns `None` where JavaScript cannot run any more: V8 is terminating it, or the Worker ends.
 ///
 /// # Safety
