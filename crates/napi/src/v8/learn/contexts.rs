@@ -37,17 +37,25 @@ const DECOY_WORDS: usize = MAX_CONTEXT_WORDS + HEADER_WORDS;
 /// The session's clause **callback** holds.
 pub(super) unsafe fn learn(session: &Session<'_>, own: u64, undefined: u64) -> Result<Contexts, Unsupported> {
     let words = session.scan();
-    let length = |context: u64| session.peek.word((context - 1) as usize + 8).map(|word| word >> 32);
-    let own_length = length(own);
+    let own_length = session.peek.word((own - 1) as usize + 8).map(|word| word >> 32);
     ensure!(
         own_length.is_some_and(|length| length <= MAX_CONTEXT_WORDS as u64),
         "V8's context is larger than any that is known"
     );
+    let mut objects: Vec<usize> =
+        words.iter().filter(|&&word| is_tagged(word)).map(|&word| word as usize - 1).collect();
+    objects.sort_unstable();
+    objects.dedup();
+    let mut contexts = Vec::new();
+    session.peek.each(&objects, HEADER_WORDS, |at, header| {
+        if Some(header[1] >> 32) == own_length {
+            contexts.push(at as u64 + 1);
+        }
+    });
     let is_first = |i: &usize| {
         session.known.is_none_or(|known| known.list == *i)
             && !session.facts.is_in_thread_local_top(*i)
-            && is_tagged(words[*i])
-            && length(words[*i]) == own_length
+            && contexts.contains(&words[*i])
     };
     // SAFETY: the session's clause **callback**.
     let count = unsafe { count(session) };
