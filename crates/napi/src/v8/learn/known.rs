@@ -6,13 +6,6 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::debugger;
-use super::epilogue_callbacks::lead_of;
-use super::heap_stack_start;
-use super::layout::Layout;
-use super::peek::is_plausible;
-use super::session::Session;
-
 /// Places relative to an isolate, and indexes in its contexts.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
@@ -42,30 +35,6 @@ impl Known {
         #[cfg(feature = "faults")]
         let known = if super::fault::is("known") { known.wrong() } else { known };
         *OF_PROCESS.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
-    }
-
-    /// The places of `layout`.
-    pub(super) fn of(session: &Session<'_>, layout: &Layout) -> Known {
-        let isolate = session.isolate as usize;
-        let index = |word: *const u64| (word as usize - isolate) / 8;
-        // All objects outside of the isolate, and how far before the address an object may begin.
-        let mut found = vec![
-            (layout.thread_manager as usize, 0),
-            (layout.handle_scope_implementer as usize, 0),
-            (layout.debugger.0 as usize, debugger::REACH),
-        ];
-        found.extend(layout.epilogue_callbacks.map(|callbacks| lead_of(callbacks, session.facts)));
-        found.extend(layout.heap_stack_starts.map(|start| (start as usize, heap_stack_start::REACH)));
-        let leads = |word: usize| found.iter().any(|&(at, reach)| (at - reach..=at).contains(&word));
-        Known {
-            leads: (0..session.words.len())
-                .filter(|&i| is_plausible(session.words[i]) && leads(session.words[i] as usize))
-                .collect(),
-            list: index(layout.joins.list),
-            next: layout.joins.next,
-            join_stack: layout.joins.stack,
-            formatting: layout.formatting.0 as usize - isolate,
-        }
     }
 
     /// Wrong places, for the tests.

@@ -20,7 +20,7 @@
 //! | `contexts`, `joins`, `formatting`, `realm` | what the contexts share; a realm for learning, where the program's own does not do |
 //! | `collection_callbacks` | the order in which V8 calls what is registered for a collection |
 //! | `layout` | the result |
-//! | `known` | where it was found, for the next isolates of the process |
+//! | `known`, `places` | where it was found, for the next isolates of the process |
 //! | `flags` | V8's flags that greenlets need, and the hash of all flags |
 //! | `self_test` | the program that proves it all together |
 
@@ -49,6 +49,7 @@ pub(crate) mod list_node;
 pub(crate) mod microtasks;
 mod module;
 pub(crate) mod peek;
+mod places;
 mod probe;
 mod realm;
 pub(crate) mod rehearsal;
@@ -168,7 +169,7 @@ unsafe fn learn_from(
             env,
             symbols: *symbols,
         };
-        let known = known.cloned().unwrap_or_else(|| Known::of(s, &layout));
+        let known = known.cloned().unwrap_or_else(|| places::places_of(s, &layout));
         Ok((layout, known))
     }
 }
