@@ -124,3 +124,42 @@ ${says}SCAN must be 'young' or 'all', not ''
 `,
   )
 })
+
+for (const [what, before] of [
+  ['replaced join()', "Array.prototype.join = () => 'joined'"],
+  [
+    'wrapped join()',
+    'const { join } = Array.prototype; Array.prototype.join = function (...a) { return join.apply(this, a) }',
+  ],
+  ['deleted Error.stackTraceLimit', 'delete Error.stackTraceLimit'],
+  ['set Error.stackTraceLimit to 0', 'Error.stackTraceLimit = 0'],
+  ['set a prepareStackTrace that reads no name', 'Error.prepareStackTrace = (_, sites) => sites'],
+  ['set a prepareStackTrace that throws', 'Error.prepareStackTrace = () => { throw 1 }'],
+  [
+    'set a prepareStackTrace that keeps errors',
+    'Error.prepareStackTrace = (e) => { (globalThis.kept ??= []).push(e) }',
+  ],
+  ['frozen what it can', 'Object.freeze(Error); Object.freeze(Array.prototype); Object.freeze(Object.prototype)'],
+  ['made contexts', 'globalThis.kept = [1, 2, 3].map(() => vm.createContext({}))'],
+] as const) {
+  test(`the first greenlet starts in a program that has ${what}`, async (t) => {
+    const { code, stdout, stderr } = await runProgram(`
+      const vm = await import('node:vm')
+      ${before}
+      const { reason } = runtimeInfo()
+      const g = new Greenlet((x) => process.stdout.write('it works ' + main.switch(x)))
+      g.switch(1)
+      g.switch(reason)
+      for (const error of globalThis.kept ?? []) void error.name`)
+    t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'it works undefined', stderr: '' })
+  })
+}
+
+test('the first greenlet starts in the middle of nested joins', async (t) => {
+  const { code, stdout, stderr } = await runProgram(`
+    const start = () => { new Greenlet(() => main.switch()).switch(); return [1, 2].join('') }
+    let list = [{ toString: start }]
+    for (let i = 0; i < 50; i++) list = [list]
+    console.log(list.join(), runtimeInfo().reason)`)
+  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: '12 undefined\n', stderr: '' })
+})

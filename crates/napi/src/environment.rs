@@ -24,6 +24,7 @@ use crate::unsupported::{Unsupported, ensure};
 use crate::unwind::unwind;
 use crate::v8::lanes::V8;
 use crate::v8::lanes::locker::Locker;
+use crate::v8::learn::known::Known;
 use crate::v8::learn::layout::Layout;
 use crate::v8::learn::self_test::{self, broken};
 use crate::v8::learn::symbols::Symbols;
@@ -179,7 +180,7 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     let _one_at_a_time = LEARNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let symbols = Symbols::resolve()?;
     flags::set(&symbols)?;
-    let Learnt { layout, addon_scopes, async_hooks } = learn_from_a_callback(env, &symbols)?;
+    let Learnt { layout, known, addon_scopes, async_hooks } = learn_from_a_callback(env, &symbols)?;
     if !state::sizes_agree(&layout) {
         return Err(Unsupported::Because("the copy sizes do not agree with the table of facts".into()));
     }
@@ -202,7 +203,10 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     settings.apply(SLOT_SIZE, |options| thread.configure(options)).map_err(|error| no_stacks(&error))?;
     // SAFETY: the first greenlet is made in a native callback.
     match unsafe { switch::refusal(thread.host(), true) } {
-        None => prove(&thread, env)?,
+        None => {
+            prove(&thread, env)?;
+            known.keep();
+        }
         Some(Status::Paused) => return Err(Unsupported::NotNow("while the debugger is paused")),
         Some(_) => return Err(Unsupported::NotNow("inside of a promising wasm call")),
     }
@@ -297,6 +301,7 @@ unsafe fn run_self_test(thread: &Thread<V8Host>, env: sys::napi_env) -> Result<S
 /// What was learnt of one environment.
 struct Learnt {
     layout: Layout,
+    known: Known,
     addon_scopes: AddonScopes,
     async_hooks: AsyncHooks,
 }
@@ -343,9 +348,9 @@ unsafe extern "C" fn take_lesson(env: sys::napi_env, info: sys::napi_callback_in
 unsafe fn learn_all(symbols: &Symbols, env: sys::napi_env) -> Result<Learnt, Unsupported> {
     // SAFETY: the caller's promise is the one that each of them needs.
     unsafe {
-        let layout = learn::learn(symbols, env)?;
+        let (layout, known) = learn::learn(symbols, env)?;
         let addon_scopes = AddonScopes::learn(symbols, layout.isolate, env)?;
         let async_hooks = node_learn::learn(symbols, env)?;
-        Ok(Learnt { layout, addon_scopes, async_hooks })
+        Ok(Learnt { layout, known, addon_scopes, async_hooks })
     }
 }

@@ -25,6 +25,8 @@ pub(crate) const MARKED: usize = 8;
 const MARK: u64 = 0x0100_0000;
 /// Words of a Debug object before its `thread_local_`: 11.3, and later.
 const MEMBERS_BEFORE: [usize; 2] = [7, 15];
+/// In bytes: how far before the words a Debug object may begin.
+pub(super) const REACH: usize = MEMBERS_BEFORE[1] * 8;
 /// Words of `thread_local_` and what follows, up to and including `isolate_`, which is word 12, 13 or 14: 11.3, 12.4, and later.
 const TO_ISOLATE: usize = 15;
 /// The first word that may be the isolate.

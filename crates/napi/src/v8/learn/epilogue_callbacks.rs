@@ -13,6 +13,7 @@
 //!
 //! `stack/epilogue_callbacks.rs` says what happens to the entries of a stack that is spilled or abandoned.
 
+use super::facts::Facts;
 use super::probe::{STRINGIFY, during};
 use super::session::Session;
 use crate::unsupported::{Unsupported, only};
@@ -29,6 +30,11 @@ pub(crate) struct Callback {
 /// The vector of the isolate's main LocalHeap: the address of its begin and end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EpilogueCallbacks(pub(crate) *mut *mut Callback);
+
+/// The LocalHeap that has this vector, and how many bytes before it another LocalHeap may begin.
+pub(super) fn lead_of(callbacks: EpilogueCallbacks, facts: &Facts) -> (usize, usize) {
+    (callbacks.0 as usize - facts.epilogue_callbacks.unwrap_or(0) * 8, 0)
+}
 
 const ENTRY_BYTES: usize = size_of::<Callback>();
 /// A vector with more bytes of entries than these is not the one.

@@ -77,6 +77,12 @@ impl Facts {
         self.implementer_words + self.scope_data_words + self.thread_local_top_words + 1
     }
 
+    /// Whether a word of the isolate is one of ThreadLocalTop's.
+    pub(crate) fn is_in_thread_local_top(&self, word: usize) -> bool {
+        let first = self.thread_local_top / 8;
+        (first..first + self.thread_local_top_words).contains(&word)
+    }
+
     /// Word of `interrupt_scopes_` in the StackGuard: the member before the flags.
     #[inline(always)]
     pub(crate) fn interrupt_scopes(&self) -> usize {

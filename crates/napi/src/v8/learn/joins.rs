@@ -1,13 +1,14 @@
-//! Finding each context's stack of the arrays that are being joined, and the list of all contexts.
+//! Finding each context's stack of the arrays that are being joined.
 //!
 //! `stack/joins.rs` says what that stack is for, and why it belongs to a greenlet.
 
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 
 use napi::sys;
 
+use super::contexts::{self, Contexts};
 use super::peek::is_plausible;
-use super::probe::during_with;
+use super::probe::{looking, looking_property};
 use super::realm::Realm;
 use super::session::Session;
 use super::symbols::Local;
@@ -34,109 +35,120 @@ pub(crate) struct Joins {
 /// Words before the first element of a FixedArray and of a context: map and length (fixed-array.h, contexts.h).
 pub(crate) const HEADER_WORDS: usize = 2;
 
+/// Word of a JSArray that names its elements (js-objects.h).
+const ELEMENTS: usize = 2;
+
 /// Words of a context that are searched; a native context has 350 to 450.
-const MAX_CONTEXT_WORDS: usize = 1024;
+pub(super) const MAX_CONTEXT_WORDS: usize = 1024;
+
+/// Elements of a join stack that are searched. It has two, or more where joins are nested.
+const MAX_JOINS: usize = 4096;
 
 /// Words of a `napi_env` that are searched.
 const ENV_WORDS: usize = 16;
 
-/// One join in the realm of `global`.
-const PROGRAM: &std::ffi::CStr =
-    c"(probe, { list, join }) => { list[0] = { toString() { probe(); return '' } }; join.call(list) }";
-
-/// Finds the list by the new context of `realm`, and the stack by one join in it.
+/// Finds the list by V8's count of contexts, and the stack by one join.
 ///
 /// # Safety
-/// The session's clause **callback** holds. `before` are the isolate's words before the realm was made.
-pub(super) unsafe fn learn(
-    session: &Session<'_>,
-    realm: &Realm,
-    before: &[u64],
-) -> Result<Joins, Unsupported> {
+/// The session's clause **callback** holds.
+pub(super) unsafe fn learn(session: &Session<'_>) -> Result<Joins, Unsupported> {
     let env = session.env;
-    let (mut undefined, mut list, mut array, mut prototype, mut join, mut argument) =
-        (null_mut(), null_mut(), null_mut(), null_mut(), null_mut(), null_mut());
+    let (mut undefined, mut global) = (null_mut(), null_mut());
     // SAFETY: the session's clause **callback**: the environment is live, and a handle is the address of one word.
-    let (undefined, new, own) = unsafe {
+    let (undefined, context) = unsafe {
         sys::napi_get_undefined(env, &mut undefined);
-        sys::napi_create_array(env, &mut list);
-        sys::napi_get_named_property(env, realm.global, c"Array".as_ptr(), &mut array);
-        sys::napi_get_named_property(env, array, c"prototype".as_ptr(), &mut prototype);
-        sys::napi_get_named_property(env, prototype, c"join".as_ptr(), &mut join);
-        sys::napi_create_object(env, &mut argument);
-        sys::napi_set_named_property(env, argument, c"list".as_ptr(), list);
-        sys::napi_set_named_property(env, argument, c"join".as_ptr(), join);
-        let own = (session.symbols.current_context)(session.isolate);
-        (*undefined.cast::<u64>(), || *realm.context as u64, *own as u64)
+        sys::napi_get_global(env, &mut global);
+        (*undefined.cast::<u64>(), (session.symbols.current_context)(session.isolate))
     };
-    let now = session.scan();
-    let words = || object(session, new()).unwrap_or_default();
-    let links = words();
-    // A word that was no context before is a stale one, in which a handle of the new context has been by chance.
-    let length =
-        |context: u64| session.peek.word((context as usize).wrapping_sub(1) + 8).map(|word| word >> 32);
-    let is_context = |word: u64| is_tagged(word) && length(word).is_some() && length(word) == length(new());
-    let mut places: Vec<(usize, usize)> = (0..before.len().min(now.len()))
-        .filter(|&i| now[i] == new() && before[i] != now[i] && is_context(before[i]))
-        .flat_map(|i| {
-            links.iter().enumerate().filter(move |&(_, &word)| word == before[i]).map(move |(k, _)| (i, k))
-        })
-        .collect();
-    if places.len() > 1 {
-        // A block of handles may lie right behind the isolate, and one of its words may have led to this thread's context before, and
-        // leads to the new one now. Where one more context is made, only the list begins with that.
-        // SAFETY: the session's clause **callback**; the context is read before anything else is made.
-        let newest = unsafe { *Realm::new(session)?.context } as u64;
-        places.retain(|&(i, _)| session.peek.word(session.word_at(i) as usize) == Some(newest));
-        // V8 may have used the same word of that block for both. The block lies behind the isolate, of which the words come first.
-        if places.iter().all(|&(_, next)| next == places[0].1) {
-            places.truncate(1);
-        }
-    }
-    let (place, next) = only(&places, "words behave like V8's list of contexts")?;
-
-    let look = || {
-        // SAFETY: a handle of this callback.
-        let joined = unsafe { *list.cast::<u64>() };
-        let words = words();
-        let holds = |word: u64| {
-            session
-                .peek
-                .words(word.wrapping_sub(1) as usize, HEADER_WORDS + 2)
-                .filter(|e| e[HEADER_WORDS] == joined)
-        };
-        (0..words.len())
-            .filter_map(|k| {
-                is_tagged(words[k]).then(|| holds(words[k])).flatten().map(|e| (k, e[HEADER_WORDS + 1]))
-            })
-            .collect::<Vec<_>>()
-    };
+    // SAFETY: a handle of this callback.
+    let own = unsafe { *context } as u64;
     // SAFETY: the session's clause **callback**.
-    let seen = unsafe { during_with(env, PROGRAM, argument, look)? }.0.unwrap_or_default();
-    let after = words();
-    let rests = |&(k, hole): &(usize, u64)| {
-        links[k] == undefined && session.peek.word(after[k] as usize - 1 + HEADER_WORDS * 8) == Some(hole)
+    let Contexts { list, next } = unsafe { contexts::learn(session, own, undefined)? };
+    // SAFETY: the session's clause **callback**; both pairs of handles are of one context.
+    let (joined, Stack { index: stack, hole }) = unsafe {
+        match find_stack(session, context, global) {
+            Ok(found) => (context, found),
+            // The program may have replaced `join` by a function of its own, so that V8 joins nothing.
+            Err(_) => {
+                let realm = Realm::new(session)?;
+                (realm.context, find_stack(session, realm.context, realm.global)?)
+            }
+        }
     };
-    let places: Vec<(usize, u64)> = seen.into_iter().filter(rests).collect();
-    let (stack, hole) = only(&places, "words behave like V8's stack of joined arrays")?;
-    let own_handle = find_own(session, own)?;
     let no_element = session.peek.word(undefined as usize - 1 + HEADER_WORDS * 8);
     let no_element =
         no_element.ok_or_else(|| Unsupported::Because("V8's undefined cannot be read".into()))?;
-    let joins =
-        Joins { list: session.word_at(place), own: own_handle, next, stack, undefined, hole, no_element };
-    ensure!(all(session, &joins).contains(&own), "V8's list of contexts does not hold this one");
-    // SAFETY: the realm's context is a handle of this callback.
-    unsafe { verify_access(session, realm.context, &joins)? };
-    // The realms are garbage from now on. V8 would list them until the next full collection, and each switch would look at them.
-    // SAFETY: the word is the list's beginning: V8 has just put the realms there. The first one leads to what was there before.
-    unsafe { session.word_at(place).write_volatile(links_of(session, &joins, new())) };
+    let list = session.word_at(list);
+    let joins = Joins { list, own: find_own(session, own)?, next, stack, undefined, hole, no_element };
+    // SAFETY: the session's clause **callback**; `joined` is a handle of it.
+    unsafe { verify_access(session, joined, &joins)? };
     Ok(joins)
 }
 
-/// The context behind `context` in the list.
-fn links_of(session: &Session<'_>, joins: &Joins, context: u64) -> u64 {
-    object(session, context).map_or(joins.undefined, |words| words[joins.next])
+/// The stack in a context, and what V8 writes into free elements.
+#[derive(Clone, Copy)]
+struct Stack {
+    index: usize,
+    hole: u64,
+}
+
+/// Finds the stack of `context`, which has the global object `global`: while an array is joined, an element of it is that array.
+///
+/// # Safety
+/// The session's clause **callback** holds; both are handles.
+unsafe fn find_stack(
+    session: &Session<'_>,
+    context: Local,
+    global: sys::napi_value,
+) -> Result<Stack, Unsupported> {
+    let (env, peek) = (session.env, session.peek);
+    let (mut list, mut array, mut prototype, mut join, mut element, mut result) =
+        (null_mut::<sys::napi_value__>(), null_mut(), null_mut(), null_mut(), null_mut(), null_mut());
+    // SAFETY: the session's clause **callback**: Node-API checks what the program has made of these objects.
+    unsafe {
+        sys::napi_create_array(env, &mut list);
+        sys::napi_create_object(env, &mut element);
+        sys::napi_define_properties(env, element, 1, &looking_property(c"toString", false));
+        sys::napi_set_element(env, list, 0, element);
+        sys::napi_get_named_property(env, global, c"Array".as_ptr(), &mut array);
+        sys::napi_get_named_property(env, array, c"prototype".as_ptr(), &mut prototype);
+        sys::napi_get_named_property(env, prototype, c"join".as_ptr(), &mut join);
+    }
+    // SAFETY: `list` is a handle of this callback.
+    let map = map_of_arrays(session, unsafe { *list.cast::<u64>() });
+    let map = map.ok_or_else(|| Unsupported::Because("V8's arrays have another shape".into()))?;
+    // SAFETY: the caller's promise: a handle is the address of one word.
+    let words = || object(session, unsafe { *context } as u64).unwrap_or_default();
+    let look = || {
+        // SAFETY: a handle of this callback.
+        let joined = unsafe { *list.cast::<u64>() };
+        let place =
+            |word: u64| array_at(session, word, map)?.iter().skip(HEADER_WORDS).position(|&e| e == joined);
+        let in_context = |(index, &word): (usize, &u64)| Some((index, place(word)?));
+        words().iter().enumerate().filter_map(in_context).collect::<Vec<_>>()
+    };
+    // SAFETY: the session's clause **callback**.
+    let (seen, status) =
+        looking(look, || unsafe { sys::napi_call_function(env, list, join, 0, null(), &mut result) });
+    if status != sys::Status::napi_ok {
+        let mut error = null_mut();
+        // SAFETY: the session's clause **callback**. Where no exception is pending, this returns undefined.
+        unsafe { sys::napi_get_and_clear_last_exception(env, &mut error) };
+    }
+    let after = words();
+    // V8 has put the hole where the array was.
+    let seen: Vec<Stack> = seen
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|&(index, _)| session.known.is_none_or(|known| known.join_stack == index))
+        .filter_map(|(index, place)| {
+            let hole = *array_at(session, *after.get(index)?, map)?.get(HEADER_WORDS + place)?;
+            // SAFETY: a handle of this callback.
+            (is_tagged(hole) && hole != unsafe { *list.cast::<u64>() }).then_some(Stack { index, hole })
+        })
+        .filter(|stack| peek.word(stack.hole as usize - 1).is_some())
+        .collect();
+    only(&seen, "words behave like V8's stack of joined arrays")
 }
 
 /// Node's handle for the context `own`: the only word of our `napi_env` that leads to it (`context_persistent`, js_native_api_v8.h). It
@@ -160,7 +172,7 @@ unsafe fn verify_access(session: &Session<'_>, context: Local, joins: &Joins) ->
     let index = joins.index();
     let mut undefined = null_mut();
     // SAFETY: the session's clause **callback**. `Length` only reads; the other two are called where it has found the context's length,
-    // and so the layout that they rely on.
+    // and so the layout that they rely on. The stack is put back, and nothing is joined meanwhile.
     unsafe {
         let length = (symbols.array_length)(context);
         ensure!(
@@ -173,12 +185,12 @@ unsafe fn verify_access(session: &Session<'_>, context: Local, joins: &Joins) ->
         let before = object(session, *context as u64).unwrap_or_default();
         (symbols.array_set)(context, isolate, index, undefined.cast());
         let after = object(session, *context as u64).unwrap_or_default();
+        (symbols.array_set)(context, isolate, index, stack);
         let changed: Vec<usize> = (0..before.len()).filter(|&i| before[i] != after[i]).collect();
         ensure!(
             changed == [joins.stack] && after[joins.stack] == joins.undefined,
             "V8 writes to a context in another way than to an array"
         );
-        (symbols.array_set)(context, isolate, index, stack);
         ensure!(word(joins.stack) == *stack as u64, "V8 does not write to a context what it was told");
     }
     Ok(())
@@ -191,16 +203,6 @@ impl Joins {
     }
 }
 
-/// All contexts of the list, tagged.
-fn all(session: &Session<'_>, joins: &Joins) -> Vec<u64> {
-    let first = session.peek.word(joins.list as usize).unwrap_or_default();
-    let next = |&context: &u64| session.peek.word((context as usize - 1) + joins.next * 8);
-    std::iter::successors(Some(first), next)
-        .take_while(|&word| word != joins.undefined && is_tagged(word))
-        .take(1 << 16)
-        .collect()
-}
-
 /// The words of the context at `tagged`, as many as its length says.
 fn object(session: &Session<'_>, tagged: u64) -> Option<Vec<u64>> {
     let at = is_tagged(tagged).then(|| tagged as usize - 1)?;
@@ -208,7 +210,22 @@ fn object(session: &Session<'_>, tagged: u64) -> Option<Vec<u64>> {
     session.peek.words(at, (length as usize).min(MAX_CONTEXT_WORDS) + HEADER_WORDS)
 }
 
+/// The words of the FixedArray at `tagged`: its header, and its elements. `map` is the map that all FixedArrays have.
+fn array_at(session: &Session<'_>, tagged: u64, map: u64) -> Option<Vec<u64>> {
+    let at = is_tagged(tagged).then(|| tagged as usize - 1)?;
+    let header = session.peek.words(at, HEADER_WORDS)?;
+    let length = (header[1] >> 32) as usize;
+    let is_array = header[0] == map && (1..=MAX_JOINS).contains(&length);
+    is_array.then(|| session.peek.words(at, HEADER_WORDS + length))?
+}
+
+/// The map of FixedArrays: that of the elements of an array that has some.
+fn map_of_arrays(session: &Session<'_>, array: u64) -> Option<u64> {
+    let elements = session.peek.word(array as usize - 1 + ELEMENTS * 8)?;
+    is_tagged(elements).then(|| session.peek.word(elements as usize - 1))?
+}
+
 /// Whether a word could be the address of an object on V8's heap.
-fn is_tagged(word: u64) -> bool {
+pub(super) fn is_tagged(word: u64) -> bool {
     word & 3 == 1 && is_plausible(word - 1)
 }

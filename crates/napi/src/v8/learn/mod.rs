@@ -6,7 +6,7 @@
 //! ```text
 //!   facts ─► thread-local words ─► StackGuard ─► handles, heap ─► one rehearsal of v8::Locker, observed
 //!                                                                       │
-//!            self-test ◄─ layout ◄─ debugger, lists on stacks, microtasks, wasm, entries ◄─ implementer, Relocatables
+//!     known ◄─ self-test ◄─ layout ◄─ debugger, lists on stacks, microtasks, wasm, entries ◄─ implementer, Relocatables
 //! ```
 //!
 //! | file | what it knows or finds |
@@ -17,9 +17,10 @@
 //! | `stack_guard`, `handles`, `heap_stack_start` | limits and interrupts; handle scopes; the heap's copy of the stack start |
 //! | `rehearsal`, `relocatables`, `embedder_data` | one round of V8's own stack switching; two words found with its help |
 //! | `debugger`, `destroy_list`, `epilogue_callbacks`, `js_entries`, `microtasks`, `wasm_stacks` | what else belongs to a stack |
-//! | `realm`, `joins`, `formatting` | a realm for learning, and what is found with its help |
+//! | `contexts`, `joins`, `formatting`, `realm` | what the contexts share; a realm for learning, where the program's own does not do |
 //! | `collection_callbacks` | the order in which V8 calls what is registered for a collection |
 //! | `layout` | the result |
+//! | `known`, `places` | where it was found, for the next isolates of the process |
 //! | `flags` | V8's flags that greenlets need, and the hash of all flags |
 //! | `self_test` | the program that proves it all together |
 
@@ -28,6 +29,7 @@ use std::ffi::CStr;
 use napi::sys;
 
 pub(crate) mod collection_callbacks;
+mod contexts;
 pub(crate) mod debugger;
 pub(crate) mod destroy_list;
 mod embedder_data;
@@ -41,11 +43,13 @@ mod handles;
 mod heap_stack_start;
 pub(crate) mod joins;
 mod js_entries;
+pub(crate) mod known;
 pub(crate) mod layout;
 pub(crate) mod list_node;
 pub(crate) mod microtasks;
 mod module;
 pub(crate) mod peek;
+mod places;
 mod probe;
 mod realm;
 pub(crate) mod rehearsal;
@@ -60,9 +64,9 @@ pub(crate) mod wasm_stacks;
 use crate::unsupported::{Unsupported, ensure};
 use debugger::Debugger;
 use facts::{Facts, MAX_TOP_WORDS, STACK_GUARD};
+use known::Known;
 use layout::Layout;
 use peek::Peek;
-use realm::Realm;
 use rehearsal::Seen;
 use session::Session;
 use symbols::{Isolate, Symbols};
@@ -78,19 +82,43 @@ pub(crate) fn version(symbols: &Symbols) -> String {
     version
 }
 
-/// Learns the layout of the running isolate.
+/// Learns the layout of the running isolate, and where in an isolate it was found.
 ///
 /// # Safety
 /// Runs inside a native callback of `env` that was called from C++ (so that V8's chain of Relocatables is not empty), on the
 /// thread's own stack.
-pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layout, Unsupported> {
+pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<(Layout, Known), Unsupported> {
     let (facts, isolate) = identify(symbols)?;
+    if let Some(known) = Known::of_process() {
+        // SAFETY: the caller's promise.
+        let learnt = unsafe { learn_from(symbols, facts, isolate, env, Some(&known)) };
+        // Where what is known leads nowhere, only a search can say why, unless it is because this thread is being ended.
+        // SAFETY: the caller's promise.
+        if learnt.is_ok() || unsafe { probe::in_callback(env, || ()) }.is_none() {
+            return learnt;
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe { learn_from(symbols, facts, isolate, env, None) }
+}
+
+/// Learns the layout where it is `known`, or by searching everywhere.
+///
+/// # Safety
+/// The same as for [`learn`].
+unsafe fn learn_from(
+    symbols: &Symbols,
+    facts: &'static Facts,
+    isolate: Isolate,
+    env: sys::napi_env,
+    known: Option<&Known>,
+) -> Result<(Layout, Known), Unsupported> {
     let peek = Peek::new()?;
     let thread = tls::learn(symbols, isolate)?;
     let main = stack_guard::own_stack(facts, isolate, thread, &peek)?;
     // SAFETY: `identify` returned the isolate that is entered on this thread.
     unsafe { stack_guard::verify_interrupts(symbols, facts, isolate, &peek)? };
-    let session = Session::new(symbols, facts, isolate, env, &peek, thread)?;
+    let session = Session::new(symbols, facts, isolate, env, &peek, thread, known)?;
     let s = &session;
     // SAFETY: this function's own promise is the session's clause **callback**. The order of the steps is explained above.
     unsafe {
@@ -109,11 +137,7 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layo
         handles::verify_spare(s, handle_scope_implementer)?;
         let mut blank_top = [0; MAX_TOP_WORDS];
         blank_top[..seen.blank_top.len()].copy_from_slice(&seen.blank_top);
-        let before_realm = s.scan();
-        let realm = Realm::new(s)?;
-        let joins = joins::learn(s, &realm, &before_realm)?;
-        let formatting = formatting::learn(s, &realm)?;
-        Ok(Layout {
+        let layout = Layout {
             facts,
             isolate,
             thread,
@@ -133,8 +157,8 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layo
             collection_callbacks: collection_callbacks::learn(s)?,
             microtasks: microtasks::learn(s)?,
             wasm_stacks: wasm_stacks::learn(s, main)?,
-            joins,
-            formatting,
+            joins: joins::learn(s)?,
+            formatting: formatting::learn(s)?,
             handler_word: js_entries::learn(s, top, &live_top)?,
             debugger,
             in_use: seen.anchor,
@@ -144,7 +168,9 @@ pub(crate) unsafe fn learn(symbols: &Symbols, env: sys::napi_env) -> Result<Layo
             blank_top,
             env,
             symbols: *symbols,
-        })
+        };
+        let known = known.cloned().unwrap_or_else(|| places::places_of(s, &layout));
+        Ok((layout, known))
     }
 }
 

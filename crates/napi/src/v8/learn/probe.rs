@@ -1,7 +1,8 @@
 //! Observing V8 in the middle of a JavaScript program.
 
-use std::ffi::CStr;
-use std::ptr::null_mut;
+use std::cell::Cell;
+use std::ffi::{CStr, c_void};
+use std::ptr::{null, null_mut};
 
 use napi::sys;
 
@@ -71,6 +72,71 @@ unsafe extern "C" fn call(env: sys::napi_env, info: sys::napi_callback_info) -> 
         (*data.cast::<&mut dyn FnMut()>())();
     }
     null_mut()
+}
+
+thread_local! {
+    /// The closure of [`looking`] that runs on this thread, as a `*mut &mut dyn FnMut()`; null where none does.
+    static LOOK: Cell<*mut c_void> = const { Cell::new(null_mut()) };
+}
+
+/// Calls `run`, and `look` whenever JavaScript calls [`look_now`] meanwhile. Returns the last result of `look`, and that of `run`.
+///
+/// Code of the program may keep such a function and call it later: then it does nothing.
+pub(super) fn looking<T, R>(mut look: impl FnMut() -> T, run: impl FnOnce() -> R) -> (Option<T>, R) {
+    struct Restore(*mut c_void);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            LOOK.set(self.0);
+        }
+    }
+    let mut seen = None;
+    let mut see = || seen = Some(look());
+    let mut see: &mut dyn FnMut() = &mut see;
+    let restore = Restore(LOOK.replace((&raw mut see).cast()));
+    let result = run();
+    drop(restore);
+    (seen, result)
+}
+
+/// A native function for JavaScript: see [`looking`]. It returns undefined.
+pub(super) unsafe extern "C" fn look_now(_: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
+    // While a closure looks, nothing else does.
+    let look = LOOK.replace(null_mut());
+    if !look.is_null() {
+        // SAFETY: it is the closure of a `looking` further up on this stack, which sets another value before it returns.
+        unsafe { (*look.cast::<&mut dyn FnMut()>())() };
+        LOOK.set(look);
+    }
+    null_mut()
+}
+
+/// The property `name`, which is [`look_now`]: a method, or what is called when the property is read. Such a property is defined, not
+/// set, because the program may have frozen its prototypes.
+pub(super) fn looking_property(name: &'static CStr, when_read: bool) -> sys::napi_property_descriptor {
+    sys::napi_property_descriptor {
+        utf8name: name.as_ptr(),
+        name: null_mut(),
+        method: (!when_read).then_some(look_now),
+        getter: when_read.then_some(look_now),
+        setter: None,
+        value: null_mut(),
+        attributes: sys::PropertyAttributes::default,
+        data: null_mut(),
+    }
+}
+
+/// Calls `look` in a native callback. Returns `None` where JavaScript cannot run any more: V8 is terminating it, or the Worker ends.
+///
+/// # Safety
+/// In a native callback of `env`, on its thread.
+pub(super) unsafe fn in_callback<T>(env: sys::napi_env, look: impl FnMut() -> T) -> Option<T> {
+    let (mut function, mut receiver, mut result) = (null_mut(), null_mut(), null_mut());
+    // SAFETY: the caller's promise.
+    unsafe {
+        sys::napi_create_function(env, c"look".as_ptr(), -1, Some(look_now), null_mut(), &mut function);
+        sys::napi_get_undefined(env, &mut receiver);
+        looking(look, || sys::napi_call_function(env, receiver, function, 0, null(), &mut result)).0
+    }
 }
 
 /// A program that calls the probe while a `JsonStringifier` is alive. That object lies between the frame that calls `during` and

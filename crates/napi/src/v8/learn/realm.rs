@@ -1,8 +1,12 @@
-//! A realm of our own for learning: nothing that the program has changed, such as `Error.stackTraceLimit`, reaches it. It is garbage
-//! afterwards.
+//! A realm of our own for learning, where the program has changed its own in such a way that nothing can be learnt there: nothing that
+//! the program has changed reaches this one. It is garbage afterwards.
+//!
+//! It is made only where it is needed. With `--expose-gc` each new realm runs a script of V8's, and where the thread is terminated
+//! during that script, V8 prints errors and the sources of scripts.
 
 use napi::sys;
 
+use super::probe::in_callback;
 use super::session::Session;
 use super::symbols::{Local, new_context};
 use crate::unsupported::Unsupported;
@@ -15,6 +19,9 @@ pub(super) struct Realm {
 }
 
 impl Realm {
+    /// # Errors
+    /// Also where JavaScript cannot run any more: that may be why nothing could be learnt.
+    ///
     /// # Safety
     /// The session's clause **callback** holds.
     pub(super) unsafe fn new(session: &Session<'_>) -> Result<Realm, Unsupported> {
@@ -22,6 +29,7 @@ impl Realm {
         // SAFETY: the session's clause **callback**: public API, a HandleScope is open. Contexts with the same token may access each
         // other's globals.
         unsafe {
+            in_callback(session.env, || ()).ok_or(Unsupported::Interrupted)?;
             let context = new_context(isolate)?;
             let token = (symbols.security_token)((symbols.current_context)(isolate));
             (symbols.set_security_token)(context, token);

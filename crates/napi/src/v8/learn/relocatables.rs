@@ -18,12 +18,11 @@ pub(super) unsafe fn learn(session: &Session<'_>, seen: &Seen) -> Result<*mut u6
     let (env, peek, before) = (session.env, session.peek, &session.words);
     let archived = *seen.archive.last().unwrap_or(&0);
     ensure!(archived != 0, "no Relocatable was alive in the rehearsal");
-    let top = session.facts.thread_local_top / 8;
-    let top = top..top + session.facts.thread_local_top_words;
+    let facts = session.facts;
     let mut probe = Probe {
         peek,
         candidates: (0..before.len().min(seen.isolate.len()))
-            .filter(|i| before[*i] == archived && seen.isolate[*i] == 0 && !top.contains(i))
+            .filter(|i| before[*i] == archived && seen.isolate[*i] == 0 && !facts.is_in_thread_local_top(*i))
             .map(|i| session.word_at(i) as usize)
             .collect(),
         younger_than: archived,

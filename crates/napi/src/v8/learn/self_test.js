@@ -4,11 +4,11 @@
   'use strict'
   const START = -1
   const mainId = [mail[3], mail[4]]
-  const problems = []
+  let problems = ''
   let body, greenletId
 
   const check = (holds, problem) => {
-    if (!holds) problems.push(problem)
+    if (!holds) problems += problems === '' ? problem : `; ${problem}`
   }
   // No destructuring and no iteration here: a program may have deleted the methods that they call.
   const switchTo = (id) => {
@@ -84,7 +84,7 @@
     mail[12] = greenletId[0]
     mail[13] = greenletId[1]
     check(native.epoch() === -1, 'a finished greenlet did not end')
-    return problems.join('; ')
+    return problems
   }
   return { entry, run }
 })

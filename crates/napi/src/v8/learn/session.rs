@@ -9,6 +9,7 @@
 use napi::sys;
 
 use super::facts::Facts;
+use super::known::Known;
 use super::peek::{Peek, is_plausible};
 use super::symbols::{Isolate, Symbols};
 use super::tls::ThreadWords;
@@ -27,8 +28,10 @@ pub(super) struct Session<'a> {
     pub(super) thread: ThreadWords,
     /// The isolate's words before anything was learnt.
     pub(super) words: Vec<u64>,
-    /// Those of them that may be addresses, sorted.
+    /// Those of them that may be addresses, sorted; where they are known, only those that lead to what is looked for.
     pub(super) pointers: Vec<usize>,
+    /// Where an earlier learning of this process has found what is looked for. Without it, everything is searched.
+    pub(super) known: Option<&'a Known>,
 }
 
 impl<'a> Session<'a> {
@@ -39,14 +42,17 @@ impl<'a> Session<'a> {
         env: sys::napi_env,
         peek: &'a Peek,
         thread: ThreadWords,
+        known: Option<&'a Known>,
     ) -> Result<Session<'a>, Unsupported> {
         let words = peek.isolate(isolate, facts);
         ensure!(words.len() >= facts.isolate_words - SLACK_WORDS, "the isolate cannot be read");
-        let plausible = words.iter().filter(|&&word| is_plausible(word));
-        let mut pointers: Vec<usize> = plausible.map(|&word| word as usize).collect();
+        let is_lead = |i: usize| known.is_none_or(|known| known.leads.binary_search(&i).is_ok());
+        let may_lead = |&(i, &word): &(usize, &u64)| is_plausible(word) && is_lead(i);
+        let mut pointers: Vec<usize> =
+            words.iter().enumerate().filter(may_lead).map(|(_, &word)| word as usize).collect();
         pointers.sort_unstable();
         pointers.dedup();
-        Ok(Session { symbols, facts, isolate, env, peek, thread, words, pointers })
+        Ok(Session { symbols, facts, isolate, env, peek, thread, words, pointers, known })
     }
 
     /// The isolate's words as they are now.

@@ -68,6 +68,10 @@ pub(crate) struct ReturnedQueue(pub(crate) MaybeUninit<[u64; 3]>);
 /// Storage for a `v8::MicrotasksScope` (3 words; v8-microtask-queue.h).
 pub(crate) type MicrotasksScope = [usize; 6];
 
+/// Storage for a `v8::HeapStatistics` (14 or 15 words; v8-statistics.h).
+pub(crate) type HeapStatistics = [usize; HEAP_STATISTICS_WORDS];
+pub(crate) const HEAP_STATISTICS_WORDS: usize = 32;
+
 /// `uv_prepare_cb` and `uv_close_cb` (uv.h).
 pub(crate) type UvCallback = unsafe extern "C" fn(*mut c_void);
 
@@ -180,6 +184,11 @@ symbols! {
         = c"_ZN2v815MicrotasksScopeC1EPNS_7IsolateEPNS_14MicrotaskQueueENS0_4TypeE";
     /// `MicrotasksScope::~MicrotasksScope()`
     microtasks_scope_drop: unsafe extern "C" fn(*mut MicrotasksScope) = c"_ZN2v815MicrotasksScopeD1Ev";
+    /// `HeapStatistics::HeapStatistics()`
+    heap_statistics_new: unsafe extern "C" fn(*mut HeapStatistics) = c"_ZN2v814HeapStatisticsC1Ev";
+    /// `Isolate::GetHeapStatistics(statistics)`
+    heap_statistics: unsafe extern "C" fn(Isolate, *mut HeapStatistics)
+        = c"_ZN2v87Isolate17GetHeapStatisticsEPNS_14HeapStatisticsE";
     /// `Context::Global()`
     context_global: unsafe extern "C" fn(Local) -> Local = c"_ZN2v87Context6GlobalEv";
     /// `Context::GetSecurityToken()`
