@@ -60,7 +60,7 @@ export class GreenletRecord {
   label: string | undefined
   /** Greenlets are numbered in the order in which they are made, from 1. Main is 0. */
   readonly serial: number
-  /** Where the registry keeps it; undefined for a started greenlet that outlived the job in which it started. */
+  /** Where the registry keeps it; undefined for a started greenlet that was sorted. */
   registryPlace: number | WeakRef<GreenletRecord> | undefined = -1
   /** Its public object, while the record keeps that alive; see registry.ts. `greenletOf` in greenlet.ts reads both. */
   greenlet: GreenletObject | undefined

@@ -55,10 +55,8 @@ export const thread = {
   domains: undefined as object | undefined,
 
   // Of the registry; see registry.ts.
-  /** Whether a job is queued that sorts the new records. */
-  sortingIsQueued: false,
-  /** With this number of references to unstarted greenlets it is worthwhile to look for collected ones. */
-  sweepAt: 1024,
+  /** Whether the registry will be called after the next full collection. */
+  collectionIsAwaited: false,
   /** Called with each started greenlet that was collected; see unreachable.ts. Not during a collection. */
   onUnreachable: undefined as ((record: GreenletRecord) => void) | undefined,
 

@@ -48,8 +48,6 @@ export interface Native {
   setCaptureRealm(fn: () => void): void
   /** Must be called after an add-on was loaded. */
   findAddons(): void
-  /** As `queueMicrotask`, but async hooks do not see the job. */
-  enqueueMicrotask(fn: () => void): void
   /**
    * From now on Node is not told about a promise that is rejected with a reason for which `keeps` returns true. False
    * where this runtime does not allow it.

@@ -185,24 +185,6 @@ pub(super) unsafe extern "C" fn find_addons(
     null_mut()
 }
 
-/// `enqueueMicrotask(fn)`: `fn` runs when the running job is over.
-pub(super) unsafe extern "C" fn enqueue_microtask(
-    env: sys::napi_env,
-    info: sys::napi_callback_info,
-) -> sys::napi_value {
-    // SAFETY: the clause **callback**.
-    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
-    let v8 = &thread.host().v8.layout;
-    // SAFETY: the clause **callback**. A napi_value is a Local (js_native_api_v8.h, `JsValueFromV8LocalValue`).
-    unsafe {
-        let [function] = arguments_of(env, info);
-        if is_function(env, function) {
-            (v8.symbols.enqueue_microtask)(v8.isolate, function.cast());
-        }
-    }
-    null_mut()
-}
-
 /// `filterRejections(keeps)`: Node is not told about promises that are rejected with a reason for which `keeps(reason)` is true.
 /// Returns whether that works in this environment.
 pub(super) unsafe extern "C" fn filter_rejections(
