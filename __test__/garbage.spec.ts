@@ -37,25 +37,41 @@ const MACRO = test.macro(async (t, make: string) => {
   t.deepEqual(ending, printed('true 0 true\n'))
 })
 
-test('100,000 spawned greenlets that wait three times cause no full collection', MACRO, `() => spawn(() => {
+test(
+  '100,000 spawned greenlets that wait three times cause no full collection',
+  MACRO,
+  `() => spawn(() => {
   wait(Promise.resolve()); wait(Promise.resolve()); wait(Promise.resolve())
-})`)
+})`,
+)
 
 test('100,000 spawned greenlets that do not wait cause none', MACRO, `() => spawn(() => 1)`)
 
-test('100,000 greenlets that are resumed in another turn of the event loop cause none', MACRO, `() => {
+test(
+  '100,000 greenlets that are resumed in another turn of the event loop cause none',
+  MACRO,
+  `() => {
   const g = new Greenlet(() => main.switch())
   g.switch()
   return soon().then(() => g.switch())
-}`)
+}`,
+)
 
-test('100,000 greenlets that start in another turn cause none', MACRO, `() => {
+test(
+  '100,000 greenlets that start in another turn cause none',
+  MACRO,
+  `() => {
   const g = new Greenlet(() => 1)
   return soon().then(() => g.switch())
-}`)
+}`,
+)
 
-test('100,000 greenlets that are killed in wait() cause none', MACRO, `() => {
+test(
+  '100,000 greenlets that are killed in wait() cause none',
+  MACRO,
+  `() => {
   const g = new Greenlet(() => wait(new Promise(() => {})))
   g.switch()
   return soon().then(() => g.kill())
-}`)
+}`,
+)

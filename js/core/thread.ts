@@ -46,6 +46,11 @@ export const thread = {
 
   /** Where an AsyncResource remembers its frame; undefined where there are no frames. See context.ts. */
   frameKey: undefined as symbol | undefined,
+  /** The two halves of the word in which V8 keeps the running stack's frame. Asking native would cost more. */
+  frameWord: undefined as Int32Array | undefined,
+  /** What they are where there is no frame. */
+  noFrameLow: 0,
+  noFrameHigh: 0,
   /** A resource without a frame; made when it is first needed. See context.ts. */
   bareResource: undefined as AsyncResource | undefined,
 

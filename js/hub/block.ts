@@ -9,23 +9,11 @@ import { finishEnded, refuseInHook } from '../core/lifecycle.ts'
 import { type BlockingCall, type GreenletRecord, LIVE, WAITING } from '../core/record.ts'
 import { switchTo } from '../core/switch.ts'
 import { main, thread } from '../core/thread.ts'
-import { type Greenlet, greenletOf, objectIfAlive, recordOf, setPendingWait } from '../greenlet/greenlet.ts'
+import { type Greenlet, greenletOf, recordOf } from '../greenlet/greenlet.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
 function first<T>(probe: () => T): T {
   return probe()
-}
-
-/**
- * What the callbacks of an event loop know about a greenlet that waits. A promise keeps its callbacks for as long as it
- * is pending, so an interrupted wait must take the greenlet away from them: then `greenlet` and `call` are undefined.
- *
- * The waiting greenlet's own stack and record must not hold this object, because it holds the greenlet. The greenlet's
- * object holds it.
- */
-export interface PendingWait {
-  greenlet: Greenlet | undefined
-  call: BlockingCall | undefined
 }
 
 /**
@@ -59,7 +47,7 @@ export function block(call: BlockingCall): unknown {
   } finally {
     current.state = LIVE
     current.blockingCall = undefined
-    if (call.outcome === undefined) abandonWait(current)
+    if (call.outcome === undefined) call.greenlet = undefined
   }
   if (call.outcome === 'error') throw call.value
   return call.value
@@ -72,22 +60,6 @@ export function block(call: BlockingCall): unknown {
 function nextWhileBlocked(waiter: GreenletRecord): GreenletRecord {
   const { killer } = waiter
   return killer !== undefined && killer.state === LIVE ? killer : main
-}
-
-/** For a wait that was interrupted: its callbacks, which a pending promise keeps, must hold nothing of the greenlet. */
-function abandonWait(waiter: GreenletRecord): void {
-  const greenlet = objectIfAlive(waiter)
-  if (greenlet !== undefined) setPendingWait(greenlet, undefined)
-}
-
-/** For a callback of a promise: the wait is over, unless it was interrupted. Resumes the greenlet. */
-export function settleWait(wait: PendingWait, outcome: 'value' | 'error', value: unknown): void {
-  const { greenlet, call } = wait
-  if (greenlet === undefined || call === undefined) return
-  setPendingWait(greenlet, undefined)
-  call.outcome = outcome
-  call.value = value
-  resume(call, greenlet)
 }
 
 /** For a callback of the event loop: resumes a greenlet of which the call is over, unless it was resumed before. */
@@ -120,6 +92,7 @@ export function resume(call: BlockingCall, greenlet: Greenlet): void {
  * slower.
  */
 export function objectOf(waiter: GreenletRecord): Greenlet {
+  if (waiter.greenlet !== undefined) return waiter.greenlet as Greenlet
   // Only `resume` sets it.
   const resumed = thread.resumedByHub as Greenlet | undefined
   return resumed !== undefined && recordOf(resumed) === waiter ? resumed : greenletOf(waiter)

@@ -62,6 +62,7 @@ function startTimer(ms: number, signal: AbortSignal | undefined, waiter: Greenle
   const call: TimedCall = {
     outcome: undefined,
     value: undefined,
+    greenlet: undefined,
     stop() {
       realm.clearTimeout(timer)
       signal?.removeEventListener('abort', abort)

@@ -19,10 +19,12 @@ export interface Native {
   start(resource: object, frame: unknown): void
   /** The frame in which the stack in `SUBJECT_*` runs, as it is now. */
   frame(): unknown
+  /** The word in which V8 keeps the running stack's frame, to be read only; undefined where it keeps none. */
+  frameWord(): ArrayBuffer | undefined
   /** Gives the stack in `SUBJECT_*` another context. Where `index` is given, it shares the frame of that stack. */
   setContext(resource: object, frame: unknown, index?: number, generation?: number): void
   /** Calls `fn` in the frame. */
-  underFrame(frame: object, fn: () => unknown): unknown
+  underFrame(frame: object | undefined, fn: () => unknown): unknown
   /**
    * A borrowed capture of the suspended stack in `SUBJECT_*`, innermost frame first; undefined where it is not
    * suspended.

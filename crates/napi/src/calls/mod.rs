@@ -29,10 +29,11 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
     unsafe {
         sys::napi_create_object(env, &mut object);
         callback::remember(env, thread);
-        let all: [(_, unsafe extern "C" fn(_, _) -> _); 15] = [
+        let all: [(_, unsafe extern "C" fn(_, _) -> _); 16] = [
             (c"switch", switch::switch),
             (c"start", switch::start),
             (c"frame", questions::frame),
+            (c"frameWord", questions::frame_word),
             (c"setContext", questions::set_context),
             (c"underFrame", questions::under_frame),
             (c"capture", questions::capture),
