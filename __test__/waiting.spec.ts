@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import test, { type ExecutionContext } from 'ava'
 import { Greenlet, GreenletError, sleep, spawn, wait } from '../js/index.ts'
 import { collectRounds } from './helpers/collect.ts'
+import { printed, runProgram } from './helpers/program.ts'
 import { later, pending, turn } from './helpers/promises.ts'
 
 const { main } = Greenlet
@@ -317,4 +318,57 @@ test.serial('a greenlet does not keep the value that it waited for', async (t) =
   await collectRounds(3)
   t.is(ref.deref(), undefined)
   g.kill()
+})
+
+test('a wait that is interrupted while another one begins does not end that one', async (t) => {
+  const [inner, outer] = [pending<string>(), pending<string>()]
+  let reached = false
+  // `then()` makes its promise with this constructor.
+  const species = function (executor: ConstructorParameters<typeof Promise>[0]): Promise<unknown> {
+    reached = true
+    try {
+      wait(inner.promise)
+    } catch {}
+    return new Promise(executor)
+  }
+  Object.defineProperty(outer.promise, 'constructor', { value: { [Symbol.species]: species } })
+  const g = spawn(() => {
+    wait(later('first'))
+    return wait(outer.promise)
+  })
+  while (!reached) await turn()
+  g.throw(new Error('interrupted'))
+  inner.resolve('of the interrupted wait')
+  await turn()
+  outer.resolve('of its own promise')
+  t.is(await g, 'of its own promise')
+})
+
+test('a killed waiter leaves less than 280 bytes in its promise: what `then()` makes, and two callbacks', async (t) => {
+  const ending = await runProgram(
+    `
+    const never = new Promise(() => {})
+    globalThis.never = never
+    const turn = () => new Promise((resolve) => setTimeout(resolve, 5))
+    async function killWaiters() {
+      const all = Array.from({ length: 1000 }, () => spawn(() => wait(never)))
+      await turn()
+      for (const g of all) g.kill()
+      await Promise.all(all)
+    }
+    async function size() {
+      for (let i = 0; i < 6; i++) {
+        await turn()
+        gc()
+      }
+      return process.memoryUsage().heapUsed
+    }
+    for (let i = 0; i < 3; i++) await killWaiters()
+    const before = await size()
+    for (let i = 0; i < 20; i++) await killWaiters()
+    const bytes = ((await size()) - before) / 20_000
+    console.log(bytes > 100 && bytes < 280 ? 'as it should be' : bytes)`,
+    { flags: ['--expose-gc'] },
+  )
+  t.deepEqual(ending, printed('as it should be\n'))
 })

@@ -5,11 +5,12 @@
 import { Greenlet } from '../js/index.ts'
 import { measure } from './rig.ts'
 import { lifetimeRows } from './rows/lifetime.ts'
+import { requestRows } from './rows/requests.ts'
 import { readingRows } from './rows/reading.ts'
 import { switchingRows } from './rows/switching.ts'
 
 // The first greenlet connects the thread.
 new Greenlet(() => {}).switch()
 
-const rows = [...switchingRows(), ...lifetimeRows(), ...readingRows()]
+const rows = [...switchingRows(), ...lifetimeRows(), ...requestRows(), ...readingRows()]
 console.log(JSON.stringify(await measure(rows, Number(process.argv[2]))))

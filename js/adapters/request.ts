@@ -31,7 +31,8 @@ export class RequestGreenlets {
     this.#name = name
     this.#response = response
     this.#abandoned = response.destroyed
-    response.once('close', () => {
+    // Not `once`, which makes more objects and removes the listener. A response closes once.
+    response.on('close', () => {
       if (!response.writableFinished) this.#abandon()
     })
   }

@@ -87,7 +87,10 @@ export function findFrameKey(): void {
   const frame = new Map()
   const resource = thread.native.underFrame(frame, () => new AsyncResource(PROBE)) as Framed
   thread.frameKey = Object.getOwnPropertySymbols(resource).find((key) => resource[key] === frame)
-  if (thread.frameKey !== undefined) return
+  if (thread.frameKey !== undefined) {
+    findFrameWord()
+    return
+  }
 
   const inside = resource.runInAsyncScope(() => {
     setSubject(mail[SELF_INDEX]!, mail[SELF_GENERATION]!)
@@ -98,6 +101,24 @@ export function findFrameKey(): void {
       'the AsyncResource of this Node.js does not show where it keeps the async context',
     )
   }
+}
+
+/** Learns how the word of the running stack's frame looks where there is no frame. */
+function findFrameWord(): void {
+  const word = thread.native.frameWord()
+  if (word === undefined) return
+  const halves = new Int32Array(word)
+  thread.native.underFrame(undefined, () => {
+    thread.noFrameLow = halves[0]!
+    thread.noFrameHigh = halves[1]!
+  })
+  thread.frameWord = halves
+}
+
+/** Whether the running stack certainly has no frame. `undefined` is a read-only object of V8's, which never moves. */
+function hasNoFrame(): boolean {
+  const { frameWord } = thread
+  return frameWord !== undefined && frameWord[0] === thread.noFrameLow && frameWord[1] === thread.noFrameHigh
 }
 
 /**
@@ -112,8 +133,7 @@ export function withoutStores<T>(
 ): void {
   if (thread.frameKey !== undefined) {
     // The promise keeps the frame in which the callbacks are added. Most greenlets have none, and asking is cheaper than a scope.
-    setSubject(thread.current.index, thread.current.generation)
-    if (thread.native.frame() === undefined) {
+    if (hasNoFrame()) {
       void add(promise, wait)
       return
     }

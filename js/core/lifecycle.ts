@@ -161,6 +161,7 @@ function takeStart(): Start {
   current.generation = mail[SELF_GENERATION]!
   current.state = LIVE
   current.run = undefined
+  current.spawnArguments = undefined
   registerStarted(current)
   if (current.sharedContext !== undefined) joinContext(current)
   const { payload, origin } = takePayload()
@@ -226,7 +227,11 @@ function finish(record: GreenletRecord): void {
   record.state = DEAD
   record.index = -1
   record.run = undefined
+  record.spawnArguments = undefined
   record.settle = undefined
+  // Only where V8 has ended it in the middle of the call.
+  if (record.blockingCall !== undefined) record.blockingCall.greenlet = undefined
+  record.spareCall = undefined
   unregister(record)
 }
 
@@ -268,7 +273,8 @@ function prepareStart(record: GreenletRecord, args: unknown[]): Start {
     )
   }
   const given = run === record.run || Object.hasOwn(greenlet, 'run')
-  return { run: run as Run, receiver: given ? undefined : greenlet, args, threw: false }
+  const spawnArguments = run === record.run ? record.spawnArguments : undefined
+  return { run: run as Run, receiver: given ? undefined : greenlet, args: spawnArguments ?? args, threw: false }
 }
 
 /** What a switch with these arguments returns where it arrives. */

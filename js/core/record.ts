@@ -34,8 +34,11 @@ export interface BlockingCall {
   /** `undefined` while it is pending. */
   outcome: 'value' | 'error' | undefined
   value: unknown
-  /** What ends it: a promise, a thenable, or a signal. */
-  readonly source: object | undefined
+  /**
+   * For `wait()`: the greenlet that waits, while the call is pending. A promise keeps its callbacks for as long as it is
+   * pending, so an interrupted call must not hold the greenlet.
+   */
+  greenlet: GreenletObject | undefined
 }
 
 export class GreenletRecord {
@@ -54,15 +57,20 @@ export class GreenletRecord {
   /** The call that it is blocked in, while it waits. */
   blockingCall: BlockingCall | undefined = undefined
 
+  /** A call of `wait()` that is over, for the next one to use. */
+  spareCall: BlockingCall | undefined = undefined
+
   /** Takes the result in place of the parent: for the promise of a spawned greenlet. */
   settle: ((threw: boolean, value: unknown) => void) | undefined = undefined
   /** The function it was given to run; undefined once it has started. A subclass may have a method instead. */
   run: Run | null | undefined
+  /** For a spawned greenlet, what `run` is called with in place of the arguments of the first switch. */
+  spawnArguments: unknown[] | undefined = undefined
   /** Undefined where the name is made from the serial, when it is read. */
   label: string | undefined
   /** Greenlets are numbered in the order in which they are made, from 1. Main is 0. */
   readonly serial: number
-  /** Where the registry keeps it; undefined for a started greenlet that outlived the job in which it started. */
+  /** Where the registry keeps it; undefined for a started greenlet that was sorted. */
   registryPlace: number | WeakRef<GreenletRecord> | undefined = -1
   /** Its public object, while the record keeps that alive; see registry.ts. `greenletOf` in greenlet.ts reads both. */
   greenlet: GreenletObject | undefined

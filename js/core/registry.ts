@@ -1,19 +1,20 @@
 /**
- * The registry: all greenlets of this thread that have not ended. It keeps none of them alive:
+ * The registry: all greenlets of this thread that have not ended. It keeps none of them alive for long:
  *
- *     fresh       made in this job, or started in it         an array, which holds them no longer than a WeakRef would
- *     unstarted   outlived the job they were made in         WeakRef<GreenletRecord>: collected once unreachable
- *     started     outlived the job they were started in      the record stays, because its stack does; the Greenlet is held
- *                                                            weakly, and a FinalizationRegistry tells when it was collected
+ *     recent      not yet sorted                    an array, which keeps the records and their Greenlets
+ *     unstarted   sorted before they were started   WeakRef<GreenletRecord>: collected once unreachable
+ *     started     sorted after that                 the record stays, because its stack does; the Greenlet is held weakly,
+ *                                                   and a FinalizationRegistry tells when it was collected
  *
- * A WeakRef costs as much as a whole short greenlet, and it keeps its target alive until the running job ends. So most
- * greenlets never get one.
+ * Recent ones are sorted after each full collection. Only a full collection frees what a WeakRef or a FinalizationRegistry
+ * refers to: a young collection takes it for alive, so it becomes old. A greenlet that ends before it is sorted has
+ * neither, and is young garbage.
  */
 
 import { type GreenletObject, type GreenletRecord, UNSTARTED } from './record.ts'
 import { main, thread } from './thread.ts'
 
-const fresh: GreenletRecord[] = []
+const recent: GreenletRecord[] = []
 const unstarted = new Set<WeakRef<GreenletRecord>>()
 const started = new Set<GreenletRecord>()
 
@@ -22,12 +23,15 @@ const finalization = new FinalizationRegistry<GreenletRecord>((record) => {
   if (record.weakGreenlet?.deref() === undefined) thread.onUnreachable?.(record)
 })
 
+/** Calls back after a full collection, because only that frees an object which is registered here. */
+const collections = new FinalizationRegistry(sortRecent)
+
 /** Adds a new greenlet. */
 export function register(record: GreenletRecord): void {
-  record.registryPlace = fresh.push(record) - 1
-  if (thread.sortingIsQueued) return
-  thread.native.enqueueMicrotask(sortFresh)
-  thread.sortingIsQueued = true
+  record.registryPlace = recent.push(record) - 1
+  if (thread.collectionIsAwaited) return
+  collections.register({}, undefined)
+  thread.collectionIsAwaited = true
 }
 
 /** For a greenlet that starts: from now on its record is kept, because its stack is kept too. */
@@ -47,16 +51,16 @@ export function unregister(record: GreenletRecord): void {
   } else if (typeof registryPlace !== 'number') {
     unstarted.delete(registryPlace)
   } else {
-    const last = fresh.pop()!
+    const last = recent.pop()!
     if (last === record) return
-    fresh[registryPlace] = last
+    recent[registryPlace] = last
     last.registryPlace = registryPlace
   }
 }
 
 /** The greenlets that have not ended: main first, then in the order in which they were made. */
 export function registeredRecords(): GreenletRecord[] {
-  const found = [main].concat(fresh)
+  const found = [main].concat(recent)
   started.forEach((record) => found.push(record))
   unstarted.forEach((ref) => {
     const record = ref.deref()
@@ -75,10 +79,13 @@ export function holdWeakly(record: GreenletRecord, greenlet: GreenletObject): vo
   finalization.register(greenlet, record)
 }
 
-/** At the end of a job: what is still registered as fresh has outlived it. */
-function sortFresh(): void {
-  thread.sortingIsQueued = false
-  fresh.forEach((record) => {
+/** After a full collection: forgets unstarted greenlets that it has freed, and sorts the recent ones. */
+function sortRecent(): void {
+  thread.collectionIsAwaited = false
+  unstarted.forEach((ref) => {
+    if (ref.deref() === undefined) unstarted.delete(ref)
+  })
+  recent.forEach((record) => {
     if (record.state === UNSTARTED) {
       const ref = new WeakRef(record)
       record.registryPlace = ref
@@ -89,10 +96,5 @@ function sortFresh(): void {
       if (record.greenlet !== undefined) holdWeakly(record, record.greenlet)
     }
   })
-  fresh.length = 0
-  if (unstarted.size < thread.sweepAt) return
-  unstarted.forEach((ref) => {
-    if (ref.deref() === undefined) unstarted.delete(ref)
-  })
-  thread.sweepAt = 2 * unstarted.size + 1024
+  recent.length = 0
 }

@@ -46,6 +46,11 @@ export const thread = {
 
   /** Where an AsyncResource remembers its frame; undefined where there are no frames. See context.ts. */
   frameKey: undefined as symbol | undefined,
+  /** The two halves of the word in which V8 keeps the running stack's frame. Asking native would cost more. */
+  frameWord: undefined as Int32Array | undefined,
+  /** What they are where there is no frame. */
+  noFrameLow: 0,
+  noFrameHigh: 0,
   /** A resource without a frame; made when it is first needed. See context.ts. */
   bareResource: undefined as AsyncResource | undefined,
 
@@ -55,10 +60,8 @@ export const thread = {
   domains: undefined as object | undefined,
 
   // Of the registry; see registry.ts.
-  /** Whether a job is queued that sorts the new records. */
-  sortingIsQueued: false,
-  /** With this number of references to unstarted greenlets it is worthwhile to look for collected ones. */
-  sweepAt: 1024,
+  /** Whether the registry will be called after the next full collection. */
+  collectionIsAwaited: false,
   /** Called with each started greenlet that was collected; see unreachable.ts. Not during a collection. */
   onUnreachable: undefined as ((record: GreenletRecord) => void) | undefined,
 

@@ -39,13 +39,6 @@ const { main, thread } = threadModule
 const access = {} as {
   recordOf(greenlet: Greenlet): GreenletRecord
   isGreenlet(value: unknown): boolean
-  setPendingWait(greenlet: Greenlet, wait: PendingWait | undefined): void
-}
-
-/** What the hub keeps in a greenlet that waits; see hub/block.ts. */
-interface PendingWait {
-  greenlet: Greenlet | undefined
-  call: records.BlockingCall | undefined
 }
 
 /** The first mark of the class; see common/own-code.ts. */
@@ -53,6 +46,8 @@ const marks: { first?: Mark } = {}
 
 /** In place of `run`: makes a new object for a record that exists. */
 const FOR_RECORD = Symbol('for record')
+/** The options of a spawned greenlet. They need no check. */
+export const CHILD_OF_MAIN: GreenletOptions = {}
 /** Node 22.10 and newer. */
 const { markAsUncloneable } = workerThreads as { markAsUncloneable?: (value: object) => void }
 /** Before Node 22.10 the base class is one that V8 refuses to clone. Its methods are removed below. */
@@ -121,19 +116,10 @@ export class Greenlet extends Base {
   readonly #record: GreenletRecord
   /** The object of the record's parent, which this object keeps alive. */
   #parent: Greenlet | null = null
-  /** While it is in `wait()`. */
-  #pendingWait: PendingWait | undefined = undefined
 
   static {
     access.recordOf = (greenlet) => greenlet.#record
     access.isGreenlet = (value) => typeof value === 'object' && value !== null && #record in value
-    access.setPendingWait = (greenlet, wait) => {
-      if (wait === undefined && greenlet.#pendingWait !== undefined) {
-        greenlet.#pendingWait.greenlet = undefined
-        greenlet.#pendingWait.call = undefined
-      }
-      greenlet.#pendingWait = wait
-    }
     // Not declared in the class body, so that TypeScript lets subclasses have `run` as a method; see the interface
     // below.
     Object.defineProperty(this.prototype, 'run', {
@@ -149,6 +135,7 @@ export class Greenlet extends Base {
           )
         }
         this.#record.run = checkRun(run)
+        this.#record.spawnArguments = undefined
       },
     })
   }
@@ -176,7 +163,10 @@ export class Greenlet extends Base {
     finishEnded()
     const checkedRun = checkRun(run)
     const record = new records.GreenletRecord(thread.nextSerial++, this, thread.current, checkedRun)
-    if (options !== undefined) {
+    if (options === CHILD_OF_MAIN) {
+      record.parent = main
+      inheritContext(record)
+    } else if (options !== undefined) {
       const { parent, name, context } = checkOptions(options)
       if (parent !== undefined && parent !== null) record.parent = checkParent(parent)
       if (name !== undefined) record.label = checkName(name)
@@ -440,13 +430,8 @@ function isCopy(value: object): boolean {
   return !isGreenlet(value) && !isProxy(value) && Object.hasOwn(value, 'serial')
 }
 
-/** Sets the wait that a greenlet is in. Undefined ends the present one: its callbacks lose the greenlet. */
-export function setPendingWait(greenlet: Greenlet, wait: PendingWait | undefined): void {
-  access.setPendingWait(greenlet, wait)
-}
-
 /** The object of a record; undefined where it was collected. */
-export function objectIfAlive(record: GreenletRecord): Greenlet | undefined {
+function objectIfAlive(record: GreenletRecord): Greenlet | undefined {
   return (record.greenlet ?? record.weakGreenlet?.deref()) as Greenlet | undefined
 }
 

@@ -11,24 +11,12 @@ import { finishEnded, refuseInHook } from '../core/lifecycle.ts'
 import { type BlockingCall, type GreenletRecord, LIVE, WAITING } from '../core/record.ts'
 import { switchTo } from '../core/switch.ts'
 import { main, thread } from '../core/thread.ts'
-import { Greenlet, greenletOf, objectIfAlive, recordOf, setPendingWait } from '../greenlet/greenlet.ts'
+import { Greenlet, greenletOf, recordOf } from '../greenlet/greenlet.ts'
 import { noteWait } from '../stack/waits.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
 function first<T>(probe: () => T): T {
   return probe()
-}
-
-/**
- * What the callbacks of an event loop know about a greenlet that waits. A promise keeps its callbacks for as long as it
- * is pending, so an interrupted wait must take the greenlet away from them: then `greenlet` and `call` are undefined.
- *
- * The waiting greenlet's own stack and record must not hold this object, because it holds the greenlet. The greenlet's
- * object holds it.
- */
-export interface PendingWait {
-  greenlet: Greenlet | undefined
-  call: BlockingCall | undefined
 }
 
 /**
@@ -52,8 +40,9 @@ export function currentWaiter(what: string): GreenletRecord {
  * of this one, that one goes on, and main otherwise.
  *
  * @param from the function that the program has called; the frames of an error that comes out begin outside of it
+ * @param source what ends the call: a promise, a thenable, or a signal
  */
-export function block(call: BlockingCall, from: (...args: never[]) => unknown): unknown {
+export function block(call: BlockingCall, from: (...args: never[]) => unknown, source: object | undefined): unknown {
   refuseInHook()
   const { current } = thread
   current.blockingCall = call
@@ -64,19 +53,23 @@ export function block(call: BlockingCall, from: (...args: never[]) => unknown): 
   } finally {
     current.state = LIVE
     current.blockingCall = undefined
-    if (call.outcome === undefined) abandonWait(current)
+    if (call.outcome === undefined) call.greenlet = undefined
   }
-  if (call.outcome === 'error') throw failed(call, current, from)
+  if (call.outcome === 'error') throw failed(call.value, current, from, source)
   return call.value
 }
 
-/** For the outcome of a call that failed: its `stack` will tell where the greenlet waited. Returns it. */
-function failed(call: BlockingCall, waiter: GreenletRecord, from: (...args: never[]) => unknown): unknown {
-  const { source, value } = call
+/** For the error of a call that failed: its `stack` will tell where the greenlet waited. Returns the error. */
+function failed(
+  error: unknown,
+  waiter: GreenletRecord,
+  from: (...args: never[]) => unknown,
+  source: object | undefined,
+): unknown {
   // An error must not keep a thenable of the program, which may be a whole query.
   const lasting = isPromise(source) || isInstance(source, Greenlet) || isInstance(source, AbortSignal)
-  noteWait(value, waiter, lasting ? source : undefined, from)
-  return value
+  noteWait(error, waiter, lasting ? source : undefined, from)
+  return error
 }
 
 // The room `core` is below this one.
@@ -89,22 +82,6 @@ thread.onInterrupt = (waiter, error) => noteWait(error, waiter, undefined, block
 function nextWhileBlocked(waiter: GreenletRecord): GreenletRecord {
   const { killer } = waiter
   return killer !== undefined && killer.state === LIVE ? killer : main
-}
-
-/** For a wait that was interrupted: its callbacks, which a pending promise keeps, must hold nothing of the greenlet. */
-function abandonWait(waiter: GreenletRecord): void {
-  const greenlet = objectIfAlive(waiter)
-  if (greenlet !== undefined) setPendingWait(greenlet, undefined)
-}
-
-/** For a callback of a promise: the wait is over, unless it was interrupted. Resumes the greenlet. */
-export function settleWait(wait: PendingWait, outcome: 'value' | 'error', value: unknown): void {
-  const { greenlet, call } = wait
-  if (greenlet === undefined || call === undefined) return
-  setPendingWait(greenlet, undefined)
-  call.outcome = outcome
-  call.value = value
-  resume(call, greenlet)
 }
 
 /** For a callback of the event loop: resumes a greenlet of which the call is over, unless it was resumed before. */
@@ -137,6 +114,7 @@ export function resume(call: BlockingCall, greenlet: Greenlet): void {
  * slower.
  */
 export function objectOf(waiter: GreenletRecord): Greenlet {
+  if (waiter.greenlet !== undefined) return waiter.greenlet as Greenlet
   // Only `resume` sets it.
   const resumed = thread.resumedByHub as Greenlet | undefined
   return resumed !== undefined && recordOf(resumed) === waiter ? resumed : greenletOf(waiter)

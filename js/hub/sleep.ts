@@ -43,7 +43,7 @@ export function sleep(ms: number, options?: { readonly signal?: AbortSignal | un
 
   const call = startTimer(ms, signal, waiter)
   try {
-    block(call, sleep)
+    block(call, sleep, signal)
   } finally {
     call.stop()
   }
@@ -67,7 +67,7 @@ function startTimer(ms: number, signal: AbortSignal | undefined, waiter: Greenle
   const call: TimedCall = {
     outcome: undefined,
     value: undefined,
-    source: signal,
+    greenlet: undefined,
     stop() {
       realm.clearTimeout(timer)
       signal?.removeEventListener('abort', abort)

@@ -6,11 +6,11 @@
 import { isPromise } from 'node:util/types'
 import { isExit, typeError } from '../common/errors.ts'
 import { addOwnCode, type Mark } from '../common/own-code.ts'
-import { describe, nameOf } from '../common/values.ts'
-import { endUnstarted, finishEnded } from '../core/lifecycle.ts'
+import { describe } from '../common/values.ts'
+import { deliver, endUnstarted, finishEnded } from '../core/lifecycle.ts'
 import { type GreenletRecord, UNSTARTED } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
-import { Greenlet, recordOf } from '../greenlet/greenlet.ts'
+import { CHILD_OF_MAIN, Greenlet, recordOf } from '../greenlet/greenlet.ts'
 import { wait } from './wait.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
@@ -32,9 +32,9 @@ export class SpawnedGreenlet<T> extends Greenlet implements PromiseLike<T> {
   readonly #result: Promise<T>
 
   constructor(fn: (...args: never[]) => unknown, args: unknown[]) {
-    super(runOf(fn, args), { parent: Greenlet.main })
+    super(fn, CHILD_OF_MAIN)
     const record = recordOf(this)
-    record.label = nameOf(fn)
+    record.spawnArguments = args
     this.#result = resultOf(record)
   }
 
@@ -76,7 +76,8 @@ export class SpawnedGreenlet<T> extends Greenlet implements PromiseLike<T> {
 export function spawn<Args extends unknown[], T>(fn: (...args: Args) => T, ...args: Args): SpawnedGreenlet<Awaited<T>> {
   if (typeof fn !== 'function') throw typeError(`spawn() takes a function, not ${describe(fn)}`)
   const greenlet = new SpawnedGreenlet<Awaited<T>>(fn, args)
-  thread.realm.setImmediate(startSpawned, greenlet)
+  // The Immediate forgets a function when it has called it, but keeps arguments; and it keeps the Immediates after it.
+  thread.realm.setImmediate(() => startSpawned(greenlet))
   return greenlet
 }
 
@@ -99,18 +100,12 @@ function exitAsResult(promise: Promise<unknown>): Promise<unknown> {
   })
 }
 
-function runOf(fn: (...args: never[]) => unknown, args: unknown[]): () => unknown {
-  return function runSpawned() {
-    return Reflect.apply(fn, undefined, args)
-  }
-}
-
 function startSpawned(greenlet: Greenlet): void {
   const record = recordOf(greenlet)
   // It may have been switched to or killed meanwhile.
   if (record.state !== UNSTARTED) return
   try {
-    greenlet.switch()
+    deliver(record, false, [])
   } catch (error) {
     // If it could not start, for example because there is no stack slot, the error is its result.
     if ((record.state as number) !== UNSTARTED) throw error

@@ -8,8 +8,8 @@ import { GreenletError } from '../common/errors.ts'
 import { withoutStores } from '../core/context.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
-import { setPendingWait } from '../greenlet/greenlet.ts'
-import { block, currentWaiter, objectOf, type PendingWait, settleWait } from './block.ts'
+import type { Greenlet } from '../greenlet/greenlet.ts'
+import { block, currentWaiter, objectOf, resume } from './block.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
 function first<T>(probe: () => T): T {
@@ -30,17 +30,51 @@ function first<T>(probe: () => T): T {
 export function wait<T>(promise: T): Awaited<T> {
   const waiter = currentWaiter('wait()')
   if (!isThenable(promise)) return promise as Awaited<T>
-  return block(follow(promise, waiter), wait) as Awaited<T>
+  const call = follow(promise, waiter)
+  try {
+    return block(call, wait, promise) as Awaited<T>
+  } finally {
+    call.value = undefined
+    // The promise is settled, so it has no callbacks any more.
+    if (call.outcome !== undefined) waiter.spareCall = call
+  }
 }
 
 thread.wait = wait
 
 /**
- * Makes the call that is over when `promise` is settled. Apart from `wait`, because the callbacks hold the waiting
- * greenlet: it is reachable as long as the promise is. Its own stack must not hold it.
+ * A call of `wait()`, and its callbacks on the promise. A greenlet uses one for all its waits, as long as each of them
+ * ends because its promise is settled.
  */
+class PromiseCall implements BlockingCall {
+  outcome: 'value' | 'error' | undefined = undefined
+  value: unknown = undefined
+  greenlet: Greenlet | undefined = undefined
+  // A pending promise keeps them when the greenlet was killed. Bound functions are smaller than closures.
+  readonly onValue: (value: unknown) => void = settleWithValue.bind(this)
+  readonly onError: (error: unknown) => void = settleWithError.bind(this)
+}
+
+function settleWithValue(this: PromiseCall, value: unknown): void {
+  settle(this, 'value', value)
+}
+
+function settleWithError(this: PromiseCall, error: unknown): void {
+  settle(this, 'error', error)
+}
+
+/** In a callback of a promise: the call is over, unless it was interrupted. Resumes the greenlet. */
+function settle(call: PromiseCall, outcome: 'value' | 'error', value: unknown): void {
+  const { greenlet } = call
+  if (greenlet === undefined) return
+  call.greenlet = undefined
+  call.outcome = outcome
+  call.value = value
+  resume(call, greenlet)
+}
+
+/** Returns the call that is over when `promise` is settled. The call holds the waiting greenlet until then. */
 function follow(promise: PromiseLike<unknown>, waiter: GreenletRecord): BlockingCall {
-  const call: BlockingCall = { outcome: undefined, value: undefined, source: promise }
   const greenlet = objectOf(waiter)
   if ((promise as unknown) === greenlet) {
     throw new GreenletError('ERR_GREENLET_WAIT_ON_SELF', `greenlet '${waiter.name}' cannot wait for its own end`)
@@ -48,17 +82,17 @@ function follow(promise: PromiseLike<unknown>, waiter: GreenletRecord): Blocking
   // A thenable may call back at once, twice, or from another greenlet. A plain promise does not.
   const plain = isPromise(promise) && promise.then === Promise.prototype.then
   const followed = plain ? promise : new Promise((resolve) => resolve(promise))
-  const wait: PendingWait = { greenlet, call }
-  setPendingWait(greenlet, wait)
-  withoutStores(react, followed, wait)
+  const call = (waiter.spareCall as PromiseCall | undefined) ?? new PromiseCall()
+  // Where adding the callbacks calls code of the program, that may wait too.
+  waiter.spareCall = undefined
+  withoutStores(react, followed, call)
+  call.outcome = undefined
+  call.greenlet = greenlet
   return call
 }
 
-function react(promise: Promise<unknown>, wait: PendingWait): Promise<void> {
-  return promise.then(
-    (value) => settleWait(wait, 'value', value),
-    (error: unknown) => settleWait(wait, 'error', error),
-  )
+function react(promise: Promise<unknown>, call: PromiseCall): Promise<void> {
+  return promise.then(call.onValue, call.onError)
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -19,10 +19,12 @@ export interface Native {
   start(resource: object, frame: unknown): void
   /** The frame in which the stack in `SUBJECT_*` runs, as it is now. */
   frame(): unknown
+  /** The word in which V8 keeps the running stack's frame, to be read only; undefined where it keeps none. */
+  frameWord(): ArrayBuffer | undefined
   /** Gives the stack in `SUBJECT_*` another context. Where `index` is given, it shares the frame of that stack. */
   setContext(resource: object, frame: unknown, index?: number, generation?: number): void
   /** Calls `fn` in the frame. */
-  underFrame(frame: object, fn: () => unknown): unknown
+  underFrame(frame: object | undefined, fn: () => unknown): unknown
   /**
    * A borrowed capture of the suspended stack in `SUBJECT_*`, innermost frame first; undefined where it is not
    * suspended.
@@ -55,8 +57,6 @@ export interface Native {
   setCaptureRealm(fn: () => void): void
   /** Must be called after an add-on was loaded. */
   findAddons(): void
-  /** As `queueMicrotask`, but async hooks do not see the job. */
-  enqueueMicrotask(fn: () => void): void
   /**
    * From now on Node is not told about a promise that is rejected with a reason for which `keeps` returns true. False
    * where this runtime does not allow it.

@@ -33,6 +33,7 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
             (c"switch", switch::switch),
             (c"start", switch::start),
             (c"frame", questions::frame),
+            (c"frameWord", questions::frame_word),
             (c"setContext", questions::set_context),
             (c"underFrame", questions::under_frame),
             (c"capture", questions::capture),
@@ -45,7 +46,6 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
             (c"stackSize", questions::stack_size),
             (c"setCaptureRealm", questions::set_capture_realm),
             (c"findAddons", questions::find_addons),
-            (c"enqueueMicrotask", questions::enqueue_microtask),
             (c"filterRejections", questions::filter_rejections),
             (c"clearAsyncIds", questions::clear_async_ids),
         ];

@@ -150,6 +150,21 @@ pub(super) unsafe extern "C" fn frame(env: sys::napi_env, _: sys::napi_callback_
     unsafe { context::frame_of(&host.v8, vm.cast()) }
 }
 
+/// `frameWord()`: an ArrayBuffer of the isolate's word in which V8 keeps the running stack's frame; undefined where it keeps none.
+pub(super) unsafe extern "C" fn frame_word(
+    env: sys::napi_env,
+    _: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: the clause **callback**.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    let Some(word) = thread.host().v8.layout.embedder_data else { return null_mut() };
+    let mut buffer = null_mut();
+    // SAFETY: the clause **callback**. The word belongs to the isolate, which lives longer than all of its JavaScript. `context.ts` only
+    // reads it, and keeps the buffer to itself.
+    unsafe { sys::napi_create_external_arraybuffer(env, word.cast(), 8, None, null_mut(), &mut buffer) };
+    buffer
+}
+
 /// `setContext(resource, frame, index, generation)`: gives the mail's subject another context, of which the ids are in the mail. With
 /// an id, it shares the context of that greenlet. Does nothing where the subject has no stack, or is main.
 pub(super) unsafe extern "C" fn set_context(
@@ -217,24 +232,6 @@ pub(super) unsafe extern "C" fn find_addons(
     if let Some(thread) = unsafe { thread_of(env) } {
         thread.host().addon_scopes.find_addons();
         thread.host().cxx_exceptions.find_runtimes();
-    }
-    null_mut()
-}
-
-/// `enqueueMicrotask(fn)`: `fn` runs when the running job is over.
-pub(super) unsafe extern "C" fn enqueue_microtask(
-    env: sys::napi_env,
-    info: sys::napi_callback_info,
-) -> sys::napi_value {
-    // SAFETY: the clause **callback**.
-    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
-    let v8 = &thread.host().v8.layout;
-    // SAFETY: the clause **callback**. A napi_value is a Local (js_native_api_v8.h, `JsValueFromV8LocalValue`).
-    unsafe {
-        let [function] = arguments_of(env, info);
-        if is_function(env, function) {
-            (v8.symbols.enqueue_microtask)(v8.isolate, function.cast());
-        }
     }
     null_mut()
 }

@@ -173,9 +173,6 @@ symbols! {
         = c"_ZN2v88Function4CallENS_5LocalINS_7ContextEEENS1_INS_5ValueEEEiPS5_";
     /// `Context::GetMicrotaskQueue()`
     microtask_queue: unsafe extern "C" fn(Local) -> *const u64 = c"_ZN2v87Context17GetMicrotaskQueueEv";
-    /// `Isolate::EnqueueMicrotask(function)`
-    enqueue_microtask: unsafe extern "C" fn(Isolate, Local)
-        = c"_ZN2v87Isolate16EnqueueMicrotaskENS_5LocalINS_8FunctionEEE";
     /// `MicrotaskQueue::New(isolate, policy)`
     new_microtask_queue: unsafe extern "C" fn(Isolate, c_int) -> ReturnedQueue
         = c"_ZN2v814MicrotaskQueue3NewEPNS_7IsolateENS_16MicrotasksPolicyE";
