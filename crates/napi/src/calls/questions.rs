@@ -11,6 +11,7 @@ use napi::sys;
 use super::callback::{arguments_of, function_reference, is_function, number, thread_of};
 use crate::node::context::{self, Replacement};
 use crate::node::rejections;
+use crate::other_isolates;
 use crate::v8::stack::capture::{Captured, Wanted};
 use crate::v8_host::V8Host;
 
@@ -181,6 +182,7 @@ pub(super) unsafe extern "C" fn find_addons(
     if let Some(thread) = unsafe { thread_of(env) } {
         thread.host().addon_scopes.find_addons();
         thread.host().cxx_exceptions.find_runtimes();
+        other_isolates::find_addons();
     }
     null_mut()
 }
