@@ -83,7 +83,7 @@ export const REFUSED = 1 << 30
 
 /**
  * In `mail`, counted by JavaScript: calls on the running greenlet's stack during which it must not be left, for example
- * those with a time limit.
+ * those with a time limit. Native sets a bit above them.
  */
 export const HELD = 7
 

@@ -1,12 +1,13 @@
 //! Isolates that an add-on makes and enters on a thread with greenlets, such as those of isolated-vm.
 //!
 //! V8 keeps a stack limit for each isolate and thread: that of the stack on which the thread entered the isolate first. On another
-//! stack this limit is wrong: too high, and all code overflows at once; too low, and endless recursion is a SIGSEGV. So
-//! `Isolate::Enter` and `Isolate::Exit` of all add-ons lead here, and the limit of the isolate is set to that of the running stack.
+//! stack this limit is wrong: too high, and all code overflows at once; too low, and endless recursion is a SIGSEGV. V8 also keeps the
+//! start of the stack on which the isolate was entered last. So `Isolate::Enter` and `Isolate::Exit` of all add-ons lead here, and
+//! an isolate gets both of the running stack: where it is entered, and where the JavaScript that its code calls in Node's isolate
+//! returns to it, for other stacks may have entered it meanwhile.
 //!
 //! ```text
-//!   add-on: v8::Isolate::Scope ─► enter ─► V8's Isolate::Enter ─► SetStackLimit(limit of the running stack)
-//!                              ─► exit  ─► V8's Isolate::Exit  ─► SetStackLimit(that of the stack that is still inside, if one is)
+//!   enter(isolate) ─► V8's Enter ─► limit      code of the isolate ─► callback ─► enter(Node's) ... exit(Node's) ─► start, limit
 //! ```
 //!
 //! Such calls are nested by their nature: V8 keeps the entered isolates as a stack, and so does isolated-vm. A stack may be left inside
@@ -42,8 +43,6 @@ struct Inside {
     isolate: Isolate,
     /// The greenlet that makes the call.
     greenlet: Id,
-    /// The limit of its stack.
-    limit: usize,
 }
 
 /// From now on the isolates that add-ons enter on this thread have the limits of its stacks.
@@ -79,33 +78,31 @@ unsafe extern "C" fn enter(isolate: Isolate) {
     unsafe { (symbols.enter)(isolate) };
     // SAFETY: the contract's clause **thread**.
     let Some(thread) = THREAD.get().map(|thread| unsafe { thread.as_ref() }) else { return };
-    let v8 = &thread.host().v8.layout;
-    if isolate == v8.isolate {
+    if isolate == thread.host().v8.layout.isolate {
         return;
     }
-    // SAFETY: on the thread of the environment, of which the isolate was learnt.
-    let limit = unsafe { limit(v8) };
     let greenlet = thread.current();
     INSIDE.with_borrow_mut(|inside| {
-        inside.push(Inside { isolate, greenlet, limit });
+        inside.push(Inside { isolate, greenlet });
         if inside.iter().any(|call| call.greenlet != greenlet) {
             thread.host().mail.hold_in_isolate(true);
         }
     });
-    // SAFETY: the contract's clause **entered**; V8 runs on this stack.
-    unsafe { (symbols.set_stack_limit)(isolate, limit) };
+    // SAFETY: the contract's clause **entered**.
+    unsafe { set_limit(thread, isolate) };
 }
 
 /// `Isolate::Exit()`.
 unsafe extern "C" fn exit(isolate: Isolate) {
     let symbols = SYMBOLS.get().expect("set before anything is redirected");
+    // SAFETY: the contract's clause **entered**.
+    unsafe { (symbols.exit)(isolate) };
     // SAFETY: the contract's clause **thread**.
-    let thread = THREAD.get().map(|thread| unsafe { thread.as_ref() });
-    if let Some(thread) = thread
-        && isolate != thread.host().v8.layout.isolate
-    {
+    let Some(thread) = THREAD.get().map(|thread| unsafe { thread.as_ref() }) else { return };
+    let own = thread.host().v8.layout.isolate;
+    if isolate != own {
         let greenlet = thread.current();
-        let outer = INSIDE.with_borrow_mut(|inside| {
+        INSIDE.with_borrow_mut(|inside| {
             let is_it = |call: &Inside| call.isolate == isolate && call.greenlet == greenlet;
             if let Some(place) = inside.iter().rposition(is_it) {
                 inside.remove(place);
@@ -113,14 +110,26 @@ unsafe extern "C" fn exit(isolate: Isolate) {
             if !inside.iter().any(|call| call.greenlet == greenlet) {
                 thread.host().mail.hold_in_isolate(false);
             }
-            inside.iter().rfind(|call| call.isolate == isolate).map(|call| call.limit)
         });
-        if let Some(limit) = outer {
-            // SAFETY: the contract's clause **entered**: the isolate is still entered. JavaScript runs in it next on the stack that
-            // has this limit.
-            unsafe { (symbols.set_stack_limit)(isolate, limit) };
+        return;
+    }
+    // SAFETY: V8's function for the running thread.
+    let outer = unsafe { (symbols.current_isolate)() };
+    if !outer.is_null() && outer != own {
+        // SAFETY: the contract's clause **entered**: `outer` is entered, and has been left by this stack for Node's isolate only.
+        // Entering it again sets the start of its stack.
+        unsafe {
+            (symbols.enter)(outer);
+            (symbols.exit)(outer);
+            set_limit(thread, outer);
         }
     }
-    // SAFETY: the contract's clause **entered**.
-    unsafe { (symbols.exit)(isolate) };
+}
+
+/// # Safety
+/// The contract's clause **entered**; the isolate is the entered one.
+unsafe fn set_limit(thread: &Thread<V8Host>, isolate: Isolate) {
+    let v8 = &thread.host().v8.layout;
+    // SAFETY: on the thread of the environment, of which the isolate was learnt; and the caller's promise.
+    unsafe { (v8.symbols.set_stack_limit)(isolate, limit(v8)) };
 }
