@@ -44,6 +44,11 @@ export interface Native {
   lastResumed(): number
   /** The bytes that the stack in `SUBJECT_*` takes while it is suspended; 0 where it is not. */
   stackSize(): number
+  /**
+   * Whether the stack in `SUBJECT_*` is suspended in a call of the library that was loaded from a file of this name. For
+   * debugging: it reads the whole stack. False for main.
+   */
+  isInside(fileName: string): boolean
   /** Sets the realm in which `capture` makes its errors, by a function of that realm. */
   setCaptureRealm(fn: () => void): void
   /** Must be called after an add-on was loaded. */

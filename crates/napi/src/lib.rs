@@ -21,6 +21,7 @@
 //!   mail, settings, unsupported       numbers and words that all of them share
 //!   cxx_exceptions                    what C++ runtimes keep for the running stack
 //!   imports                           redirects functions that add-ons import
+//!   libraries                         whether a stack is inside of a library
 //! ```
 //!
 //! A file imports only from its own room and from rooms below it; `make lint` checks that (`scripts/rooms.ts`).
@@ -35,6 +36,7 @@ mod environment;
 mod exports;
 mod host;
 mod imports;
+mod libraries;
 mod mail;
 mod node;
 mod other_isolates;
