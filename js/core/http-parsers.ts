@@ -8,9 +8,9 @@
  */
 
 import { createRequire } from 'node:module'
-import { Stream } from 'node:stream'
 import { setImmediate } from 'node:timers'
 import { GreenletError } from '../common/errors.ts'
+import { isLoaded, whenAssigned } from './loaded-later.ts'
 import { DEAD, type GreenletRecord } from './record.ts'
 import { type Methods, replace, replaceEach } from './replace.ts'
 import { thread } from './thread.ts'
@@ -37,31 +37,15 @@ interface Use {
   readonly greenlet: GreenletRecord
 }
 
-/** As in Node's list of loaded modules. */
-const HTTP_COMMON = 'NativeModule _http_common'
-/** `OutgoingMessage` has this method. Its module loads `_http_common` first. */
-const METHOD = '_renderHeaders'
 /** A result of `onIncoming`: what follows is of another protocol, so the parser stops. */
 const UPGRADE = 2
 
 /** Replaces methods of parsers now, or when `node:http` is loaded. */
 export function patchHttpParsers(): void {
-  const { moduleLoadList } = process as unknown as { moduleLoadList?: string[] }
-  if (moduleLoadList?.includes(HTTP_COMMON) ?? true) {
-    patch()
-    return
-  }
-  // The class inherits from Stream, so assigning its method calls this setter. Nothing else has a method of this name.
-  Reflect.defineProperty(Stream.prototype, METHOD, {
-    configurable: true,
-    get: () => undefined,
-    set(this: object, value: unknown) {
-      Object.defineProperty(this, METHOD, { configurable: true, enumerable: true, writable: true, value })
-      if (!moduleLoadList!.includes(HTTP_COMMON)) return
-      Reflect.deleteProperty(Stream.prototype, METHOD)
-      patch()
-    },
-  })
+  const isReady = (): boolean => isLoaded('_http_common')
+  if (isReady()) patch()
+  // `OutgoingMessage` has this method. Its module loads `_http_common` first.
+  else whenAssigned('_renderHeaders', isReady, patch)
 }
 
 function patch(): void {
