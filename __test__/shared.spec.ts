@@ -67,3 +67,43 @@ for (const [what, source, value] of [
     t.deepEqual(await run(source, value), printed(''))
   })
 }
+
+// An add-on of the tests, in a file that is called koffi.node. The real koffi has a call stack of its own.
+const LIBRARY = `
+  const { loadAddon } = await import('./__test__/helpers/addon.ts')
+  const [koffi, other] = [loadAddon('koffi'), loadAddon('other')]
+  const enter = (name, addon = koffi) => {
+    const g = new Greenlet(() => addon.noScope(function callback() { main.switch() }), { name })
+    g.switch()
+    return g
+  }
+`
+
+test('two greenlets inside of koffi are printed, once for the place', async (t) => {
+  const { code, stderr } = await run(
+    `${LIBRARY} for (const g of ['first', 'second', 'third'].map((name) => enter(name))) g.switch()`,
+  )
+  t.is(code, 0)
+  t.regex(
+    stderr,
+    /^greenlets: 'second' and 'first' are inside of koffi, which has one call stack\. .*\(GREENLETS_WARN_SHARED\)\n {4}at callback \(.*\)\n$/,
+  )
+})
+
+for (const [what, source] of [
+  ['one after the other in koffi', `enter('a').switch(); enter('b').switch()`],
+  ['one that was killed in koffi', `enter('a').kill(); enter('b').switch()`],
+  ['two inside of another add-on', `for (const g of ['a', 'b'].map((name) => enter(name, other))) g.switch()`],
+  [
+    'a call of koffi that has returned',
+    `for (const g of ['a', 'b'].map((name) => {
+      const g = new Greenlet(() => { koffi.noScope(() => {}); other.noScope(() => main.switch()) }, { name })
+      g.switch()
+      return g
+    })) g.switch()`,
+  ],
+] as const) {
+  test(`nothing is printed: ${what}`, async (t) => {
+    t.deepEqual(await run(LIBRARY + source), printed(''))
+  })
+}

@@ -25,7 +25,7 @@ const HOUSES: readonly House[] = [
     folder: 'crates/napi/src',
     rooms: [
       'unsupported.rs',
-      ['mail.rs', 'settings.rs', 'cxx_exceptions.rs'],
+      ['mail.rs', 'settings.rs', 'cxx_exceptions.rs', 'imports.rs', 'libraries.rs'],
       'v8/learn',
       'v8/stack',
       'v8/gc',
@@ -33,6 +33,7 @@ const HOUSES: readonly House[] = [
       'v8/mod.rs',
       'node',
       'v8_host.rs',
+      'other_isolates.rs',
       'host.rs',
       'calls',
       'unwind.rs',

@@ -78,3 +78,18 @@ export function loadCollections(): Collections {
   const options = ['-DNAPI_VERSION=8', `-I${HEADERS}`]
   return createRequire(import.meta.url)(sharedObject('addon/collections.c', 'collections.node', options)) as Collections
 }
+
+/** The exports of isolates.c. */
+export interface Isolates {
+  /** Makes an isolate, and returns its number. */
+  make(): number
+  /** Enters an isolate, calls `fn` in Node's own isolate, and runs code in the other one. Returns -1 where that throws. */
+  run(isolate: number, code: string, fn?: () => void): number
+  /** Ends the process at once. */
+  end(code: number): never
+}
+
+export function loadIsolates(): Isolates {
+  const options = ['-DNAPI_VERSION=8', `-I${HEADERS}`]
+  return createRequire(import.meta.url)(sharedObject('addon/isolates.c', 'isolates.node', options)) as Isolates
+}

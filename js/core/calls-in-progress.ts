@@ -9,32 +9,30 @@ import { GreenletError } from '../common/errors.ts'
 import type { GreenletRecord } from './record.ts'
 import { thread } from './thread.ts'
 
-/** The calls that use one object. */
+/** A call that uses an object. */
 interface Use {
-  /** How many calls have not returned. */
-  count: number
-  /** The greenlet that made the latest of them, and the name of the method. */
-  greenlet: GreenletRecord
-  call: string
+  readonly greenlet: GreenletRecord
+  /** The name of the method. */
+  readonly call: string
 }
 
 export class CallsInProgress {
-  readonly #uses = new WeakMap<object, Use>()
+  readonly #uses = new WeakMap<object, Use[]>()
 
   /** Calls `method`; meanwhile `object` counts as in use. `call` is the name of the method. */
   run(object: object, call: string, method: () => unknown): unknown {
-    let use = this.#uses.get(object)
-    if (use === undefined) {
-      use = { count: 0, greenlet: thread.current, call }
-      this.#uses.set(object, use)
+    let uses = this.#uses.get(object)
+    if (uses === undefined) {
+      uses = []
+      this.#uses.set(object, uses)
     }
-    use.count++
-    use.greenlet = thread.current
-    use.call = call
+    const use = { greenlet: thread.current, call }
+    uses.push(use)
     try {
       return method()
     } finally {
-      if (--use.count === 0) this.#uses.delete(object)
+      uses.splice(uses.lastIndexOf(use), 1)
+      if (uses.length === 0) this.#uses.delete(object)
     }
   }
 
@@ -46,11 +44,20 @@ export class CallsInProgress {
    * @throws GreenletError `ERR_GREENLET_IN_USE`
    */
   refuse(object: object, action: string, remedy: string): void {
-    const use = this.#uses.get(object)
-    if (use === undefined) return
-    throw new GreenletError(
-      'ERR_GREENLET_IN_USE',
-      `${action}: greenlet '${use.greenlet.name}' is inside of ${use.call}(), which has not returned; ${remedy}`,
-    )
+    const use = this.#uses.get(object)?.at(-1)
+    if (use !== undefined) throw inUse(use, action, remedy)
   }
+
+  /** As `refuse`, while a call of another greenlet uses `object`. */
+  refuseToOthers(object: object, action: string, remedy: string): void {
+    const use = this.#uses.get(object)?.findLast(({ greenlet }) => greenlet !== thread.current)
+    if (use !== undefined) throw inUse(use, action, remedy)
+  }
+}
+
+function inUse({ greenlet, call }: Use, action: string, remedy: string): GreenletError {
+  return new GreenletError(
+    'ERR_GREENLET_IN_USE',
+    `${action}: greenlet '${greenlet.name}' is inside of ${call}(), which has not returned; ${remedy}`,
+  )
 }

@@ -1,19 +1,23 @@
 /**
  * Replaces methods of Node.js that call JavaScript while C++ uses an object that the event loop or another call may free:
- * a port during `postMessage()`, or a database and a statement of `node:sqlite` during a query. In plain Node.js nothing
- * else runs during such a call. But a greenlet can be suspended in it, so each of these methods protects the objects that
+ * a port during `postMessage()`, a parser of `node:http`, a TLS connection, or a database and a statement of `node:sqlite` during a query.
+ * In plain Node.js nothing else runs during such a call. But a greenlet can be suspended in it, so each of these methods protects the objects that
  * it uses until it returns.
  */
 
 import { MessageChannel, MessagePort } from 'node:worker_threads'
 import { CallsInProgress } from './calls-in-progress.ts'
 import { callHeld } from './held.ts'
+import { patchHttpParsers } from './http-parsers.ts'
 import { type Method, type Methods, replace, replaceEach } from './replace.ts'
 import { main, thread } from './thread.ts'
+import { patchTlsCallbacks } from './tls-callbacks.ts'
 
 /** Replaces all of them. */
 export function patchNativeHolds(): void {
   patchPorts()
+  patchHttpParsers()
+  patchTlsCallbacks()
   const sqlite = loadSqlite()
   if (sqlite !== undefined) patchSqlite(sqlite)
 }

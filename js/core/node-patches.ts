@@ -11,7 +11,7 @@
  * - Loading an add-on. Native counts the scopes that add-ons hold open, for each stack.
  * - Reporting an uncaught exception. A quiet exit (exits.ts) is not reported, for example that of a listener of an
  *   EventTarget, which Node throws again in a later job. Native does the same for rejected promises.
- * - Methods during which C++ holds what the event loop frees; see native-holds.ts.
+ * - Methods during which C++ holds what the event loop frees; see native-holds.ts and inspector-sessions.ts.
  * - The loaders of modules; see module-loads.ts.
  */
 
@@ -21,6 +21,7 @@ import * as vm from 'node:vm'
 import { isQuiet } from '../common/errors.ts'
 import { exitDomains, followDomains } from './domains.ts'
 import { callHeld } from './held.ts'
+import { patchSession } from './inspector-sessions.ts'
 import { patchLoaders } from './module-loads.ts'
 import { patchNativeHolds } from './native-holds.ts'
 import { type Methods, replace } from './replace.ts'
@@ -44,9 +45,11 @@ export function patchNode(): void {
     const require = createRequire(import.meta.url)
     const inspector = require('node:inspector') as WithSession
     patchLimited(inspector.Session.prototype, 'post', 1)
+    patchSession(inspector.Session.prototype)
     // Its class has a copy of that method, which also evaluates before it returns.
     const promises = require('node:inspector/promises') as WithSession
     patchLimited(promises.Session.prototype, 'post', 1)
+    patchSession(promises.Session.prototype)
   }
 
   patchExit(AsyncLocalStorage.prototype as unknown as Methods)

@@ -53,6 +53,11 @@ export interface Native {
   lastResumed(): number
   /** The bytes that the stack in `SUBJECT_*` takes while it is suspended; 0 where it is not. */
   stackSize(): number
+  /**
+   * Whether the stack in `SUBJECT_*` is suspended in a call of the library that was loaded from a file of this name. For
+   * debugging: it reads the whole stack. False for main.
+   */
+  isInside(fileName: string): boolean
   /** Sets the realm in which `capture` makes its errors, by a function of that realm. */
   setCaptureRealm(fn: () => void): void
   /** Must be called after an add-on was loaded. */
@@ -90,7 +95,7 @@ export const REFUSED = 1 << 30
 
 /**
  * In `mail`, counted by JavaScript: calls on the running greenlet's stack during which it must not be left, for example
- * those with a time limit.
+ * those with a time limit. Native sets a bit above them.
  */
 export const HELD = 7
 
@@ -114,6 +119,7 @@ export const WHY_FORBIDDEN = [
   'in a debugger that is paused',
   'in a callback of the garbage collector',
   'inside of a vm script or an evaluation with a time limit or breakOnSigint',
+  'inside of another V8 isolate, such as one of isolated-vm, while another stack is suspended inside of one',
 ] as const
 
 /** Shared with native, because reading a typed array costs native nothing and reading an argument costs 15 ns. */

@@ -19,6 +19,7 @@ use crate::node::async_hooks::AsyncHooks;
 use crate::node::end_watch::{self, EndWatch};
 use crate::node::learn as node_learn;
 use crate::node::rejections;
+use crate::other_isolates;
 use crate::settings::Settings;
 use crate::unsupported::{Unsupported, ensure};
 use crate::unwind::unwind;
@@ -72,6 +73,7 @@ impl Environment {
                 let symbols = &thread.host().v8.layout.symbols;
                 // SAFETY: `env` is live on this thread: it called us.
                 made.end_watch.replace(unsafe { EndWatch::start(symbols, env, on_turn) });
+                other_isolates::watch(thread);
             }
             ENVIRONMENTS.with_borrow_mut(|all| all.push(made.clone()));
             // SAFETY: `env` is live, and the hook gets it back.
@@ -121,6 +123,7 @@ unsafe extern "C" fn clean_up(data: *mut c_void) {
     // SAFETY: `env` lives until after its hooks, on this thread.
     unsafe { rejections::remove(env) };
     let Ok(thread) = environment.thread() else { return };
+    other_isolates::forget(thread);
     if thread.on_main() {
         // SAFETY: main runs, and no JavaScript will run on the other stacks any more. `env` lives until after its hooks.
         unsafe {

@@ -8,6 +8,7 @@
 //!   calls/         what JavaScript calls once it is attached: switch() and the questions about a stack
 //!      │
 //!   host           V8 and Node as the core's `Host`
+//!   other_isolates isolates that add-ons make and enter, such as those of isolated-vm
 //!   v8_host        what one environment has
 //!      │
 //!   node/          what Node keeps for the running stack: async ids, resources, contexts, scopes of add-ons
@@ -19,6 +20,8 @@
 //!      │
 //!   mail, settings, unsupported       numbers and words that all of them share
 //!   cxx_exceptions                    what C++ runtimes keep for the running stack
+//!   imports                           redirects functions that add-ons import
+//!   libraries                         whether a stack is inside of a library
 //! ```
 //!
 //! A file imports only from its own room and from rooms below it; `make lint` checks that (`scripts/rooms.ts`).
@@ -32,8 +35,11 @@ mod cxx_exceptions;
 mod environment;
 mod exports;
 mod host;
+mod imports;
+mod libraries;
 mod mail;
 mod node;
+mod other_isolates;
 mod settings;
 mod unsupported;
 mod unwind;

@@ -26,7 +26,7 @@ enum Slot {
     Collections = 5,
     /// Out: see [`Flag`].
     Flags = 6,
-    /// In: how many calls with a time limit are active on the running greenlet.
+    /// In: how many calls with a time limit are active on the running greenlet; and [`IN_ISOLATE`].
     Held = 7,
     /// In: the async id and the trigger id of a context, two doubles.
     AsyncIds = 8,
@@ -38,6 +38,9 @@ enum Slot {
 
 /// Length of the array.
 pub(crate) const MAIL_LENGTH: usize = 14;
+
+/// A bit of `Slot::Held`, above the count: the running stack is inside of another isolate, and a suspended one is, too.
+const IN_ISOLATE: i32 = 1 << 30;
 
 /// Bits of `Slot::Flags`: what JavaScript must look at before it switches.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +69,7 @@ pub(crate) enum Status {
     Paused = 8,
     Collecting = 9,
     Limited = 10,
+    InIsolate = 11,
 }
 
 /// The shared array. The self-test uses one of its own, and JavaScript brings another later.
@@ -132,7 +136,7 @@ impl Mail {
         unsafe { *self.at(Slot::Status) = status as i32 };
     }
 
-    /// How many calls with a time limit are active on the running greenlet.
+    /// Not 0 while calls with a time limit are active on the running greenlet, or while [`Mail::is_in_isolate`].
     #[inline(always)]
     pub(crate) fn held(&self) -> u64 {
         // SAFETY: the contract's clause **array**.
@@ -143,6 +147,17 @@ impl Mail {
     pub(crate) fn clear_held(&self) {
         // SAFETY: the contract's clause **array**.
         unsafe { *self.at(Slot::Held) = 0 };
+    }
+
+    /// Whether the running stack and a suspended one are inside of other isolates.
+    pub(crate) fn is_in_isolate(&self) -> bool {
+        self.held() & IN_ISOLATE as u64 != 0
+    }
+
+    pub(crate) fn hold_in_isolate(&self, hold: bool) {
+        let held = self.at(Slot::Held);
+        // SAFETY: the contract's clause **array**.
+        unsafe { *held = *held & !IN_ISOLATE | if hold { IN_ISOLATE } else { 0 } };
     }
 
     /// The ids of the context that a call is about.

@@ -29,7 +29,7 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
     unsafe {
         sys::napi_create_object(env, &mut object);
         callback::remember(env, thread);
-        let all: [(_, unsafe extern "C" fn(_, _) -> _); 18] = [
+        let all: [(_, unsafe extern "C" fn(_, _) -> _); 19] = [
             (c"switch", switch::switch),
             (c"start", switch::start),
             (c"frame", questions::frame),
@@ -44,6 +44,7 @@ pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> s
             (c"epoch", questions::epoch),
             (c"lastResumed", questions::last_resumed),
             (c"stackSize", questions::stack_size),
+            (c"isInside", questions::is_inside),
             (c"setCaptureRealm", questions::set_capture_realm),
             (c"findAddons", questions::find_addons),
             (c"filterRejections", questions::filter_rejections),

@@ -9,8 +9,10 @@ use greenlets_core::{Id, Thread};
 use napi::sys;
 
 use super::callback::{arguments_of, function_reference, is_function, number, thread_of};
+use crate::libraries::{code_of, returns_into};
 use crate::node::context::{self, Replacement};
 use crate::node::rejections;
+use crate::other_isolates;
 use crate::v8::stack::capture::{Captured, Wanted};
 use crate::v8_host::V8Host;
 
@@ -140,6 +142,29 @@ pub(super) unsafe extern "C" fn stack_size(
     unsafe { number(env, size as f64) }
 }
 
+/// `isInside(fileName)`: whether the mail's subject is suspended in a call of the library that was loaded from a file of this name.
+/// Main's stack is not looked at. For debugging.
+pub(super) unsafe extern "C" fn is_inside(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: the clause **callback**.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    let (mut name, mut length, mut result) = ([0_u8; 256], 0, null_mut());
+    // SAFETY: the clause **callback**; the name is written into the array, which is as long as Node is told. The core keeps the
+    // state of a stack at its address while the stack lives, and a suspended stack does not change meanwhile.
+    unsafe {
+        let [value] = arguments_of(env, info);
+        sys::napi_get_value_string_utf8(env, value, name.as_mut_ptr().cast(), name.len(), &mut length);
+        let code = code_of(str::from_utf8(&name[..length]).unwrap_or_default());
+        let stack =
+            thread.vm_state(thread.host().mail.subject()).and_then(|vm| Thread::live_bytes(thread, vm));
+        let inside = !code.is_empty() && stack.is_some_and(|stack| returns_into(stack, &code));
+        sys::napi_get_boolean(env, inside, &mut result);
+    }
+    result
+}
+
 /// `frame()`: the present frame of the mail's subject; undefined where it has no stack.
 pub(super) unsafe extern "C" fn frame(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: the clause **callback**.
@@ -232,6 +257,7 @@ pub(super) unsafe extern "C" fn find_addons(
     if let Some(thread) = unsafe { thread_of(env) } {
         thread.host().addon_scopes.find_addons();
         thread.host().cxx_exceptions.find_runtimes();
+        other_isolates::find_addons();
     }
     null_mut()
 }

@@ -136,6 +136,9 @@ pub(crate) unsafe fn refusal(host: &V8Host, on_main: bool) -> Option<Status> {
     if host.mail.in_hook() != 0 {
         return Some(Status::Forbidden);
     }
+    if host.mail.is_in_isolate() {
+        return Some(Status::InIsolate);
+    }
     // SAFETY: the caller promises the isolate's thread.
     if let Some(status) = unsafe { leave::refusal(&host.v8.layout, &host.v8.stacks, on_main) } {
         return Some(status);

@@ -337,6 +337,16 @@ pub(crate) unsafe fn set_limit(v8: &Layout, limit: u64) {
     }
 }
 
+/// V8's stack limit for the running stack.
+///
+/// # Safety
+/// The contract's clauses **thread** and **learnt**.
+pub(crate) unsafe fn limit(v8: &Layout) -> usize {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    // SAFETY: the contract's clause **learnt**: a word of the live StackGuard, which V8 also accesses atomically.
+    unsafe { AtomicUsize::from_ptr(v8.stack_guard.add(REAL_JS_LIMIT).cast()).load(Relaxed) }
+}
+
 /// Writes the image of a stack on which nothing has run: blank, in the current context, with one empty handle block above its
 /// base. Its context is that of the stack that ran last.
 ///
