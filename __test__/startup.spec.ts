@@ -127,6 +127,11 @@ ${says}SCAN must be 'young' or 'all', not ''
 
 for (const [what, before] of [
   ['replaced join()', "Array.prototype.join = () => 'joined'"],
+  ['replaced join() by one that throws', 'Array.prototype.join = () => { throw 1 }'],
+  [
+    'made prepareStackTrace an accessor',
+    "Object.defineProperty(Error, 'prepareStackTrace', { get: () => (_, sites) => sites, set() { throw 1 } })",
+  ],
   [
     'wrapped join()',
     'const { join } = Array.prototype; Array.prototype.join = function (...a) { return join.apply(this, a) }',
@@ -154,6 +159,16 @@ for (const [what, before] of [
     t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'it works undefined', stderr: '' })
   })
 }
+
+test('the first greenlet does not format errors with a function of the program', async (t) => {
+  const { code, stdout, stderr } = await runProgram(`
+    const calls = []
+    const prepare = (error) => { calls.push(error); return 'formatted' }
+    Error.prepareStackTrace = prepare
+    new Greenlet(() => {}).switch()
+    console.log(calls.length, Error.prepareStackTrace === prepare)`)
+  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: '0 true\n', stderr: '' })
+})
 
 test('the first greenlet starts in the middle of nested joins', async (t) => {
   const { code, stdout, stderr } = await runProgram(`

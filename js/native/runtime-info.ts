@@ -25,11 +25,34 @@ export function runtimeInfo(): RuntimeInfo {
   try {
     const { loadError } = addon
     return loadError === undefined
-      ? { ...addon.runtimeInfo(String(process.execArgv?.join('\n'))), node, v8 }
+      ? { ...withDefaultFormatting(() => addon.runtimeInfo(flags())), node, v8 }
       : { supported: false, reason: loadError, node, v8 }
   } catch (error) {
     return { supported: false, reason: error instanceof Error ? error.message : String(error), node, v8 }
   }
+}
+
+/**
+ * Runs `act` while Node.js formats errors in its own way. The first call formats errors, and a function of the program must not be
+ * called for them. A property that cannot be assigned to stays as it is: `act` has another way then.
+ */
+function withDefaultFormatting<T>(act: () => T): T {
+  const saved = Object.getOwnPropertyDescriptor(Error, 'prepareStackTrace')
+  if (typeof saved?.value !== 'function' || !saved.writable) return act()
+  const realm = Error as { prepareStackTrace?: unknown }
+  realm.prepareStackTrace = undefined
+  try {
+    return act()
+  } finally {
+    realm.prepareStackTrace = saved.value
+  }
+}
+
+/** The flags that Node.js was started with. Without `join`, which the program may have replaced. */
+function flags(): string {
+  let lines = ''
+  for (let i = 0; i < (process.execArgv?.length ?? 0); i++) lines += `${process.execArgv[i]}\n`
+  return lines
 }
 
 /**
