@@ -277,7 +277,7 @@ test(
 )
 
 test(
-  'Runtime.callFunctionOn and compiled scripts are evaluations too; a session may be disconnected meanwhile',
+  'Runtime.callFunctionOn and compiled scripts are evaluations too',
   prints,
   `${EVALUATE}
    post('Runtime.enable')
@@ -289,12 +289,8 @@ test(
    const g = new Greenlet(() => post('Runtime.callFunctionOn', { objectId, functionDeclaration: 'function () { return main.switch() }' }).result.value)
    g.switch(); await pause(1)
    console.log(g.switch(7))
-   const h = new Greenlet(() => { evaluate('main.switch()'); return 'over' })
-   h.switch(); await pause(1)
-   session.disconnect(); await pause(1)
-   console.log(h.switch()); await pause(1)
    console.log('promises go on')`,
-  '6\n7\nover\npromises go on\n',
+  '6\n7\npromises go on\n',
 )
 
 test(
