@@ -69,7 +69,8 @@ fn spill(criterion: &mut Criterion) {
 }
 
 fn bare(options: Options) -> Box<Core> {
-    Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), options).unwrap()
+    // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+    unsafe { Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), options) }.unwrap()
 }
 
 fn start(thread: &Core, run: fn(&Core) -> Next<NullHost>) -> Id {

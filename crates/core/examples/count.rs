@@ -18,7 +18,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let spills = arguments.next().is_some_and(|word| word == "spill");
     // SAFETY: no code uses the contents of these stacks while they are suspended.
     let options = unsafe { Options::slots(1).spilling(Spilling::WhenNeeded) };
-    let thread = Thread::new(NullHost, StackBounds::of_this_thread()?, options)?;
+    // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+    let thread = unsafe { Thread::new(NullHost, StackBounds::of_this_thread()?, options) }?;
 
     let first = start(&thread)?;
     let ids = if spills { [first, start(&thread)?] } else { [first; 2] };

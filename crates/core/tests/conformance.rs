@@ -154,7 +154,10 @@ fn row_27_leaks() {
 #[cfg_attr(miri, ignore = "Miri starts no process")]
 fn row_105_failed_to_slp_switch_into_running() {
     let output = in_a_process("row_105_failed_to_slp_switch_into_running", || {
-        let bare = Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(4)).unwrap();
+        // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+        let bare =
+            unsafe { Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(4)) }
+                .unwrap();
         let body = |thread: &Thread<NullHost>| -> Next<NullHost> {
             for run in [1, 2] {
                 println!("{run}");

@@ -87,7 +87,8 @@ fn exit_inside_a_greenlet_of_a_bare_thread_ends_the_process_with_that_code() {
     let output = in_a_process(test, || {
         thread_local! {
             static BARE: Box<Thread<NullHost>> =
-                Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(4)).unwrap();
+                // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+                unsafe { Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(4)) }.unwrap();
         }
         // `exit` destroys the thread-local on the stack of the greenlet that it holds.
         BARE.with(|bare| bare.switch(Next::Start(Body::new(|_| std::process::exit(5))))).unwrap();
@@ -98,7 +99,10 @@ fn exit_inside_a_greenlet_of_a_bare_thread_ends_the_process_with_that_code() {
 #[test]
 fn a_panic_out_of_a_host_aborts_with_a_reason() {
     let output = in_a_process("a_panic_out_of_a_host_aborts_with_a_reason", || {
-        let bare = Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(4)).unwrap();
+        // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+        let bare =
+            unsafe { Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(4)) }
+                .unwrap();
         let _ = bare.switch(Next::Start(Body::new(|_| panic!("not caught"))));
     });
     assert_eq!(signal(&output), Some(libc::SIGABRT), "{output:?}");

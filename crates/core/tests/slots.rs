@@ -55,7 +55,9 @@ mod on_an_old_kernel {
     fn stacks_are_still_guarded() {
         let output = in_a_process("on_an_old_kernel::stacks_are_still_guarded", || {
             begin();
-            let thread = Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(2));
+            // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+            let thread =
+                unsafe { Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(2)) };
             let thread = thread.unwrap();
             // The slot below is in use: without a guard the overflow would run into it unnoticed.
             park(&thread);
@@ -83,7 +85,8 @@ mod on_an_old_kernel {
                 let here = StackBounds::of_this_thread().unwrap();
                 // SAFETY: no code uses the contents of these stacks while they are suspended.
                 let options = unsafe { Options::slots(SLOTS).spilling(Spilling::WhenNeeded) };
-                let many = Thread::new(NullHost, here, options).unwrap();
+                // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+                let many = unsafe { Thread::new(NullHost, here, options) }.unwrap();
                 for _ in 0..SLOTS {
                     park(&many);
                 }
@@ -95,7 +98,8 @@ mod on_an_old_kernel {
                 // Unmapping 40,000 slots is slow in a debug build.
                 std::mem::forget(many);
 
-                let one_more = Thread::new(NullHost, here, Options::slots(1));
+                // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+                let one_more = unsafe { Thread::new(NullHost, here, Options::slots(1)) };
                 println!("{}", one_more.err().unwrap());
             });
         let printed = stdout(&output);
@@ -282,7 +286,8 @@ fn a_greenlet_is_as_deep_as_the_options_say() {
             assert!(greenlets.iter().all(Greenlet::is_dead));
         });
         let here = StackBounds::of_this_thread().unwrap();
-        let thread = Thread::new(NullHost, here, Options::slots(2).stack_size(asked)).unwrap();
+        // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+        let thread = unsafe { Thread::new(NullHost, here, Options::slots(2).stack_size(asked)) }.unwrap();
         assert_eq!(thread.slot_size(), slot);
         thread.configure(Options::slots(2)).unwrap();
         assert_eq!(thread.slot_size(), SLOT_SIZE, "the default is back");

@@ -291,7 +291,8 @@ fn without_spilling_each_slot_has_one_stack() {
 // ---- the bare thread ----
 
 fn bare(options: Options) -> Box<Thread<NullHost>> {
-    Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), options).unwrap()
+    // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+    unsafe { Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), options) }.unwrap()
 }
 
 /// Starts a stack that switches to main `times` times under `depth` frames.

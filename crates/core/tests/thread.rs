@@ -14,7 +14,8 @@ use greenlets_core::{
 };
 
 fn bare(slots: u32) -> Box<Thread<NullHost>> {
-    Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(slots)).unwrap()
+    // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+    unsafe { Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(slots)) }.unwrap()
 }
 
 /// Starts a stack that switches back to main whenever it runs, `times` times in all. Returns its id.
@@ -128,6 +129,32 @@ fn ids_are_never_used_again() {
     }
     let places: HashSet<_> = seen.iter().map(|id| id.parts().0).collect();
     assert_eq!(places.len(), 2, "one for main, one for all the others in turn");
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "under Miri the stack is that of a thread")]
+fn a_switch_is_refused_on_a_stack_of_another_thread() {
+    let (one, beside) = (Rc::new(bare(4)), bare(4));
+    let refused = Rc::new(Cell::new(0));
+    let (one_inside, count) = (one.clone(), refused.clone());
+    let outer = Body::new(move |_| {
+        // `beside` takes the thread's own stack for the running one.
+        let goes_home = Body::new(|thread| Next::Resume(thread.main()));
+        assert!(matches!(beside.switch(Next::Start(goes_home)), Err(SwitchError::OtherStack(Some(_)))));
+        // SAFETY: this is the running stack, and what is switched here is switched back before this function returns.
+        let nested = unsafe { Thread::new(NullHost, one_inside.bounds(), Options::slots(4)) }.unwrap();
+        let one = one_inside.clone();
+        let inner = Body::new(move |nested| {
+            // On a stack of `nested`, while `one` takes its own stack for the running one.
+            assert!(matches!(one.switch(Next::Resume(one.main())), Err(SwitchError::OtherStack(None))));
+            count.set(count.get() + 1);
+            Next::Resume(nested.main())
+        });
+        nested.switch(Next::Start(inner)).unwrap();
+        Next::Resume(one_inside.main())
+    });
+    one.switch(Next::Start(outer)).unwrap();
+    assert_eq!((refused.get(), one.live()), (1, 0));
 }
 
 #[test]
@@ -336,7 +363,8 @@ fn a_host_is_told_when_a_stack_moves() {
     let log = auditor.log.clone();
     // SAFETY: no code uses the contents of a suspended stack.
     let options = unsafe { Options::slots(1).spilling(Spilling::WhenNeeded) };
-    let thread = Thread::new(auditor, StackBounds::of_this_thread().unwrap(), options).unwrap();
+    // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+    let thread = unsafe { Thread::new(auditor, StackBounds::of_this_thread().unwrap(), options) }.unwrap();
     assert!(log.take().is_empty(), "the host is not called for the core's own preparations");
     let waits: fn() -> Task = || {
         Box::new(|thread| {
@@ -361,7 +389,9 @@ fn a_host_is_told_when_a_stack_moves() {
 fn a_host_is_called_as_its_contract_says() {
     let auditor = Auditor::default();
     let log = auditor.log.clone();
-    let thread = Thread::new(auditor, StackBounds::of_this_thread().unwrap(), Options::slots(3)).unwrap();
+    // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+    let thread =
+        unsafe { Thread::new(auditor, StackBounds::of_this_thread().unwrap(), Options::slots(3)) }.unwrap();
     let waits: fn() -> Task = || {
         Box::new(|thread| {
             thread.switch(Next::Resume(thread.main())).unwrap();

@@ -7,7 +7,7 @@ use std::ptr::{NonNull, null_mut};
 use std::rc::Rc;
 use std::sync::Mutex;
 
-use greenlets_core::{Options, SLOT_SIZE, Thread};
+use greenlets_core::{Options, SLOT_SIZE, StackBounds, Thread};
 use napi::sys;
 
 use crate::calls::callback::{forget, function_reference};
@@ -183,7 +183,6 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     if !state::sizes_agree(&layout) {
         return Err(Unsupported::Because("the copy sizes do not agree with the table of facts".into()));
     }
-    let main = layout.main;
     let host = V8Host {
         v8: V8::new(layout, settings.locker.then(Locker::default)),
         mail: Mail::new(),
@@ -195,7 +194,11 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
         thread: Cell::new(None),
     };
     // The smallest thread first: the host is made once, and `configure` sets how stacks are kept while there are none.
-    let thread = Thread::new(host, main, Options::slots(1)).map_err(|error| no_stacks(&error))?;
+    let own_stack = StackBounds::of_this_thread().map_err(|error| no_stacks(&error))?;
+    // SAFETY: this is the isolate's thread, on its own stack: learning has found V8's stack start there. Add-ons that switch stacks
+    // do so below a native call that returns, so their switches and ours nest.
+    let thread =
+        unsafe { Thread::new(host, own_stack, Options::slots(1)) }.map_err(|error| no_stacks(&error))?;
     thread.host().thread.set(Some(NonNull::from(&*thread)));
     thread.host().v8.gc.quiet.scan.set(settings.scan);
     // The self-test overflows a stack: one of the usual size, because a large one would take long and keep its memory.

@@ -22,19 +22,34 @@ pub struct StackBounds {
 }
 
 impl StackBounds {
-    /// For a stack that the system does not describe: every address counts as part of it.
-    pub(crate) const UNKNOWN: StackBounds = StackBounds { base: usize::MAX, limit: 0 };
+    /// Every address counts as part of it: for Miri, where each local variable is an allocation of its own.
+    const EVERYWHERE: StackBounds = StackBounds { base: usize::MAX, limit: 0 };
+    /// Bytes below the top of the address space of a process that belong to its main thread's stack at least: the kernel maps nothing
+    /// else there (arch/x86/mm/mmap.c and mm/util.c, `mmap_base`).
+    const RESERVED_FOR_MAIN: usize = 128 << 20;
 
     /// The bounds of the stack that the system gave to the running thread, as pthread_getattr_np(3) reports them. For the
-    /// process's main thread, `limit` is the address that the stack may grow to.
+    /// process's main thread, `limit` is the address that the stack may grow to. glibc reads `/proc/self/maps` for that thread; where
+    /// that is missing, only the part that the kernel always reserves is reported.
     ///
     /// # Errors
-    /// The error of the system. For the process's main thread glibc reads `/proc/self/maps`, which may be missing.
+    /// The error of the system.
     pub fn of_this_thread() -> io::Result<StackBounds> {
         if cfg!(miri) {
-            // Under Miri each local variable is an allocation of its own and can be at any address.
-            return Ok(StackBounds::UNKNOWN);
+            return Ok(StackBounds::EVERYWHERE);
         }
+        let main = StackBounds::reserved_for_main();
+        StackBounds::as_reported().or_else(|error| if runs_on(main) { Ok(main) } else { Err(error) })
+    }
+
+    /// The part of the main thread's stack that the kernel always reserves. The name of the program's file lies at its upper end.
+    fn reserved_for_main() -> StackBounds {
+        // SAFETY: the call reads a table that the kernel made for the process.
+        let base = unsafe { libc::getauxval(libc::AT_EXECFN) } as usize;
+        StackBounds { base, limit: base.saturating_sub(StackBounds::RESERVED_FOR_MAIN) }
+    }
+
+    fn as_reported() -> io::Result<StackBounds> {
         let check = |status: libc::c_int| match status {
             0 => Ok(()),
             error => Err(io::Error::from_raw_os_error(error)),
@@ -59,9 +74,39 @@ impl StackBounds {
     }
 
     /// Whether `address` lies on this stack.
+    #[inline(always)]
     pub fn contains(&self, address: usize) -> bool {
-        (self.limit..self.base).contains(&address)
+        // One comparison: an address below the limit becomes a large number.
+        address.wrapping_sub(self.limit) < self.base.wrapping_sub(self.limit)
     }
+}
+
+/// Whether the running code is on the stack with these bounds. Under Miri it always is: there each local variable is an allocation of
+/// its own.
+#[inline(always)]
+pub(crate) fn runs_on(bounds: StackBounds) -> bool {
+    cfg!(miri) || bounds.contains(stack_pointer())
+}
+
+/// The stack pointer.
+#[inline(always)]
+fn stack_pointer() -> usize {
+    let here: usize;
+    // SAFETY: the instruction copies one register to another.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    unsafe {
+        std::arch::asm!("mov {}, rsp", out(reg) here, options(nomem, nostack, preserves_flags));
+    }
+    // SAFETY: the instruction copies one register to another.
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    unsafe {
+        std::arch::asm!("mov {}, sp", out(reg) here, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(miri)]
+    {
+        here = 0;
+    }
+    here
 }
 
 #[cfg(test)]
@@ -73,9 +118,29 @@ mod tests {
     fn a_thread_knows_its_own_stack() {
         let here = 0_u8;
         let bounds = StackBounds::of_this_thread().unwrap();
+        assert!(runs_on(bounds));
+        assert!(!runs_on(StackBounds { base: bounds.limit, limit: bounds.limit - 4096 }));
         assert!(bounds.contains(&raw const here as usize));
         assert!(bounds.size() >= 64 * 1024);
         let other = std::thread::spawn(StackBounds::of_this_thread).join().unwrap().unwrap();
         assert!(!other.contains(&raw const here as usize));
+        assert!(!runs_on(other));
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no main stack")]
+    fn the_main_threads_stack_is_known_without_a_list_of_mappings() {
+        let reserved = StackBounds::reserved_for_main();
+        assert!(!runs_on(reserved), "this test runs on another thread");
+        // SAFETY: the call reads a table that the kernel made for the process: 16 bytes on its first stack.
+        let on_main = unsafe { libc::getauxval(libc::AT_RANDOM) } as usize;
+        assert!(reserved.contains(on_main));
+    }
+
+    #[test]
+    fn the_limit_is_on_the_stack_and_the_base_is_not() {
+        let bounds = StackBounds { base: 0x2000, limit: 0x1000 };
+        let inside = [0, 0xfff, 0x1000, 0x1fff, 0x2000, usize::MAX].map(|address| bounds.contains(address));
+        assert_eq!(inside, [false, false, true, true, false, false]);
     }
 }

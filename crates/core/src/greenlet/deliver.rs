@@ -128,6 +128,10 @@ fn refuse(greenlets: &ThreadGreenlets, error: SwitchError<Body>) -> Payload {
             body.map(put_back);
             Error::NoMemory { greenlet, source, value }
         }
+        SwitchError::OtherStack(body) => {
+            body.map(put_back);
+            Error::OtherStack { greenlet: greenlets.current().name().into_owned(), value }
+        }
         SwitchError::Gone(id) => {
             unreachable!("{greenlet} is Started({id:?}), so its stack exists")
         }

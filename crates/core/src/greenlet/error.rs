@@ -75,6 +75,18 @@ pub enum Error {
         /// The value that was to be delivered to it.
         value: Option<Value>,
     },
+    /// A switch was asked for on a stack that is not the current greenlet's: another library runs code there, such as a coroutine, or
+    /// a function on a stack of its own (the crates stacker and psm).
+    #[error(
+        "greenlet '{greenlet}' cannot switch here: the running code is on a stack of another library, such as a \
+         coroutine's; switch from the greenlet's own stack"
+    )]
+    OtherStack {
+        /// Name of the current greenlet.
+        greenlet: String,
+        /// The value that was to be delivered.
+        value: Option<Value>,
+    },
     /// The new parent is the greenlet itself or descends from it.
     #[error(
         "greenlet '{parent}' cannot be the parent of '{greenlet}': parents would form a cycle; choose one that does not descend from it"
@@ -140,6 +152,7 @@ impl Error {
             Error::Limit { .. } => "ERR_GREENLET_LIMIT",
             Error::NoMemory { .. } => "ERR_GREENLET_NO_MEMORY",
             Error::WrongThread { .. } => "ERR_GREENLET_WRONG_THREAD",
+            Error::OtherStack { .. } => "ERR_GREENLET_OTHER_STACK",
             Error::ParentCycle { .. } => "ERR_GREENLET_PARENT_CYCLE",
             Error::MainParent | Error::MainKill => "ERR_GREENLET_MAIN",
             Error::KillRefused { .. } => "ERR_GREENLET_KILL_REFUSED",
@@ -155,6 +168,7 @@ impl Error {
             Error::NoSlot { value, .. }
             | Error::Limit { value, .. }
             | Error::NoMemory { value, .. }
+            | Error::OtherStack { value, .. }
             | Error::WrongThread { value, .. } => value,
             Error::WrongType { value, .. } => Some(value),
             _ => None,

@@ -80,9 +80,10 @@ impl ThreadGreenlets {
         if let Some(stacks) = self.stacks.get() {
             return Ok(stacks);
         }
-        // A snapshot of main does not need the bounds of its stack, and asking the system for them can fail.
-        let main = StackBounds::of_this_thread().unwrap_or(StackBounds::UNKNOWN);
-        let stacks = Thread::new(NullHost, main, self.options.get())?;
+        let main = StackBounds::of_this_thread()?;
+        // SAFETY: these are the bounds of the thread's own stack. This is the only `Thread` that `Greenlet` uses; of others, the code that
+        // makes them promises that they nest. `Greenlet::new` passes the promises about a greenlet's function on.
+        let stacks = unsafe { Thread::new(NullHost, main, self.options.get()) }?;
         Ok(self.stacks.get_or_init(|| stacks))
     }
 

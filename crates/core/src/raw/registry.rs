@@ -14,6 +14,7 @@ use std::ptr::{NonNull, null};
 
 use slotmap::SlotMap;
 
+use crate::fiber::bounds::StackBounds;
 use crate::fiber::{Exit, Fiber};
 use crate::raw::id::{Id, State};
 use crate::raw::slots::SlotIndex;
@@ -40,6 +41,8 @@ pub(crate) struct StackRecord<H: StackHost> {
     /// The slot it runs in for life; `None` for main.
     pub(crate) slot: Option<SlotIndex>,
     pub(crate) state: Cell<State>,
+    /// Where it runs. A cell, because the system may let main's stack grow further than it said at first.
+    pub(crate) bounds: Cell<StackBounds>,
     /// Whether it is in its slot, so that it can run.
     pub(crate) resident: Cell<bool>,
 }
@@ -54,7 +57,13 @@ pub(crate) enum Execution<H: StackHost> {
 }
 
 impl<H: StackHost> StackRecord<H> {
-    pub(crate) fn new(id: Id, vm: H::VmState, execution: Execution<H>, slot: Option<SlotIndex>) -> Box<Self> {
+    pub(crate) fn new(
+        id: Id,
+        vm: H::VmState,
+        execution: Execution<H>,
+        slot: Option<SlotIndex>,
+        bounds: StackBounds,
+    ) -> Box<Self> {
         Box::new(StackRecord {
             vm: UnsafeCell::new(vm),
             execution: UnsafeCell::new(execution),
@@ -65,6 +74,7 @@ impl<H: StackHost> StackRecord<H> {
             id,
             slot,
             state: Cell::new(State::Suspended),
+            bounds: Cell::new(bounds),
             resident: Cell::new(false),
         })
     }
@@ -149,7 +159,6 @@ impl<H: StackHost> Registry<H> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fiber::bounds::StackBounds;
     use crate::raw::relocation::Relocation;
 
     struct TestHost;
@@ -168,7 +177,7 @@ mod tests {
     }
 
     fn record(id: Id) -> Box<StackRecord<TestHost>> {
-        StackRecord::new(id, 4711, Execution::Main, None)
+        StackRecord::new(id, 4711, Execution::Main, None, StackBounds { base: 0, limit: 0 })
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! * "registered": a [`Target`] is made by the registry from a box that only `remove` takes out. After that, no code uses the
 //!   target: it is neither the current stack nor named by another one.
 //! * "parked": the host's state of every stack but the running one is parked, and of the running one it is live.
-//! * "one trampoline": only the trampoline resumes fibers and changes [`StackRecord::execution`], and there is one trampoline:
-//!   main cannot start a second one before the first has returned.
+//! * "one trampoline": only the trampoline resumes fibers and changes [`StackRecord::execution`], and there is one trampoline: main
+//!   cannot start a second one before the first has returned.
+//! * "here": the running code is on the current stack. `switch` checks it: a coroutine that another library runs on this thread, or
+//!   another [`Thread`], may have left the current stack without a word to this one.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -32,7 +34,6 @@ pub struct Thread<H: Host> {
     residency: RefCell<Residency<H>>,
     options: Cell<Options>,
     main: Target<H>,
-    main_bounds: StackBounds,
     current: Cell<Target<H>>,
     /// How often a stack was resumed, of all stacks together.
     resumes: Cell<u64>,
@@ -44,23 +45,30 @@ pub struct Thread<H: Host> {
 }
 
 impl<H: Host> Thread<H> {
-    /// Takes the running stack as main and reserves the stacks beside it.
+    /// Takes the running stack as main and reserves the stacks beside it. `main` says where that stack lies.
     ///
     /// # Errors
     /// The slots cannot be reserved: none, or more than the address space or a limit allows.
-    pub fn new(host: H, main: StackBounds, options: Options) -> io::Result<Box<Self>> {
+    ///
+    /// # Safety
+    /// * `main` lies around the stack that runs now, and no other stack on which code of this OS thread runs lies in it, whole or in
+    ///   part. [`StackBounds::of_this_thread`] returns such bounds where this is called on the thread's own stack.
+    /// * What else switches stacks on this OS thread (another [`Thread`], a coroutine library) does so in pairs that nest: a stack
+    ///   that is left while code of this `Thread` is on it is not resumed from another stack of this `Thread`. Calls of
+    ///   [`Thread::switch`] from a stack that is not the current one are refused.
+    /// * What the crate's documentation asks of a greenlet's function, the section "What a greenlet must not do", holds for every stack.
+    pub unsafe fn new(host: H, main: StackBounds, options: Options) -> io::Result<Box<Self>> {
         let residency = RefCell::new(Residency::new(&options)?);
         fiber::prepare()?;
         let registry = Registry::new();
         let state = host.main_state();
-        let target = registry.insert(|id| StackRecord::new(id, state, Execution::Main, None));
+        let target = registry.insert(|id| StackRecord::new(id, state, Execution::Main, None, main));
         let thread = Box::new(Thread {
             host,
             registry,
             residency,
             options: Cell::new(options),
             main: target,
-            main_bounds: main,
             current: Cell::new(target),
             resumes: Cell::new(0),
             fault: Cell::new(None),
@@ -113,8 +121,7 @@ impl<H: Host> Thread<H> {
 
     /// The bounds of the running stack.
     pub fn bounds(&self) -> StackBounds {
-        let slot = self.record(self.current.get()).slot;
-        slot.map_or(self.main_bounds, |slot| self.residency.borrow().bounds(slot))
+        self.record(self.current.get()).bounds.get()
     }
 
     /// The state of `id`; [`State::Dead`] where it has ended.

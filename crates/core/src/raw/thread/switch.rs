@@ -22,6 +22,7 @@ use std::mem::{forget, replace};
 use std::process;
 use std::ptr::NonNull;
 
+use crate::fiber::bounds::{StackBounds, runs_on};
 use crate::fiber::{Fiber, Yielded, suspend};
 use crate::raw::host::{Host, Next};
 use crate::raw::id::State;
@@ -38,12 +39,15 @@ impl<H: Host> Thread<H> {
     /// See [`SwitchError`]. On main also when a greenlet ended and the one it named could not be run.
     #[inline(always)]
     pub fn switch(&self, to: Next<H>) -> Result<(), SwitchError<H::Body>> {
-        let target = self.resolve(to)?;
         let me = self.current.get();
+        let record = self.record(me);
+        if !runs_on(record.bounds.get()) && !self.main_has_grown() {
+            return Err(SwitchError::OtherStack(to.into_body()));
+        }
+        let target = self.resolve(to)?;
         if target == me {
             return Ok(());
         }
-        let record = self.record(me);
         // SAFETY: `me` is the running stack, enlisted when it was made.
         unsafe { self.host.park(record.vm()) };
         record.state.set(State::Suspended);
@@ -54,6 +58,22 @@ impl<H: Host> Thread<H> {
             suspend(unsafe { &*record.exit.get() }, target);
         }
         if self.faulted.get() { Err(self.take_fault()) } else { Ok(()) }
+    }
+
+    /// Whether the running code is on main's stack below the limit that the system told at first: setrlimit(2) lets the stack of the
+    /// process's main thread grow further. Notes the new limit.
+    #[cold]
+    fn main_has_grown(&self) -> bool {
+        if !self.on_main() {
+            return false;
+        }
+        let bounds = &self.record(self.main).bounds;
+        let Ok(now) = StackBounds::of_this_thread() else { return false };
+        let has_grown = now.base == bounds.get().base && runs_on(now);
+        if has_grown {
+            bounds.set(now);
+        }
+        has_grown
     }
 
     #[cold]
@@ -197,8 +217,15 @@ impl<H: Host> Thread<H> {
         };
         let bounds = self.residency.borrow().bounds(slot);
         // Made in its final place, as far as the compiler can: a host's state is large.
-        let make =
-            |id| StackRecord::new(id, self.host.fresh_state(bounds), Execution::Unstarted(body), Some(slot));
+        let make = |id| {
+            StackRecord::new(
+                id,
+                self.host.fresh_state(bounds),
+                Execution::Unstarted(body),
+                Some(slot),
+                bounds,
+            )
+        };
         Ok(self.registry.insert(make))
     }
 
