@@ -107,6 +107,7 @@ export const WHY_FORBIDDEN = [
   'in a debugger that is paused',
   'in a callback of the garbage collector',
   'inside of a vm script or an evaluation with a time limit or breakOnSigint',
+  "on a stack of an add-on's, such as a coroutine's",
 ] as const
 
 /** Shared with native, because reading a typed array costs native nothing and reading an argument costs 15 ns. */

@@ -100,10 +100,10 @@ mod fiber;
 mod greenlet;
 mod raw;
 
-pub use fiber::bounds::{GUARD_SIZE, SLOT_SIZE, StackBounds};
+pub use fiber::bounds::{LARGEST_GUARD, SLOT_SIZE, StackBounds};
 pub use greenlet::{
-    Builder, Error, Greenlet, GreenletExit, Thrown, Unraisable, Value, View, configure, set_unraisable_hook,
-    unpack,
+    Builder, Error, Generator, Greenlet, GreenletExit, Parcel, Thrown, ThrownError, Unraisable, Value, View,
+    Yielder, configure, kill_all, set_unraisable_hook, unpack,
 };
 pub use raw::{
     Body, DEFAULT_SLOTS, Frame, GuardKind, Host, Id, Limit, Next, NullHost, Options, Parked, Relocation,

@@ -3,10 +3,13 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::hint::black_box;
 
-use common::{Log, OnDrop, in_a_process, nothing, pause, signal, stderr, stdout};
-use greenlets_core::{Body, Greenlet, Next, NullHost, Options, SLOT_SIZE, StackBounds, Thread, frame};
+use common::{BuildHere, Log, OnDrop, in_a_process, new_greenlet, nothing, pause, signal, stderr, stdout};
+use greenlets_core::{
+    Body, Greenlet, Next, NullHost, Options, SLOT_SIZE, StackBounds, Thread, frame, kill_all,
+};
 
 /// Prints when it is dropped, so that the end can be seen from outside.
 struct Shouts(&'static str);
@@ -28,9 +31,9 @@ fn dig(top: usize, depth: usize) -> usize {
 fn a_stack_overflow_hits_the_guard() {
     let output = in_a_process("a_stack_overflow_hits_the_guard", || {
         // The slot below is in use: without a guard the overflow would run into it unnoticed, and come back.
-        let neighbour = Greenlet::new(|_| pause());
+        let neighbour = new_greenlet(|_| pause());
         neighbour.switch(nothing()).unwrap();
-        let greenlet = Greenlet::new(|_| {
+        let greenlet = new_greenlet(|_| {
             let top = 0_u8;
             Ok(Box::new(dig(black_box(&raw const top as usize), SLOT_SIZE + SLOT_SIZE / 4)))
         });
@@ -43,32 +46,78 @@ fn a_stack_overflow_hits_the_guard() {
     assert!(printed.contains("digging") && !printed.contains("survived"), "{printed}");
 }
 
+/// Suspends a thousand greenlets that nothing will resume.
+fn forget_a_thousand() {
+    for _ in 0..1000 {
+        let greenlet = new_greenlet(|_| {
+            let _shouts = Shouts("cleaned up");
+            pause()
+        });
+        greenlet.switch(nothing()).unwrap();
+        std::mem::forget(greenlet);
+    }
+}
+
 #[test]
-fn a_process_that_ends_on_main_ends_its_greenlets() {
-    let output = in_a_process("a_process_that_ends_on_main_ends_its_greenlets", || {
-        for _ in 0..1000 {
-            let greenlet = Greenlet::new(|_| {
-                let _shouts = Shouts("cleaned up");
-                pause()
-            });
-            greenlet.switch(nothing()).unwrap();
-            std::mem::forget(greenlet);
-        }
+fn a_process_that_ends_leaves_its_greenlets_as_they_are_and_says_so() {
+    let output = in_a_process("a_process_that_ends_leaves_its_greenlets_as_they_are_and_says_so", || {
+        forget_a_thousand();
+        std::process::exit(7);
+    });
+    assert_eq!(output.status.code(), Some(7), "{}", stderr(&output));
+    assert_eq!(stdout(&output).matches("cleaned up").count(), 0);
+    let told = "greenlets: greenlet 'greenlet-1' and 999 more were suspended when the thread ended";
+    assert!(stderr(&output).contains(told), "{}", stderr(&output));
+}
+
+#[test]
+fn a_process_can_end_all_its_greenlets() {
+    let output = in_a_process("a_process_can_end_all_its_greenlets", || {
+        forget_a_thousand();
+        kill_all();
         std::process::exit(7);
     });
     assert_eq!(output.status.code(), Some(7), "{}", stderr(&output));
     assert_eq!(stdout(&output).matches("cleaned up").count(), 1000);
+    assert!(!stderr(&output).contains("greenlets:"), "{}", stderr(&output));
+}
+
+#[test]
+fn after_exit_inside_a_greenlet_a_destructor_cannot_switch_to_main() {
+    struct Switches(Cell<Option<Greenlet>>);
+    impl Drop for Switches {
+        fn drop(&mut self) {
+            let main = self.0.take().unwrap();
+            println!("{}", main.switch(nothing()).unwrap_err().code().unwrap());
+        }
+    }
+    thread_local! {
+        static SWITCHES: Switches = const { Switches(Cell::new(None)) };
+    }
+    let output = in_a_process("after_exit_inside_a_greenlet_a_destructor_cannot_switch_to_main", || {
+        // Used first, so destroyed last.
+        SWITCHES.with(|_| ());
+        let greenlet = new_greenlet(|_| {
+            SWITCHES.with(|switches| switches.0.set(Some(Greenlet::main())));
+            std::process::exit(4)
+        });
+        let _ = greenlet.switch(nothing());
+        println!("came back");
+    });
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(stdout(&output).ends_with("ERR_GREENLET_WRONG_THREAD\n"), "{output:?}");
+    assert!(!stdout(&output).contains("came back"));
 }
 
 #[test]
 fn exit_inside_a_greenlet_ends_the_process_with_that_code() {
     let output = in_a_process("exit_inside_a_greenlet_ends_the_process_with_that_code", || {
-        let other = Greenlet::new(|_| {
+        let other = new_greenlet(|_| {
             let _shouts = Shouts("unwound");
             pause()
         });
         other.switch(nothing()).unwrap();
-        let greenlet = Greenlet::new(|_| {
+        let greenlet = new_greenlet(|_| {
             println!("leaving");
             std::process::exit(3)
         });
@@ -149,7 +198,7 @@ fn errors_that_cannot_be_delivered_go_to_standard_error() {
                 let _ = pause();
             }
         };
-        let greenlet = Greenlet::builder().name("mule").build(body).unwrap();
+        let greenlet = Greenlet::builder().name("mule").build_here(body).unwrap();
         greenlet.switch(nothing()).unwrap();
         drop(greenlet);
     });

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Outcome, as_int, int, nothing, on_a_thread, pause};
+use common::{Outcome, as_int, int, new_greenlet, nothing, on_a_thread, pause};
 use greenlets_core::{Error, Greenlet, Options, Spilling, configure};
 
 #[test]
@@ -14,7 +14,7 @@ fn a_greenlet_cannot_switch_away_on_a_coroutines_stack_which_would_be_spilled_fr
             // SAFETY: no code uses the contents of a suspended stack.
             configure(unsafe { Options::slots(slots).spilling(Spilling::WhenNeeded) }).unwrap();
             let make = || {
-                Greenlet::new(|_| {
+                new_greenlet(|_| {
                     let body = |_: &_, ()| Greenlet::main().switch(int(7));
                     let mut coroutine = corosensei::Coroutine::<(), (), Outcome>::new(body);
                     let refused = coroutine.resume(()).as_return().expect("it returned").unwrap_err();

@@ -4,7 +4,7 @@ mod common;
 
 use std::hint::black_box;
 
-use common::{as_int, code, int, nothing, on_a_thread, pause, times};
+use common::{BuildHere, as_int, code, int, new_greenlet, nothing, on_a_thread, pause, times};
 use greenlets_core::{
     Error, Greenlet, NullHost, Options, SLOT_SIZE, Spilling, StackBounds, State, Thread, Vacated, configure,
     unpack,
@@ -108,7 +108,7 @@ mod on_an_old_kernel {
 }
 
 fn waiting() -> Greenlet {
-    let greenlet = Greenlet::new(|_| pause());
+    let greenlet = new_greenlet(|_| pause());
     greenlet.switch(nothing()).unwrap();
     greenlet
 }
@@ -119,7 +119,7 @@ fn running_out_of_slots_is_an_error_that_gives_the_value_back() {
         on_a_thread(move || {
             configure(Options::slots(slots)).unwrap();
             let mut full: Vec<_> = (0..slots).map(|_| waiting()).collect();
-            let one_more = Greenlet::builder().name("one more").build(Ok).unwrap();
+            let one_more = Greenlet::builder().name("one more").build_here(Ok).unwrap();
             for _ in 0..3 {
                 let error = one_more.switch(Box::new("the value")).unwrap_err().downcast::<Error>().unwrap();
                 assert_eq!(error.code(), "ERR_GREENLET_NO_SLOT");
@@ -143,8 +143,8 @@ fn running_out_of_slots_is_an_error_that_gives_the_value_back() {
 fn running_out_of_slots_inside_a_greenlet_is_an_error_there() {
     on_a_thread(|| {
         configure(Options::slots(1)).unwrap();
-        let greenlet = Greenlet::new(|_| {
-            let child = Greenlet::new(Ok);
+        let greenlet = new_greenlet(|_| {
+            let child = new_greenlet(Ok);
             assert_eq!(code(child.switch(nothing())), "ERR_GREENLET_NO_SLOT");
             assert_eq!(Greenlet::current().state(), State::Running);
             Ok(Box::new(child))
@@ -158,8 +158,8 @@ fn running_out_of_slots_inside_a_greenlet_is_an_error_there() {
 fn a_greenlet_that_ends_hands_its_slot_to_the_parent_it_starts() {
     on_a_thread(|| {
         configure(Options::slots(1)).unwrap();
-        let parent = Greenlet::new(Ok);
-        let child = Greenlet::builder().parent(&parent).build(Ok).unwrap();
+        let parent = new_greenlet(Ok);
+        let child = Greenlet::builder().parent(&parent).build_here(Ok).unwrap();
         assert_eq!(as_int(child.switch(int(6))), 6);
     });
 }
@@ -169,7 +169,7 @@ fn one_slot_is_enough_for_any_number_of_greenlets_one_after_the_other() {
     on_a_thread(|| {
         configure(Options::slots(1)).unwrap();
         for i in 0..times(1000, 20) as i32 {
-            let greenlet = Greenlet::new(Ok);
+            let greenlet = new_greenlet(Ok);
             assert_eq!(as_int(greenlet.switch(int(i))), i);
         }
     });
@@ -180,7 +180,7 @@ fn killing_a_greenlet_frees_its_slot() {
     on_a_thread(|| {
         configure(Options::slots(1)).unwrap();
         let first = waiting();
-        let second = Greenlet::new(Ok);
+        let second = new_greenlet(Ok);
         assert_eq!(code(second.switch(nothing())), "ERR_GREENLET_NO_SLOT");
         first.kill().unwrap();
         assert_eq!(as_int(second.switch(int(2))), 2);
@@ -192,7 +192,7 @@ fn the_number_of_slots_is_fixed_once_a_greenlet_has_started() {
     on_a_thread(|| {
         assert_eq!(code(configure(Options::slots(0))), "ERR_GREENLET_INVALID_ARG");
         configure(Options::slots(5)).unwrap();
-        let greenlet = Greenlet::new(Ok);
+        let greenlet = new_greenlet(Ok);
         configure(Options::slots(2)).unwrap();
         greenlet.switch(nothing()).unwrap();
         let error = configure(Options::slots(9)).unwrap_err();
@@ -205,7 +205,7 @@ fn the_number_of_slots_is_fixed_once_a_greenlet_has_started() {
 fn more_slots_than_there_is_address_space_are_refused_when_they_are_needed() {
     on_a_thread(|| {
         configure(Options::slots(u32::MAX)).unwrap();
-        let greenlet = Greenlet::builder().name("first").build(Ok).unwrap();
+        let greenlet = Greenlet::builder().name("first").build_here(Ok).unwrap();
         let error = greenlet.switch(int(5)).unwrap_err().downcast::<Error>().unwrap();
         assert_eq!(error.code(), "ERR_GREENLET_NO_MEMORY");
         assert!(error.to_string().contains("'first'"), "{error}");
@@ -241,7 +241,7 @@ fn a_greenlet_can_recurse_through_500_kib() {
     // The aim is the depth of Node's main stack, which has 984 KiB. The frames of a sanitizer are larger.
     const LEAST: usize = if cfg!(feature = "sanitizer") { 100 } else { 500 };
     for kib in [500, 900] {
-        let greenlet = Greenlet::new(move |_| Ok(Box::new(dig_from_here(kib * 1024, &|| ()))));
+        let greenlet = new_greenlet(move |_| Ok(Box::new(dig_from_here(kib * 1024, &|| ()))));
         assert!(unpack::<usize>(greenlet.switch(nothing()).unwrap()).unwrap() > LEAST);
     }
 }
@@ -255,7 +255,7 @@ fn deep_stacks_keep_their_contents_while_other_stacks_run() {
         });
         Ok(int(1))
     };
-    let greenlets: Vec<_> = (0..20).map(|_| Greenlet::new(deep)).collect();
+    let greenlets: Vec<_> = (0..20).map(|_| new_greenlet(deep)).collect();
     for greenlet in &greenlets {
         greenlet.switch(nothing()).unwrap();
     }
@@ -279,7 +279,7 @@ fn a_greenlet_is_as_deep_as_the_options_say() {
                 });
                 Ok(int(1))
             };
-            let greenlets: Vec<_> = (0..3).map(|_| Greenlet::new(deep)).collect();
+            let greenlets: Vec<_> = (0..3).map(|_| new_greenlet(deep)).collect();
             for greenlet in greenlets.iter().chain(&greenlets) {
                 greenlet.switch(nothing()).unwrap();
             }
@@ -310,7 +310,7 @@ fn deep_stacks_of_any_size_share_slots() {
                 });
                 Ok(int(1))
             };
-            let greenlets: Vec<_> = (0..7).map(|_| Greenlet::new(deep)).collect();
+            let greenlets: Vec<_> = (0..7).map(|_| new_greenlet(deep)).collect();
             for greenlet in greenlets.iter().chain(greenlets.iter().rev()).chain(&greenlets) {
                 greenlet.switch(nothing()).unwrap();
             }
@@ -324,7 +324,7 @@ fn a_stack_size_that_cannot_be_had_is_refused() {
     for size in [usize::MAX, 1 << 63, 1 << 50] {
         on_a_thread(move || {
             configure(Options::slots(1).stack_size(size)).unwrap();
-            let greenlet = Greenlet::new(Ok);
+            let greenlet = new_greenlet(Ok);
             assert_eq!(code(greenlet.switch(int(5))), "ERR_GREENLET_NO_MEMORY");
             configure(Options::slots(1)).unwrap();
             assert_eq!(as_int(greenlet.switch(int(6))), 6, "it can still be started");
@@ -347,7 +347,7 @@ fn a_hundred_thousand_greenlets_that_end_do_not_grow_the_process() {
     on_a_thread(|| {
         let start_and_end = |count: i32| {
             for i in 0..count {
-                let greenlet = Greenlet::new(|value| {
+                let greenlet = new_greenlet(|value| {
                     let _ = value;
                     pause()
                 });

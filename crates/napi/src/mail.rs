@@ -66,6 +66,8 @@ pub(crate) enum Status {
     Paused = 8,
     Collecting = 9,
     Limited = 10,
+    /// The running code is on a stack of an add-on's.
+    OtherStack = 11,
 }
 
 /// The shared array. The self-test uses one of its own, and JavaScript brings another later.

@@ -20,7 +20,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::greenlet::error::{Error, Value};
+use crate::greenlet::error::{Error, Parcel, Value};
 use crate::greenlet::record::{Greenlet, Lifecycle};
 use crate::greenlet::thread_greenlets::{Payload, ThreadGreenlets};
 use crate::greenlet::thrown::Thrown;
@@ -31,7 +31,7 @@ use crate::raw::{Body, Next, NullHost, SwitchError, Thread};
 pub(crate) fn deliver(greenlets: &ThreadGreenlets, target: &Greenlet, payload: Payload) -> Payload {
     if target.record().token != greenlets.token {
         let greenlet = target.record().name().into_owned();
-        return Err(Error::WrongThread { greenlet, value: payload.ok() }.into());
+        return Err(Error::WrongThread { greenlet, parcel: Some(Parcel::new(payload)) }.into());
     }
     let (to, payload) = receiver(greenlets, target.clone(), payload);
     if greenlets.is_current(&to) {
@@ -41,7 +41,7 @@ pub(crate) fn deliver(greenlets: &ThreadGreenlets, target: &Greenlet, payload: P
         Ok(stacks) => transfer(greenlets, stacks, to, payload),
         Err(source) => {
             let greenlet = to.record().name().into_owned();
-            Err(Error::NoMemory { greenlet, source, value: payload.ok() }.into())
+            Err(Error::NoMemory { greenlet, source, parcel: Some(Parcel::new(payload)) }.into())
         }
     }
 }
@@ -112,25 +112,25 @@ fn refuse(greenlets: &ThreadGreenlets, error: SwitchError<Body>) -> Payload {
     // Where a greenlet has ended and the one it named could not run, main runs.
     let ended = matches!(origin.record().lifecycle.get(), Lifecycle::Dead);
     let to = greenlets.current.replace(if ended { greenlets.main.clone() } else { origin });
-    let value = greenlets.payload.take().and_then(Result::ok);
+    let parcel = greenlets.payload.take().map(Parcel::new);
     let greenlet = to.record().name().into_owned();
     let put_back = |body| to.record().body.set(Some(body));
     Err(match error {
         SwitchError::NoSlot(body) => {
             put_back(body);
-            Error::NoSlot { greenlet, slots: greenlets.slots(), value }
+            Error::NoSlot { greenlet, slots: greenlets.slots(), parcel }
         }
         SwitchError::Limit(body, limit) => {
             put_back(body);
-            Error::Limit { greenlet, limit, value }
+            Error::Limit { greenlet, limit, parcel }
         }
         SwitchError::NoMemory(body, source) => {
             body.map(put_back);
-            Error::NoMemory { greenlet, source, value }
+            Error::NoMemory { greenlet, source, parcel }
         }
         SwitchError::OtherStack(body) => {
             body.map(put_back);
-            Error::OtherStack { greenlet: greenlets.current().name().into_owned(), value }
+            Error::OtherStack { greenlet: greenlets.current().name().into_owned(), parcel }
         }
         SwitchError::Gone(id) => {
             unreachable!("{greenlet} is Started({id:?}), so its stack exists")

@@ -21,7 +21,19 @@ impl Greenlet {
     ///
     /// The value that the function returns goes to the parent. So does an error that it returns (it *throws* it), and a panic, as
     /// [`Thrown::Panic`].
-    pub fn new(function: impl FnOnce(Value) -> Result<Value, Thrown> + 'static) -> Greenlet {
+    ///
+    /// # Safety
+    /// The function, all code that it calls, and the code that switches to this greenlet do not switch **where other code relies on
+    /// being left in the reverse order of being entered**, which the compiler takes for granted:
+    /// * While a thread-local is being initialised or destroyed.
+    /// * With a reference from `LocalKey::with`, unless this greenlet ends before the thread destroys its thread-locals. Greenlets
+    ///   that are suspended at their thread's end do not run again, except where a destructor of a thread-local kills them or drops
+    ///   their last handle.
+    /// * While a *scoped* thread-local is set: a pointer to a local variable in a thread-local, as the crate `scoped-tls` and the
+    ///   contexts of async runtimes set it. Other greenlets would see it, and it may be gone when they do.
+    ///
+    /// The crate's documentation shows what goes wrong, in its section "Unsoundness".
+    pub unsafe fn new(function: impl FnOnce(Value) -> Result<Value, Thrown> + 'static) -> Greenlet {
         let greenlets = this_thread();
         Greenlet::make(greenlets, None, greenlets.current(), function)
     }
@@ -111,7 +123,7 @@ impl Greenlet {
         match self.record().lifecycle.get() {
             Lifecycle::Dead => Ok(()),
             _ if self.record().token != greenlets.token => {
-                Err(Error::WrongThread { greenlet: self.name().into_owned(), value: None }.into())
+                Err(Error::WrongThread { greenlet: self.name().into_owned(), parcel: None }.into())
             }
             Lifecycle::Main => Err(Error::MainKill.into()),
             _ if greenlets.is_current(self) => Err(GreenletExit::default().into()),
@@ -145,7 +157,7 @@ impl Greenlet {
         }
         let token = this_thread().token;
         if let Some(stranger) = [self, parent].into_iter().find(|it| it.record().token != token) {
-            return Err(Error::WrongThread { greenlet: stranger.name().into_owned(), value: None });
+            return Err(Error::WrongThread { greenlet: stranger.name().into_owned(), parcel: None });
         }
         let mut ancestor = Some(parent.clone());
         while let Some(greenlet) = ancestor {
@@ -217,8 +229,9 @@ impl fmt::Debug for Greenlet {
 /// ```
 /// use greenlets_core::Greenlet;
 ///
-/// let supervisor = Greenlet::builder().name("supervisor").build(|error| Ok(error))?;
-/// let worker = Greenlet::builder().name("worker").parent(&supervisor).build(|job| Ok(job))?;
+/// // SAFETY: neither function switches.
+/// let supervisor = unsafe { Greenlet::builder().name("supervisor").build(Ok) }?;
+/// let worker = unsafe { Greenlet::builder().name("worker").parent(&supervisor).build(Ok) }?;
 /// assert_eq!(worker.name(), "worker");
 /// assert_eq!(worker.parent(), Some(supervisor));
 /// # Ok::<(), greenlets_core::Error>(())
@@ -247,14 +260,17 @@ impl Builder {
     ///
     /// # Errors
     /// [`Error::WrongThread`] if the parent belongs to another thread.
-    pub fn build(
+    ///
+    /// # Safety
+    /// As for [`Greenlet::new`].
+    pub unsafe fn build(
         self,
         function: impl FnOnce(Value) -> Result<Value, Thrown> + 'static,
     ) -> Result<Greenlet, Error> {
         let greenlets = this_thread();
         let parent = self.parent.unwrap_or_else(|| greenlets.current());
         if parent.record().token != greenlets.token {
-            return Err(Error::WrongThread { greenlet: parent.name().into_owned(), value: None });
+            return Err(Error::WrongThread { greenlet: parent.name().into_owned(), parcel: None });
         }
         Ok(Greenlet::make(greenlets, self.name, parent, function))
     }

@@ -1,4 +1,4 @@
-//! Killing a suspended greenlet: by `kill()`, by dropping its last handle, and at its thread's end.
+//! Killing a suspended greenlet: by `kill()`, by dropping its last handle, and by `kill_all()`.
 
 use crate::greenlet::deliver::deliver;
 use crate::greenlet::error::Error;
@@ -27,16 +27,12 @@ pub(crate) fn kill_suspended(
 /// As [`kill_suspended`], for a greenlet that will never be switched to again. An error is reported. A greenlet that refuses is
 /// abandoned, unless there is a new handle to it by now.
 #[cold]
-pub(crate) fn kill_or_abandon(greenlets: &ThreadGreenlets, greenlet: &Greenlet) {
+pub(crate) fn kill_or_abandon(greenlets: &ThreadGreenlets, greenlet: &Greenlet, reason: &'static str) {
     if !greenlet.record().has_stack() {
         return;
     }
     let last_handle = greenlet.is_last_handle();
-    let exit = match last_handle {
-        true => "the last handle to the greenlet was dropped",
-        false => "the greenlet's thread ends",
-    };
-    if let Err(thrown) = kill_suspended(greenlets, greenlet, GreenletExit::new(exit)) {
+    if let Err(thrown) = kill_suspended(greenlets, greenlet, GreenletExit::new(reason)) {
         greenlets.report(greenlet, thrown);
     }
     let has_new_handle = last_handle && !greenlet.is_last_handle();
@@ -56,7 +52,7 @@ impl Drop for Greenlet {
             && self.record().has_stack()
             && let Some(greenlets) = ThreadGreenlets::of_token(self.record().token)
         {
-            kill_or_abandon(greenlets, self);
+            kill_or_abandon(greenlets, self, "the last handle to the greenlet was dropped");
         }
     }
 }

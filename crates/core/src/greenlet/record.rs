@@ -75,21 +75,23 @@ impl GreenletRecord {
 /// This is a handle; clones are handles to the same greenlet. It stays on its thread:
 ///
 /// ```compile_fail,E0277
-/// let greenlet = greenlets_core::Greenlet::new(|value| Ok(value));
+/// # fn check(greenlet: greenlets_core::Greenlet) {
 /// std::thread::spawn(move || greenlet.kill());
+/// # }
 /// ```
 ///
 /// ```compile_fail,E0277
-/// let greenlet = greenlets_core::Greenlet::new(|value| Ok(value));
+/// # fn check(greenlet: greenlets_core::Greenlet) {
 /// std::thread::scope(|scope| { scope.spawn(|| greenlet.is_dead()); });
+/// # }
 /// ```
 ///
 /// # The last handle
 /// Dropping the last handle of a suspended greenlet kills it at once: its switch gives it a [`GreenletExit`](crate::GreenletExit),
 /// and what it owns is dropped as it returns. The greenlet that drops the handle takes the place of its parent meanwhile. A
 /// greenlet that switches away instead is abandoned (its stack stays as it is and its slot is lost) and reported, see
-/// [`Unraisable`](crate::Unraisable). An error that it ends with is reported too. Greenlets that are suspended when the thread
-/// ends are killed in the same way.
+/// [`Unraisable`](crate::Unraisable). An error that it ends with is reported too. Greenlets that are suspended when the thread ends
+/// are abandoned and reported; [`kill_all`](crate::kill_all) ends them before that.
 ///
 /// A handle that lies on the greenlet's own stack counts like any other, also a temporary one:
 /// `Greenlet::current().parent().unwrap().switch(..)` holds one. Use [`Greenlet::switch_to_parent`], and drop the handle from

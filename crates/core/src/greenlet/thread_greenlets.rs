@@ -123,7 +123,7 @@ impl ThreadGreenlets {
         self.alive.borrow().values().filter_map(Weak::upgrade).map(Greenlet::from).collect()
     }
 
-    /// All that have started. To be called on main, so that each of them is suspended.
+    /// All that have started: they are suspended, except the current one.
     pub(crate) fn suspended(&self) -> Vec<Greenlet> {
         let mut all = self.all();
         all.retain(|greenlet| greenlet.record().has_stack());
@@ -145,13 +145,12 @@ impl ThreadGreenlets {
     pub(crate) fn report(&self, greenlet: &Greenlet, thrown: Thrown) {
         let unraisable = Unraisable { greenlet: greenlet.record().name().into_owned(), thrown };
         let hook = self.hook.borrow().clone();
-        // A panic in the hook is dropped: its message was printed, and there is nowhere else to report it.
-        let _ = catch_unwind(AssertUnwindSafe(|| match hook {
+        end_panics(|| match hook {
             Some(hook) => hook(&unraisable),
-            None => {
-                let _ = writeln!(io::stderr(), "greenlets: {unraisable}");
-            }
-        }));
+            None => drop(writeln!(io::stderr(), "greenlets: {unraisable}")),
+        });
+        // Not within the first call: a destructor that panics while the hook's panic unwinds would end the process.
+        end_panics(|| drop(unraisable));
     }
 
     /// Drops `value`, whose destructors may be any code. A panic in one of them is reported, so that it does not end what the
@@ -160,6 +159,14 @@ impl ThreadGreenlets {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
             self.report(greenlet, Thrown::Panic(payload));
         }
+    }
+}
+
+/// Calls `report`, and lets no panic out: its message was printed, and there is nowhere else to report it. Its payload is leaked,
+/// because the payload's destructor may panic too.
+fn end_panics(report: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(report)) {
+        std::mem::forget(payload);
     }
 }
 

@@ -50,7 +50,7 @@ impl Options {
     }
 
     /// With stacks of at least this many bytes, guard included; 1 MiB where it is not called. Each slot takes the next power of two
-    /// of address space, at least 64 KiB, and memory only where it was used. Where the address space has no place for all slots,
+    /// of address space, at least 64 KiB (8 pages, where pages are larger), and memory only where it was used. Where the address space has no place for all slots,
     /// [`Thread::new`](crate::Thread::new) and [`Thread::configure`](crate::Thread::configure) fail, and so does a size of which
     /// the next power of two does not exist.
     ///

@@ -212,6 +212,7 @@ fn status_of(error: &SwitchError<NewContext>) -> Status {
         SwitchError::Limit(..) => Status::Limit,
         SwitchError::NoMemory(..) => Status::NoMemory,
         SwitchError::Gone(_) => Status::Gone,
+        SwitchError::OtherStack(_) => Status::OtherStack,
         _ => Status::Forbidden,
     }
 }
