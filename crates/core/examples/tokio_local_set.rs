@@ -9,6 +9,7 @@
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -18,11 +19,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 /// Resumes a greenlet with the result of its future.
 type Wake = (Greenlet, Value);
 
+type Boxed = Pin<Box<dyn Future<Output = Value>>>;
+
 /// Where greenlets wait. The hub is main, outside of every `poll`.
 #[derive(Clone)]
 struct Hub {
     /// Futures that were asked for and that no task runs yet.
-    asked: Rc<RefCell<Vec<(Greenlet, std::pin::Pin<Box<dyn Future<Output = Value>>>)>>>,
+    asked: Rc<RefCell<Vec<(Greenlet, Boxed)>>>,
     done: UnboundedSender<Wake>,
 }
 

@@ -27,23 +27,74 @@ fn dig(top: usize, depth: usize) -> usize {
     if top - here < depth { dig(top, depth) + black_box(&block)[0] - top } else { 0 }
 }
 
-#[test]
-fn a_stack_overflow_hits_the_guard() {
-    let output = in_a_process("a_stack_overflow_hits_the_guard", || {
-        // The slot below is in use: without a guard the overflow would run into it unnoticed, and come back.
-        let neighbour = new_greenlet(|_| pause());
-        neighbour.switch(nothing()).unwrap();
-        let greenlet = new_greenlet(|_| {
-            let top = 0_u8;
-            Ok(Box::new(dig(black_box(&raw const top as usize), SLOT_SIZE + SLOT_SIZE / 4)))
-        });
-        println!("digging");
-        greenlet.switch(nothing()).unwrap();
-        println!("survived");
+/// Overflows the stack of a greenlet called `name`.
+fn overflow(name: &str) {
+    // The slot below is in use: without a guard the overflow would run into it unnoticed, and come back.
+    let neighbour = new_greenlet(|_| pause());
+    neighbour.switch(nothing()).unwrap();
+    let digs = Greenlet::builder().name(name).build_here(|_| {
+        let top = 0_u8;
+        Ok(Box::new(dig(black_box(&raw const top as usize), SLOT_SIZE + SLOT_SIZE / 4)))
     });
-    assert_eq!(signal(&output), Some(libc::SIGSEGV), "{output:?}");
+    println!("digging");
+    digs.unwrap().switch(nothing()).unwrap();
+    println!("survived");
+}
+
+#[test]
+fn a_stack_overflow_hits_the_guard_and_names_the_greenlet() {
+    let name = "the one that digs ".repeat(30);
+    let output = in_a_process("a_stack_overflow_hits_the_guard_and_names_the_greenlet", || overflow(&name));
+    assert_eq!(signal(&output), Some(libc::SIGABRT), "{output:?}");
     let printed = stdout(&output);
     assert!(printed.contains("digging") && !printed.contains("survived"), "{printed}");
+    let told = stderr(&output);
+    assert!(told.contains("greenlets: greenlet 'the one that digs the one that digs"), "{told}");
+    assert!(told.contains("' has overflowed its stack of 1024 KiB; recurse less"), "{told}");
+}
+
+#[test]
+fn a_stack_overflow_on_a_thread_that_is_not_rusts_says_so_too() {
+    extern "C" fn work(_: *mut libc::c_void) -> *mut libc::c_void {
+        overflow("foreign");
+        std::ptr::null_mut()
+    }
+    let output = in_a_process("a_stack_overflow_on_a_thread_that_is_not_rusts_says_so_too", || {
+        let mut thread = 0;
+        // SAFETY: the thread is joined, and its function gets nothing.
+        unsafe {
+            assert_eq!(libc::pthread_create(&mut thread, std::ptr::null(), work, std::ptr::null_mut()), 0);
+            libc::pthread_join(thread, std::ptr::null_mut());
+        }
+    });
+    assert_eq!(signal(&output), Some(libc::SIGABRT), "{output:?}");
+    assert!(stderr(&output).contains("greenlet 'foreign' has overflowed its stack"), "{output:?}");
+}
+
+#[test]
+fn other_faults_go_on_to_the_handler_that_was_there_before() {
+    let output = in_a_process("other_faults_go_on_to_the_handler_that_was_there_before", || {
+        new_greenlet(Ok).switch(nothing()).unwrap();
+        // SAFETY: none: this is the fault that the test is about.
+        unsafe { black_box(std::ptr::null_mut::<u8>()).write_volatile(1) };
+    });
+    assert_eq!(signal(&output), Some(libc::SIGSEGV), "{output:?}");
+    assert!(!stderr(&output).contains("overflowed"), "{output:?}");
+}
+
+#[test]
+fn an_overflow_of_a_threads_own_stack_is_told_as_without_greenlets() {
+    let output = in_a_process("an_overflow_of_a_threads_own_stack_is_told_as_without_greenlets", || {
+        let work = || {
+            new_greenlet(Ok).switch(nothing()).unwrap();
+            let top = 0_u8;
+            dig(black_box(&raw const top as usize), 1 << 30);
+        };
+        std::thread::Builder::new().name("deep".into()).spawn(work).unwrap().join().unwrap();
+    });
+    assert_eq!(signal(&output), Some(libc::SIGABRT), "{output:?}");
+    let told = stderr(&output);
+    assert!(told.contains("thread 'deep'") && told.contains("has overflowed its stack"), "{told}");
 }
 
 /// Suspends a thousand greenlets that nothing will resume.

@@ -8,9 +8,10 @@ use std::ptr::{NonNull, null};
 use greenlets_core::StackBounds;
 
 use crate::layout::{IsolateWords, Layout, Words};
+use crate::v8::gc;
 use crate::v8::gc::quiet::Quiet;
 use crate::v8::gc::roots::Roots;
-use crate::v8::lanes::fast;
+use crate::v8::lanes;
 use crate::v8::learn::facts::{BLOCKS, BLOCKS_SIZE, HANDLE_BLOCK_WORDS};
 use crate::v8::stack::capture::{Capture, Captured};
 use crate::v8::stack::list;
@@ -109,7 +110,7 @@ impl World {
         let context = self.roots.take();
         // SAFETY: the stack's memory and state are boxed.
         unsafe {
-            fast::enlist(&self.v8, vm);
+            lanes::enlist(self, vm);
             (*vm.as_ptr()).context = Some(context);
             (*vm.as_ptr()).embedder_data = &raw mut (*context.as_ptr()).frame;
             for (i, word) in words.iter().enumerate() {
@@ -124,12 +125,12 @@ impl World {
     pub(crate) fn switch(&self, to: NonNull<StackState>) {
         // SAFETY: one of the two is the running stack, the other one is suspended.
         unsafe {
-            fast::park(&self.v8, &self.stacks, self.stacks.running.get());
+            lanes::park(self, self.stacks.running.get());
             self.stacks.running.set(to);
             if (*to.as_ptr()).unusual & QUIET != 0 {
                 self.quiet.mark_active(&self.v8, &self.roots, to);
             }
-            fast::unpark(&self.v8, &self.stacks, to);
+            lanes::unpark(self, to);
         }
     }
 
@@ -151,7 +152,7 @@ impl World {
         let v8 = &self.v8;
         // SAFETY: this is the only thread; the collector uses what V8 would use.
         unsafe {
-            self.quiet.prologue(v8, &self.stacks, &self.roots, self);
+            gc::prologue(self);
             let facts = v8.facts;
             (0..facts.thread_local_top_words).for_each(|i| visit(v8.thread_local_top.add(i)));
             let mut visited = 0;
@@ -177,7 +178,7 @@ impl World {
                 node = (*node).next;
             }
             self.visited.set(visited);
-            self.quiet.epilogue(v8, &self.roots, self);
+            gc::epilogue(self);
         }
     }
 }

@@ -18,6 +18,8 @@ mod error;
 mod generator;
 mod handle;
 mod kill;
+#[cfg(not(miri))]
+mod overflow;
 mod record;
 mod this_thread;
 mod thread_bound;

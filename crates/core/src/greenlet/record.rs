@@ -61,6 +61,15 @@ impl GreenletRecord {
         killer.or_else(|| self.parent.borrow().clone())
     }
 
+    /// Writes its name, without allocating: for a signal handler.
+    #[cfg(not(miri))]
+    pub(crate) fn write_name(&self, to: &mut impl std::fmt::Write) -> std::fmt::Result {
+        match &self.given_name {
+            Some(name) => to.write_str(name),
+            None => write!(to, "greenlet-{}", self.serial),
+        }
+    }
+
     /// Its name; `greenlet-N` where it was given none.
     pub(crate) fn name(&self) -> Cow<'_, str> {
         match &self.given_name {

@@ -11,6 +11,8 @@ use std::rc::{Rc, Weak};
 use crate::fiber::bounds::StackBounds;
 use crate::fiber::carried::THREAD_GREENLETS;
 use crate::greenlet::error::Value;
+#[cfg(not(miri))]
+use crate::greenlet::overflow::{self, AlternateStack};
 use crate::greenlet::record::{Greenlet, GreenletRecord, Lifecycle};
 use crate::greenlet::thrown::{Thrown, Unraisable};
 use crate::raw::{NullHost, Options, Thread};
@@ -24,6 +26,9 @@ pub(crate) type Hook = Rc<dyn Fn(&Unraisable)>;
 pub(crate) struct ThreadGreenlets {
     /// Different for each thread that the process ever had, so that a handle knows whether it is used on its own thread.
     pub(crate) token: u64,
+    /// For the handler that says when a stack has overflowed; made with the stacks.
+    #[cfg(not(miri))]
+    signal_stack: Cell<Option<AlternateStack>>,
     /// Made when the first greenlet starts.
     stacks: OnceCell<Box<Thread<NullHost>>>,
     pub(crate) options: Cell<Options>,
@@ -45,6 +50,8 @@ impl ThreadGreenlets {
         let main = Greenlet::from(Rc::new(GreenletRecord::main(token)));
         ThreadGreenlets {
             token,
+            #[cfg(not(miri))]
+            signal_stack: Cell::new(None),
             stacks: OnceCell::new(),
             options: Cell::new(Options::default()),
             current: RefCell::new(main.clone()),
@@ -84,6 +91,8 @@ impl ThreadGreenlets {
         // SAFETY: these are the bounds of the thread's own stack. This is the only `Thread` that `Greenlet` uses; of others, the code that
         // makes them promises that they nest. `Greenlet::new` passes the promises about a greenlet's function on.
         let stacks = unsafe { Thread::new(NullHost, main, self.options.get()) }?;
+        #[cfg(not(miri))]
+        self.signal_stack.set(overflow::watch()?);
         Ok(self.stacks.get_or_init(|| stacks))
     }
 

@@ -88,6 +88,10 @@ impl<H: StackHost> Residency<H> {
         self.slots.size()
     }
 
+    pub(crate) fn is_guarded(&self, address: usize) -> bool {
+        self.slots.is_guarded(address)
+    }
+
     pub(crate) fn guard_kind(&self) -> GuardKind {
         self.slots.guard_kind()
     }

@@ -421,8 +421,12 @@ mod tests {
                     slots.close(slot, slots.bounds(slot).base);
                     slots.open(slot).unwrap();
                     let ranges = [slots.guard_of(slot), slots.memory(slot)];
-                    assert!(ranges.iter().all(|range| range.start % page == 0 && range.end % page == 0));
-                    assert!(slots.bounds(slot).limit % page == 0 && slots.size() >= 8 * page);
+                    assert!(
+                        ranges
+                            .iter()
+                            .all(|range| range.start.is_multiple_of(page) && range.end.is_multiple_of(page))
+                    );
+                    assert!(slots.bounds(slot).limit.is_multiple_of(page) && slots.size() >= 8 * page);
                 }
                 slots.discard(&all);
             }

@@ -8,3 +8,23 @@ pub(crate) mod roots;
 pub(crate) mod hooks {
     pub(crate) use crate::collector::Greenlets;
 }
+
+use crate::collector::World;
+
+/// The addon's callback before a scavenge.
+///
+/// # Safety
+/// A scavenge begins.
+pub(crate) unsafe fn prologue(world: &World) {
+    // SAFETY: the caller's promise.
+    unsafe { world.quiet.prologue(&world.v8, &world.stacks, &world.roots, world) };
+}
+
+/// The addon's callback after a scavenge.
+///
+/// # Safety
+/// A scavenge ends.
+pub(crate) unsafe fn epilogue(world: &World) {
+    // SAFETY: the caller's promise.
+    unsafe { world.quiet.epilogue(&world.v8, &world.roots, world) };
+}

@@ -207,6 +207,12 @@ impl<H: Host> Thread<H> {
         self.residency.borrow().slot_size()
     }
 
+    /// Whether a stack has overflowed where `address` cannot be touched. False while that cannot be told. For a signal handler: it takes
+    /// no lock and allocates nothing.
+    pub fn is_guarded(&self, address: usize) -> bool {
+        self.residency.try_borrow().is_ok_and(|residency| residency.is_guarded(address))
+    }
+
     /// How the stacks are guarded against overflow.
     pub fn guard_kind(&self) -> GuardKind {
         self.residency.borrow().guard_kind()
