@@ -9,7 +9,8 @@ use std::rc::Rc;
 
 use corosensei::{Coroutine, CoroutineResult};
 use criterion::{Criterion, criterion_group, criterion_main};
-use greenlets_core::{Body, Id, Next, NullHost, Options, Spilling, StackBounds, Thread};
+use greenlets_core::raw::{Body, Id, Next, NullHost, StackBounds, Thread};
+use greenlets_core::{Options, Spilling};
 
 criterion_group!(benches, switch, life, spill);
 criterion_main!(benches);

@@ -4,7 +4,8 @@
 use std::error::Error;
 use std::fs::read_to_string;
 
-use greenlets_core::{Body, Next, NullHost, Options, Spilling, StackBounds, Thread};
+use greenlets_core::raw::{Body, Next, NullHost, StackBounds, Thread};
+use greenlets_core::{Options, Spilling};
 
 const PAGE: usize = 4096;
 

@@ -8,7 +8,8 @@ use std::error::Error;
 use std::hint::black_box;
 use std::rc::Rc;
 
-use greenlets_core::{Body, Id, Next, NullHost, Options, Spilling, StackBounds, Thread};
+use greenlets_core::raw::{Body, Id, Next, NullHost, StackBounds, Thread};
+use greenlets_core::{Options, Spilling};
 
 type Core = Thread<NullHost>;
 

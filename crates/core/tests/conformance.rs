@@ -14,10 +14,8 @@ use common::{
     times,
 };
 use common::{signal, stderr, stdout};
-use greenlets_core::{
-    Body, Error, Greenlet, GreenletExit, Next, NullHost, Options, StackBounds, State, Thread, Thrown, Value,
-    unpack,
-};
+use greenlets_core::raw::{Body, Next, NullHost, StackBounds, Thread};
+use greenlets_core::{Error, Greenlet, GreenletExit, Options, State, Thrown, Value, unpack};
 
 #[test]
 fn row_16_switch() {

@@ -7,9 +7,8 @@ use std::cell::Cell;
 use std::hint::black_box;
 
 use common::{BuildHere, Log, OnDrop, in_a_process, new_greenlet, nothing, pause, signal, stderr, stdout};
-use greenlets_core::{
-    Body, Greenlet, Next, NullHost, Options, SLOT_SIZE, StackBounds, Thread, frame, kill_all,
-};
+use greenlets_core::raw::{Body, Next, NullHost, StackBounds, Thread};
+use greenlets_core::{Greenlet, Options, SLOT_SIZE, frame, kill_all};
 
 /// Prints when it is dropped, so that the end can be seen from outside.
 struct Shouts(&'static str);

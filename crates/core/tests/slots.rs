@@ -5,16 +5,14 @@ mod common;
 use std::hint::black_box;
 
 use common::{BuildHere, as_int, code, int, new_greenlet, nothing, on_a_thread, pause, times};
-use greenlets_core::{
-    Error, Greenlet, NullHost, Options, SLOT_SIZE, Spilling, StackBounds, State, Thread, Vacated, configure,
-    unpack,
-};
+use greenlets_core::raw::{NullHost, StackBounds, Thread};
+use greenlets_core::{Error, Greenlet, Options, SLOT_SIZE, Spilling, State, Vacated, configure, unpack};
 
 /// What happens with an older kernel, which seccomp imitates in a process of its own.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod on_an_old_kernel {
     use common::{in_a_process, signal, stdout};
-    use greenlets_core::{Body, GuardKind, Next};
+    use greenlets_core::raw::{Body, GuardKind, Next};
 
     use super::*;
 

@@ -14,9 +14,10 @@ use common::{
     BuildHere, Log, OnDrop, Oops, as_exit, as_int, as_oops, code, in_a_process, int, new_greenlet, nothing,
     on_a_thread, pause, signal, stdout,
 };
+use greenlets_core::raw::{Body, Id, Next, NullHost, StackBounds, SwitchError, Thread};
 use greenlets_core::{
-    Body, Error, Greenlet, GreenletExit, Id, Next, NullHost, Options, Spilling, StackBounds, State,
-    SwitchError, Thread, Thrown, Vacated, Value, configure, frame, kill_all, unpack,
+    Error, Greenlet, GreenletExit, Options, Spilling, State, Thrown, Vacated, Value, configure, frame,
+    kill_all, unpack,
 };
 
 const ALL_WAYS: [Vacated; 3] = [Vacated::Kept, Vacated::Filled, Vacated::Protected];

@@ -8,10 +8,10 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use common::times;
-use greenlets_core::{
-    Body, Frame, Host, Id, Next, NullHost, Options, Relocation, SLOT_SIZE, Snapshot, SnapshotError, Spilling,
-    StackBounds, State, SwitchError, Thread, frame,
+use greenlets_core::raw::{
+    Body, Host, Id, Next, NullHost, Relocation, Snapshot, SnapshotError, StackBounds, SwitchError, Thread,
 };
+use greenlets_core::{Frame, Options, SLOT_SIZE, Spilling, State, frame};
 
 fn bare(slots: u32) -> Box<Thread<NullHost>> {
     // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
@@ -162,7 +162,7 @@ fn a_switch_to_a_stack_that_has_ended_or_never_existed_changes_nothing() {
     let thread = bare(1);
     let dead = start_waiting(&thread, 0);
     let alive = start_waiting(&thread, 1);
-    for unknown in [dead, Id::from_parts(9, 9), Id::default()] {
+    for unknown in [dead, Id::from_parts(9, 9), Id::from_parts(u32::MAX, 1)] {
         assert!(matches!(thread.switch(Next::Resume(unknown)), Err(SwitchError::Gone(id)) if id == unknown));
     }
     assert!(thread.on_main());

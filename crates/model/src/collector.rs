@@ -1,12 +1,13 @@
 //! A model of V8's scavenger, which runs in the middle of what the addon does and visits what V8 would visit.
 
-use std::cell::{Cell, RefCell, UnsafeCell};
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::ptr::{NonNull, null};
 
-use greenlets_core::StackBounds;
+use greenlets_core::raw::StackBounds;
 
+use crate::fixed::Fixed;
 use crate::layout::{IsolateWords, Layout, Words};
 use crate::v8::gc;
 use crate::v8::gc::quiet::Quiet;
@@ -32,13 +33,13 @@ pub(crate) trait Greenlets {
 
 /// A stack with its state, where the core would have both.
 pub(crate) struct Stack {
-    state: Box<UnsafeCell<StackState>>,
+    state: Fixed<StackState>,
     memory: Words<{ STACK_WORDS + HANDLE_BLOCK_WORDS }>,
 }
 
 impl Stack {
     pub(crate) fn vm(&self) -> NonNull<StackState> {
-        NonNull::new(self.state.get()).expect("a box is nowhere")
+        self.state.get()
     }
 
     /// The word that lies `below` words below the base.
@@ -214,7 +215,7 @@ fn stack(v8: &Layout, is_main: bool) -> Stack {
     let memory = Words::new();
     let base = memory.at(STACK_WORDS) as usize;
     let bounds = StackBounds { base, limit: memory.at(0) as usize };
-    Stack { state: Box::new(UnsafeCell::new(StackState::new(v8, bounds, is_main))), memory }
+    Stack { state: Fixed::new(StackState::new(v8, bounds, is_main)), memory }
 }
 
 /// The functions of Node-API that a capture of frames calls.

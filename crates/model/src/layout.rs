@@ -1,11 +1,11 @@
 //! A model of what the addon learns about an isolate, and the isolate's words themselves.
 
-use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
 use std::ptr::null_mut;
 
-use greenlets_core::StackBounds;
+use greenlets_core::raw::StackBounds;
 
+use crate::fixed::Fixed;
 use crate::sys;
 use crate::v8::learn::facts::{self, Facts, MAX_TOP_WORDS};
 use crate::v8::learn::list_node::ListNode;
@@ -64,21 +64,21 @@ impl DestroyList {
 pub(crate) enum EpilogueCallbacks {}
 
 impl EpilogueCallbacks {
-    pub(crate) unsafe fn relocate(self, _: &greenlets_core::Relocation) {}
+    pub(crate) unsafe fn relocate(self, _: &greenlets_core::raw::Relocation) {}
 }
 
 /// Words of V8's, which the addon and the collector access by raw pointers.
-pub(crate) struct Words<const N: usize>(Box<UnsafeCell<[u64; N]>>);
+pub(crate) struct Words<const N: usize>(Fixed<[u64; N]>);
 
 impl<const N: usize> Words<N> {
     pub(crate) fn new() -> Words<N> {
-        Words(Box::new(UnsafeCell::new([0; N])))
+        Words(Fixed::new([0; N]))
     }
 
     pub(crate) fn at(&self, index: usize) -> *mut u64 {
         assert!(index < N);
         // SAFETY: the index is inside.
-        unsafe { self.0.get().cast::<u64>().add(index) }
+        unsafe { self.0.get().as_ptr().cast::<u64>().add(index) }
     }
 }
 
@@ -86,14 +86,14 @@ impl<const N: usize> Words<N> {
 /// starts; then the list's anchor.
 pub(crate) struct IsolateWords {
     words: Words<128>,
-    anchor: Box<UnsafeCell<ListNode>>,
+    anchor: Fixed<ListNode>,
 }
 
 impl IsolateWords {
     pub(crate) fn new() -> IsolateWords {
-        let anchor = Box::new(UnsafeCell::new(ListNode::new(0, null_mut(), null_mut())));
-        let node = anchor.get();
-        // SAFETY: the anchor is boxed, and nothing refers to it yet.
+        let anchor = Fixed::new(ListNode::new(0, null_mut(), null_mut()));
+        let node = anchor.get().as_ptr();
+        // SAFETY: nothing refers to it yet.
         unsafe { ((*node).next, (*node).previous) = (node, node) };
         IsolateWords { words: Words::new(), anchor }
     }
@@ -115,7 +115,7 @@ impl IsolateWords {
             embedder_data: Some(at(100)),
             destroy_list: None,
             epilogue_callbacks: None,
-            in_use: self.anchor.get(),
+            in_use: self.anchor.get().as_ptr(),
             thread_manager: null_mut(),
             thread_id: 1,
             main: StackBounds { base: 0x7000_0000, limit: 0x6000_0000 },

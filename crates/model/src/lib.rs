@@ -18,6 +18,8 @@
 extern crate self as napi;
 
 mod collector;
+#[path = "../../napi/src/fixed.rs"]
+mod fixed;
 mod layout;
 mod tests;
 mod v8;

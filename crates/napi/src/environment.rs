@@ -7,7 +7,8 @@ use std::ptr::{NonNull, null_mut};
 use std::rc::Rc;
 use std::sync::Mutex;
 
-use greenlets_core::{Options, SLOT_SIZE, StackBounds, Thread};
+use greenlets_core::raw::{StackBounds, Thread};
+use greenlets_core::{Options, SLOT_SIZE};
 use napi::sys;
 
 use crate::calls::callback::{forget, function_reference};

@@ -15,6 +15,9 @@ pub(crate) const GUARD_SIZE: usize = 4096;
 /// `-fstack-clash-protection`. With it, GCC and clang touch each 4 KiB of a frame on x86-64, but each 64 KiB on AArch64.
 pub const LARGEST_GUARD: usize = if cfg!(target_arch = "aarch64") { 64 << 10 } else { 16 << 10 };
 
+// Every guard is at least that wide: an eighth of the smallest slot.
+const _: () = assert!(GUARD_SIZE <= MIN_SLOT_SIZE / 8 && GUARD_SIZE <= LARGEST_GUARD);
+
 /// Bytes at the low end of a slot of `slot_size` that fault when touched: an eighth of a small slot, and whole pages.
 pub(crate) fn guard_size(slot_size: usize, page: usize) -> usize {
     (slot_size / 8).min(LARGEST_GUARD).max(page)

@@ -1,6 +1,6 @@
 //! Fibers: one native stack each, with the machine state that is suspended on it. The lowest room; it imports no other.
 //!
-//! A fiber is resumed from one place, the trampoline on the thread's own stack ([`crate::Thread`]), and `suspend` sends the
+//! A fiber is resumed from one place, the trampoline on the thread's own stack ([`crate::raw::Thread`]), and `suspend` sends the
 //! trampoline the stack that is to run next. So any fiber can switch to any other. There are three implementations with one
 //! interface:
 //!

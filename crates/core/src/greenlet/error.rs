@@ -5,7 +5,7 @@ use std::{fmt, io};
 
 use crate::greenlet::thread_bound::ThreadBound;
 use crate::greenlet::thrown::Thrown;
-use crate::raw::Limit;
+use crate::raw::switch_error::Limit;
 
 /// Anything that crosses a switch.
 pub type Value = Box<dyn Any>;
@@ -32,8 +32,9 @@ impl Parcel {
 /// use greenlets_core::{Error, Greenlet, Options, configure};
 ///
 /// configure(Options::slots(1))?;
-/// let first = Greenlet::new(|_| Greenlet::main().switch(Box::new(())));
-/// let second = Greenlet::new(|value| Ok(value));
+/// // SAFETY: the functions switch with nothing of a thread-local borrowed, initialised or set.
+/// let first = unsafe { Greenlet::new(|_| Greenlet::main().switch(Box::new(()))) };
+/// let second = unsafe { Greenlet::new(Ok) };
 /// first.switch(Box::new(())).unwrap();
 ///
 /// let error = second.switch(Box::new("precious")).unwrap_err().downcast::<Error>().unwrap();
@@ -241,7 +242,8 @@ fn stale(greenlet: &str, taken: u64, now: Option<u64>) -> String {
 /// ```
 /// use greenlets_core::{Greenlet, Thrown, unpack};
 ///
-/// let double = Greenlet::new(|value| Ok(Box::new(unpack::<i32>(value)? * 2)));
+/// // SAFETY: the function does not switch.
+/// let double = unsafe { Greenlet::new(|value| Ok(Box::new(unpack::<i32>(value)? * 2))) };
 /// assert_eq!(unpack::<i32>(double.switch(Box::new(21))?)?, 42);
 /// # Ok::<(), Thrown>(())
 /// ```

@@ -13,7 +13,9 @@ use crate::greenlet::this_thread::this_thread;
 use crate::greenlet::thread_greenlets::ThreadGreenlets;
 use crate::greenlet::thrown::{GreenletExit, Thrown};
 use crate::greenlet::view::View;
-use crate::raw::{Body, Frame, State};
+use crate::raw::Body;
+use crate::raw::frame::Frame;
+use crate::raw::id::State;
 
 impl Greenlet {
     /// A new greenlet that will run `function` when it is first switched to, with the value of that switch. Its parent is the

@@ -12,7 +12,7 @@ use crate::greenlet::error::Error;
 use crate::greenlet::kill::kill_or_abandon;
 use crate::greenlet::thread_greenlets::ThreadGreenlets;
 use crate::greenlet::thrown::{Thrown, Unraisable};
-use crate::raw::Options;
+use crate::raw::options::Options;
 
 /// Greenlets that end may start others, which are ended in turn. After this many rounds they are abandoned.
 const LAST_ROUNDS: usize = 4;

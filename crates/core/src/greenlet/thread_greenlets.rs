@@ -15,7 +15,8 @@ use crate::greenlet::error::Value;
 use crate::greenlet::overflow::{self, AlternateStack};
 use crate::greenlet::record::{Greenlet, GreenletRecord, Lifecycle};
 use crate::greenlet::thrown::{Thrown, Unraisable};
-use crate::raw::{NullHost, Options, Thread};
+use crate::raw::options::Options;
+use crate::raw::{NullHost, Thread};
 
 /// What crosses a switch.
 pub(crate) type Payload = Result<Value, Thrown>;

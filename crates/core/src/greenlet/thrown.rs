@@ -42,10 +42,12 @@ impl StdError for GreenletExit {}
 /// ```
 /// use greenlets_core::{Greenlet, Thrown};
 ///
-/// let parser = Greenlet::new(|_| {
+/// let parse = |_| {
 ///     let number: i32 = "forty-two".parse()?;
-///     Ok(Box::new(number))
-/// });
+///     Ok(Box::new(number) as _)
+/// };
+/// // SAFETY: `parse` does not switch.
+/// let parser = unsafe { Greenlet::new(parse) };
 /// let thrown = parser.switch(Box::new(())).unwrap_err();
 /// assert!(thrown.downcast_ref::<std::num::ParseIntError>().is_some());
 /// ```

@@ -28,7 +28,7 @@ impl<H: Host> Next<H> {
     }
 }
 
-/// What an interpreter (or nothing: [`crate::NullHost`]) keeps for each stack, and how it is taken out and put in.
+/// What an interpreter (or nothing: [`NullHost`](crate::raw::NullHost)) keeps for each stack, and how it is taken out and put in.
 ///
 /// The core moves the machine from stack to stack; the host moves its own idea of "the current stack" along:
 ///

@@ -16,7 +16,7 @@ use slotmap::SlotMap;
 
 use crate::fiber::bounds::StackBounds;
 use crate::fiber::{Exit, Fiber};
-use crate::raw::id::{Id, State};
+use crate::raw::id::{Id, State, TableKey};
 use crate::raw::slots::SlotIndex;
 use crate::raw::spilled::SpilledStack;
 use crate::raw::stack_host::StackHost;
@@ -105,7 +105,7 @@ impl<H: StackHost> StackRecord<H> {
 /// All stacks of one thread that have started and not finished, and main.
 pub(crate) struct Registry<H: StackHost> {
     /// `None` is a place that is worn out.
-    table: RefCell<SlotMap<Id, Option<Box<StackRecord<H>>>>>,
+    table: RefCell<SlotMap<TableKey, Option<Box<StackRecord<H>>>>>,
     worn_out: Cell<usize>,
 }
 
@@ -122,21 +122,21 @@ impl<H: StackHost> Registry<H> {
     /// Adds the record that `make` makes for the new id.
     pub(crate) fn insert(&self, make: impl FnOnce(Id) -> Box<StackRecord<H>>) -> Target<H> {
         let mut table = self.table.borrow_mut();
-        let id = table.insert_with_key(|id| Some(make(id)));
-        NonNull::from(&**table[id].as_ref().expect("inserted just now"))
+        let key = table.insert_with_key(|key| Some(make(Id(key))));
+        NonNull::from(&**table[key].as_ref().expect("inserted just now"))
     }
 
     #[inline(always)]
     pub(crate) fn get(&self, id: Id) -> Option<Target<H>> {
-        self.table.borrow().get(id)?.as_deref().map(NonNull::from)
+        self.table.borrow().get(id.0)?.as_deref().map(NonNull::from)
     }
 
     pub(crate) fn remove(&self, id: Id) -> Option<Box<StackRecord<H>>> {
         let mut table = self.table.borrow_mut();
         if !is_last_generation(id) {
-            return table.remove(id)?;
+            return table.remove(id.0)?;
         }
-        let record = table.get_mut(id)?.take()?;
+        let record = table.get_mut(id.0)?.take()?;
         self.worn_out.set(self.worn_out.get() + 1);
         Some(record)
     }
@@ -147,7 +147,7 @@ impl<H: StackHost> Registry<H> {
     }
 
     pub(crate) fn ids(&self) -> Vec<Id> {
-        self.table.borrow().iter().filter(|(_, record)| record.is_some()).map(|(id, _)| id).collect()
+        self.table.borrow().iter().filter(|(_, record)| record.is_some()).map(|(key, _)| Id(key)).collect()
     }
 
     /// Leaks all records; their fibers are not unwound.

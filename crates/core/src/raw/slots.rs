@@ -45,6 +45,7 @@ const SHARED_PAGE: usize = 512;
 
 /// What happens to the memory of a slot that no stack occupies any more. For debugging: it finds code that still uses it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Vacated {
     /// It stays as it is until the next stack overwrites it.
     #[default]
@@ -61,6 +62,7 @@ pub(crate) struct SlotIndex(pub(crate) u32);
 
 /// How the guards were installed; for diagnostics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum GuardKind {
     /// `MADV_GUARD_INSTALL`.
     Lightweight,

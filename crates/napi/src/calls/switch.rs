@@ -12,7 +12,7 @@
 
 use std::ptr::null_mut;
 
-use greenlets_core::{Next, SwitchError, Thread};
+use greenlets_core::raw::{Next, SwitchError, Thread};
 use napi::sys;
 
 use super::callback::{arguments_of, thread_of};

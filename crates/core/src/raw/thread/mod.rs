@@ -56,7 +56,7 @@ impl<H: Host> Thread<H> {
     /// * What else switches stacks on this OS thread (another [`Thread`], a coroutine library) does so in pairs that nest: a stack
     ///   that is left while code of this `Thread` is on it is not resumed from another stack of this `Thread`. Calls of
     ///   [`Thread::switch`] from a stack that is not the current one are refused.
-    /// * What the crate's documentation asks of a greenlet's function, the section "What a greenlet must not do", holds for every stack.
+    /// * What is asked of a greenlet's function by [`Greenlet::new`](crate::Greenlet::new), holds for every stack.
     pub unsafe fn new(host: H, main: StackBounds, options: Options) -> io::Result<Box<Self>> {
         let residency = RefCell::new(Residency::new(&options)?);
         fiber::prepare()?;
@@ -138,7 +138,7 @@ impl<H: Host> Thread<H> {
     /// suspended: a greater number is later. `None` where it has ended.
     ///
     /// ```
-    /// # use greenlets_core::{Host, Id, Thread};
+    /// # use greenlets_core::raw::{Host, Id, Thread};
     /// /// Ends with what nests in the way that C++ frames do: the stack that was suspended last comes first.
     /// fn last_suspended_first<H: Host>(thread: &Thread<H>, ids: &mut [Id]) {
     ///     ids.sort_by_key(|&id| std::cmp::Reverse(thread.last_resumed(id)));

@@ -17,7 +17,8 @@
 
 use std::cell::Cell;
 
-use greenlets_core::{LARGEST_GUARD, SLOT_SIZE, StackBounds};
+use greenlets_core::SLOT_SIZE;
+use greenlets_core::raw::{LARGEST_GUARD, StackBounds};
 
 use super::state::set_limit;
 use crate::v8::learn::layout::Layout;
