@@ -68,12 +68,14 @@ valgrind:
 	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='valgrind --quiet --error-exitcode=9' \
 	cargo test --package greenlets-core --lib --test switching --test frames --test exceptions --test thread -- --test-threads=1
 
-# The core's tests in an interpreter that finds undefined behaviour. The tests of the second line abandon stacks, and frames on an
+# The core's tests, and the addon's files with a model in V8's place, in an interpreter that finds undefined behaviour. The tests of the last line abandon stacks, and frames on an
 # abandoned stack never return: what they own is leaked, and their references to something with interior mutability outlive it.
 # Miri's usual rule forbids that. The compiler does not rely on that rule, so a relaxed one is used there.
 miri: export MIRIFLAGS = -Zmiri-permissive-provenance
 miri: nightly
-	cargo +$(NIGHTLY) miri test --package greenlets-core --lib --test switching --test frames --test exceptions --test slots --test model
+	cargo +$(NIGHTLY) miri test --package greenlets-core --lib --test switching --test frames --test exceptions --test slots --test model \
+		--test generator
+	cargo +$(NIGHTLY) miri test --package greenlets-model
 	MIRIFLAGS="$$MIRIFLAGS -Zmiri-tree-borrows -Zmiri-tree-borrows-no-precise-interior-mut -Zmiri-ignore-leaks" \
 	cargo +$(NIGHTLY) miri test --package greenlets-core --test thread --test lifetime --test conformance
 

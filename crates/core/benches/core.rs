@@ -69,7 +69,7 @@ fn spill(criterion: &mut Criterion) {
     }
 }
 
-fn bare(options: Options) -> Box<Core> {
+fn bare(options: Options) -> Rc<Core> {
     // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
     unsafe { Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), options) }.unwrap()
 }

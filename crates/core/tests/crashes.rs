@@ -5,6 +5,7 @@ mod common;
 
 use std::cell::Cell;
 use std::hint::black_box;
+use std::rc::Rc;
 
 use common::{BuildHere, Log, OnDrop, in_a_process, new_greenlet, nothing, pause, signal, stderr, stdout};
 use greenlets_core::raw::{Body, Next, NullHost, StackBounds, Thread};
@@ -185,7 +186,7 @@ fn exit_inside_a_greenlet_of_a_bare_thread_ends_the_process_with_that_code() {
     let test = "exit_inside_a_greenlet_of_a_bare_thread_ends_the_process_with_that_code";
     let output = in_a_process(test, || {
         thread_local! {
-            static BARE: Box<Thread<NullHost>> =
+            static BARE: Rc<Thread<NullHost>> =
                 // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
                 unsafe { Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(4)) }.unwrap();
         }

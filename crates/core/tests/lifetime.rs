@@ -184,6 +184,42 @@ fn a_value_under_way_is_not_lost_when_its_sender_loses_its_last_handle() {
 }
 
 #[test]
+fn a_value_under_way_is_not_lost_when_what_its_sender_kept_alive_panics_as_it_is_dropped() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("in a destructor");
+        }
+    }
+    on_a_thread(|| {
+        let reports = reports();
+        let bomb = Bomb;
+        let armed = new_greenlet(move |_| {
+            let _bomb = &bomb;
+            Ok(nothing())
+        });
+        let only_handle = Rc::new(RefCell::new(None));
+        let initiator = Rc::new(OnceCell::<Greenlet>::new());
+        let (inside, starter) = (only_handle.clone(), initiator.clone());
+        // The last handle to the parent is the child's, and the last handle to the child is dropped by the switch to main.
+        let child = Greenlet::builder().parent(&armed).name("child").build_here(move |_| {
+            let value = pause()?;
+            drop(inside.take());
+            starter.get().unwrap().set_parent(&Greenlet::main())?;
+            Greenlet::main().switch(value)
+        });
+        drop(armed);
+        let child = child.unwrap();
+        child.switch(nothing()).unwrap();
+        initiator.set(Greenlet::builder().parent(&child).build_here(|_| Ok(int(42))).unwrap()).unwrap();
+        *only_handle.borrow_mut() = Some(child);
+        assert_eq!(as_int(initiator.get().unwrap().switch(nothing())), 42);
+        assert_eq!(reports.take(), ["main: panicked: in a destructor"]);
+        assert_eq!(Greenlet::all(), [Greenlet::main()]);
+    });
+}
+
+#[test]
 fn a_handle_on_a_suspended_stack_keeps_a_greenlet_alive() {
     let log = Log::default();
     let held = OnDrop(log.clone(), "sender cleaned up");

@@ -103,6 +103,22 @@ mod on_an_old_kernel {
         let printed = stdout(&output);
         assert!(printed.contains("40000 live, 23616 spilled\n39600 live\nout of memory"), "{output:?}");
     }
+
+    #[test]
+    fn a_thread_that_has_gone_counts_no_guards_any_more() {
+        let output =
+            in_a_process("on_an_old_kernel::a_thread_that_has_gone_counts_no_guards_any_more", || {
+                begin();
+                let here = StackBounds::of_this_thread().unwrap();
+                // More than there may be at once.
+                for _ in 0..17_000 {
+                    // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+                    unsafe { Thread::new(NullHost, here, Options::slots(1)) }.unwrap();
+                }
+                println!("made them all");
+            });
+        assert!(stdout(&output).contains("made them all"), "{output:?}");
+    }
 }
 
 fn waiting() -> Greenlet {

@@ -292,7 +292,7 @@ fn without_spilling_each_slot_has_one_stack() {
 
 // ---- the bare thread ----
 
-fn bare(options: Options) -> Box<Thread<NullHost>> {
+fn bare(options: Options) -> Rc<Thread<NullHost>> {
     // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
     unsafe { Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), options) }.unwrap()
 }

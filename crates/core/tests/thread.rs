@@ -4,6 +4,7 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
+use std::io::ErrorKind;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
@@ -13,7 +14,7 @@ use greenlets_core::raw::{
 };
 use greenlets_core::{Frame, Options, SLOT_SIZE, Spilling, State, frame};
 
-fn bare(slots: u32) -> Box<Thread<NullHost>> {
+fn bare(slots: u32) -> Rc<Thread<NullHost>> {
     // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
     unsafe { Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(slots)) }.unwrap()
 }
@@ -64,6 +65,17 @@ fn a_running_stack_lies_within_its_bounds() {
         Next::Resume(thread.main())
     });
     thread.switch(Next::Start(body)).unwrap();
+}
+
+#[test]
+fn a_thread_can_be_moved_while_it_has_stacks() {
+    let thread = bare(2);
+    let id = start_waiting(&thread, 2);
+    let moved = Some((thread, 1));
+    moved.as_ref().unwrap().0.switch(Next::Resume(id)).unwrap();
+    let (thread, _) = moved.unwrap();
+    thread.switch(Next::Resume(id)).unwrap();
+    assert_eq!(thread.state(id), State::Dead);
 }
 
 #[test]
@@ -134,7 +146,7 @@ fn ids_are_never_used_again() {
 #[test]
 #[cfg_attr(miri, ignore = "under Miri the stack is that of a thread")]
 fn a_switch_is_refused_on_a_stack_of_another_thread() {
-    let (one, beside) = (Rc::new(bare(4)), bare(4));
+    let (one, beside) = (bare(4), bare(4));
     let refused = Rc::new(Cell::new(0));
     let (one_inside, count) = (one.clone(), refused.clone());
     let outer = Body::new(move |_| {
@@ -212,6 +224,22 @@ fn a_stack_that_ends_can_start_the_next_in_its_own_slot() {
     let count = Rc::new(Cell::new(0));
     thread.switch(Next::Start(chain(LINKS - 1, count.clone()))).unwrap();
     assert_eq!(count.get(), LINKS);
+}
+
+#[test]
+fn options_that_are_refused_change_nothing() {
+    let thread = bare(2);
+    let refused =
+        [Options::slots(0).max_greenlets(0), Options::slots(u32::MAX).stack_size(1 << 40).max_greenlets(0)];
+    for options in refused {
+        assert!(thread.configure(options).is_err());
+        assert_eq!(thread.slots(), 2);
+        let id = start_waiting(&thread, 1);
+        assert_eq!(thread.configure(Options::slots(4)).unwrap_err().kind(), ErrorKind::ResourceBusy);
+        thread.switch(Next::Resume(id)).unwrap();
+    }
+    thread.configure(Options::slots(4)).unwrap();
+    assert_eq!(thread.slots(), 4);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::ptr::{NonNull, null};
+use std::rc::Rc;
 
 use greenlets_core::raw::StackBounds;
 
@@ -69,11 +70,11 @@ thread_local! {
 }
 
 impl World {
-    /// One with main and the root table in V8's list. Boxed, because the model of Node-API finds it by its address.
-    pub(crate) fn new() -> Box<World> {
+    /// One with main and the root table in V8's list. In an `Rc`, because the model of Node-API finds it by its address.
+    pub(crate) fn new() -> Rc<World> {
         let words = IsolateWords::new();
         let v8 = words.layout();
-        let world = Box::new(World {
+        let world = Rc::new(World {
             stacks: Stacks::new(&v8),
             roots: Roots::new(&v8),
             quiet: Quiet::new(),
@@ -96,7 +97,7 @@ impl World {
             list::link(world.v8.in_use, node_of(main));
             list::link(world.v8.in_use, world.roots.node());
         }
-        WORLD.set(&raw const *world);
+        WORLD.set(Rc::as_ptr(&world));
         world
     }
 

@@ -37,7 +37,7 @@ use crate::v8_host::{Terminating, V8Host};
 /// What an environment has: its greenlets' thread, or the reason why it has none.
 pub(crate) struct Environment {
     env: sys::napi_env,
-    outcome: Result<Box<Thread<V8Host>>, Unsupported>,
+    outcome: Result<Rc<Thread<V8Host>>, Unsupported>,
     /// Set by `attach`: from then on the array shared with JavaScript is its own.
     pub(crate) attached: Cell<bool>,
     end_watch: RefCell<Option<EndWatch>>,
@@ -164,7 +164,7 @@ impl Drop for Building {
 }
 
 /// Where V8 began to terminate JavaScript meanwhile, a failure says nothing about this runtime.
-fn build_unless_terminating(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
+fn build_unless_terminating(env: sys::napi_env) -> Result<Rc<Thread<V8Host>>, Unsupported> {
     let is_terminating = || {
         let symbols = Symbols::resolve()?;
         // SAFETY: public API in a native callback: an isolate is entered.
@@ -174,7 +174,7 @@ fn build_unless_terminating(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, U
         .map_err(|reason| if is_terminating().unwrap_or(false) { Unsupported::Interrupted } else { reason })
 }
 
-fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
+fn build(env: sys::napi_env) -> Result<Rc<Thread<V8Host>>, Unsupported> {
     let settings = Settings::from_environment()?;
     let _building = Building::begin()?;
     let _one_at_a_time = LEARNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

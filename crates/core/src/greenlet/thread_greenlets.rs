@@ -31,7 +31,7 @@ pub(crate) struct ThreadGreenlets {
     #[cfg(not(miri))]
     signal_stack: Cell<Option<AlternateStack>>,
     /// Made when the first greenlet starts.
-    stacks: OnceCell<Box<Thread<NullHost>>>,
+    stacks: OnceCell<Rc<Thread<NullHost>>>,
     pub(crate) options: Cell<Options>,
     pub(crate) main: Greenlet,
     /// The running greenlet. This handle keeps it alive; the stack of a suspended greenlet holds no such handle.

@@ -13,6 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::Range;
 use std::ptr::NonNull;
+use std::rc::Rc;
 
 use crate::fiber;
 use crate::fiber::bounds::StackBounds;
@@ -26,7 +27,8 @@ use crate::raw::switch_error::SwitchError;
 
 mod switch;
 
-/// All stacks of one thread. Lives in one place from the first switch on: stacks refer to it.
+/// All stacks of one thread. It lives in an [`Rc`], because the stacks refer to it: the contents of a `Box` belong to the code that moves
+/// the box.
 pub struct Thread<H: Host> {
     host: H,
     registry: Registry<H>,
@@ -57,13 +59,13 @@ impl<H: Host> Thread<H> {
     ///   that is left while code of this `Thread` is on it is not resumed from another stack of this `Thread`. Calls of
     ///   [`Thread::switch`] from a stack that is not the current one are refused.
     /// * What is asked of a greenlet's function by [`Greenlet::new`](crate::Greenlet::new), holds for every stack.
-    pub unsafe fn new(host: H, main: StackBounds, options: Options) -> io::Result<Box<Self>> {
+    pub unsafe fn new(host: H, main: StackBounds, options: Options) -> io::Result<Rc<Self>> {
         let residency = RefCell::new(Residency::new(&options)?);
         fiber::prepare()?;
         let registry = Registry::new();
         let state = host.main_state();
         let target = registry.insert(|id| StackRecord::new(id, state, Execution::Main, None, main));
-        let thread = Box::new(Thread {
+        let thread = Rc::new(Thread {
             host,
             registry,
             residency,

@@ -247,7 +247,7 @@ impl<H: Host> Thread<H> {
         // finished or abandoned.
         unsafe {
             Fiber::new(self.residency.borrow().bounds(slot), move |exit| {
-                // The thread is boxed and outlives its stacks: its drop abandons them first.
+                // The thread is in an `Rc` and outlives its stacks: its drop abandons them first.
                 let thread: &Thread<H> = thread.as_ref();
                 thread.record(target).exit.set(exit);
                 let unwinding = Unwinding;
