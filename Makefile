@@ -46,7 +46,8 @@ lint: $(NODE_MODULES)
 	cargo fmt --all --check
 	cargo clippy --package greenlets-napi -- -D warnings
 	cargo clippy --package greenlets-core --all-targets -- -D warnings
-	cargo clippy --package greenlets-core --all-targets --features own-switch -- -D warnings
+	cargo clippy --package greenlets-core --all-targets --features own-switch,anyhow -- -D warnings
+	cargo clippy --package greenlets-model --all-targets -- -D warnings
 	oxlint --deny-warnings
 	$(TS) scripts/rooms.ts
 	prettier --check .

@@ -71,9 +71,9 @@ fn a_running_stack_lies_within_its_bounds() {
 fn a_thread_can_be_moved_while_it_has_stacks() {
     let thread = bare(2);
     let id = start_waiting(&thread, 2);
-    let moved = Some((thread, 1));
-    moved.as_ref().unwrap().0.switch(Next::Resume(id)).unwrap();
-    let (thread, _) = moved.unwrap();
+    let mut moved = vec![thread];
+    moved[0].switch(Next::Resume(id)).unwrap();
+    let thread = moved.pop().unwrap();
     thread.switch(Next::Resume(id)).unwrap();
     assert_eq!(thread.state(id), State::Dead);
 }
