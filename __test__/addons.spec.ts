@@ -101,6 +101,18 @@ test(
 )
 
 test(
+  'a greenlet cannot be left while an add-on runs its JavaScript on a stack of its own, and can be left afterwards',
+  prints,
+  `
+  const g = new Greenlet(() => {
+    addon.elsewhere(() => { try { main.switch() } catch (error) { console.log(error.code, /stack of an add-on/.test(error.message)) } })
+    return main.switch('after')
+  })
+  console.log(g.switch(), g.switch('on'), g.dead)`,
+  'ERR_GREENLET_FORBIDDEN true\nafter on true\n',
+)
+
+test(
   'the finalizer of an add-on may switch',
   prints,
   `

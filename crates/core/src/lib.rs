@@ -186,6 +186,11 @@ pub use raw::options::{DEFAULT_SLOTS, Options, Spilling};
 pub use raw::slots::Vacated;
 pub use raw::switch_error::Limit;
 
+/// The examples of the README are tested with those of the docs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// For [`frame!`] alone.
 #[doc(hidden)]
 pub mod __frame {

@@ -59,7 +59,7 @@ impl StdError for GreenletExit {}
 /// ```
 /// # use greenlets_core::{Greenlet, Thrown};
 /// fn run() -> Result<(), Box<dyn std::error::Error>> {
-///     Greenlet::main().throw("nothing waits for this")?;
+///     Greenlet::main().throw(Thrown::error("nothing waits for this"))?;
 ///     Ok(())
 /// }
 /// assert_eq!(run().unwrap_err().to_string(), "nothing waits for this");
