@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: build demo check test lint bench soak valgrind miri asan asan-core asan-addon nightly pack clean
+.PHONY: build demo check test lint bench soak fuzz deny valgrind miri asan asan-core asan-addon nightly pack clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 TS := node --import=@oxc-node/core/register
@@ -57,12 +57,22 @@ bench: $(ADDON)
 	for file in bench/*.bench.ts; do $(TS) "$$file"; done
 
 # Long stress tests, hours of them.
-soak: $(ADDON) $(DIST) miri asan
+soak: export FUZZ_TOTAL ?= 7200
+soak: $(ADDON) $(DIST) miri asan fuzz
 	node --expose-gc --max-old-space-size=8192 __test__/soak/million.mjs
 	$(TS) __test__/interrupts/hammer.ts 60
 	TERMINATE_SECONDS=600 node __test__/torture/terminated.mjs
 	node __test__/soak/server.mjs 600
 	$(TS) scripts/test.ts matrix node-suite
+
+# Programs that libFuzzer makes, run by real greenlets and by the model of the core's tests, under AddressSanitizer.
+FUZZ_TOTAL ?= 120
+fuzz: nightly .tools/bin/cargo-fuzz
+	cd crates/core && cargo +$(NIGHTLY) fuzz run model -- -max_total_time=$(FUZZ_TOTAL) -max_len=1200 -print_final_stats=1
+
+# Known vulnerabilities, licences and sources of the crates (deny.toml).
+deny: .tools/bin/cargo-deny
+	cargo deny check
 
 # memcheck on the core. Each test runs in a thread of its own, and valgrind runs one thread at a time.
 valgrind:
@@ -145,6 +155,12 @@ $(PACKED): $(PORTABLE) $(DIST) $(FACE) scripts/pack.ts
 
 $(ZIGBUILD):
 	python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .tools cargo-zigbuild==0.24.0 ziglang==0.17.1
+
+.tools/bin/cargo-fuzz:
+	cargo install --locked --debug --root .tools --version 0.13.1 cargo-fuzz
+
+.tools/bin/cargo-deny:
+	cargo install --locked --debug --root .tools --version 0.18.9 cargo-deny
 
 # A debug build, because it compiles much faster, and this program only starts the tests.
 .tools/bin/cargo-nextest:

@@ -100,7 +100,11 @@ test(
   '0 0\n',
 )
 
-test(
+// V8 13.6 and later cannot throw an exception on a stack that is neither the thread's, nor a greenlet's, nor wasm's own: without
+// greenlets too, it ends the program.
+const throwsAnywhere = Number.parseInt(process.versions.node) < 24 ? test : test.skip
+
+throwsAnywhere(
   'a greenlet cannot be left while an add-on runs its JavaScript on a stack of its own, and can be left afterwards',
   prints,
   `
