@@ -16,7 +16,6 @@
 mod frame;
 mod host;
 mod id;
-mod memcheck;
 mod null_host;
 mod options;
 mod pages;
