@@ -36,14 +36,15 @@ use crate::fiber::yielded::Yielded;
 
 /// A stack slot in the form that corosensei asks for.
 struct SlotStack {
-    base: usize,
+    base: StackPointer,
     /// The slot's lowest address, guard included.
-    start: usize,
+    start: StackPointer,
 }
 
 impl SlotStack {
     fn new(bounds: StackBounds) -> SlotStack {
-        SlotStack { base: bounds.base, start: bounds.limit - GUARD_SIZE }
+        let address = |address| StackPointer::new(address).expect("a slot never lies at address 0");
+        SlotStack { base: address(bounds.base), start: address(bounds.limit - GUARD_SIZE) }
     }
 }
 
@@ -51,12 +52,13 @@ impl SlotStack {
 // slot's first page faults (the limit given to corosensei includes the guard), and the caller of `Fiber::new` keeps the mapping
 // until the fiber has finished or was abandoned.
 unsafe impl Stack for SlotStack {
+    #[inline(always)]
     fn base(&self) -> StackPointer {
-        StackPointer::new(self.base).expect("a slot never lies at address 0")
+        self.base
     }
 
     fn limit(&self) -> StackPointer {
-        StackPointer::new(self.start).expect("a slot never lies at address 0")
+        self.start
     }
 }
 

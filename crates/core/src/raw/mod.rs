@@ -34,6 +34,7 @@ pub use host::{Host, Next};
 pub use id::{Id, State};
 pub use null_host::{Body, NullHost, Parked};
 pub use options::{DEFAULT_SLOTS, Options, Spilling};
+pub(crate) use registry::Target;
 pub use relocation::Relocation;
 pub use slots::{GuardKind, Vacated};
 pub use snapshot::{Snapshot, SnapshotError};

@@ -39,6 +39,16 @@ impl<H: Host> Thread<H> {
     #[inline(always)]
     pub fn switch(&self, to: Next<H>) -> Result<(), SwitchError<H::Body>> {
         let target = self.resolve(to)?;
+        // SAFETY: the registry has found it.
+        unsafe { self.switch_to(target) }
+    }
+
+    /// As [`Thread::switch`], to a stack of which the record is known.
+    ///
+    /// # Safety
+    /// The stack is in the registry: it has not finished and was not abandoned.
+    #[inline(always)]
+    pub(crate) unsafe fn switch_to(&self, target: Target<H>) -> Result<(), SwitchError<H::Body>> {
         let me = self.current.get();
         if target == me {
             return Ok(());
