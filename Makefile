@@ -90,8 +90,8 @@ asan-core: export PROPTEST_CASES ?= 100
 asan-core:
 	cargo +$(NIGHTLY) test --package greenlets-core --lib --tests --features sanitizer $(SANITIZED)/core
 
-# The whole addon in Node, running the torture programs except one that measures memory. Only the heap is watched: the addon has our
-# own switch, which does not tell the sanitizer about stacks, and it reads stacks as a collector does, red zones included. Memory
+# The whole addon in Node, running the torture programs except one that measures memory. Only the heap is watched: the addon does not
+# tell the sanitizer about switches, and it reads stacks as a collector does, red zones included. Memory
 # that V8 allocated with `new`, and that V8 is never asked to free, is freed with `free` (v8/stack/stacks.rs).
 asan-addon: export RUSTFLAGS = -Zsanitizer=address -Cllvm-args=-asan-stack=0
 asan-addon: export NAPI_RS_NATIVE_LIBRARY_PATH = $(CURDIR)/target/asan/greenlets.node
