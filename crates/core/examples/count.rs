@@ -1,24 +1,21 @@
 //! Switches there and back as often as its first argument says, for an instruction counter:
 //! `valgrind --tool=callgrind target/release/examples/count 10000`. With `spill` as second argument, it switches to two stacks of
-//! 2 KB in turn that share a slot, so that one is copied out and the other back each time. With `greenlet`, the switches are those of
-//! [`Greenlet`], with a value. `scripts/stages/instructions.ts` compares the difference of two runs with a bound.
+//! 2 KB in turn that share a slot, so that one is copied out and the other back each time. `scripts/stages/instructions.ts`
+//! compares the difference of two runs with a bound.
 
 use std::cell::Cell;
 use std::error::Error;
 use std::hint::black_box;
 use std::rc::Rc;
 
-use greenlets_core::{Body, Greenlet, Id, Next, NullHost, Options, Spilling, StackBounds, Thread, Thrown};
+use greenlets_core::{Body, Id, Next, NullHost, Options, Spilling, StackBounds, Thread};
 
 type Core = Thread<NullHost>;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let count = arguments.next().ok_or("how often?")?.parse()?;
-    let spills = match arguments.next().as_deref() {
-        Some("greenlet") => return greenlets(count).map_err(|thrown| thrown.to_string().into()),
-        word => word == Some("spill"),
-    };
+    let spills = arguments.next().is_some_and(|word| word == "spill");
     // SAFETY: no code uses the contents of these stacks while they are suspended.
     let options = unsafe { Options::slots(1).spilling(Spilling::WhenNeeded) };
     let thread = Thread::new(NullHost, StackBounds::of_this_thread()?, options)?;
@@ -31,20 +28,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{count} switches there and back, to {} bytes", thread.stack_size(ids[1 - count % 2]));
     // SAFETY: main runs, and no code relies on the frames of the suspended stacks.
     unsafe { thread.abandon_all() };
-    Ok(())
-}
-
-/// As many switches to a greenlet, which gives each value back.
-fn greenlets(count: usize) -> Result<(), Thrown> {
-    let greenlet = Greenlet::new(|mut value| {
-        loop {
-            value = Greenlet::switch_to_parent(value)?;
-        }
-    });
-    for _ in 0..count {
-        greenlet.switch(Box::new(()))?;
-    }
-    println!("{count} switches there and back");
     Ok(())
 }
 
