@@ -103,8 +103,8 @@ asan-core: export PROPTEST_CASES ?= 100
 asan-core:
 	cargo +$(NIGHTLY) test --package greenlets-core --lib --tests --features sanitizer $(SANITIZED)/core
 
-# The whole addon in Node, running the torture programs except one that measures memory. Only the heap is watched: the addon has our
-# own switch, which does not tell the sanitizer about stacks, and it reads stacks as a collector does, red zones included. Memory
+# The whole addon in Node, running the torture programs except one that measures memory. Only the heap is watched: the addon does not
+# tell the sanitizer about switches, and it reads stacks as a collector does, red zones included. Memory
 # that V8 allocated with `new`, and that V8 is never asked to free, is freed with `free` (v8/stack/stacks.rs).
 asan-addon: export RUSTFLAGS = -Zsanitizer=address -Cllvm-args=-asan-stack=0
 asan-addon: export NAPI_RS_NATIVE_LIBRARY_PATH = $(CURDIR)/target/asan/greenlets.node
@@ -157,10 +157,10 @@ $(ZIGBUILD):
 	python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .tools cargo-zigbuild==0.24.0 ziglang==0.17.1
 
 .tools/bin/cargo-fuzz:
-	cargo install --locked --debug --root .tools --version 0.13.1 cargo-fuzz
+	cargo install --locked --debug --root .tools --version 0.13.2 cargo-fuzz
 
 .tools/bin/cargo-deny:
-	cargo install --locked --debug --root .tools --version 0.18.9 cargo-deny
+	cargo install --locked --debug --root .tools --version 0.20.2 cargo-deny
 
 # A debug build, because it compiles much faster, and this program only starts the tests.
 .tools/bin/cargo-nextest:

@@ -17,11 +17,14 @@ criterion_main!(benches);
 
 type Core = Thread<NullHost>;
 
+/// The row of the switch that was chosen when this was built.
+const NAME: &str = if cfg!(feature = "own-switch") { "own-switch: core: switch" } else { "core: switch" };
+
 /// There and back, without a value.
 fn switch(criterion: &mut Criterion) {
     let thread = bare(Options::slots(1));
     let id = start(&thread, wait_for_ever::<1>);
-    criterion.bench_function("core: switch", |bencher| {
+    criterion.bench_function(NAME, |bencher| {
         bencher.iter(|| thread.switch(Next::Resume(black_box(id))).unwrap());
     });
 

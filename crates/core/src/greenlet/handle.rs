@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
-use crate::greenlet::deliver::{deliver, end_unstarted, enter};
+use crate::greenlet::deliver::{self, deliver, end_unstarted, enter};
 use crate::greenlet::error::{Error, Value};
 use crate::greenlet::kill::kill_suspended;
 use crate::greenlet::record::{Greenlet, GreenletRecord, Lifecycle};
@@ -56,6 +56,7 @@ impl Greenlet {
             serial: greenlets.next_serial(),
             given_name: name,
             lifecycle: Cell::new(Lifecycle::Unstarted),
+            stack: Cell::new(None),
             body: Cell::new(Some(Body::new(move |thread| enter(thread, function)))),
             parent: RefCell::new(Some(parent)),
             killers: RefCell::default(),
@@ -89,7 +90,7 @@ impl Greenlet {
     /// An error that another greenlet threw into the calling one; it should be passed on with `?`. An [`Error`] of this crate where
     /// the switch was not possible.
     pub fn switch(&self, value: Value) -> Result<Value, Thrown> {
-        deliver(this_thread(), self, Ok(value))
+        deliver(this_thread(), self.clone(), Ok(value))
     }
 
     /// Switches to the parent of the current greenlet, as a generator does with each value.
@@ -101,8 +102,8 @@ impl Greenlet {
     /// As [`Greenlet::switch`]; [`Error::MainParent`] on main.
     pub fn switch_to_parent(value: Value) -> Result<Value, Thrown> {
         let greenlets = this_thread();
-        let parent = greenlets.current.borrow().parent().ok_or(Error::MainParent)?;
-        deliver(greenlets, &parent, Ok(value))
+        let Some(parent) = greenlets.parent_of_current() else { return Err(Error::MainParent.into()) };
+        deliver(greenlets, parent, Ok(value))
     }
 
     /// As [`Greenlet::switch`], but throws `thrown` into this greenlet. In a suspended greenlet, `switch` returns it as an error. An
@@ -111,7 +112,7 @@ impl Greenlet {
     /// # Errors
     /// As [`Greenlet::switch`].
     pub fn throw(&self, thrown: impl Into<Thrown>) -> Result<Value, Thrown> {
-        deliver(this_thread(), self, Err(thrown.into()))
+        deliver::throw(this_thread(), self.clone(), thrown.into())
     }
 
     /// Throws a [`GreenletExit`] and returns when the greenlet is dead. Meanwhile the current greenlet takes the place of its

@@ -5,6 +5,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::mem::forget;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 
@@ -35,7 +36,7 @@ pub(crate) struct ThreadGreenlets {
     pub(crate) options: Cell<Options>,
     pub(crate) main: Greenlet,
     /// The running greenlet. This handle keeps it alive; the stack of a suspended greenlet holds no such handle.
-    pub(crate) current: RefCell<Greenlet>,
+    pub(crate) current: Cell<Greenlet>,
     /// During a switch: the greenlet that was left. The side that arrives drops the handle.
     pub(crate) origin: Cell<Option<Greenlet>>,
     /// During a switch: what the greenlet that arrives gets.
@@ -55,7 +56,7 @@ impl ThreadGreenlets {
             signal_stack: Cell::new(None),
             stacks: OnceCell::new(),
             options: Cell::new(Options::default()),
-            current: RefCell::new(main.clone()),
+            current: Cell::new(main.clone()),
             alive: RefCell::new(BTreeMap::from([(0, main.downgrade())])),
             main,
             origin: Cell::new(None),
@@ -94,10 +95,12 @@ impl ThreadGreenlets {
         let stacks = unsafe { Thread::new(NullHost, main, self.options.get()) }?;
         #[cfg(not(miri))]
         self.signal_stack.set(overflow::watch()?);
+        self.main.record().stack.set(Some(stacks.current_target()));
         Ok(self.stacks.get_or_init(|| stacks))
     }
 
     /// The stacks, if a greenlet has started.
+    #[inline(always)]
     pub(crate) fn stacks(&self) -> Option<&Thread<NullHost>> {
         self.stacks.get().map(|stacks| &**stacks)
     }
@@ -106,12 +109,31 @@ impl ThreadGreenlets {
         self.options.get().slots
     }
 
+    #[inline(always)]
     pub(crate) fn is_current(&self, greenlet: &Greenlet) -> bool {
-        *self.current.borrow() == *greenlet
+        // SAFETY: the reference ends with this expression, in which the cell is not set.
+        unsafe { &*self.current.as_ptr() == greenlet }
     }
 
     pub(crate) fn current(&self) -> Greenlet {
-        self.current.borrow().clone()
+        // SAFETY: the reference ends with this expression, in which the cell is not set.
+        unsafe { (*self.current.as_ptr()).clone() }
+    }
+
+    /// The parent of the running greenlet; `None` on main.
+    #[inline(always)]
+    pub(crate) fn parent_of_current(&self) -> Option<Greenlet> {
+        // SAFETY: the reference ends with this expression, in which the cell is not set.
+        unsafe { (*self.current.as_ptr()).record().killer_or_parent() }
+    }
+
+    /// Puts down what the other side of a switch to `to` takes with `arrive`: the payload, and the handle that has kept the running
+    /// greenlet alive. So that one stays alive only if there is another handle to it.
+    #[inline(always)]
+    pub(crate) fn send(&self, payload: Payload, to: Greenlet) {
+        // The two cells are empty between switches. Forgetting what was in them saves the destructors.
+        forget(self.payload.replace(Some(payload)));
+        forget(self.origin.replace(Some(self.current.replace(to))));
     }
 
     /// The number of a new greenlet.
@@ -144,7 +166,7 @@ impl ThreadGreenlets {
     pub(crate) fn abandon(&self, greenlet: &Greenlet) {
         let record = greenlet.record();
         if let (Lifecycle::Started(id), Some(stacks)) = (record.lifecycle.get(), self.stacks()) {
-            record.lifecycle.set(Lifecycle::Dead);
+            record.die();
             self.unregister(record);
             stacks.abandon(id);
         }
@@ -177,6 +199,13 @@ impl ThreadGreenlets {
 fn end_panics(report: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(report)) {
         std::mem::forget(payload);
+    }
+}
+
+impl Drop for ThreadGreenlets {
+    fn drop(&mut self) {
+        // Handles to main may be left, and its stack in the core ends here.
+        self.main.record().stack.set(None);
     }
 }
 

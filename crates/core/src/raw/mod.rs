@@ -51,7 +51,6 @@
 pub(crate) mod frame;
 mod host;
 pub(crate) mod id;
-mod memcheck;
 mod null_host;
 pub(crate) mod options;
 mod pages;
@@ -68,6 +67,7 @@ mod thread;
 pub use host::{Host, Next};
 pub use id::Id;
 pub use null_host::{Body, NullHost, Parked};
+pub(crate) use registry::Target;
 pub use relocation::Relocation;
 pub use slots::GuardKind;
 pub use snapshot::{Snapshot, SnapshotError};

@@ -27,7 +27,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::fiber::bounds::{MIN_SLOT_SIZE, StackBounds, guard_size};
-use crate::raw::memcheck::make_defined;
+use crate::fiber::memcheck::make_defined;
 use crate::raw::pages::{self, ValgrindStackRegistration};
 
 /// Most slots of a process with an `mprotect` guard. Each takes two mappings, and there may be 65,530 (`vm.max_map_count`). When

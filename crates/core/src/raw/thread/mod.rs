@@ -110,6 +110,11 @@ impl<H: Host> Thread<H> {
         self.record(self.main).id
     }
 
+    /// The record of the running stack, for [`Thread::switch_to`].
+    pub(crate) fn current_target(&self) -> Target<H> {
+        self.current.get()
+    }
+
     /// The id of the running stack.
     pub fn current(&self) -> Id {
         self.record(self.current.get()).id

@@ -39,15 +39,44 @@ impl<H: Host> Thread<H> {
     /// See [`SwitchError`]. On main also when a greenlet ended and the one it named could not be run.
     #[inline(always)]
     pub fn switch(&self, to: Next<H>) -> Result<(), SwitchError<H::Body>> {
-        let me = self.current.get();
-        let record = self.record(me);
-        if !runs_on(record.bounds.get()) && !self.main_has_grown() {
+        if !self.is_here() {
             return Err(SwitchError::OtherStack(to.into_body()));
         }
         let target = self.resolve(to)?;
+        // SAFETY: the registry has found it, and contract clause "here" was checked.
+        unsafe { self.leave_for(target) }
+    }
+
+    /// As [`Thread::switch`], to a stack of which the record is known.
+    ///
+    /// # Safety
+    /// The stack is in the registry: it has not finished and was not abandoned.
+    #[inline(always)]
+    pub(crate) unsafe fn switch_to(&self, target: Target<H>) -> Result<(), SwitchError<H::Body>> {
+        if !self.is_here() {
+            return Err(SwitchError::OtherStack(None));
+        }
+        // SAFETY: the caller's promise, and contract clause "here" was checked.
+        unsafe { self.leave_for(target) }
+    }
+
+    /// Whether the running code is on the current stack.
+    #[inline(always)]
+    fn is_here(&self) -> bool {
+        runs_on(self.record(self.current.get()).bounds.get()) || self.main_has_grown()
+    }
+
+    /// Suspends the current stack and runs `target`.
+    ///
+    /// # Safety
+    /// The contract's clause "here", and `target` is in the registry.
+    #[inline(always)]
+    unsafe fn leave_for(&self, target: Target<H>) -> Result<(), SwitchError<H::Body>> {
+        let me = self.current.get();
         if target == me {
             return Ok(());
         }
+        let record = self.record(me);
         // SAFETY: `me` is the running stack, enlisted when it was made.
         unsafe { self.host.park(record.vm()) };
         record.state.set(State::Suspended);
