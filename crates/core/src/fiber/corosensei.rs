@@ -234,8 +234,8 @@ mod tests {
     fn only_a_few_words_below_a_message_count_as_live() {
         learn_depth().unwrap();
         let depth = *DEPTH.get().unwrap();
-        // Without optimisation there are more frames between.
-        let most = if cfg!(debug_assertions) { 1024 } else { 128 };
+        // Without optimisation there are more frames between, larger ones with a sanitizer.
+        let most = if cfg!(debug_assertions) { 4096 } else { 128 };
         assert!((16..most).contains(&depth), "{depth} bytes below a message");
     }
 }
