@@ -9,8 +9,11 @@ import { counted, sum, type Tally } from '../tally.ts'
 const SECONDS_WITH_BUILD = 1200
 const OPTIONS = ['--package=greenlets-core', '--no-fail-fast', '--color=never']
 
+const DEFAULT = ['--features=anyhow']
 /** corosensei's switch is the default, and the addon's. */
-const OWN = ['--features=own-switch']
+const OWN = ['--features=own-switch,anyhow']
+/** Files of the addon with a model in V8's place. Miri finds more in these tests (`make miri`). */
+const MODEL = ['--package=greenlets-model', '--color=never']
 /**
  * Random programs for each of the model's tests with our own switch. The model tests the rules of greenlets, which are the same code
  * with both switches: with corosensei's it runs its usual 2,000.
@@ -23,13 +26,15 @@ export async function rust(): Promise<Tally> {
     recordRust(tests.output)
     tallies.push(tests.tally)
   }
-  const docs = await run('cargo', ['test', '--doc', ...OPTIONS], { limit: SECONDS_WITH_BUILD })
+  const model = await run('cargo', ['nextest', 'run', ...MODEL], { limit: SECONDS_WITH_BUILD })
+  tallies.push(counted('the model of V8', model, nextest(model.output)))
+  const docs = await run('cargo', ['test', '--doc', ...OPTIONS, ...DEFAULT], { limit: SECONDS_WITH_BUILD })
   return sum([...tallies, counted('doc tests', docs, libtest(docs.output)), await instructions()])
 }
 
 /** The core's unit and integration tests. `programs` is how many random ones the model's tests run, unless the environment says so. */
 export async function coreTests(
-  features: readonly string[] = [],
+  features: readonly string[] = DEFAULT,
   programs?: string,
 ): Promise<{ tally: Tally; output: string }> {
   const env = { ...(programs !== undefined && { PROPTEST_CASES: programs }), ...process.env }

@@ -85,18 +85,38 @@ impl StackBounds {
     }
 
     /// Whether `address` lies on this stack.
-    #[inline(always)]
     pub fn contains(&self, address: usize) -> bool {
-        // One comparison: an address below the limit becomes a large number.
-        address.wrapping_sub(self.limit) < self.base.wrapping_sub(self.limit)
+        (self.limit..self.base).contains(&address)
     }
 }
 
-/// Whether the running code is on the stack with these bounds. Under Miri it always is: there each local variable is an allocation of
-/// its own.
-#[inline(always)]
+/// Whether the running code is on the stack with these bounds.
 pub(crate) fn runs_on(bounds: StackBounds) -> bool {
-    cfg!(miri) || bounds.contains(stack_pointer())
+    Extent::of(bounds).is_here()
+}
+
+/// The bounds of a stack in the form in which the fewest instructions compare the stack pointer with them.
+#[derive(Clone, Copy)]
+pub(crate) struct Extent {
+    limit: usize,
+    size: usize,
+}
+
+impl Extent {
+    pub(crate) fn of(bounds: StackBounds) -> Extent {
+        Extent { limit: bounds.limit, size: bounds.base - bounds.limit }
+    }
+
+    pub(crate) fn bounds(self) -> StackBounds {
+        StackBounds { base: self.limit + self.size, limit: self.limit }
+    }
+
+    /// Whether the running code is on this stack. Under Miri it always is: there each local variable is an allocation of its own.
+    #[inline(always)]
+    pub(crate) fn is_here(self) -> bool {
+        // One comparison: an address below the limit becomes a large number.
+        cfg!(miri) || stack_pointer().wrapping_sub(self.limit) < self.size
+    }
 }
 
 /// The stack pointer.

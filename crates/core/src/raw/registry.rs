@@ -14,7 +14,7 @@ use std::ptr::{NonNull, null};
 
 use slotmap::SlotMap;
 
-use crate::fiber::bounds::StackBounds;
+use crate::fiber::bounds::{Extent, StackBounds};
 use crate::fiber::{Exit, Fiber};
 use crate::raw::id::{Id, State, TableKey};
 use crate::raw::slots::SlotIndex;
@@ -42,7 +42,7 @@ pub(crate) struct StackRecord<H: StackHost> {
     pub(crate) slot: Option<SlotIndex>,
     pub(crate) state: Cell<State>,
     /// Where it runs. A cell, because the system may let main's stack grow further than it said at first.
-    pub(crate) bounds: Cell<StackBounds>,
+    pub(crate) extent: Cell<Extent>,
     /// Whether it is in its slot, so that it can run.
     pub(crate) resident: Cell<bool>,
 }
@@ -74,7 +74,7 @@ impl<H: StackHost> StackRecord<H> {
             id,
             slot,
             state: Cell::new(State::Suspended),
-            bounds: Cell::new(bounds),
+            extent: Cell::new(Extent::of(bounds)),
             resident: Cell::new(false),
         })
     }

@@ -128,7 +128,7 @@ impl<H: Host> Thread<H> {
 
     /// The bounds of the running stack.
     pub fn bounds(&self) -> StackBounds {
-        self.record(self.current.get()).bounds.get()
+        self.record(self.current.get()).extent.get().bounds()
     }
 
     /// The state of `id`; [`State::Dead`] where it has ended.

@@ -22,7 +22,7 @@ use std::mem::{forget, replace};
 use std::process;
 use std::ptr::NonNull;
 
-use crate::fiber::bounds::{StackBounds, runs_on};
+use crate::fiber::bounds::{Extent, StackBounds, runs_on};
 use crate::fiber::{Fiber, Yielded, suspend};
 use crate::raw::host::{Host, Next};
 use crate::raw::id::State;
@@ -63,7 +63,7 @@ impl<H: Host> Thread<H> {
     /// Whether the running code is on the current stack.
     #[inline(always)]
     fn is_here(&self) -> bool {
-        runs_on(self.record(self.current.get()).bounds.get()) || self.main_has_grown()
+        self.record(self.current.get()).extent.get().is_here() || self.main_has_grown()
     }
 
     /// Suspends the current stack and runs `target`.
@@ -96,11 +96,11 @@ impl<H: Host> Thread<H> {
         if !self.on_main() {
             return false;
         }
-        let bounds = &self.record(self.main).bounds;
+        let extent = &self.record(self.main).extent;
         let Ok(now) = StackBounds::of_this_thread() else { return false };
-        let has_grown = now.base == bounds.get().base && runs_on(now);
+        let has_grown = now.base == extent.get().bounds().base && runs_on(now);
         if has_grown {
-            bounds.set(now);
+            extent.set(Extent::of(now));
         }
         has_grown
     }
