@@ -7,10 +7,10 @@ mod common;
 use std::backtrace::Backtrace;
 
 use common::{new_greenlet, nothing, pause};
-use greenlets_core::{Greenlet, unpack};
+use greenlets_core::{Greenlet, Value, unpack};
 
 #[inline(never)]
-fn looks_back() -> Box<String> {
+fn looks_back() -> Value {
     Box::new(std::hint::black_box(Backtrace::force_capture().to_string()))
 }
 
