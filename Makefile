@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: build demo check test lint bench soak fuzz deny valgrind miri asan asan-core asan-addon nightly pack clean
+.PHONY: build demo check test lint bench soak fuzz deny msrv valgrind miri asan asan-core asan-addon nightly pack clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 TS := node --import=@oxc-node/core/register
@@ -73,6 +73,13 @@ fuzz: nightly .tools/bin/cargo-fuzz
 # Known vulnerabilities, licences and sources of the crates (deny.toml).
 deny: .tools/bin/cargo-deny
 	cargo deny check
+
+# The core with the oldest compiler that Cargo.toml promises.
+MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+msrv:
+	rustup toolchain install $(MSRV) --profile minimal
+	cargo +$(MSRV) check --package greenlets-core --features anyhow --target-dir target/msrv
+	cargo +$(MSRV) check --package greenlets-core --features own-switch --target-dir target/msrv
 
 # memcheck on the core. Each test runs in a thread of its own, and valgrind runs one thread at a time.
 valgrind:
