@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: build demo check test lint bench soak valgrind miri asan asan-core asan-addon nightly pack clean
+.PHONY: build demo check test lint bench soak fuzz deny msrv valgrind miri asan asan-core asan-addon nightly pack clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 TS := node --import=@oxc-node/core/register
@@ -46,7 +46,8 @@ lint: $(NODE_MODULES)
 	cargo fmt --all --check
 	cargo clippy --package greenlets-napi -- -D warnings
 	cargo clippy --package greenlets-core --all-targets -- -D warnings
-	cargo clippy --package greenlets-core --all-targets --features own-switch -- -D warnings
+	cargo clippy --package greenlets-core --all-targets --features own-switch,anyhow -- -D warnings
+	cargo clippy --package greenlets-model --all-targets -- -D warnings
 	oxlint --deny-warnings
 	$(TS) scripts/rooms.ts
 	prettier --check .
@@ -56,24 +57,43 @@ bench: $(ADDON)
 	for file in bench/*.bench.ts; do $(TS) "$$file"; done
 
 # Long stress tests, hours of them.
-soak: $(ADDON) $(DIST) miri asan
+soak: export FUZZ_TOTAL ?= 7200
+soak: $(ADDON) $(DIST) miri asan fuzz
 	node --expose-gc --max-old-space-size=8192 __test__/soak/million.mjs
 	$(TS) __test__/interrupts/hammer.ts 60
 	TERMINATE_SECONDS=600 node __test__/torture/terminated.mjs
 	node __test__/soak/server.mjs 600
 	$(TS) scripts/test.ts matrix node-suite
 
+# Programs that libFuzzer makes, run by real greenlets and by the model of the core's tests, under AddressSanitizer.
+FUZZ_TOTAL ?= 120
+fuzz: nightly .tools/bin/cargo-fuzz
+	cd crates/core && cargo +$(NIGHTLY) fuzz run model -- -max_total_time=$(FUZZ_TOTAL) -max_len=1200 -print_final_stats=1
+
+# Known vulnerabilities, licences and sources of the crates (deny.toml).
+deny: .tools/bin/cargo-deny
+	cargo deny check
+
+# The core with the oldest compiler that Cargo.toml promises.
+MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+msrv:
+	rustup toolchain install $(MSRV) --profile minimal
+	cargo +$(MSRV) check --package greenlets-core --features anyhow --target-dir target/msrv
+	cargo +$(MSRV) check --package greenlets-core --features own-switch --target-dir target/msrv
+
 # memcheck on the core. Each test runs in a thread of its own, and valgrind runs one thread at a time.
 valgrind:
 	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='valgrind --quiet --error-exitcode=9' \
 	cargo test --package greenlets-core --lib --test switching --test frames --test exceptions --test thread -- --test-threads=1
 
-# The core's tests in an interpreter that finds undefined behaviour. The tests of the second line abandon stacks, and frames on an
+# The core's tests, and the addon's files with a model in V8's place, in an interpreter that finds undefined behaviour. The tests of the last line abandon stacks, and frames on an
 # abandoned stack never return: what they own is leaked, and their references to something with interior mutability outlive it.
 # Miri's usual rule forbids that. The compiler does not rely on that rule, so a relaxed one is used there.
 miri: export MIRIFLAGS = -Zmiri-permissive-provenance
 miri: nightly
-	cargo +$(NIGHTLY) miri test --package greenlets-core --lib --test switching --test frames --test exceptions --test slots --test model
+	cargo +$(NIGHTLY) miri test --package greenlets-core --lib --test switching --test frames --test exceptions --test slots --test model \
+		--test generator
+	cargo +$(NIGHTLY) miri test --package greenlets-model
 	MIRIFLAGS="$$MIRIFLAGS -Zmiri-tree-borrows -Zmiri-tree-borrows-no-precise-interior-mut -Zmiri-ignore-leaks" \
 	cargo +$(NIGHTLY) miri test --package greenlets-core --test thread --test lifetime --test conformance
 
@@ -90,8 +110,8 @@ asan-core: export PROPTEST_CASES ?= 100
 asan-core:
 	cargo +$(NIGHTLY) test --package greenlets-core --lib --tests --features sanitizer $(SANITIZED)/core
 
-# The whole addon in Node, running the torture programs except one that measures memory. Only the heap is watched: the addon has our
-# own switch, which does not tell the sanitizer about stacks, and it reads stacks as a collector does, red zones included. Memory
+# The whole addon in Node, running the torture programs except one that measures memory. Only the heap is watched: the addon does not
+# tell the sanitizer about switches, and it reads stacks as a collector does, red zones included. Memory
 # that V8 allocated with `new`, and that V8 is never asked to free, is freed with `free` (v8/stack/stacks.rs).
 asan-addon: export RUSTFLAGS = -Zsanitizer=address -Cllvm-args=-asan-stack=0
 asan-addon: export NAPI_RS_NATIVE_LIBRARY_PATH = $(CURDIR)/target/asan/greenlets.node
@@ -142,6 +162,12 @@ $(PACKED): $(PORTABLE) $(DIST) $(FACE) scripts/pack.ts
 
 $(ZIGBUILD):
 	python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .tools cargo-zigbuild==0.24.0 ziglang==0.17.1
+
+.tools/bin/cargo-fuzz:
+	cargo install --locked --debug --root .tools --version 0.13.2 cargo-fuzz
+
+.tools/bin/cargo-deny:
+	cargo install --locked --debug --root .tools --version 0.20.2 cargo-deny
 
 # A debug build, because it compiles much faster, and this program only starts the tests.
 .tools/bin/cargo-nextest:

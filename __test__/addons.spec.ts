@@ -100,6 +100,22 @@ test(
   '0 0\n',
 )
 
+// V8 13.6 and later cannot throw an exception on a stack that is neither the thread's, nor a greenlet's, nor wasm's own: without
+// greenlets too, it ends the program.
+const throwsAnywhere = Number.parseInt(process.versions.node) < 24 ? test : test.skip
+
+throwsAnywhere(
+  'a greenlet cannot be left while an add-on runs its JavaScript on a stack of its own, and can be left afterwards',
+  prints,
+  `
+  const g = new Greenlet(() => {
+    addon.elsewhere(() => { try { main.switch() } catch (error) { console.log(error.code, /stack of an add-on/.test(error.message)) } })
+    return main.switch('after')
+  })
+  console.log(g.switch(), g.switch('on'), g.dead)`,
+  'ERR_GREENLET_FORBIDDEN true\nafter on true\n',
+)
+
 test(
   'the finalizer of an add-on may switch',
   prints,

@@ -45,7 +45,8 @@ export const SECTIONS: readonly Section[] = [
       'main switches to a greenlet that is N plain functions deep, which switches back; each passes a number. `await` is one ' +
       'of a number, in a loop in one async function; `await, depth N` calls N async functions, awaits in the innermost and ' +
       'returns through all; `next()` resumes a generator through N-1 `yield*`; the native call is an empty one; python is its ' +
-      'greenlet, in the same way; corosensei is its coroutine, from Rust, with nothing',
+      'greenlet, in the same way; corosensei is its coroutine, from Rust, with nothing; own-switch is the same switch by an addon ' +
+      'that is built with this feature',
     unit: 'ns',
     comparisons: [
       { what: 'switch, depth 1', against: 'empty native call', target: 10, inReadme },
@@ -55,6 +56,7 @@ export const SECTIONS: readonly Section[] = [
       { what: 'switch, depth 1', against: 'next(), depth 1', inReadme },
       { what: 'switch, depth 1', against: 'python: switch, depth 1', inReadme },
       { what: 'switch, depth 1', against: 'corosensei: switch', inReadme },
+      { what: 'switch, depth 1', against: 'own-switch: switch, depth 1', inReadme },
       ...rest.flatMap((depth) => [
         { what: `switch, depth ${depth}`, against: 'switch, depth 1', target: 1.1, inReadme: depth === 1000 },
         { what: `switch, depth ${depth}`, against: 'await', target: 2, upTo: 24 },
@@ -134,10 +136,16 @@ export const SECTIONS: readonly Section[] = [
     title: 'The core without an engine',
     note:
       'in Rust, with NullHost and the switch that the addon has: there and back, a whole life, and two stacks of 2 KB that share a ' +
-      'slot: what the turns take longer than with a slot each',
+      'slot: what the turns take longer than with a slot each; a switch of the Rust type Greenlet, with a value; from a coroutine ' +
+      'of may to its scheduler and back',
     unit: 'ns',
     comparisons: [
       { what: 'core: switch', against: 'corosensei: switch' },
+      { what: 'core: switch', against: 'own-switch: core: switch' },
+      { what: 'greenlet: switch', against: 'core: switch' },
+      { what: 'greenlet: switch', against: 'corosensei: switch' },
+      { what: 'greenlet: switch', against: 'generator-rs: switch' },
+      { what: 'greenlet: switch', against: 'may: yield' },
       { what: 'core: life' },
       { what: 'core: spill and unspill', limit: 200, inReadme },
     ],

@@ -25,12 +25,16 @@ const PROCESSES = 3
 /** Seconds of each process. */
 const SECONDS = 12
 const PYTHON_SECONDS = 4
+/** Seconds of each process with our own switch, which has one row. */
+const OWN_SWITCH_SECONDS = 2
 /** The memory that a million suspended items need. */
 const GIB_FOR_A_CROWD = 8
 
 const ROOT = resolve(import.meta.dirname, '..')
 const BUILT = join(ROOT, 'target/bench')
 const ADDON = join(ROOT, 'js/native/greenlets.linux-x64-gnu.node')
+/** Built as the other one, with another feature. */
+const OWN_SWITCH = join(ROOT, 'target/bench/own-switch.node')
 
 const nodes = chosenNodes(process.env['NODES'] ?? '')
 const environment = build()
@@ -42,6 +46,7 @@ for (let i = 1; i <= PROCESSES; i++) {
     console.log(`Node ${node.version}, process ${i} of ${PROCESSES}`)
     loads.push(currentLoad())
     times.push(JSON.parse(execute(node, 'bench/program.js', String(SECONDS))))
+    times.push(JSON.parse(execute(node, 'bench/own-switch.js', String(OWN_SWITCH_SECONDS))))
   }
   console.log(`Python and Rust, process ${i} of ${PROCESSES}`)
   if (python !== undefined) peers.push(python.measure(String(PYTHON_SECONDS)))
@@ -71,7 +76,7 @@ const results = resultsOf(
     const figures = merge([...times, ...peers])
     return { node: node.version, v8, load: loads.join(' '), processes: PROCESSES, times: figures }
   }),
-  `${python?.version ?? 'without Python'}, corosensei 0.3`,
+  `${python?.version ?? 'without Python'}, corosensei 0.3, generator-rs 0.8, may 0.3`,
 )
 const { cpu, cores, kernel } = results.machine
 console.log(`\n${cpu}, ${cores} cores, Linux ${kernel}, ${results.date}; ${results.peers}`)
@@ -97,6 +102,10 @@ function build(): NodeJS.ProcessEnv {
   execFileSync(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '--project', import.meta.dirname], {
     stdio: 'inherit',
   })
+  const home = join(ROOT, 'target/own-switch')
+  const options = ['build', '--release', '--quiet', '--package=greenlets-napi', '--features=own-switch', '--target-dir']
+  execFileSync('cargo', [...options, home], { cwd: ROOT, stdio: 'inherit' })
+  copyFileSync(join(home, 'release/libgreenlets_napi.so'), OWN_SWITCH)
   for (const file of ['js/native/binding.cjs', 'package.json']) copyFileSync(join(ROOT, file), join(BUILT, file))
   return { ...process.env, ...buildEmpty(ROOT, BUILT), NAPI_RS_NATIVE_LIBRARY_PATH: ADDON, NODE_OPTIONS: '' }
 }
@@ -104,7 +113,11 @@ function build(): NodeJS.ProcessEnv {
 function execute(node: Node, program: string, ...args: string[]): string {
   // The young generation has its full size from the start: otherwise its growth would count as memory of the items.
   const flags = ['--expose-gc', '--max-old-space-size=8192', '--min-semi-space-size=16']
-  const env = { ...environment, ...(args.includes('visited') && { GREENLETS_SCAN: 'all' }) }
+  const env = {
+    ...environment,
+    ...(args.includes('visited') && { GREENLETS_SCAN: 'all' }),
+    ...(program === 'bench/own-switch.js' && { NAPI_RS_NATIVE_LIBRARY_PATH: OWN_SWITCH }),
+  }
   return execFileSync(node.bin, [...flags, join(BUILT, program), ...args], {
     encoding: 'utf8',
     env,

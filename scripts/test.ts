@@ -13,6 +13,7 @@ import { everywhere } from './stages/everywhere.ts'
 import { nodeSuite } from './stages/node-suite.ts'
 import { faults } from './stages/faults.ts'
 import { lane } from './stages/lane.ts'
+import { ownSwitch } from './stages/own-switch.ts'
 import { rust } from './stages/rust.ts'
 import { sum, type Tally } from './tally.ts'
 
@@ -21,6 +22,7 @@ const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   ava,
   spilled,
   lane,
+  'own-switch': ownSwitch,
   everywhere,
   consumers,
   faults,

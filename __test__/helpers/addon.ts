@@ -18,6 +18,7 @@ export interface Addon {
   makeCallback: Call
   finalized(object: object, fn: () => void): void
   collecting(when: 0 | 1, fn: () => void): void
+  elsewhere: Call
   hammer(): void
   hammered(stop: boolean): [requested: number, served: number, slowestMicroseconds: number, waits: 0 | 1]
 }

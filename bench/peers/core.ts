@@ -1,4 +1,4 @@
-/** Measures the core without an engine, and corosensei's own coroutine, by `cargo bench` with the addon's switch. */
+/** Measures the core without an engine, and its peers in Rust, by `cargo bench`: with the addon's switch, and a switch by our own. */
 
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
@@ -10,9 +10,14 @@ const MEMORY = /^(core: memory, \d+) suspended: (\d+) bytes each$/m
 const AT_HOME = 'core: switch, 2 KB, at home'
 const SPILLED = 'core: switch, 2 KB, spilled'
 
+const OWN_SWITCH = ['--features=own-switch']
+
 /** All times, each measured for half a second. */
 export function measureCore(root: string): Figures {
-  cargoBench(root, 'core', '--warm-up-time=0.3', '--measurement-time=0.5', '--noplot')
+  const options = ['--warm-up-time=0.3', '--measurement-time=0.5', '--noplot']
+  cargoBench(root, 'core', [], ...options)
+  cargoBench(root, 'peers', [], ...options)
+  cargoBench(root, 'core', OWN_SWITCH, ...options, 'own-switch')
   const home = join(root, 'target/criterion')
   const figures: Record<string, Figure> = {}
   for (const entry of readdirSync(home, { withFileTypes: true })) {
@@ -30,13 +35,13 @@ export function measureCore(root: string): Figures {
 }
 
 export function measureCoreMemory(root: string): Figures {
-  const [, name, bytes] = MEMORY.exec(cargoBench(root, 'memory')) ?? []
+  const [, name, bytes] = MEMORY.exec(cargoBench(root, 'memory', [])) ?? []
   if (name === undefined) throw new Error("'cargo bench --bench memory' did not say how many bytes")
   return { [name]: { min: Number(bytes), median: Number(bytes) } }
 }
 
-function cargoBench(root: string, name: string, ...args: string[]): string {
-  const options = ['--quiet', '--package=greenlets-core', '--features=own-switch', `--bench=${name}`]
+function cargoBench(root: string, name: string, features: readonly string[], ...args: string[]): string {
+  const options = ['--quiet', '--package=greenlets-core', ...features, `--bench=${name}`]
   return execFileSync('cargo', ['bench', ...options, '--', ...args], {
     cwd: root,
     encoding: 'utf8',

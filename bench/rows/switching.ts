@@ -20,7 +20,7 @@ export function switchingRows(): Row[] {
   ]
 }
 
-function switching(depth: number): Row {
+export function switching(depth: number): Row {
   const greenlet = park(depth, echo)
   return { name: `switch, depth ${depth}`, run: (count) => roundTrips(greenlet, count) }
 }

@@ -120,6 +120,7 @@ export const WHY_FORBIDDEN = [
   'in a callback of the garbage collector',
   'inside of a vm script or an evaluation with a time limit or breakOnSigint',
   'inside of another V8 isolate, such as one of isolated-vm, while another stack is suspended inside of one',
+  "on a stack of an add-on's, such as a coroutine's",
 ] as const
 
 /** Shared with native, because reading a typed array costs native nothing and reading an argument costs 15 ns. */

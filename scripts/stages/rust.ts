@@ -9,27 +9,32 @@ import { counted, sum, type Tally } from '../tally.ts'
 const SECONDS_WITH_BUILD = 1200
 const OPTIONS = ['--package=greenlets-core', '--no-fail-fast', '--color=never']
 
-/** The addon has our own switch. corosensei's is the core's default. */
-const OWN = ['--features=own-switch']
+const DEFAULT = ['--features=anyhow']
+/** corosensei's switch is the default, and the addon's. */
+const OWN = ['--features=own-switch,anyhow']
+/** Files of the addon with a model in V8's place. Miri finds more in these tests (`make miri`). */
+const MODEL = ['--package=greenlets-model', '--color=never']
 /**
- * Random programs for each of the model's tests with corosensei's switch. The model tests the rules of greenlets, which are the same
- * code with both switches: with ours it runs its usual 2,000.
+ * Random programs for each of the model's tests with our own switch. The model tests the rules of greenlets, which are the same code
+ * with both switches: with corosensei's it runs its usual 2,000.
  */
 const FEWER_PROGRAMS = '500'
 
 export async function rust(): Promise<Tally> {
   const tallies: Tally[] = []
-  for (const tests of [await coreTests([], FEWER_PROGRAMS), await coreTests(OWN)]) {
+  for (const tests of [await coreTests(), await coreTests(OWN, FEWER_PROGRAMS)]) {
     recordRust(tests.output)
     tallies.push(tests.tally)
   }
-  const docs = await run('cargo', ['test', '--doc', ...OPTIONS], { limit: SECONDS_WITH_BUILD })
+  const model = await run('cargo', ['nextest', 'run', ...MODEL], { limit: SECONDS_WITH_BUILD })
+  tallies.push(counted('the model of V8', model, nextest(model.output)))
+  const docs = await run('cargo', ['test', '--doc', ...OPTIONS, ...DEFAULT], { limit: SECONDS_WITH_BUILD })
   return sum([...tallies, counted('doc tests', docs, libtest(docs.output)), await instructions()])
 }
 
 /** The core's unit and integration tests. `programs` is how many random ones the model's tests run, unless the environment says so. */
 export async function coreTests(
-  features: readonly string[] = OWN,
+  features: readonly string[] = DEFAULT,
   programs?: string,
 ): Promise<{ tally: Tally; output: string }> {
   const env = { ...(programs !== undefined && { PROPTEST_CASES: programs }), ...process.env }

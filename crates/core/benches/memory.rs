@@ -4,7 +4,8 @@
 use std::error::Error;
 use std::fs::read_to_string;
 
-use greenlets_core::{Body, Next, NullHost, Options, Spilling, StackBounds, Thread};
+use greenlets_core::raw::{Body, Next, NullHost, StackBounds, Thread};
+use greenlets_core::{Options, Spilling};
 
 const PAGE: usize = 4096;
 
@@ -12,7 +13,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let count = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(1_000_000);
     // SAFETY: no code uses the contents of these stacks while they are suspended.
     let options = unsafe { Options::default().spilling(Spilling::WhenNeeded) };
-    let thread = Thread::new(NullHost, StackBounds::of_this_thread()?, options)?;
+    // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+    let thread = unsafe { Thread::new(NullHost, StackBounds::of_this_thread()?, options) }?;
     let before = resident()?;
     for _ in 0..count {
         let body = Body::new(|thread| {

@@ -8,7 +8,8 @@ use std::error::Error;
 use std::hint::black_box;
 use std::rc::Rc;
 
-use greenlets_core::{Body, Id, Next, NullHost, Options, Spilling, StackBounds, Thread};
+use greenlets_core::raw::{Body, Id, Next, NullHost, StackBounds, Thread};
+use greenlets_core::{Options, Spilling};
 
 type Core = Thread<NullHost>;
 
@@ -18,7 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let spills = arguments.next().is_some_and(|word| word == "spill");
     // SAFETY: no code uses the contents of these stacks while they are suspended.
     let options = unsafe { Options::slots(1).spilling(Spilling::WhenNeeded) };
-    let thread = Thread::new(NullHost, StackBounds::of_this_thread()?, options)?;
+    // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+    let thread = unsafe { Thread::new(NullHost, StackBounds::of_this_thread()?, options) }?;
 
     let first = start(&thread)?;
     let ids = if spills { [first, start(&thread)?] } else { [first; 2] };

@@ -10,17 +10,16 @@ use std::rc::Rc;
 use std::sync::mpsc;
 
 use common::{
-    Log, Oops, as_exit, as_int, as_oops, code, in_a_process, int, nothing, on_a_thread, pause, times,
+    Log, Oops, as_exit, as_int, as_oops, code, in_a_process, int, new_greenlet, nothing, on_a_thread, pause,
+    times,
 };
 use common::{signal, stderr, stdout};
-use greenlets_core::{
-    Body, Error, Greenlet, GreenletExit, Next, NullHost, Options, StackBounds, State, Thread, Thrown, Value,
-    unpack,
-};
+use greenlets_core::raw::{Body, Next, NullHost, StackBounds, Thread};
+use greenlets_core::{Error, Greenlet, GreenletExit, Options, State, Thrown, Value, unpack};
 
 #[test]
 fn row_16_switch() {
-    let greenlet = Greenlet::new(|_| Ok(int(50)));
+    let greenlet = new_greenlet(|_| Ok(int(50)));
     assert_eq!(as_int(greenlet.switch(nothing())), 50);
     assert!(greenlet.is_dead());
 }
@@ -30,7 +29,7 @@ fn row_16_switch() {
 #[test]
 fn row_17_switch_kwargs() {
     let multiplier = || {
-        Greenlet::new(|named| {
+        new_greenlet(|named| {
             let named = unpack::<HashMap<&str, i32>>(named)?;
             Ok(int(named["x"] * named["y"]))
         })
@@ -45,8 +44,8 @@ fn row_17_switch_kwargs() {
 
 #[test]
 fn row_18_setparent() {
-    let foo = Greenlet::new(|_| {
-        let child = Greenlet::new(|_| {
+    let foo = new_greenlet(|_| {
+        let child = new_greenlet(|_| {
             Greenlet::switch_to_parent(nothing())?;
             // By now it has another parent.
             Greenlet::switch_to_parent(int(1))?;
@@ -69,7 +68,7 @@ fn row_19_getcurrent() {
     let main = Greenlet::current();
     assert_eq!(main, Greenlet::main());
     assert_eq!(main.state(), State::Running);
-    let greenlet = Greenlet::new(|_| {
+    let greenlet = new_greenlet(|_| {
         let me = Greenlet::current();
         Ok(Box::new((me.state(), me.parent() == Some(Greenlet::main()), me)))
     });
@@ -79,15 +78,15 @@ fn row_19_getcurrent() {
 
 #[test]
 fn row_20_new_greenlet() {
-    let made = || Greenlet::new(|_| Ok(int(-15))).switch(nothing());
+    let made = || new_greenlet(|_| Ok(int(-15))).switch(nothing());
     assert_eq!(as_int(made()), -15);
-    let thrown = Greenlet::new(|_| Err(Oops("no result").into())).switch(nothing());
+    let thrown = new_greenlet(|_| Err(Oops("no result").into())).switch(nothing());
     assert_eq!(as_oops(thrown), Oops("no result"));
 }
 
 #[test]
 fn row_21_raise_greenlet_dead() {
-    let greenlet = Greenlet::new(|_| Err(GreenletExit::new("test GreenletExit exception.").into()));
+    let greenlet = new_greenlet(|_| Err(GreenletExit::new("test GreenletExit exception.").into()));
     assert_eq!(as_exit(greenlet.switch(nothing())), "test GreenletExit exception.");
     assert!(greenlet.is_dead());
     // Outside of a greenlet it is an error that native code can see.
@@ -98,7 +97,7 @@ fn row_21_raise_greenlet_dead() {
 
 #[test]
 fn row_22_raise_greenlet_error() {
-    let greenlet = Greenlet::new(|_| Err(Error::MainParent.into()));
+    let greenlet = new_greenlet(|_| Err(Error::MainParent.into()));
     let thrown = greenlet.switch(nothing()).unwrap_err();
     assert_eq!(thrown.code(), Some("ERR_GREENLET_MAIN"));
     assert!(!thrown.is_exit());
@@ -108,7 +107,7 @@ fn row_22_raise_greenlet_error() {
 fn row_23_throw() {
     let seen = Log::default();
     let inside = seen.clone();
-    let greenlet = Greenlet::new(move |_| match pause() {
+    let greenlet = new_greenlet(move |_| match pause() {
         Err(thrown) if !thrown.is_exit() => {
             inside.push(thrown.downcast::<Oops>()?);
             Ok(nothing())
@@ -136,7 +135,7 @@ fn row_27_leaks() {
     for _ in 0..TIMES {
         let value: Value = Box::new(Counted(dropped.clone()));
         let held = Counted(dropped.clone());
-        let greenlet = Greenlet::new(move |value| {
+        let greenlet = new_greenlet(move |value| {
             let _held = held;
             Greenlet::main().switch(value)
         });
@@ -154,7 +153,10 @@ fn row_27_leaks() {
 #[cfg_attr(miri, ignore = "Miri starts no process")]
 fn row_105_failed_to_slp_switch_into_running() {
     let output = in_a_process("row_105_failed_to_slp_switch_into_running", || {
-        let bare = Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(4)).unwrap();
+        // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+        let bare =
+            unsafe { Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(4)) }
+                .unwrap();
         let body = |thread: &Thread<NullHost>| -> Next<NullHost> {
             for run in [1, 2] {
                 println!("{run}");
@@ -193,7 +195,7 @@ fn row_134_api_getcurrent_no_system_error_at_module_gc_time() {
     on_a_thread(move || {
         // Registered before the greenlets, so destroyed after them.
         WITH_DEL.with(|it| assert!(it.set(WithDel(OnceCell::new(), sender)).is_ok()));
-        let suspended = Greenlet::new(|_| pause());
+        let suspended = new_greenlet(|_| pause());
         suspended.switch(nothing()).unwrap();
         WITH_DEL.with(|it| it.get().unwrap().0.set(suspended).unwrap());
     });

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Log, Outcome, as_int, code, int, nothing, on_a_thread, pause, times};
+use common::{BuildHere, Log, Outcome, as_int, code, int, new_greenlet, nothing, on_a_thread, pause, times};
 use greenlets_core::{Error, Frame, Greenlet, Thrown, frame};
 
 fn inner() -> Outcome {
@@ -16,7 +16,7 @@ fn outer() -> Outcome {
 }
 
 fn seed() -> Greenlet {
-    let greenlet = Greenlet::builder().name("seed").build(|_| outer()).unwrap();
+    let greenlet = Greenlet::builder().name("seed").build_here(|_| outer()).unwrap();
     greenlet.switch(nothing()).unwrap();
     greenlet
 }
@@ -30,7 +30,7 @@ fn the_whole_stack_of_a_suspended_greenlet_can_be_read() {
     // Row 80: the test of #388. Other greenlets run on their stacks in between.
     let greenlet = seed();
     for _ in 0..3 {
-        Greenlet::new(|_| outer()).switch(nothing()).unwrap();
+        new_greenlet(|_| outer()).switch(nothing()).unwrap();
     }
     assert_eq!(names(&greenlet), ["inner", "outer"]);
     let stack = greenlet.stack().unwrap();
@@ -60,7 +60,7 @@ fn each_greenlet_has_the_frames_of_its_own_depth() {
     }
     let greenlets: Vec<_> = (0..times(50, 8))
         .map(|depth| {
-            let greenlet = Greenlet::new(move |_| descend(depth));
+            let greenlet = new_greenlet(move |_| descend(depth));
             greenlet.switch(nothing()).unwrap();
             greenlet
         })
@@ -72,7 +72,7 @@ fn each_greenlet_has_the_frames_of_its_own_depth() {
 
 #[test]
 fn a_greenlet_without_frames_has_an_empty_stack_and_no_frame() {
-    let greenlet = Greenlet::new(|_| pause());
+    let greenlet = new_greenlet(|_| pause());
     greenlet.switch(nothing()).unwrap();
     assert!(greenlet.stack().unwrap().get().unwrap().is_empty());
     assert!(greenlet.frame().is_none());
@@ -81,7 +81,7 @@ fn a_greenlet_without_frames_has_an_empty_stack_and_no_frame() {
 #[test]
 fn only_a_suspended_greenlet_has_a_stack_to_show() {
     // Row 54.
-    let greenlet = Greenlet::new(|_| {
+    let greenlet = new_greenlet(|_| {
         frame!("runs");
         assert!(Greenlet::current().stack().is_none());
         assert!(Greenlet::current().frame().is_none());
@@ -98,13 +98,13 @@ fn only_a_suspended_greenlet_has_a_stack_to_show() {
 #[test]
 fn main_can_be_read_from_a_greenlet() {
     frame!("on main");
-    let greenlet = Greenlet::new(|_| {
+    let greenlet = new_greenlet(|_| {
         frame!("in the greenlet");
         assert_eq!(names(&Greenlet::main()), ["on main"]);
         Ok(nothing())
     });
     greenlet.switch(nothing()).unwrap();
-    let greenlet = Greenlet::new(|_| {
+    let greenlet = new_greenlet(|_| {
         let top = Greenlet::main().frame().unwrap();
         Ok(Box::new(*top.get()?))
     });
@@ -114,7 +114,7 @@ fn main_can_be_read_from_a_greenlet() {
 
 #[test]
 fn a_view_is_stale_once_the_greenlet_was_resumed() {
-    let greenlet = Greenlet::builder().name("seed").build(|_| {
+    let greenlet = Greenlet::builder().name("seed").build_here(|_| {
         outer()?;
         outer()
     });
@@ -157,7 +157,7 @@ fn a_view_is_stale_once_the_greenlet_has_ended() {
 
 #[test]
 fn a_throw_makes_views_stale_as_a_switch_does() {
-    let greenlet = Greenlet::new(|_| {
+    let greenlet = new_greenlet(|_| {
         let _ = outer();
         outer()
     });
@@ -179,7 +179,7 @@ fn a_view_does_not_keep_its_greenlet_alive() {
 #[test]
 fn a_frame_that_has_ended_is_not_seen() {
     let log = Log::default();
-    let greenlet = Greenlet::new(|_| {
+    let greenlet = new_greenlet(|_| {
         frame!("first");
         {
             frame!("gone");
@@ -199,7 +199,7 @@ fn frames_belong_to_the_stack_they_are_on_across_switches_in_any_order() {
         let make = |name: &'static str| {
             Greenlet::builder()
                 .name(name)
-                .build(|_| {
+                .build_here(|_| {
                     for _ in 0..3 {
                         outer()?;
                         frame!("between");
@@ -221,7 +221,7 @@ fn frames_belong_to_the_stack_they_are_on_across_switches_in_any_order() {
             b.switch(nothing()).unwrap();
             assert_eq!((names(&a), names(&b)), (vec!["inner", "outer"], vec!["between"]));
         }
-        let probe = Greenlet::new(|_| {
+        let probe = new_greenlet(|_| {
             assert_eq!(names(&Greenlet::main()), ["main"]);
             Ok(nothing())
         });

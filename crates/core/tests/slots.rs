@@ -4,17 +4,15 @@ mod common;
 
 use std::hint::black_box;
 
-use common::{as_int, code, int, nothing, on_a_thread, pause, times};
-use greenlets_core::{
-    Error, Greenlet, NullHost, Options, SLOT_SIZE, Spilling, StackBounds, State, Thread, Vacated, configure,
-    unpack,
-};
+use common::{BuildHere, as_int, code, int, new_greenlet, nothing, on_a_thread, pause, times};
+use greenlets_core::raw::{NullHost, StackBounds, Thread};
+use greenlets_core::{Error, Greenlet, Options, SLOT_SIZE, Spilling, State, Vacated, configure, unpack};
 
 /// What happens with an older kernel, which seccomp imitates in a process of its own.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod on_an_old_kernel {
     use common::{in_a_process, signal, stdout};
-    use greenlets_core::{Body, GuardKind, Next};
+    use greenlets_core::raw::{Body, GuardKind, Next};
 
     use super::*;
 
@@ -55,7 +53,9 @@ mod on_an_old_kernel {
     fn stacks_are_still_guarded() {
         let output = in_a_process("on_an_old_kernel::stacks_are_still_guarded", || {
             begin();
-            let thread = Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(2));
+            // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+            let thread =
+                unsafe { Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(2)) };
             let thread = thread.unwrap();
             // The slot below is in use: without a guard the overflow would run into it unnoticed.
             park(&thread);
@@ -83,7 +83,8 @@ mod on_an_old_kernel {
                 let here = StackBounds::of_this_thread().unwrap();
                 // SAFETY: no code uses the contents of these stacks while they are suspended.
                 let options = unsafe { Options::slots(SLOTS).spilling(Spilling::WhenNeeded) };
-                let many = Thread::new(NullHost, here, options).unwrap();
+                // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+                let many = unsafe { Thread::new(NullHost, here, options) }.unwrap();
                 for _ in 0..SLOTS {
                     park(&many);
                 }
@@ -95,16 +96,33 @@ mod on_an_old_kernel {
                 // Unmapping 40,000 slots is slow in a debug build.
                 std::mem::forget(many);
 
-                let one_more = Thread::new(NullHost, here, Options::slots(1));
+                // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+                let one_more = unsafe { Thread::new(NullHost, here, Options::slots(1)) };
                 println!("{}", one_more.err().unwrap());
             });
         let printed = stdout(&output);
         assert!(printed.contains("40000 live, 23616 spilled\n39600 live\nout of memory"), "{output:?}");
     }
+
+    #[test]
+    fn a_thread_that_has_gone_counts_no_guards_any_more() {
+        let output =
+            in_a_process("on_an_old_kernel::a_thread_that_has_gone_counts_no_guards_any_more", || {
+                begin();
+                let here = StackBounds::of_this_thread().unwrap();
+                // More than there may be at once.
+                for _ in 0..17_000 {
+                    // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+                    unsafe { Thread::new(NullHost, here, Options::slots(1)) }.unwrap();
+                }
+                println!("made them all");
+            });
+        assert!(stdout(&output).contains("made them all"), "{output:?}");
+    }
 }
 
 fn waiting() -> Greenlet {
-    let greenlet = Greenlet::new(|_| pause());
+    let greenlet = new_greenlet(|_| pause());
     greenlet.switch(nothing()).unwrap();
     greenlet
 }
@@ -115,7 +133,7 @@ fn running_out_of_slots_is_an_error_that_gives_the_value_back() {
         on_a_thread(move || {
             configure(Options::slots(slots)).unwrap();
             let mut full: Vec<_> = (0..slots).map(|_| waiting()).collect();
-            let one_more = Greenlet::builder().name("one more").build(Ok).unwrap();
+            let one_more = Greenlet::builder().name("one more").build_here(Ok).unwrap();
             for _ in 0..3 {
                 let error = one_more.switch(Box::new("the value")).unwrap_err().downcast::<Error>().unwrap();
                 assert_eq!(error.code(), "ERR_GREENLET_NO_SLOT");
@@ -139,8 +157,8 @@ fn running_out_of_slots_is_an_error_that_gives_the_value_back() {
 fn running_out_of_slots_inside_a_greenlet_is_an_error_there() {
     on_a_thread(|| {
         configure(Options::slots(1)).unwrap();
-        let greenlet = Greenlet::new(|_| {
-            let child = Greenlet::new(Ok);
+        let greenlet = new_greenlet(|_| {
+            let child = new_greenlet(Ok);
             assert_eq!(code(child.switch(nothing())), "ERR_GREENLET_NO_SLOT");
             assert_eq!(Greenlet::current().state(), State::Running);
             Ok(Box::new(child))
@@ -154,8 +172,8 @@ fn running_out_of_slots_inside_a_greenlet_is_an_error_there() {
 fn a_greenlet_that_ends_hands_its_slot_to_the_parent_it_starts() {
     on_a_thread(|| {
         configure(Options::slots(1)).unwrap();
-        let parent = Greenlet::new(Ok);
-        let child = Greenlet::builder().parent(&parent).build(Ok).unwrap();
+        let parent = new_greenlet(Ok);
+        let child = Greenlet::builder().parent(&parent).build_here(Ok).unwrap();
         assert_eq!(as_int(child.switch(int(6))), 6);
     });
 }
@@ -165,7 +183,7 @@ fn one_slot_is_enough_for_any_number_of_greenlets_one_after_the_other() {
     on_a_thread(|| {
         configure(Options::slots(1)).unwrap();
         for i in 0..times(1000, 20) as i32 {
-            let greenlet = Greenlet::new(Ok);
+            let greenlet = new_greenlet(Ok);
             assert_eq!(as_int(greenlet.switch(int(i))), i);
         }
     });
@@ -176,7 +194,7 @@ fn killing_a_greenlet_frees_its_slot() {
     on_a_thread(|| {
         configure(Options::slots(1)).unwrap();
         let first = waiting();
-        let second = Greenlet::new(Ok);
+        let second = new_greenlet(Ok);
         assert_eq!(code(second.switch(nothing())), "ERR_GREENLET_NO_SLOT");
         first.kill().unwrap();
         assert_eq!(as_int(second.switch(int(2))), 2);
@@ -188,7 +206,7 @@ fn the_number_of_slots_is_fixed_once_a_greenlet_has_started() {
     on_a_thread(|| {
         assert_eq!(code(configure(Options::slots(0))), "ERR_GREENLET_INVALID_ARG");
         configure(Options::slots(5)).unwrap();
-        let greenlet = Greenlet::new(Ok);
+        let greenlet = new_greenlet(Ok);
         configure(Options::slots(2)).unwrap();
         greenlet.switch(nothing()).unwrap();
         let error = configure(Options::slots(9)).unwrap_err();
@@ -201,7 +219,7 @@ fn the_number_of_slots_is_fixed_once_a_greenlet_has_started() {
 fn more_slots_than_there_is_address_space_are_refused_when_they_are_needed() {
     on_a_thread(|| {
         configure(Options::slots(u32::MAX)).unwrap();
-        let greenlet = Greenlet::builder().name("first").build(Ok).unwrap();
+        let greenlet = Greenlet::builder().name("first").build_here(Ok).unwrap();
         let error = greenlet.switch(int(5)).unwrap_err().downcast::<Error>().unwrap();
         assert_eq!(error.code(), "ERR_GREENLET_NO_MEMORY");
         assert!(error.to_string().contains("'first'"), "{error}");
@@ -237,7 +255,7 @@ fn a_greenlet_can_recurse_through_500_kib() {
     // The aim is the depth of Node's main stack, which has 984 KiB. The frames of a sanitizer are larger.
     const LEAST: usize = if cfg!(feature = "sanitizer") { 100 } else { 500 };
     for kib in [500, 900] {
-        let greenlet = Greenlet::new(move |_| Ok(Box::new(dig_from_here(kib * 1024, &|| ()))));
+        let greenlet = new_greenlet(move |_| Ok(Box::new(dig_from_here(kib * 1024, &|| ()))));
         assert!(unpack::<usize>(greenlet.switch(nothing()).unwrap()).unwrap() > LEAST);
     }
 }
@@ -251,7 +269,7 @@ fn deep_stacks_keep_their_contents_while_other_stacks_run() {
         });
         Ok(int(1))
     };
-    let greenlets: Vec<_> = (0..20).map(|_| Greenlet::new(deep)).collect();
+    let greenlets: Vec<_> = (0..20).map(|_| new_greenlet(deep)).collect();
     for greenlet in &greenlets {
         greenlet.switch(nothing()).unwrap();
     }
@@ -275,14 +293,15 @@ fn a_greenlet_is_as_deep_as_the_options_say() {
                 });
                 Ok(int(1))
             };
-            let greenlets: Vec<_> = (0..3).map(|_| Greenlet::new(deep)).collect();
+            let greenlets: Vec<_> = (0..3).map(|_| new_greenlet(deep)).collect();
             for greenlet in greenlets.iter().chain(&greenlets) {
                 greenlet.switch(nothing()).unwrap();
             }
             assert!(greenlets.iter().all(Greenlet::is_dead));
         });
         let here = StackBounds::of_this_thread().unwrap();
-        let thread = Thread::new(NullHost, here, Options::slots(2).stack_size(asked)).unwrap();
+        // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+        let thread = unsafe { Thread::new(NullHost, here, Options::slots(2).stack_size(asked)) }.unwrap();
         assert_eq!(thread.slot_size(), slot);
         thread.configure(Options::slots(2)).unwrap();
         assert_eq!(thread.slot_size(), SLOT_SIZE, "the default is back");
@@ -305,7 +324,7 @@ fn deep_stacks_of_any_size_share_slots() {
                 });
                 Ok(int(1))
             };
-            let greenlets: Vec<_> = (0..7).map(|_| Greenlet::new(deep)).collect();
+            let greenlets: Vec<_> = (0..7).map(|_| new_greenlet(deep)).collect();
             for greenlet in greenlets.iter().chain(greenlets.iter().rev()).chain(&greenlets) {
                 greenlet.switch(nothing()).unwrap();
             }
@@ -319,7 +338,7 @@ fn a_stack_size_that_cannot_be_had_is_refused() {
     for size in [usize::MAX, 1 << 63, 1 << 50] {
         on_a_thread(move || {
             configure(Options::slots(1).stack_size(size)).unwrap();
-            let greenlet = Greenlet::new(Ok);
+            let greenlet = new_greenlet(Ok);
             assert_eq!(code(greenlet.switch(int(5))), "ERR_GREENLET_NO_MEMORY");
             configure(Options::slots(1)).unwrap();
             assert_eq!(as_int(greenlet.switch(int(6))), 6, "it can still be started");
@@ -342,7 +361,7 @@ fn a_hundred_thousand_greenlets_that_end_do_not_grow_the_process() {
     on_a_thread(|| {
         let start_and_end = |count: i32| {
             for i in 0..count {
-                let greenlet = Greenlet::new(|value| {
+                let greenlet = new_greenlet(|value| {
                     let _ = value;
                     pause()
                 });

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use common::{
-    Log, OnDrop, Oops, as_exit, as_int, as_oops, code, in_a_process, int, nothing, on_a_thread, pause,
-    signal, stdout,
+    BuildHere, Log, OnDrop, Oops, as_exit, as_int, as_oops, code, in_a_process, int, new_greenlet, nothing,
+    on_a_thread, pause, signal, stdout,
 };
+use greenlets_core::raw::{Body, Id, Next, NullHost, StackBounds, SwitchError, Thread};
 use greenlets_core::{
-    Body, Error, Greenlet, GreenletExit, Id, Next, NullHost, Options, Spilling, StackBounds, State,
-    SwitchError, Thread, Thrown, Vacated, Value, configure, frame, unpack,
+    Error, Greenlet, GreenletExit, Options, Spilling, State, Thrown, Vacated, Value, configure, frame,
+    kill_all, unpack,
 };
 
 const ALL_WAYS: [Vacated; 3] = [Vacated::Kept, Vacated::Filled, Vacated::Protected];
@@ -65,7 +66,7 @@ fn any_number_of_greenlets_take_turns_in_few_slots() {
     with_few_slots(|| {
         let greenlets: Vec<_> = (0..20)
             .map(|depth| {
-                Greenlet::new(move |_| {
+                new_greenlet(move |_| {
                     for round in 0.. {
                         if as_int(descend(depth)) == -1 {
                             return Ok(int(round));
@@ -95,7 +96,7 @@ fn the_frames_of_a_spilled_greenlet_are_read_from_its_copy() {
     with_few_slots(|| {
         let greenlets: Vec<_> = [0, 1, 5, 300]
             .map(|depth| {
-                let greenlet = Greenlet::new(move |_| {
+                let greenlet = new_greenlet(move |_| {
                     frame!("outermost");
                     descend(depth)
                 });
@@ -122,7 +123,7 @@ fn the_frames_of_a_spilled_greenlet_are_read_from_its_copy() {
 fn a_greenlet_starts_in_the_slot_of_its_parent() {
     /// A greenlet in a greenlet in a greenlet: each waits for the next one, which gives it one number and then its result.
     fn nest(depth: i32) -> i32 {
-        let greenlet = Greenlet::new(move |_| {
+        let greenlet = new_greenlet(move |_| {
             frame!("nest");
             let own = black_box([depth; 8]);
             let below = if depth == 0 { 0 } else { nest(depth - 1) };
@@ -142,7 +143,7 @@ fn a_ring_of_greenlets_works_with_one_slot() {
         let ring: Rc<RefCell<Vec<Greenlet>>> = Rc::default();
         for i in 0..7 {
             let others = ring.clone();
-            let member = Greenlet::new(move |value| {
+            let member = new_greenlet(move |value| {
                 let mut count = unpack::<i32>(value)?;
                 while count < 100 {
                     let next = others.borrow()[(i + 1) % 7].clone();
@@ -165,7 +166,7 @@ fn an_error_thrown_into_a_spilled_greenlet_arrives_there() {
         let log = Log::default();
         let make = |name: &'static str| {
             let log = log.clone();
-            let greenlet = Greenlet::new(move |_| {
+            let greenlet = new_greenlet(move |_| {
                 let _held = OnDrop(log.clone(), name);
                 descend(10)
             });
@@ -189,8 +190,8 @@ fn an_error_thrown_into_a_spilled_greenlet_arrives_there() {
 #[test]
 fn a_panic_goes_to_a_parent_in_the_same_slot() {
     with_few_slots(|| {
-        let parent = Greenlet::new(|_| {
-            let child = Greenlet::new(|_| std::panic::resume_unwind(Box::new(7_i32)));
+        let parent = new_greenlet(|_| {
+            let child = new_greenlet(|_| std::panic::resume_unwind(Box::new(7_i32)));
             match child.switch(nothing()) {
                 Err(Thrown::Panic(payload)) => Ok(int(*payload.downcast::<i32>().unwrap())),
                 other => other,
@@ -203,10 +204,10 @@ fn a_panic_goes_to_a_parent_in_the_same_slot() {
 #[test]
 fn thousands_start_and_end_in_one_slot_while_others_are_spilled_from_it() {
     with_few_slots(|| {
-        let waiting: Vec<_> = (0..5).map(|_| Greenlet::new(|_| pause())).collect();
+        let waiting: Vec<_> = (0..5).map(|_| new_greenlet(|_| pause())).collect();
         waiting.iter().for_each(|greenlet| drop(greenlet.switch(nothing())));
         for i in 0..1000 {
-            assert_eq!(as_int(Greenlet::new(Ok).switch(int(i))), i);
+            assert_eq!(as_int(new_greenlet(Ok).switch(int(i))), i);
         }
         for greenlet in waiting {
             assert_eq!(as_int(greenlet.switch(int(5))), 5);
@@ -215,7 +216,7 @@ fn thousands_start_and_end_in_one_slot_while_others_are_spilled_from_it() {
 }
 
 #[test]
-fn the_end_of_the_thread_ends_spilled_greenlets() {
+fn kill_all_ends_spilled_greenlets() {
     for vacated in ALL_WAYS {
         let ended = on_a_thread(move || {
             configure(shared(1, vacated)).unwrap();
@@ -228,13 +229,14 @@ fn the_end_of_the_thread_ends_spilled_greenlets() {
             let count = Arc::new(AtomicU32::new(0));
             for _ in 0..50 {
                 let counts = Counts(count.clone());
-                let greenlet = Greenlet::new(move |_| {
+                let greenlet = new_greenlet(move |_| {
                     let _counts = counts;
                     pause()
                 });
                 greenlet.switch(nothing()).unwrap();
                 std::mem::forget(greenlet);
             }
+            kill_all();
             count
         });
         assert_eq!(ended.load(Ordering::Relaxed), 50);
@@ -245,9 +247,9 @@ fn the_end_of_the_thread_ends_spilled_greenlets() {
 fn a_limit_on_greenlets_is_an_error_that_gives_the_value_back() {
     on_a_thread(|| {
         configure(shared(1, Vacated::Kept).max_greenlets(3)).unwrap();
-        let waiting: Vec<_> = (0..3).map(|_| Greenlet::new(|_| pause())).collect();
+        let waiting: Vec<_> = (0..3).map(|_| new_greenlet(|_| pause())).collect();
         waiting.iter().for_each(|greenlet| drop(greenlet.switch(nothing())));
-        let late = Greenlet::builder().name("late").build(Ok).unwrap();
+        let late = Greenlet::builder().name("late").build_here(Ok).unwrap();
         for _ in 0..2 {
             let error = late.switch(Box::new("precious")).unwrap_err().downcast::<Error>().unwrap();
             assert_eq!(error.code(), "ERR_GREENLET_LIMIT");
@@ -267,7 +269,7 @@ fn a_limit_on_greenlets_is_an_error_that_gives_the_value_back() {
 fn a_limit_on_memory_stops_only_greenlets_that_start() {
     on_a_thread(|| {
         configure(shared(1, Vacated::Kept).max_spilled(20_000)).unwrap();
-        let greenlets: Vec<_> = (0..100).map(|_| Greenlet::new(|_| descend(20))).collect();
+        let greenlets: Vec<_> = (0..100).map(|_| new_greenlet(|_| descend(20))).collect();
         let started = greenlets.iter().take_while(|greenlet| greenlet.switch(nothing()).is_ok()).count();
         assert!((2..100).contains(&started), "{started}");
         assert_eq!(code(greenlets[started].switch(nothing())), "ERR_GREENLET_LIMIT");
@@ -282,16 +284,17 @@ fn a_limit_on_memory_stops_only_greenlets_that_start() {
 fn without_spilling_each_slot_has_one_stack() {
     on_a_thread(|| {
         configure(Options::slots(1)).unwrap();
-        let waiting = Greenlet::new(|_| pause());
+        let waiting = new_greenlet(|_| pause());
         waiting.switch(nothing()).unwrap();
-        assert_eq!(code(Greenlet::new(Ok).switch(nothing())), "ERR_GREENLET_NO_SLOT");
+        assert_eq!(code(new_greenlet(Ok).switch(nothing())), "ERR_GREENLET_NO_SLOT");
     });
 }
 
 // ---- the bare thread ----
 
-fn bare(options: Options) -> Box<Thread<NullHost>> {
-    Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), options).unwrap()
+fn bare(options: Options) -> Rc<Thread<NullHost>> {
+    // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+    unsafe { Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), options) }.unwrap()
 }
 
 /// Starts a stack that switches to main `times` times under `depth` frames.
@@ -430,12 +433,12 @@ fn memory_that_the_system_refuses_is_an_error_and_all_greenlets_go_on() {
     let test = "memory_that_the_system_refuses_is_an_error_and_all_greenlets_go_on";
     let output = in_a_process(test, || {
         configure(shared(1, Vacated::Kept)).unwrap();
-        let deep = Greenlet::new(|_| descend(2000));
+        let deep = new_greenlet(|_| descend(2000));
         deep.switch(nothing()).unwrap();
-        let small = Greenlet::builder().name("small").build(|_| pause()).unwrap();
-        let inside = Greenlet::new(|_| {
+        let small = Greenlet::builder().name("small").build_here(|_| pause()).unwrap();
+        let inside = new_greenlet(|_| {
             // It runs in the only slot, the one in which `small` is to start.
-            Greenlet::builder().name("another").build(Ok).unwrap().switch(int(3))
+            Greenlet::builder().name("another").build_here(Ok).unwrap().switch(int(3))
         });
         let limit = libc::rlimit { rlim_cur: 0, rlim_max: libc::RLIM_INFINITY };
         let mut before = limit;
@@ -481,13 +484,13 @@ fn a_use_of_the_stack_of_a_spilled_greenlet_is_found() {
         configure(shared(1, Vacated::Protected)).unwrap();
         let address = Rc::new(Cell::new(0));
         let tell = address.clone();
-        let first = Greenlet::new(move |_| {
+        let first = new_greenlet(move |_| {
             let local = black_box(4711_u64);
             tell.set(&raw const local as usize);
             pause()
         });
         first.switch(nothing()).unwrap();
-        let second = Greenlet::new(Ok);
+        let second = new_greenlet(Ok);
         second.switch(nothing()).unwrap();
         println!("looking");
         // SAFETY: there is none: the memory is protected, and this test shows it.

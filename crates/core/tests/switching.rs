@@ -5,7 +5,7 @@ mod common;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use common::{Log, Outcome, as_int, int, nothing, on_a_thread, pause, times};
+use common::{BuildHere, Log, Outcome, as_int, int, new_greenlet, nothing, on_a_thread, pause, times};
 use greenlets_core::{Frame, Greenlet, State, Value, View, unpack};
 
 #[test]
@@ -13,7 +13,7 @@ fn a_greenlet_runs_when_it_is_switched_to_and_waits_where_it_switched_away() {
     // Row 40.
     let log = Log::default();
     let inside = log.clone();
-    let greenlet = Greenlet::new(move |_| {
+    let greenlet = new_greenlet(move |_| {
         inside.push(1);
         pause()?;
         inside.push(3);
@@ -30,7 +30,7 @@ fn a_greenlet_runs_when_it_is_switched_to_and_waits_where_it_switched_away() {
 
 #[test]
 fn values_go_both_ways_and_the_last_one_is_the_result_of_the_function() {
-    let greenlet = Greenlet::new(|value| {
+    let greenlet = new_greenlet(|value| {
         let mut sum = unpack::<i32>(value)?;
         for _ in 0..3 {
             sum += as_int(Greenlet::main().switch(int(sum)));
@@ -45,7 +45,7 @@ fn values_go_both_ways_and_the_last_one_is_the_result_of_the_function() {
 fn a_value_arrives_as_the_same_object() {
     let value: Value = Box::new(String::from("itself"));
     let address = &raw const *value as *const ();
-    let echo = Greenlet::new(|value| {
+    let echo = new_greenlet(|value| {
         let value = Greenlet::main().switch(value)?;
         Ok(value)
     });
@@ -62,7 +62,7 @@ fn a_ring_of_greenlets_needs_no_switch_to_main() {
         Rc::new((0..SIZE).map(|_| Default::default()).collect());
     for (i, place) in ring.iter().enumerate() {
         let (log, ring) = (log.clone(), Rc::downgrade(&ring));
-        let greenlet = Greenlet::new(move |mut value| {
+        let greenlet = new_greenlet(move |mut value| {
             loop {
                 let hops = unpack::<i32>(value)?;
                 log.push(i);
@@ -92,7 +92,7 @@ fn two_children_take_turns() {
     let log = Log::default();
     let child = |name: &'static str| {
         let log = log.clone();
-        Greenlet::new(move |_| {
+        new_greenlet(move |_| {
             for turn in 0..3 {
                 log.push(format_args!("{name}{turn}"));
                 pause()?;
@@ -116,9 +116,9 @@ fn a_greenlet_made_inside_a_greenlet_ends_there() {
     // Row 46.
     let log = Log::default();
     let inside = log.clone();
-    let g = Greenlet::new(move |_| {
+    let g = new_greenlet(move |_| {
         let innermost = inside.clone();
-        let h = Greenlet::new(move |_| {
+        let h = new_greenlet(move |_| {
             innermost.push("b");
             Ok(int(5))
         });
@@ -138,11 +138,11 @@ fn greenlets_nest_as_deep_as_there_are_slots() {
         if depth == 0 {
             return pause();
         }
-        let child = Greenlet::new(move |_| descend(depth - 1));
+        let child = new_greenlet(move |_| descend(depth - 1));
         Ok(int(as_int(child.switch(nothing())) + 1))
     }
     const DEPTH: i32 = times(499, 20) as i32;
-    let top = Greenlet::new(|_| descend(DEPTH));
+    let top = new_greenlet(|_| descend(DEPTH));
     top.switch(nothing()).unwrap();
     // The innermost greenlet switched to main, so it gets the value. (The outermost would take it for the result of its child.)
     let innermost = Greenlet::all().pop().unwrap();
@@ -153,19 +153,19 @@ fn greenlets_nest_as_deep_as_there_are_slots() {
 #[test]
 fn a_switch_to_the_current_greenlet_gives_the_value_back() {
     assert_eq!(as_int(Greenlet::current().switch(int(5))), 5);
-    let greenlet = Greenlet::new(|_| Greenlet::current().switch(int(6)));
+    let greenlet = new_greenlet(|_| Greenlet::current().switch(int(6)));
     assert_eq!(as_int(greenlet.switch(nothing())), 6);
 }
 
 #[test]
 fn switching_to_a_dead_greenlet_gives_the_value_to_its_parent() {
     // Row 49.
-    let greenlet = Greenlet::new(Ok);
+    let greenlet = new_greenlet(Ok);
     greenlet.switch(nothing()).unwrap();
     assert!(greenlet.is_dead());
     assert_eq!(as_int(greenlet.switch(int(25))), 25);
 
-    let parent = Greenlet::new(|_| {
+    let parent = new_greenlet(|_| {
         let got = as_int(pause());
         Ok(int(got * 2))
     });
@@ -178,8 +178,8 @@ fn switching_to_a_dead_greenlet_gives_the_value_to_its_parent() {
 
 #[test]
 fn a_result_goes_through_dead_parents() {
-    let dead = Greenlet::new(Ok);
-    let child = Greenlet::builder().parent(&dead).build(|_| Ok(int(7))).unwrap();
+    let dead = new_greenlet(Ok);
+    let child = Greenlet::builder().parent(&dead).build_here(|_| Ok(int(7))).unwrap();
     dead.switch(nothing()).unwrap();
     assert_eq!(as_int(child.switch(nothing())), 7);
 }
@@ -187,8 +187,8 @@ fn a_result_goes_through_dead_parents() {
 #[test]
 fn a_result_starts_an_unstarted_parent() {
     // Rows 76, 77.
-    let parent = Greenlet::new(|value| Ok(Box::new((unpack::<i32>(value)?, 24))));
-    let child = Greenlet::builder().parent(&parent).build(|_| Ok(int(42))).unwrap();
+    let parent = new_greenlet(|value| Ok(Box::new((unpack::<i32>(value)?, 24))));
+    let child = Greenlet::builder().parent(&parent).build_here(|_| Ok(int(42))).unwrap();
     let result = unpack::<(i32, i32)>(child.switch(nothing()).unwrap()).unwrap();
     assert_eq!(result, (42, 24));
     assert!(parent.is_dead() && child.is_dead());
@@ -198,10 +198,10 @@ fn a_result_starts_an_unstarted_parent() {
 fn a_dead_greenlet_with_a_new_unstarted_parent_starts_it() {
     // Row 79.
     let log = Log::default();
-    let child = Greenlet::new(Ok);
+    let child = new_greenlet(Ok);
     child.switch(nothing()).unwrap();
     let inside = log.clone();
-    let parent = Greenlet::new(move |value| {
+    let parent = new_greenlet(move |value| {
         inside.push(unpack::<i32>(value)?);
         Ok(int(24))
     });
@@ -214,7 +214,7 @@ fn a_dead_greenlet_with_a_new_unstarted_parent_starts_it() {
 #[test]
 fn a_generator_is_a_greenlet_that_switches_to_its_parent() {
     // Row 34.
-    let numbers = Greenlet::new(|_| {
+    let numbers = new_greenlet(|_| {
         for number in 0..5 {
             for _ in 0..2 {
                 Greenlet::switch_to_parent(Box::new(Some(number)))?;
@@ -231,7 +231,7 @@ fn a_generator_is_a_greenlet_that_switches_to_its_parent() {
 fn a_switch_crosses_any_native_frames() {
     // Rows 81, 83: two sorts at once, each suspended inside its comparator.
     let sorter = |input: &'static [i32]| {
-        Greenlet::new(move |_| {
+        new_greenlet(move |_| {
             let mut list = input.to_vec();
             list.sort_by(|a, b| {
                 pause().unwrap();
@@ -262,7 +262,7 @@ fn states_and_the_current_greenlet_follow_the_switches() {
     let inside = seen.clone();
     let greenlet = Greenlet::builder()
         .name("seer")
-        .build(move |_| {
+        .build_here(move |_| {
             let (me, main) = (Greenlet::current(), Greenlet::main());
             inside.set(Some((me.name().into_owned(), me.state(), main.state())));
             main.switch(nothing())
@@ -283,8 +283,8 @@ fn unnamed_greenlets_are_numbered_and_all_lists_those_that_are_not_dead_by_age()
     on_a_thread(|| {
         let names = || Greenlet::all().iter().map(|it| it.name().into_owned()).collect::<Vec<_>>();
         assert_eq!(names(), ["main"]);
-        let first = Greenlet::new(Ok);
-        let second = Greenlet::new(|_| pause());
+        let first = new_greenlet(Ok);
+        let second = new_greenlet(|_| pause());
         assert_eq!(names(), ["main", "greenlet-1", "greenlet-2"]);
         second.switch(nothing()).unwrap();
         first.switch(nothing()).unwrap();
@@ -297,7 +297,7 @@ fn unnamed_greenlets_are_numbered_and_all_lists_those_that_are_not_dead_by_age()
 #[test]
 fn parents_may_form_no_cycle_and_main_gets_no_parent() {
     // Rows 89, 91 to 93.
-    let [a, b, c] = ["a", "b", "c"].map(|name| Greenlet::builder().name(name).build(Ok).unwrap());
+    let [a, b, c] = ["a", "b", "c"].map(|name| Greenlet::builder().name(name).build_here(Ok).unwrap());
     a.set_parent(&b).unwrap();
     b.set_parent(&c).unwrap();
     for (child, parent) in [(&a, &a), (&c, &b), (&c, &a)] {
@@ -319,7 +319,7 @@ fn two_threads_run_greenlets_at_once() {
         let run = || {
             let greenlets: Vec<_> = (0..GREENLETS)
                 .map(|i| {
-                    Greenlet::new(move |_| {
+                    new_greenlet(move |_| {
                         let mut sum = i;
                         for _ in 0..TURNS {
                             sum += as_int(pause());
@@ -351,7 +351,7 @@ fn a_greenlet_smuggled_to_another_thread_is_refused_there() {
     // SAFETY: there is none in general. Here the owner waits for the other thread, so the two never use them at the same time.
     unsafe impl Send for Smuggled<'_> {}
 
-    let greenlet = Greenlet::builder().name("foreigner").build(|_| pause()).unwrap();
+    let greenlet = Greenlet::builder().name("foreigner").build_here(|_| pause()).unwrap();
     greenlet.switch(nothing()).unwrap();
     let stack = greenlet.stack().unwrap();
     assert!(stack.is_valid());
@@ -359,7 +359,7 @@ fn a_greenlet_smuggled_to_another_thread_is_refused_there() {
     on_a_thread(move || {
         let Smuggled(foreigner, stack) = { smuggled };
         // A greenlet with the same id in this thread's table, suspended in the same epoch.
-        let native = Greenlet::new(|_| pause());
+        let native = new_greenlet(|_| pause());
         native.switch(nothing()).unwrap();
         assert!(!stack.is_valid());
         assert_eq!(common::code(stack.get()), "ERR_GREENLET_STALE_FRAME");
@@ -369,8 +369,8 @@ fn a_greenlet_smuggled_to_another_thread_is_refused_there() {
         assert!(error.to_string().contains("'foreigner'"), "{error}");
         assert_eq!(unpack::<i32>(error.into_value().unwrap()).unwrap(), 5);
         assert_eq!(common::code(foreigner.kill()), "ERR_GREENLET_WRONG_THREAD");
-        assert_eq!(common::code(Greenlet::new(Ok).set_parent(foreigner)), "ERR_GREENLET_WRONG_THREAD");
-        let child = Greenlet::builder().parent(foreigner).build(Ok);
+        assert_eq!(common::code(new_greenlet(Ok).set_parent(foreigner)), "ERR_GREENLET_WRONG_THREAD");
+        let child = Greenlet::builder().parent(foreigner).build_here(Ok);
         assert_eq!(common::code(child), "ERR_GREENLET_WRONG_THREAD");
         assert!(foreigner.stack().is_none());
     });

@@ -4,17 +4,19 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
+use std::io::ErrorKind;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
 use common::times;
-use greenlets_core::{
-    Body, Frame, Host, Id, Next, NullHost, Options, Relocation, SLOT_SIZE, Snapshot, SnapshotError, Spilling,
-    StackBounds, State, SwitchError, Thread, frame,
+use greenlets_core::raw::{
+    Body, Host, Id, Next, NullHost, Relocation, Snapshot, SnapshotError, StackBounds, SwitchError, Thread,
 };
+use greenlets_core::{Frame, Options, SLOT_SIZE, Spilling, State, frame};
 
-fn bare(slots: u32) -> Box<Thread<NullHost>> {
-    Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(slots)).unwrap()
+fn bare(slots: u32) -> Rc<Thread<NullHost>> {
+    // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+    unsafe { Thread::new(NullHost, StackBounds::of_this_thread().unwrap(), Options::slots(slots)) }.unwrap()
 }
 
 /// Starts a stack that switches back to main whenever it runs, `times` times in all. Returns its id.
@@ -63,6 +65,17 @@ fn a_running_stack_lies_within_its_bounds() {
         Next::Resume(thread.main())
     });
     thread.switch(Next::Start(body)).unwrap();
+}
+
+#[test]
+fn a_thread_can_be_moved_while_it_has_stacks() {
+    let thread = bare(2);
+    let id = start_waiting(&thread, 2);
+    let mut moved = vec![thread];
+    moved[0].switch(Next::Resume(id)).unwrap();
+    let thread = moved.pop().unwrap();
+    thread.switch(Next::Resume(id)).unwrap();
+    assert_eq!(thread.state(id), State::Dead);
 }
 
 #[test]
@@ -131,11 +144,37 @@ fn ids_are_never_used_again() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "under Miri the stack is that of a thread")]
+fn a_switch_is_refused_on_a_stack_of_another_thread() {
+    let (one, beside) = (bare(4), bare(4));
+    let refused = Rc::new(Cell::new(0));
+    let (one_inside, count) = (one.clone(), refused.clone());
+    let outer = Body::new(move |_| {
+        // `beside` takes the thread's own stack for the running one.
+        let goes_home = Body::new(|thread| Next::Resume(thread.main()));
+        assert!(matches!(beside.switch(Next::Start(goes_home)), Err(SwitchError::OtherStack(Some(_)))));
+        // SAFETY: this is the running stack, and what is switched here is switched back before this function returns.
+        let nested = unsafe { Thread::new(NullHost, one_inside.bounds(), Options::slots(4)) }.unwrap();
+        let one = one_inside.clone();
+        let inner = Body::new(move |nested| {
+            // On a stack of `nested`, while `one` takes its own stack for the running one.
+            assert!(matches!(one.switch(Next::Resume(one.main())), Err(SwitchError::OtherStack(None))));
+            count.set(count.get() + 1);
+            Next::Resume(nested.main())
+        });
+        nested.switch(Next::Start(inner)).unwrap();
+        Next::Resume(one_inside.main())
+    });
+    one.switch(Next::Start(outer)).unwrap();
+    assert_eq!((refused.get(), one.live()), (1, 0));
+}
+
+#[test]
 fn a_switch_to_a_stack_that_has_ended_or_never_existed_changes_nothing() {
     let thread = bare(1);
     let dead = start_waiting(&thread, 0);
     let alive = start_waiting(&thread, 1);
-    for unknown in [dead, Id::from_parts(9, 9), Id::default()] {
+    for unknown in [dead, Id::from_parts(9, 9), Id::from_parts(u32::MAX, 1)] {
         assert!(matches!(thread.switch(Next::Resume(unknown)), Err(SwitchError::Gone(id)) if id == unknown));
     }
     assert!(thread.on_main());
@@ -185,6 +224,22 @@ fn a_stack_that_ends_can_start_the_next_in_its_own_slot() {
     let count = Rc::new(Cell::new(0));
     thread.switch(Next::Start(chain(LINKS - 1, count.clone()))).unwrap();
     assert_eq!(count.get(), LINKS);
+}
+
+#[test]
+fn options_that_are_refused_change_nothing() {
+    let thread = bare(2);
+    let refused =
+        [Options::slots(0).max_greenlets(0), Options::slots(u32::MAX).stack_size(1 << 40).max_greenlets(0)];
+    for options in refused {
+        assert!(thread.configure(options).is_err());
+        assert_eq!(thread.slots(), 2);
+        let id = start_waiting(&thread, 1);
+        assert_eq!(thread.configure(Options::slots(4)).unwrap_err().kind(), ErrorKind::ResourceBusy);
+        thread.switch(Next::Resume(id)).unwrap();
+    }
+    thread.configure(Options::slots(4)).unwrap();
+    assert_eq!(thread.slots(), 4);
 }
 
 #[test]
@@ -336,7 +391,8 @@ fn a_host_is_told_when_a_stack_moves() {
     let log = auditor.log.clone();
     // SAFETY: no code uses the contents of a suspended stack.
     let options = unsafe { Options::slots(1).spilling(Spilling::WhenNeeded) };
-    let thread = Thread::new(auditor, StackBounds::of_this_thread().unwrap(), options).unwrap();
+    // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+    let thread = unsafe { Thread::new(auditor, StackBounds::of_this_thread().unwrap(), options) }.unwrap();
     assert!(log.take().is_empty(), "the host is not called for the core's own preparations");
     let waits: fn() -> Task = || {
         Box::new(|thread| {
@@ -361,7 +417,9 @@ fn a_host_is_told_when_a_stack_moves() {
 fn a_host_is_called_as_its_contract_says() {
     let auditor = Auditor::default();
     let log = auditor.log.clone();
-    let thread = Thread::new(auditor, StackBounds::of_this_thread().unwrap(), Options::slots(3)).unwrap();
+    // SAFETY: these are the bounds of this thread's own stack, and nothing else switches stacks here.
+    let thread =
+        unsafe { Thread::new(auditor, StackBounds::of_this_thread().unwrap(), Options::slots(3)) }.unwrap();
     let waits: fn() -> Task = || {
         Box::new(|thread| {
             thread.switch(Next::Resume(thread.main())).unwrap();

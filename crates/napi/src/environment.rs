@@ -7,7 +7,8 @@ use std::ptr::{NonNull, null_mut};
 use std::rc::Rc;
 use std::sync::Mutex;
 
-use greenlets_core::{Options, SLOT_SIZE, Thread};
+use greenlets_core::raw::{StackBounds, Thread};
+use greenlets_core::{Options, SLOT_SIZE};
 use napi::sys;
 
 use crate::calls::callback::{forget, function_reference};
@@ -38,7 +39,7 @@ use crate::v8_host::{Terminating, V8Host};
 /// What an environment has: its greenlets' thread, or the reason why it has none.
 pub(crate) struct Environment {
     env: sys::napi_env,
-    outcome: Result<Box<Thread<V8Host>>, Unsupported>,
+    outcome: Result<Rc<Thread<V8Host>>, Unsupported>,
     /// Set by `attach`: from then on the array shared with JavaScript is its own.
     pub(crate) attached: Cell<bool>,
     end_watch: RefCell<Option<EndWatch>>,
@@ -167,7 +168,7 @@ impl Drop for Building {
 }
 
 /// Where V8 began to terminate JavaScript meanwhile, a failure says nothing about this runtime.
-fn build_unless_terminating(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
+fn build_unless_terminating(env: sys::napi_env) -> Result<Rc<Thread<V8Host>>, Unsupported> {
     let is_terminating = || {
         let symbols = Symbols::resolve()?;
         // SAFETY: public API in a native callback: an isolate is entered.
@@ -177,7 +178,7 @@ fn build_unless_terminating(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, U
         .map_err(|reason| if is_terminating().unwrap_or(false) { Unsupported::Interrupted } else { reason })
 }
 
-fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
+fn build(env: sys::napi_env) -> Result<Rc<Thread<V8Host>>, Unsupported> {
     let settings = Settings::from_environment()?;
     let _building = Building::begin()?;
     let _one_at_a_time = LEARNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -187,7 +188,6 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
     if !state::sizes_agree(&layout) {
         return Err(Unsupported::Because("the copy sizes do not agree with the table of facts".into()));
     }
-    let main = layout.main;
     let host = V8Host {
         v8: V8::new(layout, settings.locker.then(Locker::default)),
         mail: Mail::new(),
@@ -199,7 +199,11 @@ fn build(env: sys::napi_env) -> Result<Box<Thread<V8Host>>, Unsupported> {
         thread: Cell::new(None),
     };
     // The smallest thread first: the host is made once, and `configure` sets how stacks are kept while there are none.
-    let thread = Thread::new(host, main, Options::slots(1)).map_err(|error| no_stacks(&error))?;
+    let own_stack = StackBounds::of_this_thread().map_err(|error| no_stacks(&error))?;
+    // SAFETY: this is the isolate's thread, on its own stack: learning has found V8's stack start there. Add-ons that switch stacks
+    // do so below a native call that returns, so their switches and ours nest.
+    let thread =
+        unsafe { Thread::new(host, own_stack, Options::slots(1)) }.map_err(|error| no_stacks(&error))?;
     thread.host().thread.set(Some(NonNull::from(&*thread)));
     thread.host().v8.gc.quiet.scan.set(settings.scan);
     // The self-test overflows a stack: one of the usual size, because a large one would take long and keep its memory.

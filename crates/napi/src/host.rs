@@ -5,7 +5,7 @@
 
 use std::ptr::NonNull;
 
-use greenlets_core::{Host, Next, Relocation, StackBounds, Thread};
+use greenlets_core::raw::{Host, Next, Relocation, StackBounds, Thread};
 
 use crate::node::async_hooks::Notify;
 use crate::node::context::{NewContext, lower_frame, raise_frame, set_context};

@@ -19,6 +19,7 @@
 //!   v8/learn/      where V8 keeps what, and the proof
 //!      │
 //!   mail, settings, unsupported       numbers and words that all of them share
+//!   fixed                             a value that stays at one address
 //!   cxx_exceptions                    what C++ runtimes keep for the running stack
 //!   imports                           redirects functions that add-ons import
 //!   libraries                         whether a stack is inside of a library
@@ -34,6 +35,7 @@ mod calls;
 mod cxx_exceptions;
 mod environment;
 mod exports;
+mod fixed;
 mod host;
 mod imports;
 mod libraries;

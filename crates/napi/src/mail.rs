@@ -4,9 +4,11 @@
 //! - **array**: `Mail::array` points to [`MAIL_LENGTH`] numbers that stay in place until `exchange` or `reset` installs others, and
 //!   only this thread reads and writes them.
 
-use std::cell::{Cell, UnsafeCell};
+use std::cell::Cell;
 
-use greenlets_core::Id;
+use greenlets_core::raw::Id;
+
+use crate::fixed::Fixed;
 
 /// An async id and a trigger id.
 pub(crate) type AsyncIds = [f64; 2];
@@ -70,19 +72,21 @@ pub(crate) enum Status {
     Collecting = 9,
     Limited = 10,
     InIsolate = 11,
+    /// The running code is on a stack of an add-on's.
+    OtherStack = 12,
 }
 
 /// The shared array. The self-test uses one of its own, and JavaScript brings another later.
 pub(crate) struct Mail {
     array: Cell<*mut i32>,
     /// Used while JavaScript has brought none: collections are counted before JavaScript attaches, too.
-    own: Box<UnsafeCell<[i32; MAIL_LENGTH]>>,
+    own: Fixed<[i32; MAIL_LENGTH]>,
 }
 
 impl Mail {
     pub(crate) fn new() -> Mail {
-        let own = Box::new(UnsafeCell::new([0; MAIL_LENGTH]));
-        Mail { array: Cell::new(own.get().cast()), own }
+        let own = Fixed::new([0; MAIL_LENGTH]);
+        Mail { array: Cell::new(own.get().as_ptr().cast()), own }
     }
 
     /// Uses `array` from now on.
@@ -100,7 +104,7 @@ impl Mail {
 
     /// Uses the array of this object again.
     pub(crate) fn reset(&self) {
-        self.array.set(self.own.get().cast());
+        self.array.set(self.own.get().as_ptr().cast());
     }
 
     #[inline(always)]

@@ -11,7 +11,7 @@
 
 use std::cmp::Reverse;
 
-use greenlets_core::{Next, Thread};
+use greenlets_core::raw::{Next, Thread};
 
 use crate::calls::switch;
 use crate::v8::learn::symbols::AllowScope;

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::ptr::NonNull;
 
-use greenlets_core::Thread;
+use greenlets_core::raw::Thread;
 
 use crate::cxx_exceptions::CxxExceptions;
 use crate::mail::Mail;

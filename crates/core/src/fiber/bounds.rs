@@ -9,8 +9,19 @@ use std::ptr::null_mut;
 pub const SLOT_SIZE: usize = if cfg!(miri) { MIN_SLOT_SIZE } else { 1 << 20 };
 /// Bytes of the smallest slot.
 pub(crate) const MIN_SLOT_SIZE: usize = 1 << 16;
-/// Bytes at a slot's low end that fault when touched.
-pub const GUARD_SIZE: usize = 4096;
+/// Bytes below a stack's limit that fault when touched, at least. A guard is wider, see [`guard_size`].
+pub(crate) const GUARD_SIZE: usize = 4096;
+/// Bytes of the widest guard. A frame that is larger than the guard can step over it, where C was compiled without
+/// `-fstack-clash-protection`. With it, GCC and clang touch each 4 KiB of a frame on x86-64, but each 64 KiB on AArch64.
+pub const LARGEST_GUARD: usize = if cfg!(target_arch = "aarch64") { 64 << 10 } else { 16 << 10 };
+
+// Every guard is at least that wide: an eighth of the smallest slot.
+const _: () = assert!(GUARD_SIZE <= MIN_SLOT_SIZE / 8 && GUARD_SIZE <= LARGEST_GUARD);
+
+/// Bytes at the low end of a slot of `slot_size` that fault when touched: an eighth of a small slot, and whole pages.
+pub(crate) fn guard_size(slot_size: usize, page: usize) -> usize {
+    (slot_size / 8).min(LARGEST_GUARD).max(page)
+}
 
 /// Where a stack lies: it grows from `base` (highest address, exclusive) down to `limit` (lowest usable address).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,19 +33,34 @@ pub struct StackBounds {
 }
 
 impl StackBounds {
-    /// For a stack that the system does not describe: every address counts as part of it.
-    pub(crate) const UNKNOWN: StackBounds = StackBounds { base: usize::MAX, limit: 0 };
+    /// Every address counts as part of it: for Miri, where each local variable is an allocation of its own.
+    const EVERYWHERE: StackBounds = StackBounds { base: usize::MAX, limit: 0 };
+    /// Bytes below the top of the address space of a process that belong to its main thread's stack at least: the kernel maps nothing
+    /// else there (arch/x86/mm/mmap.c and mm/util.c, `mmap_base`).
+    const RESERVED_FOR_MAIN: usize = 128 << 20;
 
     /// The bounds of the stack that the system gave to the running thread, as pthread_getattr_np(3) reports them. For the
-    /// process's main thread, `limit` is the address that the stack may grow to.
+    /// process's main thread, `limit` is the address that the stack may grow to. glibc reads `/proc/self/maps` for that thread; where
+    /// that is missing, only the part that the kernel always reserves is reported.
     ///
     /// # Errors
-    /// The error of the system. For the process's main thread glibc reads `/proc/self/maps`, which may be missing.
+    /// The error of the system.
     pub fn of_this_thread() -> io::Result<StackBounds> {
         if cfg!(miri) {
-            // Under Miri each local variable is an allocation of its own and can be at any address.
-            return Ok(StackBounds::UNKNOWN);
+            return Ok(StackBounds::EVERYWHERE);
         }
+        let main = StackBounds::reserved_for_main();
+        StackBounds::as_reported().or_else(|error| if runs_on(main) { Ok(main) } else { Err(error) })
+    }
+
+    /// The part of the main thread's stack that the kernel always reserves. The name of the program's file lies at its upper end.
+    fn reserved_for_main() -> StackBounds {
+        // SAFETY: the call reads a table that the kernel made for the process.
+        let base = unsafe { libc::getauxval(libc::AT_EXECFN) } as usize;
+        StackBounds { base, limit: base.saturating_sub(StackBounds::RESERVED_FOR_MAIN) }
+    }
+
+    fn as_reported() -> io::Result<StackBounds> {
         let check = |status: libc::c_int| match status {
             0 => Ok(()),
             error => Err(io::Error::from_raw_os_error(error)),
@@ -64,6 +90,56 @@ impl StackBounds {
     }
 }
 
+/// Whether the running code is on the stack with these bounds.
+pub(crate) fn runs_on(bounds: StackBounds) -> bool {
+    Extent::of(bounds).is_here()
+}
+
+/// The bounds of a stack in the form in which the fewest instructions compare the stack pointer with them.
+#[derive(Clone, Copy)]
+pub(crate) struct Extent {
+    limit: usize,
+    size: usize,
+}
+
+impl Extent {
+    pub(crate) fn of(bounds: StackBounds) -> Extent {
+        Extent { limit: bounds.limit, size: bounds.base - bounds.limit }
+    }
+
+    pub(crate) fn bounds(self) -> StackBounds {
+        StackBounds { base: self.limit + self.size, limit: self.limit }
+    }
+
+    /// Whether the running code is on this stack. Under Miri it always is: there each local variable is an allocation of its own.
+    #[inline(always)]
+    pub(crate) fn is_here(self) -> bool {
+        // One comparison: an address below the limit becomes a large number.
+        cfg!(miri) || stack_pointer().wrapping_sub(self.limit) < self.size
+    }
+}
+
+/// The stack pointer.
+#[inline(always)]
+fn stack_pointer() -> usize {
+    let here: usize;
+    // SAFETY: the instruction copies one register to another.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    unsafe {
+        std::arch::asm!("mov {}, rsp", out(reg) here, options(nomem, nostack, preserves_flags));
+    }
+    // SAFETY: the instruction copies one register to another.
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    unsafe {
+        std::arch::asm!("mov {}, sp", out(reg) here, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(miri)]
+    {
+        here = 0;
+    }
+    here
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,9 +149,29 @@ mod tests {
     fn a_thread_knows_its_own_stack() {
         let here = 0_u8;
         let bounds = StackBounds::of_this_thread().unwrap();
+        assert!(runs_on(bounds));
+        assert!(!runs_on(StackBounds { base: bounds.limit, limit: bounds.limit - 4096 }));
         assert!(bounds.contains(&raw const here as usize));
         assert!(bounds.size() >= 64 * 1024);
         let other = std::thread::spawn(StackBounds::of_this_thread).join().unwrap().unwrap();
         assert!(!other.contains(&raw const here as usize));
+        assert!(!runs_on(other));
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no main stack")]
+    fn the_main_threads_stack_is_known_without_a_list_of_mappings() {
+        let reserved = StackBounds::reserved_for_main();
+        assert!(!runs_on(reserved), "this test runs on another thread");
+        // SAFETY: the call reads a table that the kernel made for the process: 16 bytes on its first stack.
+        let on_main = unsafe { libc::getauxval(libc::AT_RANDOM) } as usize;
+        assert!(reserved.contains(on_main));
+    }
+
+    #[test]
+    fn the_limit_is_on_the_stack_and_the_base_is_not() {
+        let bounds = StackBounds { base: 0x2000, limit: 0x1000 };
+        let inside = [0, 0xfff, 0x1000, 0x1fff, 0x2000, usize::MAX].map(|address| bounds.contains(address));
+        assert_eq!(inside, [false, false, true, true, false, false]);
     }
 }

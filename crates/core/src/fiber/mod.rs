@@ -1,12 +1,12 @@
 //! Fibers: one native stack each, with the machine state that is suspended on it. The lowest room; it imports no other.
 //!
-//! A fiber is resumed from one place, the trampoline on the thread's own stack ([`crate::Thread`]), and `suspend` sends the
+//! A fiber is resumed from one place, the trampoline on the thread's own stack ([`crate::raw::Thread`]), and `suspend` sends the
 //! trampoline the stack that is to run next. So any fiber can switch to any other. There are three implementations with one
 //! interface:
 //!
 //! * `corosensei.rs`, the default and the reference;
-//! * `own.rs`, with the feature `own-switch`: a page of assembly that spares the processor most of the wrong guesses at
-//!   return addresses that follow a switch. A switch from JavaScript and back takes a third less time with it;
+//! * `own.rs`, with the feature `own-switch`: a page of assembly that spares the processor two wrong guesses at return
+//!   addresses for each switch there and back;
 //! * `threads.rs`, under Miri, which cannot run assembly.
 //!
 //! ```text
@@ -21,6 +21,7 @@ pub(crate) mod bounds;
 pub(crate) mod carried;
 #[cfg(not(any(feature = "own-switch", miri)))]
 mod corosensei;
+pub(crate) mod memcheck;
 #[cfg(all(feature = "own-switch", not(miri)))]
 mod own;
 #[cfg(miri)]
@@ -43,6 +44,6 @@ pub(crate) use yielded::Yielded;
 /// `Unsupported` where the stack pointer of a suspended fiber cannot be found, or the error of the system.
 pub(crate) fn prepare() -> io::Result<()> {
     #[cfg(not(any(feature = "own-switch", miri)))]
-    corosensei::learn_stack_pointer()?;
+    corosensei::learn_depth()?;
     Ok(())
 }

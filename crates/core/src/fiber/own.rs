@@ -38,7 +38,9 @@ pub(crate) struct Fiber<T, R> {
     base: *mut Base<T, R, ()>,
 }
 
-/// The way out of a running fiber. Lives at the base of the fiber's own stack, for as long as the fiber does.
+/// The way out of a running fiber. Lives at the base of the fiber's own stack, for as long as the fiber does. Its first word is where
+/// `begin` tells an unwinder to look for it.
+#[repr(C)]
 pub(crate) struct Exit<T> {
     /// Stack pointer of the stack that resumed this one.
     resumer: Cell<usize>,
@@ -183,10 +185,15 @@ unsafe fn switch(to: usize, word: usize) -> (usize, usize) {
 #[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
 extern "C" fn begin() {
-    // From `switch`: rdx is the base, rsi the stack pointer of the resumer. This is the outermost frame: an unwinder stops here.
+    // From `switch`: rdx is the base, rsi the stack pointer of the resumer. An unwinder goes on to the resumer's frame: its stack
+    // pointer is the first word at the base, 16 bytes above ours during the call, and leads to rbx, rbp and the address to continue
+    // at. So the frame is at *(rsp + 16) + 24, in DWARF's words: breg7 16, deref, plus_uconst 24.
     naked_asm!(
         ".cfi_startproc",
-        ".cfi_undefined rip",
+        ".cfi_escape 0x0f, 5, 0x77, 16, 0x06, 0x23, 24",
+        ".cfi_offset rip, -8",
+        ".cfi_offset rbp, -16",
+        ".cfi_offset rbx, -24",
         "mov rdi, rdx",
         "sub rsp, 8",
         "call rbx",
@@ -232,15 +239,18 @@ unsafe fn switch(to: usize, word: usize) -> (usize, usize) {
     (left, brought)
 }
 
-/// The first code on a new stack: calls `entry(base, resumer)`. From `switch`: x2 is the base, x1 the stack pointer of the
-/// resumer.
+/// The first code on a new stack: calls `entry(base, resumer)`. From `switch`: x2 is the base, x1 the stack pointer of the resumer. An
+/// unwinder goes on to the resumer's frame, at *sp + 32, in DWARF's words: breg31 0, deref, plus_uconst 32.
 #[cfg(target_arch = "aarch64")]
 #[unsafe(naked)]
 extern "C" fn begin() {
     naked_asm!(
         ".cfi_startproc",
+        ".cfi_escape 0x0f, 5, 0x8f, 0, 0x06, 0x23, 32",
+        ".cfi_offset x30, -16",
+        ".cfi_offset x29, -24",
+        ".cfi_offset x19, -32",
         "hint #36",
-        ".cfi_undefined x30",
         "mov x0, x2",
         "blr x19",
         "brk #1",

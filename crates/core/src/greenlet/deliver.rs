@@ -20,7 +20,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::greenlet::error::{Error, Value};
+use crate::greenlet::error::{Error, Parcel, Value};
 use crate::greenlet::record::{Greenlet, Lifecycle};
 use crate::greenlet::thread_greenlets::{Payload, ThreadGreenlets};
 use crate::greenlet::thrown::Thrown;
@@ -28,20 +28,47 @@ use crate::raw::{Body, Next, NullHost, SwitchError, Thread};
 
 /// Takes `payload` to `target`, or to the first of its ancestors that can receive it. Returns what the next switch back here
 /// brings.
-pub(crate) fn deliver(greenlets: &ThreadGreenlets, target: &Greenlet, payload: Payload) -> Payload {
+#[inline(always)]
+pub(crate) fn deliver(greenlets: &ThreadGreenlets, target: Greenlet, payload: Payload) -> Payload {
+    match target.record().stack.get() {
+        // It can receive anything as it is. This is nearly always the case.
+        Some(stack) if target.record().token == greenlets.token => {
+            greenlets.send(payload, target);
+            // SAFETY: a record's `stack` is in the registry of its thread's stacks, which exist then: `die` forgets it before it leaves.
+            let result = unsafe { greenlets.stacks().unwrap_unchecked().switch_to(stack) };
+            receive(greenlets, result)
+        }
+        _ => deliver_elsewhere(greenlets, target, payload),
+    }
+}
+
+/// As [`deliver`], for something thrown.
+#[inline(never)]
+pub(crate) fn throw(greenlets: &ThreadGreenlets, target: Greenlet, thrown: Thrown) -> Payload {
+    deliver(greenlets, target, Err(thrown))
+}
+
+/// As [`deliver`], for every `target`.
+#[cold]
+#[inline(never)]
+fn deliver_elsewhere(greenlets: &ThreadGreenlets, target: Greenlet, payload: Payload) -> Payload {
     if target.record().token != greenlets.token {
         let greenlet = target.record().name().into_owned();
-        return Err(Error::WrongThread { greenlet, value: payload.ok() }.into());
+        return Err(Error::WrongThread { greenlet, parcel: Some(Parcel::new(payload)) }.into());
     }
-    let (to, payload) = receiver(greenlets, target.clone(), payload);
+    let (to, payload) = receiver(greenlets, target, payload);
     if greenlets.is_current(&to) {
         return payload;
     }
     match greenlets.make_stacks() {
-        Ok(stacks) => transfer(greenlets, stacks, to, payload),
+        Ok(stacks) => {
+            let next = next_stack(stacks, &to);
+            greenlets.send(payload, to);
+            receive(greenlets, stacks.switch(next))
+        }
         Err(source) => {
             let greenlet = to.record().name().into_owned();
-            Err(Error::NoMemory { greenlet, source, value: payload.ok() }.into())
+            Err(Error::NoMemory { greenlet, source, parcel: Some(Parcel::new(payload)) }.into())
         }
     }
 }
@@ -62,18 +89,10 @@ fn receiver(greenlets: &ThreadGreenlets, mut to: Greenlet, mut payload: Payload)
     }
 }
 
-/// Leaves this stack. Returns when another greenlet switches back, or at once where the switch is refused.
-fn transfer(
-    greenlets: &ThreadGreenlets,
-    stacks: &Thread<NullHost>,
-    to: Greenlet,
-    payload: Payload,
-) -> Payload {
-    let next = next_stack(stacks, &to);
-    greenlets.payload.set(Some(payload));
-    // The handle that kept this greenlet alive goes along. So it stays alive only if there is another handle to it.
-    greenlets.origin.set(Some(greenlets.current.replace(to)));
-    match stacks.switch(next) {
+/// After a switch, or where it was refused: what it brings.
+#[inline(always)]
+fn receive(greenlets: &ThreadGreenlets, result: Result<(), SwitchError<Body>>) -> Payload {
+    match result {
         Ok(()) => arrive(greenlets),
         Err(error) => refuse(greenlets, error),
     }
@@ -92,16 +111,28 @@ fn next_stack(stacks: &Thread<NullHost>, to: &Greenlet) -> Next<NullHost> {
 }
 
 /// The other side of a switch: takes the payload, and drops the handle to the greenlet that was left.
+#[inline(always)]
 fn arrive(greenlets: &ThreadGreenlets) -> Payload {
-    let payload = greenlets.payload.take().expect("every switch brings something");
-    if let Some(origin) = greenlets.origin.take() {
-        if origin.is_last_handle() {
-            // If that greenlet is suspended, dropping its last handle kills it. The payload was taken out before.
-            greenlets.discard(&greenlets.current(), origin);
-        } else {
+    match greenlets.origin.take() {
+        Some(origin) if origin.is_last_handle() => arrive_from_last(greenlets, origin),
+        // Not the last handle, so dropping it runs no code.
+        origin => {
             drop(origin);
+            take_payload(greenlets)
         }
     }
+}
+
+#[inline(always)]
+fn take_payload(greenlets: &ThreadGreenlets) -> Payload {
+    greenlets.payload.take().expect("every switch brings something")
+}
+
+/// If the greenlet that was left is suspended, dropping its last handle kills it. The payload is taken out before.
+#[cold]
+fn arrive_from_last(greenlets: &ThreadGreenlets, origin: Greenlet) -> Payload {
+    let payload = take_payload(greenlets);
+    greenlets.discard(&greenlets.current(), origin);
     payload
 }
 
@@ -112,21 +143,25 @@ fn refuse(greenlets: &ThreadGreenlets, error: SwitchError<Body>) -> Payload {
     // Where a greenlet has ended and the one it named could not run, main runs.
     let ended = matches!(origin.record().lifecycle.get(), Lifecycle::Dead);
     let to = greenlets.current.replace(if ended { greenlets.main.clone() } else { origin });
-    let value = greenlets.payload.take().and_then(Result::ok);
+    let parcel = greenlets.payload.take().map(Parcel::new);
     let greenlet = to.record().name().into_owned();
     let put_back = |body| to.record().body.set(Some(body));
     Err(match error {
         SwitchError::NoSlot(body) => {
             put_back(body);
-            Error::NoSlot { greenlet, slots: greenlets.slots(), value }
+            Error::NoSlot { greenlet, slots: greenlets.slots(), parcel }
         }
         SwitchError::Limit(body, limit) => {
             put_back(body);
-            Error::Limit { greenlet, limit, value }
+            Error::Limit { greenlet, limit, parcel }
         }
         SwitchError::NoMemory(body, source) => {
             body.map(put_back);
-            Error::NoMemory { greenlet, source, value }
+            Error::NoMemory { greenlet, source, parcel }
+        }
+        SwitchError::OtherStack(body) => {
+            body.map(put_back);
+            Error::OtherStack { greenlet: greenlets.current().name().into_owned(), parcel }
         }
         SwitchError::Gone(id) => {
             unreachable!("{greenlet} is Started({id:?}), so its stack exists")
@@ -141,7 +176,7 @@ pub(crate) fn enter(
     function: impl FnOnce(Value) -> Result<Value, Thrown>,
 ) -> Next<NullHost> {
     let greenlets = ThreadGreenlets::existing().expect("a greenlet was started, so its thread has greenlets");
-    greenlets.current.borrow().record().lifecycle.set(Lifecycle::Started(thread.current()));
+    greenlets.current().record().start(thread.current(), thread.current_target());
     let result = catch_unwind(AssertUnwindSafe(|| function(arrive(greenlets)?)));
     finish(greenlets, thread, result.unwrap_or_else(|payload| Err(Thrown::Panic(payload))))
 }
@@ -154,17 +189,16 @@ fn finish(greenlets: &ThreadGreenlets, thread: &Thread<NullHost>, payload: Paylo
     let (to, payload) = receiver(greenlets, heir, exit_to_value(payload));
     let next = next_stack(thread, &to);
     // Not earlier: the destructors that `end_unstarted` runs may switch, and another greenlet may switch back here.
-    me.record().lifecycle.set(Lifecycle::Dead);
+    me.record().die();
     greenlets.unregister(me.record());
-    greenlets.payload.set(Some(payload));
-    greenlets.origin.set(Some(greenlets.current.replace(to)));
+    greenlets.send(payload, to);
     next
 }
 
 /// Ends an unstarted greenlet without running it.
 pub(crate) fn end_unstarted(greenlets: &ThreadGreenlets, greenlet: &Greenlet) {
     let record = greenlet.record();
-    record.lifecycle.set(Lifecycle::Dead);
+    record.die();
     greenlets.unregister(record);
     greenlets.discard(greenlet, record.body.take());
 }

@@ -1,22 +1,40 @@
 //! The errors of this crate, and the values that cross a switch.
 
 use std::any::{Any, type_name};
-use std::io;
+use std::{fmt, io};
 
-use crate::raw::Limit;
+use crate::greenlet::thread_bound::ThreadBound;
+use crate::greenlet::thrown::Thrown;
+use crate::raw::switch_error::Limit;
 
 /// Anything that crosses a switch.
 pub type Value = Box<dyn Any>;
 
-/// Something that could not be done. Nothing has changed: the current greenlet runs on, and a value that was to be delivered is in
-/// the error ([`Error::into_value`]).
+/// What could not be delivered: a value, or what was thrown. It stays on its thread, while the error that it is in may go to others.
+#[derive(Debug)]
+pub struct Parcel(ThreadBound<Result<Value, Thrown>>);
+
+impl Parcel {
+    pub(crate) fn new(payload: Result<Value, Thrown>) -> Parcel {
+        Parcel(ThreadBound::new(payload))
+    }
+
+    /// The value, or what was thrown; `None` on another thread than its own, where it is leaked.
+    pub fn open(self) -> Option<Result<Value, Thrown>> {
+        self.0.into_inner()
+    }
+}
+
+/// Something that could not be done. Nothing has changed: the current greenlet runs on, and what was to be delivered is in the error
+/// ([`Error::into_parcel`]).
 ///
 /// ```
 /// use greenlets_core::{Error, Greenlet, Options, configure};
 ///
 /// configure(Options::slots(1))?;
-/// let first = Greenlet::new(|_| Greenlet::main().switch(Box::new(())));
-/// let second = Greenlet::new(|value| Ok(value));
+/// // SAFETY: the functions switch with nothing of a thread-local borrowed, initialised or set.
+/// let first = unsafe { Greenlet::new(|_| Greenlet::main().switch(Box::new(()))) };
+/// let second = unsafe { Greenlet::new(Ok) };
 /// first.switch(Box::new(())).unwrap();
 ///
 /// let error = second.switch(Box::new("precious")).unwrap_err().downcast::<Error>().unwrap();
@@ -24,7 +42,8 @@ pub type Value = Box<dyn Any>;
 /// assert_eq!(*error.into_value().unwrap().downcast::<&str>().unwrap(), "precious");
 /// # Ok::<(), Error>(())
 /// ```
-#[derive(Debug, thiserror::Error)]
+/// Its `Debug` is the message too, so that `fn main() -> Result<(), Error>` and `unwrap()` print it.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A greenlet has to start and every stack slot is in use.
@@ -37,8 +56,8 @@ pub enum Error {
         greenlet: String,
         /// How many slots there are.
         slots: u32,
-        /// The value it was to start with.
-        value: Option<Value>,
+        /// What was to be delivered.
+        parcel: Option<Parcel>,
     },
     /// A greenlet has to start, and a limit of [`Options`](crate::Options) does not allow one more.
     #[error(
@@ -49,8 +68,8 @@ pub enum Error {
         greenlet: String,
         /// The limit that is reached.
         limit: Limit,
-        /// The value it was to start with.
-        value: Option<Value>,
+        /// What was to be delivered.
+        parcel: Option<Parcel>,
     },
     /// The system gives no memory for a stack: for that of a greenlet that has to start, or for the copy of the stack that occupies
     /// the slot.
@@ -62,8 +81,8 @@ pub enum Error {
         greenlet: String,
         /// The error of the system.
         source: io::Error,
-        /// The value that was to be delivered to it.
-        value: Option<Value>,
+        /// What was to be delivered.
+        parcel: Option<Parcel>,
     },
     /// A greenlet was used on a thread that is not its own, or after its thread's end.
     #[error(
@@ -72,8 +91,20 @@ pub enum Error {
     WrongThread {
         /// Name of the greenlet that was used.
         greenlet: String,
-        /// The value that was to be delivered to it.
-        value: Option<Value>,
+        /// What was to be delivered.
+        parcel: Option<Parcel>,
+    },
+    /// A switch was asked for on a stack that is not the current greenlet's: another library runs code there, such as a coroutine, or
+    /// a function on a stack of its own (the crates stacker and psm).
+    #[error(
+        "greenlet '{greenlet}' cannot switch here: the running code is on a stack of another library, such as a \
+         coroutine's; switch from the greenlet's own stack"
+    )]
+    OtherStack {
+        /// Name of the current greenlet.
+        greenlet: String,
+        /// What was to be delivered.
+        parcel: Option<Parcel>,
     },
     /// The new parent is the greenlet itself or descends from it.
     #[error(
@@ -98,6 +129,14 @@ pub enum Error {
     KillRefused {
         /// Name of the greenlet that is still alive.
         greenlet: String,
+    },
+    /// The thread ended while greenlets were suspended. Reported to the hook of [`set_unraisable_hook`](crate::set_unraisable_hook).
+    #[error("{}", abandoned(.greenlet, *.others))]
+    Abandoned {
+        /// Name of the oldest of them.
+        greenlet: String,
+        /// How many more there were.
+        others: usize,
     },
     /// Frames were read that are no longer valid.
     #[error("{}", stale(.greenlet, *.taken, *.now))]
@@ -128,7 +167,7 @@ pub enum Error {
         /// The type that was asked for.
         expected: &'static str,
         /// The value.
-        value: Value,
+        parcel: Parcel,
     },
 }
 
@@ -140,26 +179,51 @@ impl Error {
             Error::Limit { .. } => "ERR_GREENLET_LIMIT",
             Error::NoMemory { .. } => "ERR_GREENLET_NO_MEMORY",
             Error::WrongThread { .. } => "ERR_GREENLET_WRONG_THREAD",
+            Error::OtherStack { .. } => "ERR_GREENLET_OTHER_STACK",
             Error::ParentCycle { .. } => "ERR_GREENLET_PARENT_CYCLE",
             Error::MainParent | Error::MainKill => "ERR_GREENLET_MAIN",
             Error::KillRefused { .. } => "ERR_GREENLET_KILL_REFUSED",
+            Error::Abandoned { .. } => "ERR_GREENLET_ABANDONED",
             Error::StaleFrame { .. } => "ERR_GREENLET_STALE_FRAME",
             Error::SlotsInUse { .. } => "ERR_GREENLET_SLOTS_IN_USE",
             Error::NoSlots | Error::WrongType { .. } => "ERR_GREENLET_INVALID_ARG",
         }
     }
 
-    /// The value that was to be delivered and was not.
-    pub fn into_value(self) -> Option<Value> {
+    /// What was to be delivered and was not: a value, or what was thrown. `None` where there was nothing to deliver, and on another
+    /// thread than the one that made the error.
+    pub fn into_parcel(self) -> Option<Result<Value, Thrown>> {
         match self {
-            Error::NoSlot { value, .. }
-            | Error::Limit { value, .. }
-            | Error::NoMemory { value, .. }
-            | Error::WrongThread { value, .. } => value,
-            Error::WrongType { value, .. } => Some(value),
+            Error::NoSlot { parcel, .. }
+            | Error::Limit { parcel, .. }
+            | Error::NoMemory { parcel, .. }
+            | Error::OtherStack { parcel, .. }
+            | Error::WrongThread { parcel, .. } => parcel?.open(),
+            Error::WrongType { parcel, .. } => parcel.open(),
             _ => None,
         }
     }
+
+    /// The value that was to be delivered and was not. `None` where something was thrown instead; see [`Error::into_parcel`].
+    pub fn into_value(self) -> Option<Value> {
+        self.into_parcel()?.ok()
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn abandoned(greenlet: &str, others: usize) -> String {
+    let subject = match others {
+        0 => format!("greenlet '{greenlet}' was"),
+        others => format!("greenlet '{greenlet}' and {others} more were"),
+    };
+    format!(
+        "{subject} suspended when the thread ended, so what is on the stack is never dropped; call kill_all() before the thread ends"
+    )
 }
 
 fn stale(greenlet: &str, taken: u64, now: Option<u64>) -> String {
@@ -178,7 +242,8 @@ fn stale(greenlet: &str, taken: u64, now: Option<u64>) -> String {
 /// ```
 /// use greenlets_core::{Greenlet, Thrown, unpack};
 ///
-/// let double = Greenlet::new(|value| Ok(Box::new(unpack::<i32>(value)? * 2)));
+/// // SAFETY: the function does not switch.
+/// let double = unsafe { Greenlet::new(|value| Ok(Box::new(unpack::<i32>(value)? * 2))) };
 /// assert_eq!(unpack::<i32>(double.switch(Box::new(21))?)?, 42);
 /// # Ok::<(), Thrown>(())
 /// ```
@@ -188,6 +253,6 @@ fn stale(greenlet: &str, taken: u64, now: Option<u64>) -> String {
 pub fn unpack<T: 'static>(value: Value) -> Result<T, Error> {
     match value.downcast() {
         Ok(value) => Ok(*value),
-        Err(value) => Err(Error::WrongType { expected: type_name::<T>(), value }),
+        Err(value) => Err(Error::WrongType { expected: type_name::<T>(), parcel: Parcel::new(Ok(value)) }),
     }
 }

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
-use crate::greenlet::deliver::{deliver, end_unstarted, enter};
+use crate::greenlet::deliver::{self, deliver, end_unstarted, enter};
 use crate::greenlet::error::{Error, Value};
 use crate::greenlet::kill::kill_suspended;
 use crate::greenlet::record::{Greenlet, GreenletRecord, Lifecycle};
@@ -13,7 +13,9 @@ use crate::greenlet::this_thread::this_thread;
 use crate::greenlet::thread_greenlets::ThreadGreenlets;
 use crate::greenlet::thrown::{GreenletExit, Thrown};
 use crate::greenlet::view::View;
-use crate::raw::{Body, Frame, State};
+use crate::raw::Body;
+use crate::raw::frame::Frame;
+use crate::raw::id::State;
 
 impl Greenlet {
     /// A new greenlet that will run `function` when it is first switched to, with the value of that switch. Its parent is the
@@ -21,7 +23,19 @@ impl Greenlet {
     ///
     /// The value that the function returns goes to the parent. So does an error that it returns (it *throws* it), and a panic, as
     /// [`Thrown::Panic`].
-    pub fn new(function: impl FnOnce(Value) -> Result<Value, Thrown> + 'static) -> Greenlet {
+    ///
+    /// # Safety
+    /// The function, all code that it calls, and the code that switches to this greenlet do not switch **where other code relies on
+    /// being left in the reverse order of being entered**, which the compiler takes for granted:
+    /// * While a thread-local is being initialised or destroyed.
+    /// * With a reference from `LocalKey::with`, unless this greenlet ends before the thread destroys its thread-locals. Greenlets
+    ///   that are suspended at their thread's end do not run again, except where a destructor of a thread-local kills them or drops
+    ///   their last handle.
+    /// * While a *scoped* thread-local is set: a pointer to a local variable in a thread-local, as the crate `scoped-tls` and the
+    ///   contexts of async runtimes set it. Other greenlets would see it, and it may be gone when they do.
+    ///
+    /// The crate's documentation shows what goes wrong, in its section "Unsoundness".
+    pub unsafe fn new(function: impl FnOnce(Value) -> Result<Value, Thrown> + 'static) -> Greenlet {
         let greenlets = this_thread();
         Greenlet::make(greenlets, None, greenlets.current(), function)
     }
@@ -42,6 +56,7 @@ impl Greenlet {
             serial: greenlets.next_serial(),
             given_name: name,
             lifecycle: Cell::new(Lifecycle::Unstarted),
+            stack: Cell::new(None),
             body: Cell::new(Some(Body::new(move |thread| enter(thread, function)))),
             parent: RefCell::new(Some(parent)),
             killers: RefCell::default(),
@@ -75,7 +90,7 @@ impl Greenlet {
     /// An error that another greenlet threw into the calling one; it should be passed on with `?`. An [`Error`] of this crate where
     /// the switch was not possible.
     pub fn switch(&self, value: Value) -> Result<Value, Thrown> {
-        deliver(this_thread(), self, Ok(value))
+        deliver(this_thread(), self.clone(), Ok(value))
     }
 
     /// Switches to the parent of the current greenlet, as a generator does with each value.
@@ -87,8 +102,8 @@ impl Greenlet {
     /// As [`Greenlet::switch`]; [`Error::MainParent`] on main.
     pub fn switch_to_parent(value: Value) -> Result<Value, Thrown> {
         let greenlets = this_thread();
-        let parent = greenlets.current.borrow().parent().ok_or(Error::MainParent)?;
-        deliver(greenlets, &parent, Ok(value))
+        let Some(parent) = greenlets.parent_of_current() else { return Err(Error::MainParent.into()) };
+        deliver(greenlets, parent, Ok(value))
     }
 
     /// As [`Greenlet::switch`], but throws `thrown` into this greenlet. In a suspended greenlet, `switch` returns it as an error. An
@@ -97,7 +112,7 @@ impl Greenlet {
     /// # Errors
     /// As [`Greenlet::switch`].
     pub fn throw(&self, thrown: impl Into<Thrown>) -> Result<Value, Thrown> {
-        deliver(this_thread(), self, Err(thrown.into()))
+        deliver::throw(this_thread(), self.clone(), thrown.into())
     }
 
     /// Throws a [`GreenletExit`] and returns when the greenlet is dead. Meanwhile the current greenlet takes the place of its
@@ -111,7 +126,7 @@ impl Greenlet {
         match self.record().lifecycle.get() {
             Lifecycle::Dead => Ok(()),
             _ if self.record().token != greenlets.token => {
-                Err(Error::WrongThread { greenlet: self.name().into_owned(), value: None }.into())
+                Err(Error::WrongThread { greenlet: self.name().into_owned(), parcel: None }.into())
             }
             Lifecycle::Main => Err(Error::MainKill.into()),
             _ if greenlets.is_current(self) => Err(GreenletExit::default().into()),
@@ -145,7 +160,7 @@ impl Greenlet {
         }
         let token = this_thread().token;
         if let Some(stranger) = [self, parent].into_iter().find(|it| it.record().token != token) {
-            return Err(Error::WrongThread { greenlet: stranger.name().into_owned(), value: None });
+            return Err(Error::WrongThread { greenlet: stranger.name().into_owned(), parcel: None });
         }
         let mut ancestor = Some(parent.clone());
         while let Some(greenlet) = ancestor {
@@ -217,8 +232,9 @@ impl fmt::Debug for Greenlet {
 /// ```
 /// use greenlets_core::Greenlet;
 ///
-/// let supervisor = Greenlet::builder().name("supervisor").build(|error| Ok(error))?;
-/// let worker = Greenlet::builder().name("worker").parent(&supervisor).build(|job| Ok(job))?;
+/// // SAFETY: neither function switches.
+/// let supervisor = unsafe { Greenlet::builder().name("supervisor").build(Ok) }?;
+/// let worker = unsafe { Greenlet::builder().name("worker").parent(&supervisor).build(Ok) }?;
 /// assert_eq!(worker.name(), "worker");
 /// assert_eq!(worker.parent(), Some(supervisor));
 /// # Ok::<(), greenlets_core::Error>(())
@@ -247,14 +263,17 @@ impl Builder {
     ///
     /// # Errors
     /// [`Error::WrongThread`] if the parent belongs to another thread.
-    pub fn build(
+    ///
+    /// # Safety
+    /// As for [`Greenlet::new`].
+    pub unsafe fn build(
         self,
         function: impl FnOnce(Value) -> Result<Value, Thrown> + 'static,
     ) -> Result<Greenlet, Error> {
         let greenlets = this_thread();
         let parent = self.parent.unwrap_or_else(|| greenlets.current());
         if parent.record().token != greenlets.token {
-            return Err(Error::WrongThread { greenlet: parent.name().into_owned(), value: None });
+            return Err(Error::WrongThread { greenlet: parent.name().into_owned(), parcel: None });
         }
         Ok(Greenlet::make(greenlets, self.name, parent, function))
     }

@@ -1,6 +1,7 @@
 //! The greenlets of the running thread: made by the first use, ended with the thread.
 //!
-//! When the thread ends, greenlets that are still suspended are killed.
+//! When the thread ends, greenlets that are still suspended are abandoned, not killed: thread-locals that their functions were lent
+//! a reference to may have been destroyed by then. [`kill_all`] ends them earlier.
 
 use std::ptr::null;
 use std::rc::Rc;
@@ -11,9 +12,9 @@ use crate::greenlet::error::Error;
 use crate::greenlet::kill::kill_or_abandon;
 use crate::greenlet::thread_greenlets::ThreadGreenlets;
 use crate::greenlet::thrown::{Thrown, Unraisable};
-use crate::raw::Options;
+use crate::raw::options::Options;
 
-/// At a thread's end, greenlets that end may start others, which are killed in turn. After this many rounds they are abandoned.
+/// Greenlets that end may start others, which are ended in turn. After this many rounds they are abandoned.
 const LAST_ROUNDS: usize = 4;
 
 thread_local! {
@@ -50,27 +51,65 @@ fn begin<'a>() -> &'a ThreadGreenlets {
     unsafe { &*greenlets }
 }
 
-/// The thread ends: kills the suspended greenlets, and abandons those that refuse.
+/// The thread ends: abandons the suspended greenlets, and says so once.
 fn end() {
     let Some(greenlets) = ThreadGreenlets::existing() else { return };
     if greenlets.stacks().is_some_and(|stacks| !stacks.on_main()) {
-        // `exit()` was called in a greenlet, and runs this on that greenlet's stack. The process ends at once, so everything
-        // stays as it is.
+        // `exit()` was called in a greenlet, and runs this on that greenlet's stack. The process ends at once, so everything stays as
+        // it is. From now on no handle leads anywhere: what the destructors of other thread-locals would switch to would go on with
+        // thread-locals that are gone.
+        THREAD_GREENLETS.set(null());
         return;
     }
+    // The hook that is told may start other greenlets.
     for _ in 0..LAST_ROUNDS {
-        for greenlet in greenlets.suspended() {
-            kill_or_abandon(greenlets, &greenlet);
+        let suspended = greenlets.suspended();
+        let Some(oldest) = suspended.first() else { break };
+        for greenlet in &suspended {
+            greenlets.abandon(greenlet);
         }
+        let greenlet = oldest.record().name().into_owned();
+        greenlets.report(oldest, Error::Abandoned { greenlet, others: suspended.len() - 1 }.into());
     }
     for greenlet in greenlets.suspended() {
         greenlets.abandon(&greenlet);
-        greenlets.report(&greenlet, Thrown::error("its thread ended first, so it was abandoned"));
     }
     let greenlets = THREAD_GREENLETS.replace(null()).cast::<ThreadGreenlets>().cast_mut();
     // SAFETY: it came from a box, and `THREAD_GREENLETS` was its only owner. `existing` says why no reference to it is used after
     // this.
     drop(unsafe { Box::from_raw(greenlets) });
+}
+
+/// Kills every suspended greenlet of this thread except the current one, oldest first. To be called where a thread's work ends, if
+/// what its greenlets hold has to be dropped: greenlets that are suspended when the thread ends are abandoned.
+///
+/// An error that a greenlet ends with is reported ([`Unraisable`]). A greenlet that switches away instead is abandoned and reported.
+///
+/// ```
+/// use greenlets_core::{Greenlet, kill_all};
+///
+/// // SAFETY: the function switches with nothing of a thread-local borrowed, initialised or set.
+/// let greenlet = unsafe { Greenlet::new(|_| Greenlet::main().switch(Box::new(()))) };
+/// greenlet.switch(Box::new(()))?;
+/// kill_all();
+/// assert!(greenlet.is_dead());
+/// # Ok::<(), greenlets_core::Thrown>(())
+/// ```
+pub fn kill_all() {
+    let Some(greenlets) = ThreadGreenlets::existing() else { return };
+    let suspended = || greenlets.suspended().into_iter().filter(|greenlet| !greenlets.is_current(greenlet));
+    for _ in 0..LAST_ROUNDS {
+        for greenlet in suspended() {
+            kill_or_abandon(greenlets, &greenlet, "all greenlets of the thread are told to end");
+        }
+    }
+    for greenlet in suspended() {
+        greenlets.abandon(&greenlet);
+        greenlets.report(
+            &greenlet,
+            Thrown::error("it was started while all greenlets were told to end, so it was abandoned"),
+        );
+    }
 }
 
 /// Sets how this thread's stacks are kept: how many greenlets can have started and not finished at once, and where their stacks

@@ -5,15 +5,19 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::mem::forget;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 
 use crate::fiber::bounds::StackBounds;
 use crate::fiber::carried::THREAD_GREENLETS;
 use crate::greenlet::error::Value;
+#[cfg(not(miri))]
+use crate::greenlet::overflow::{self, AlternateStack};
 use crate::greenlet::record::{Greenlet, GreenletRecord, Lifecycle};
 use crate::greenlet::thrown::{Thrown, Unraisable};
-use crate::raw::{NullHost, Options, Thread};
+use crate::raw::options::Options;
+use crate::raw::{NullHost, Thread};
 
 /// What crosses a switch.
 pub(crate) type Payload = Result<Value, Thrown>;
@@ -24,12 +28,15 @@ pub(crate) type Hook = Rc<dyn Fn(&Unraisable)>;
 pub(crate) struct ThreadGreenlets {
     /// Different for each thread that the process ever had, so that a handle knows whether it is used on its own thread.
     pub(crate) token: u64,
+    /// For the handler that says when a stack has overflowed; made with the stacks.
+    #[cfg(not(miri))]
+    signal_stack: Cell<Option<AlternateStack>>,
     /// Made when the first greenlet starts.
-    stacks: OnceCell<Box<Thread<NullHost>>>,
+    stacks: OnceCell<Rc<Thread<NullHost>>>,
     pub(crate) options: Cell<Options>,
     pub(crate) main: Greenlet,
     /// The running greenlet. This handle keeps it alive; the stack of a suspended greenlet holds no such handle.
-    pub(crate) current: RefCell<Greenlet>,
+    pub(crate) current: Cell<Greenlet>,
     /// During a switch: the greenlet that was left. The side that arrives drops the handle.
     pub(crate) origin: Cell<Option<Greenlet>>,
     /// During a switch: what the greenlet that arrives gets.
@@ -45,9 +52,11 @@ impl ThreadGreenlets {
         let main = Greenlet::from(Rc::new(GreenletRecord::main(token)));
         ThreadGreenlets {
             token,
+            #[cfg(not(miri))]
+            signal_stack: Cell::new(None),
             stacks: OnceCell::new(),
             options: Cell::new(Options::default()),
-            current: RefCell::new(main.clone()),
+            current: Cell::new(main.clone()),
             alive: RefCell::new(BTreeMap::from([(0, main.downgrade())])),
             main,
             origin: Cell::new(None),
@@ -80,13 +89,18 @@ impl ThreadGreenlets {
         if let Some(stacks) = self.stacks.get() {
             return Ok(stacks);
         }
-        // A snapshot of main does not need the bounds of its stack, and asking the system for them can fail.
-        let main = StackBounds::of_this_thread().unwrap_or(StackBounds::UNKNOWN);
-        let stacks = Thread::new(NullHost, main, self.options.get())?;
+        let main = StackBounds::of_this_thread()?;
+        // SAFETY: these are the bounds of the thread's own stack. This is the only `Thread` that `Greenlet` uses; of others, the code that
+        // makes them promises that they nest. `Greenlet::new` passes the promises about a greenlet's function on.
+        let stacks = unsafe { Thread::new(NullHost, main, self.options.get()) }?;
+        #[cfg(not(miri))]
+        self.signal_stack.set(overflow::watch()?);
+        self.main.record().stack.set(Some(stacks.current_target()));
         Ok(self.stacks.get_or_init(|| stacks))
     }
 
     /// The stacks, if a greenlet has started.
+    #[inline(always)]
     pub(crate) fn stacks(&self) -> Option<&Thread<NullHost>> {
         self.stacks.get().map(|stacks| &**stacks)
     }
@@ -95,12 +109,31 @@ impl ThreadGreenlets {
         self.options.get().slots
     }
 
+    #[inline(always)]
     pub(crate) fn is_current(&self, greenlet: &Greenlet) -> bool {
-        *self.current.borrow() == *greenlet
+        // SAFETY: the reference ends with this expression, in which the cell is not set.
+        unsafe { &*self.current.as_ptr() == greenlet }
     }
 
     pub(crate) fn current(&self) -> Greenlet {
-        self.current.borrow().clone()
+        // SAFETY: the reference ends with this expression, in which the cell is not set.
+        unsafe { (*self.current.as_ptr()).clone() }
+    }
+
+    /// The parent of the running greenlet; `None` on main.
+    #[inline(always)]
+    pub(crate) fn parent_of_current(&self) -> Option<Greenlet> {
+        // SAFETY: the reference ends with this expression, in which the cell is not set.
+        unsafe { (*self.current.as_ptr()).record().killer_or_parent() }
+    }
+
+    /// Puts down what the other side of a switch to `to` takes with `arrive`: the payload, and the handle that has kept the running
+    /// greenlet alive. So that one stays alive only if there is another handle to it.
+    #[inline(always)]
+    pub(crate) fn send(&self, payload: Payload, to: Greenlet) {
+        // The two cells are empty between switches. Forgetting what was in them saves the destructors.
+        forget(self.payload.replace(Some(payload)));
+        forget(self.origin.replace(Some(self.current.replace(to))));
     }
 
     /// The number of a new greenlet.
@@ -122,7 +155,7 @@ impl ThreadGreenlets {
         self.alive.borrow().values().filter_map(Weak::upgrade).map(Greenlet::from).collect()
     }
 
-    /// All that have started. To be called on main, so that each of them is suspended.
+    /// All that have started: they are suspended, except the current one.
     pub(crate) fn suspended(&self) -> Vec<Greenlet> {
         let mut all = self.all();
         all.retain(|greenlet| greenlet.record().has_stack());
@@ -133,7 +166,7 @@ impl ThreadGreenlets {
     pub(crate) fn abandon(&self, greenlet: &Greenlet) {
         let record = greenlet.record();
         if let (Lifecycle::Started(id), Some(stacks)) = (record.lifecycle.get(), self.stacks()) {
-            record.lifecycle.set(Lifecycle::Dead);
+            record.die();
             self.unregister(record);
             stacks.abandon(id);
         }
@@ -144,13 +177,12 @@ impl ThreadGreenlets {
     pub(crate) fn report(&self, greenlet: &Greenlet, thrown: Thrown) {
         let unraisable = Unraisable { greenlet: greenlet.record().name().into_owned(), thrown };
         let hook = self.hook.borrow().clone();
-        // A panic in the hook is dropped: its message was printed, and there is nowhere else to report it.
-        let _ = catch_unwind(AssertUnwindSafe(|| match hook {
+        end_panics(|| match hook {
             Some(hook) => hook(&unraisable),
-            None => {
-                let _ = writeln!(io::stderr(), "greenlets: {unraisable}");
-            }
-        }));
+            None => drop(writeln!(io::stderr(), "greenlets: {unraisable}")),
+        });
+        // Not within the first call: a destructor that panics while the hook's panic unwinds would end the process.
+        end_panics(|| drop(unraisable));
     }
 
     /// Drops `value`, whose destructors may be any code. A panic in one of them is reported, so that it does not end what the
@@ -159,6 +191,21 @@ impl ThreadGreenlets {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
             self.report(greenlet, Thrown::Panic(payload));
         }
+    }
+}
+
+/// Calls `report`, and lets no panic out: its message was printed, and there is nowhere else to report it. Its payload is leaked,
+/// because the payload's destructor may panic too.
+fn end_panics(report: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(report)) {
+        std::mem::forget(payload);
+    }
+}
+
+impl Drop for ThreadGreenlets {
+    fn drop(&mut self) {
+        // Handles to main may be left, and its stack in the core ends here.
+        self.main.record().stack.set(None);
     }
 }
 

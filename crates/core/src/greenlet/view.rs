@@ -4,7 +4,8 @@ use std::marker::PhantomData;
 
 use crate::greenlet::error::Error;
 use crate::greenlet::thread_greenlets::ThreadGreenlets;
-use crate::raw::{Frame, Snapshot, SnapshotError};
+use crate::raw::frame::Frame;
+use crate::raw::{Snapshot, SnapshotError};
 
 /// The frames that [`Greenlet::stack`](crate::Greenlet::stack) or [`Greenlet::frame`](crate::Greenlet::frame) read. They are valid
 /// until the greenlet is resumed; after that, reading them is an error. [`View::detach`] makes plain data of them that stays.
@@ -12,10 +13,12 @@ use crate::raw::{Frame, Snapshot, SnapshotError};
 /// ```
 /// use greenlets_core::{Greenlet, Thrown, frame};
 ///
-/// let greenlet = Greenlet::new(|_| {
+/// let waits = |_| {
 ///     frame!("waits");
 ///     Greenlet::main().switch(Box::new(()))
-/// });
+/// };
+/// // SAFETY: `waits` switches with nothing of a thread-local borrowed, initialised or set.
+/// let greenlet = unsafe { Greenlet::new(waits) };
 /// greenlet.switch(Box::new(()))?;
 ///
 /// let frame = greenlet.frame().expect("it is suspended in a frame");

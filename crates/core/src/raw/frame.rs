@@ -177,10 +177,12 @@ impl Chain {
 ///     Greenlet::main().switch(Box::new("waiting"))
 /// }
 ///
-/// let greenlet = Greenlet::new(|_| {
+/// let handler = |_| {
 ///     frame!("handler");
 ///     query()
-/// });
+/// };
+/// // SAFETY: `query` switches with nothing of a thread-local borrowed, initialised or set.
+/// let greenlet = unsafe { Greenlet::new(handler) };
 /// greenlet.switch(Box::new(()))?;
 ///
 /// let stack = greenlet.stack().expect("it is suspended");

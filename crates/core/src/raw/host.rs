@@ -18,7 +18,17 @@ pub enum Next<H: Host> {
     Start(H::Body),
 }
 
-/// What an interpreter (or nothing: [`crate::NullHost`]) keeps for each stack, and how it is taken out and put in.
+impl<H: Host> Next<H> {
+    /// The body, where a new stack was to run.
+    pub(crate) fn into_body(self) -> Option<H::Body> {
+        match self {
+            Next::Resume(_) => None,
+            Next::Start(body) => Some(body),
+        }
+    }
+}
+
+/// What an interpreter (or nothing: [`NullHost`](crate::raw::NullHost)) keeps for each stack, and how it is taken out and put in.
 ///
 /// The core moves the machine from stack to stack; the host moves its own idea of "the current stack" along:
 ///

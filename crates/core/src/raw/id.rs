@@ -1,24 +1,37 @@
 //! The name of a stack, and the states of a greenlet.
 
+use std::fmt;
+
 use slotmap::{Key, KeyData};
 
 slotmap::new_key_type! {
-    /// Names one greenlet of one thread for ever.
-    pub struct Id;
+    /// The id as the registry's table knows it.
+    pub(crate) struct TableKey;
+}
+
+/// Names one stack of one thread for ever.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id(pub(crate) TableKey);
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (index, generation) = self.parts();
+        write!(f, "Id({index}, {generation})")
+    }
 }
 
 impl Id {
     /// The two halves, for hosts that carry an id as numbers: place in the table, generation.
     #[inline]
     pub fn parts(self) -> (u32, u32) {
-        let bits = self.data().as_ffi();
+        let bits = self.0.data().as_ffi();
         (bits as u32, (bits >> 32) as u32)
     }
 
     /// The id with these halves. It need not exist; asking for it then finds nothing.
     #[inline]
     pub fn from_parts(index: u32, generation: u32) -> Id {
-        Id::from(KeyData::from_ffi(u64::from(generation) << 32 | u64::from(index)))
+        Id(TableKey::from(KeyData::from_ffi(u64::from(generation) << 32 | u64::from(index))))
     }
 }
 
@@ -43,13 +56,13 @@ mod tests {
 
     #[test]
     fn an_id_can_be_taken_apart_and_put_together() {
-        let mut table = SlotMap::<Id, ()>::with_key();
+        let mut table = SlotMap::<TableKey, ()>::with_key();
         let first = table.insert(());
         table.remove(first);
         let second = table.insert(());
         assert_ne!(first, second);
-        assert_eq!(first.parts().0, second.parts().0, "the same place");
-        for id in [first, second] {
+        assert_eq!(Id(first).parts().0, Id(second).parts().0, "the same place");
+        for id in [Id(first), Id(second)] {
             let (index, generation) = id.parts();
             assert_eq!(Id::from_parts(index, generation), id);
         }

@@ -9,6 +9,7 @@ pub const DEFAULT_SLOTS: u32 = 1024;
 
 /// What happens to a suspended stack when another stack needs its slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Spilling {
     /// It stays: each slot has one stack, and when all slots are taken no other stack can start.
     #[default]
@@ -50,8 +51,8 @@ impl Options {
     }
 
     /// With stacks of at least this many bytes, guard included; 1 MiB where it is not called. Each slot takes the next power of two
-    /// of address space, at least 64 KiB, and memory only where it was used. Where the address space has no place for all slots,
-    /// [`Thread::new`](crate::Thread::new) and [`Thread::configure`](crate::Thread::configure) fail, and so does a size of which
+    /// of address space, at least 64 KiB (8 pages, where pages are larger), and memory only where it was used. Where the address space has no place for all slots,
+    /// [`Thread::new`](crate::raw::Thread::new) and [`Thread::configure`](crate::raw::Thread::configure) fail, and so does a size of which
     /// the next power of two does not exist.
     ///
     /// ```
@@ -64,7 +65,8 @@ impl Options {
     /// }
     ///
     /// configure(Options::slots(16).stack_size(8 << 20))?;
-    /// let greenlet = Greenlet::new(|_| Ok(Box::new(dig(3 << 10)))); // 3 MiB
+    /// // SAFETY: the function does not switch.
+    /// let greenlet = unsafe { Greenlet::new(|_| Ok(Box::new(dig(3 << 10)))) }; // 3 MiB
     /// assert_eq!(unpack::<u8>(greenlet.switch(Box::new(()))?)?, 0);
     /// # Ok::<(), greenlets_core::Thrown>(())
     /// ```

@@ -26,6 +26,12 @@ mod kernel {
     /// Most ranges that one process_madvise(2) takes (uio(7)).
     const IOV_MAX: usize = 1024;
 
+    /// Bytes of a page.
+    pub(crate) fn size() -> usize {
+        // SAFETY: the call reads a number that the kernel told the process.
+        usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).expect("every system has pages")
+    }
+
     /// Reserves a mapping of `size` bytes: address space, which takes memory where it is touched.
     pub(crate) fn reserve(size: usize) -> io::Result<*mut u8> {
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
@@ -140,7 +146,11 @@ mod miri {
     const MOST: usize = 1 << 30;
 
     fn layout(size: usize) -> Option<Layout> {
-        Layout::from_size_align(size, crate::fiber::bounds::GUARD_SIZE).ok().filter(|_| size <= MOST)
+        Layout::from_size_align(size, self::size()).ok().filter(|_| size <= MOST)
+    }
+
+    pub(crate) fn size() -> usize {
+        4096
     }
 
     pub(crate) fn reserve(size: usize) -> io::Result<*mut u8> {

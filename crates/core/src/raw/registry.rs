@@ -14,8 +14,9 @@ use std::ptr::{NonNull, null};
 
 use slotmap::SlotMap;
 
+use crate::fiber::bounds::{Extent, StackBounds};
 use crate::fiber::{Exit, Fiber};
-use crate::raw::id::{Id, State};
+use crate::raw::id::{Id, State, TableKey};
 use crate::raw::slots::SlotIndex;
 use crate::raw::spilled::SpilledStack;
 use crate::raw::stack_host::StackHost;
@@ -40,6 +41,8 @@ pub(crate) struct StackRecord<H: StackHost> {
     /// The slot it runs in for life; `None` for main.
     pub(crate) slot: Option<SlotIndex>,
     pub(crate) state: Cell<State>,
+    /// Where it runs. A cell, because the system may let main's stack grow further than it said at first.
+    pub(crate) extent: Cell<Extent>,
     /// Whether it is in its slot, so that it can run.
     pub(crate) resident: Cell<bool>,
 }
@@ -54,7 +57,13 @@ pub(crate) enum Execution<H: StackHost> {
 }
 
 impl<H: StackHost> StackRecord<H> {
-    pub(crate) fn new(id: Id, vm: H::VmState, execution: Execution<H>, slot: Option<SlotIndex>) -> Box<Self> {
+    pub(crate) fn new(
+        id: Id,
+        vm: H::VmState,
+        execution: Execution<H>,
+        slot: Option<SlotIndex>,
+        bounds: StackBounds,
+    ) -> Box<Self> {
         Box::new(StackRecord {
             vm: UnsafeCell::new(vm),
             execution: UnsafeCell::new(execution),
@@ -65,6 +74,7 @@ impl<H: StackHost> StackRecord<H> {
             id,
             slot,
             state: Cell::new(State::Suspended),
+            extent: Cell::new(Extent::of(bounds)),
             resident: Cell::new(false),
         })
     }
@@ -95,7 +105,7 @@ impl<H: StackHost> StackRecord<H> {
 /// All stacks of one thread that have started and not finished, and main.
 pub(crate) struct Registry<H: StackHost> {
     /// `None` is a place that is worn out.
-    table: RefCell<SlotMap<Id, Option<Box<StackRecord<H>>>>>,
+    table: RefCell<SlotMap<TableKey, Option<Box<StackRecord<H>>>>>,
     worn_out: Cell<usize>,
 }
 
@@ -112,21 +122,23 @@ impl<H: StackHost> Registry<H> {
     /// Adds the record that `make` makes for the new id.
     pub(crate) fn insert(&self, make: impl FnOnce(Id) -> Box<StackRecord<H>>) -> Target<H> {
         let mut table = self.table.borrow_mut();
-        let id = table.insert_with_key(|id| Some(make(id)));
-        NonNull::from(&**table[id].as_ref().expect("inserted just now"))
+        let key = table.insert_with_key(|key| Some(make(Id(key))));
+        NonNull::from(&**table[key].as_ref().expect("inserted just now"))
     }
 
     #[inline(always)]
     pub(crate) fn get(&self, id: Id) -> Option<Target<H>> {
-        self.table.borrow().get(id)?.as_deref().map(NonNull::from)
+        // SAFETY: the reference ends with this expression, which sets nothing.
+        let table = unsafe { self.table.try_borrow_unguarded() };
+        table.expect("no borrow lasts").get(id.0)?.as_deref().map(NonNull::from)
     }
 
     pub(crate) fn remove(&self, id: Id) -> Option<Box<StackRecord<H>>> {
         let mut table = self.table.borrow_mut();
         if !is_last_generation(id) {
-            return table.remove(id)?;
+            return table.remove(id.0)?;
         }
-        let record = table.get_mut(id)?.take()?;
+        let record = table.get_mut(id.0)?.take()?;
         self.worn_out.set(self.worn_out.get() + 1);
         Some(record)
     }
@@ -137,7 +149,7 @@ impl<H: StackHost> Registry<H> {
     }
 
     pub(crate) fn ids(&self) -> Vec<Id> {
-        self.table.borrow().iter().filter(|(_, record)| record.is_some()).map(|(id, _)| id).collect()
+        self.table.borrow().iter().filter(|(_, record)| record.is_some()).map(|(key, _)| Id(key)).collect()
     }
 
     /// Leaks all records; their fibers are not unwound.
@@ -149,7 +161,6 @@ impl<H: StackHost> Registry<H> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fiber::bounds::StackBounds;
     use crate::raw::relocation::Relocation;
 
     struct TestHost;
@@ -168,7 +179,7 @@ mod tests {
     }
 
     fn record(id: Id) -> Box<StackRecord<TestHost>> {
-        StackRecord::new(id, 4711, Execution::Main, None)
+        StackRecord::new(id, 4711, Execution::Main, None, StackBounds { base: 0, limit: 0 })
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 /// The live bytes of a suspended stack were copied from one place to another: out of its slot, or back.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Relocation {
     /// Where they were, first and last address; the last one is just behind the last byte.
     pub from: RangeInclusive<usize>,

@@ -88,6 +88,10 @@ impl<H: StackHost> Residency<H> {
         self.slots.size()
     }
 
+    pub(crate) fn is_guarded(&self, address: usize) -> bool {
+        self.slots.is_guarded(address)
+    }
+
     pub(crate) fn guard_kind(&self) -> GuardKind {
         self.slots.guard_kind()
     }
@@ -224,7 +228,8 @@ impl<H: StackHost> Residency<H> {
         let bounds = self.slots.bounds(slot);
         // SAFETY: contract clause "parked"; it is resident in its slot.
         let high = unsafe { host.live_end(record.vm(), bounds) };
-        debug_assert!(bounds.limit <= low && low < bounds.base && bounds.base <= high);
+        // `Thread::switch` checks this for the stack that it leaves. Copying anything else would be copying memory of others.
+        assert!(bounds.contains(low) && bounds.base <= high, "a suspended stack lies in its slot");
         // SAFETY: contract clause "parked": these are the live bytes of a suspended stack, both ends word-aligned.
         let copy = unsafe { SpilledStack::copy(&self.pool, low, high) };
         let copy = copy.ok_or(io::ErrorKind::OutOfMemory)?;

@@ -6,11 +6,12 @@
 //!   +-------+-----------------+
 //!   | guard |  stack     <----| base        the stack grows down from `base`,
 //!   +-------+-----------------+----+        the host's own bytes grow up from it
-//!   ^limit - GUARD_SIZE       ^    ^ ABOVE_BASE + colour
+//!           ^limit              ^    ^ ABOVE_BASE + colour
 //! ```
 //!
 //! * The guard is a lightweight one (`MADV_GUARD_INSTALL`, Linux 6.13, madvise(2)). It needs no mapping of its own, so
 //!   `vm.max_map_count` does not limit the number of stacks. Where the kernel refuses it, `mprotect` is used instead.
+//! * Whatever the kernel is asked to do is asked for whole pages, which have 4, 16 or 64 KiB.
 //! * `base` differs from slot to slot by a *colour* of 0 to 15 cache lines; without it, the hot words of all stacks would
 //!   fall into the same cache sets.
 //!
@@ -25,8 +26,8 @@ use std::ops::Range;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::fiber::bounds::{GUARD_SIZE, MIN_SLOT_SIZE, StackBounds};
-use crate::raw::memcheck::make_defined;
+use crate::fiber::bounds::{MIN_SLOT_SIZE, StackBounds, guard_size};
+use crate::fiber::memcheck::make_defined;
 use crate::raw::pages::{self, ValgrindStackRegistration};
 
 /// Most slots of a process with an `mprotect` guard. Each takes two mappings, and there may be 65,530 (`vm.max_map_count`). When
@@ -36,12 +37,15 @@ const MOST_PROTECTED: usize = 16_384;
 static PROTECTED: AtomicUsize = AtomicUsize::new(0);
 const COLOURS: usize = 16;
 const CACHE_LINE: usize = 64;
+/// Bytes below the lowest known stack pointer of a slot that were probably used too.
+const BELOW_STACK_POINTER: usize = 16 << 10;
 /// Bytes between the base and the page boundary above it: a fresh stack's first frames and the host's first bytes above
 /// the base share a page.
 const SHARED_PAGE: usize = 512;
 
 /// What happens to the memory of a slot that no stack occupies any more. For debugging: it finds code that still uses it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Vacated {
     /// It stays as it is until the next stack overwrites it.
     #[default]
@@ -58,6 +62,7 @@ pub(crate) struct SlotIndex(pub(crate) u32);
 
 /// How the guards were installed; for diagnostics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum GuardKind {
     /// `MADV_GUARD_INSTALL`.
     Lightweight,
@@ -73,6 +78,8 @@ pub(crate) struct Slots {
     first: usize,
     /// Bytes of a slot, guard included: a power of two.
     size: usize,
+    /// Bytes of its guard.
+    guard_size: usize,
     above_base: usize,
     count: u32,
     /// Slots `0..ready` have their guard; the others were never used.
@@ -101,8 +108,20 @@ impl Slots {
         above_base: usize,
         vacated: Vacated,
     ) -> io::Result<Slots> {
+        Slots::reserve_pages(count, stack_size, above_base, vacated, pages::size())
+    }
+
+    /// As [`Slots::reserve`], for pages of `page` bytes.
+    fn reserve_pages(
+        count: u32,
+        stack_size: usize,
+        above_base: usize,
+        vacated: Vacated,
+        page: usize,
+    ) -> io::Result<Slots> {
         let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
-        let size = stack_size.max(MIN_SLOT_SIZE).checked_next_power_of_two().ok_or_else(invalid)?;
+        let least = MIN_SLOT_SIZE.max(8 * page);
+        let size = stack_size.max(least).checked_next_power_of_two().ok_or_else(invalid)?;
         let mapping_size =
             (count as usize).checked_add(1).and_then(|n| n.checked_mul(size)).ok_or_else(invalid)?;
         if count == 0 || above_base > size / 4 {
@@ -117,6 +136,7 @@ impl Slots {
             mapping_size,
             first,
             size,
+            guard_size: guard_size(size, page),
             above_base: above_base.next_multiple_of(CACHE_LINE),
             count,
             ready: Cell::new(0),
@@ -183,7 +203,7 @@ impl Slots {
         let start = self.start(slot);
         let colour = slot.0 as usize % COLOURS * CACHE_LINE;
         let base = start + self.size - self.above_base - SHARED_PAGE - colour;
-        StackBounds { base, limit: start + GUARD_SIZE }
+        StackBounds { base, limit: start + self.guard_size }
     }
 
     /// How many slots were ever handed out: the slots below this number.
@@ -214,7 +234,7 @@ impl Slots {
             Vacated::Filled => {
                 let StackBounds { base, limit } = self.bounds(slot);
                 // Also the bytes below the last stack pointer that were probably used.
-                let from = low.saturating_sub(4 * GUARD_SIZE).max(limit);
+                let from = low.saturating_sub(BELOW_STACK_POINTER).max(limit);
                 let size = base + self.above_base - from;
                 make_defined(from, size);
                 // SAFETY: contract clauses "owned" and "vacant"; the range lies within the slot, above its guard.
@@ -233,7 +253,7 @@ impl Slots {
     /// The addresses of a slot without its guard.
     fn memory(&self, slot: SlotIndex) -> Range<usize> {
         let start = self.start(slot);
-        start + GUARD_SIZE..start + self.size
+        start + self.guard_size..start + self.size
     }
 
     /// The lowest address of a slot.
@@ -264,12 +284,23 @@ impl Slots {
         ranges
     }
 
+    /// The addresses of a slot's guard.
+    fn guard_of(&self, slot: SlotIndex) -> Range<usize> {
+        let start = self.start(slot);
+        start..start + self.guard_size
+    }
+
+    /// Whether `address` lies in the guard of a slot that was handed out: a stack has overflowed there.
+    pub(crate) fn is_guarded(&self, address: usize) -> bool {
+        let used = self.first..self.first + self.used() as usize * self.size;
+        used.contains(&address) && (address - self.first) % self.size < self.guard_size
+    }
+
     fn install_guard(&self, index: u32) -> io::Result<()> {
-        let start = self.start(SlotIndex(index));
-        let page = start..start + GUARD_SIZE;
+        let guard = self.guard_of(SlotIndex(index));
         if self.guard.get() == GuardKind::Lightweight {
-            // SAFETY: contract clause "owned"; the page is the lowest of a slot that was never used.
-            if unsafe { pages::guard(page.clone()) } {
+            // SAFETY: contract clause "owned"; these are the lowest pages of a slot that was never used.
+            if unsafe { pages::guard(guard.clone()) } {
                 return Ok(());
             }
             self.guard.set(GuardKind::Protected);
@@ -277,8 +308,8 @@ impl Slots {
         if PROTECTED.load(Relaxed) >= MOST_PROTECTED {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
-        // SAFETY: contract clause "owned"; the page is the lowest of a slot that was never used.
-        unsafe { pages::protect(page, true)? };
+        // SAFETY: contract clause "owned"; these are the lowest pages of a slot that was never used.
+        unsafe { pages::protect(guard, true)? };
         PROTECTED.fetch_add(1, Relaxed);
         self.protected.set(self.protected.get() + 1);
         Ok(())
@@ -304,7 +335,7 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     use super::*;
-    use crate::fiber::bounds::SLOT_SIZE;
+    use crate::fiber::bounds::{LARGEST_GUARD, SLOT_SIZE};
 
     const MIB: usize = 1 << 20;
 
@@ -334,9 +365,9 @@ mod tests {
                 assert_eq!(slot, SlotIndex(i));
                 assert_eq!(bounds.base % 16, 0);
                 let start = bounds.base & !(size - 1);
-                assert_eq!(bounds.limit, start + GUARD_SIZE);
+                assert_eq!(bounds.limit, start + guard_size(size, pages::size()));
                 assert!(bounds.base + 8192 <= start + size);
-                assert!(bounds.size() > size - GUARD_SIZE - 8192 - 2048);
+                assert!(bounds.size() > size - size / 8 - 8192 - 2048);
             }
             assert_eq!(slots.acquire().unwrap(), None, "all 40 are taken");
         }
@@ -351,7 +382,7 @@ mod tests {
 
     #[test]
     #[cfg_attr(miri, ignore = "Miri has no pages")]
-    fn the_page_below_a_stack_cannot_be_touched_with_either_kind_of_guard() {
+    fn the_pages_below_a_stack_cannot_be_touched_with_either_kind_of_guard() {
         for kind in [GuardKind::Lightweight, GuardKind::Protected] {
             let slots = Slots::reserve(2, SLOT_SIZE, 0, Vacated::Kept).unwrap();
             slots.guard.set(kind);
@@ -361,13 +392,60 @@ mod tests {
                 for readable in [base - 1, limit] {
                     assert!(can_be_read(readable), "{kind:?}");
                 }
-                for guarded in [limit - 1, limit - GUARD_SIZE] {
+                for guarded in [limit - 1, limit - slots.guard_size] {
                     assert!(!can_be_read(guarded), "{kind:?}");
                 }
             }
             // An old kernel refuses the first kind, and qemu only pretends.
             assert!([kind, GuardKind::Protected].contains(&slots.guard_kind()));
         }
+    }
+
+    #[test]
+    fn guards_are_wider_than_a_page_of_4_kib_and_whole_pages() {
+        for (slot, page, guard) in [
+            (1 << 16, 4 << 10, 8 << 10),
+            (1 << 20, 4 << 10, LARGEST_GUARD),
+            (1 << 17, 16 << 10, 16 << 10),
+            (1 << 20, 64 << 10, 64 << 10),
+        ] {
+            assert_eq!(guard_size(slot, page), guard, "{slot:#x} {page:#x}");
+        }
+    }
+
+    #[test]
+    fn the_kernel_is_asked_for_whole_pages_whatever_their_size_is() {
+        for page in [4 << 10, 16 << 10, 64 << 10] {
+            for stack_size in [0, SLOT_SIZE] {
+                let slots = Slots::reserve_pages(5, stack_size, 8192, Vacated::Protected, page).unwrap();
+                let all: Vec<_> = (0..5).map(|_| slots.acquire().unwrap().unwrap()).collect();
+                for &slot in &all {
+                    slots.close(slot, slots.bounds(slot).base);
+                    slots.open(slot).unwrap();
+                    let ranges = [slots.guard_of(slot), slots.memory(slot)];
+                    assert!(
+                        ranges
+                            .iter()
+                            .all(|range| range.start.is_multiple_of(page) && range.end.is_multiple_of(page))
+                    );
+                    assert!(slots.bounds(slot).limit.is_multiple_of(page) && slots.size() >= 8 * page);
+                }
+                slots.discard(&all);
+            }
+        }
+    }
+
+    #[test]
+    fn an_overflow_is_told_from_other_addresses() {
+        let slots = Slots::reserve(3, SLOT_SIZE, 0, Vacated::Kept).unwrap();
+        let [first, second] = [(); 2].map(|()| slots.acquire().unwrap().unwrap());
+        for slot in [first, second] {
+            let StackBounds { base, limit } = slots.bounds(slot);
+            let guarded = [limit - 1, limit - slots.guard_size, limit, base].map(|at| slots.is_guarded(at));
+            assert_eq!(guarded, [true, true, false, false]);
+        }
+        let never_used = slots.bounds(SlotIndex(2)).limit - 1;
+        assert!(!slots.is_guarded(never_used) && !slots.is_guarded(0) && !slots.is_guarded(usize::MAX));
     }
 
     /// Asks the kernel: a bad address is an error there, and no crash.

@@ -26,7 +26,7 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::ptr::{NonNull, copy_nonoverlapping, null_mut};
 
-use crate::raw::memcheck::make_defined;
+use crate::fiber::memcheck::make_defined;
 
 const WORD: usize = size_of::<u64>();
 /// Words that share one word of the bitmap.

@@ -1,6 +1,6 @@
 //! The part of a host that the registry and the slots need.
 //!
-//! [`Host`](crate::Host) names [`Thread`](crate::Thread), which owns the registry and the slots. So that these do not import the
+//! [`Host`](crate::raw::Host) names [`Thread`](crate::raw::Thread), which owns the registry and the slots. So that these do not import the
 //! thread in turn, they use this smaller trait. Every `Host` implements it; see `host.rs`.
 
 use std::ptr::NonNull;
@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use crate::fiber::bounds::StackBounds;
 use crate::raw::relocation::Relocation;
 
-/// The types and the functions of a [`Host`](crate::Host) that do not mention the thread.
+/// The types and the functions of a [`Host`](crate::raw::Host) that do not mention the thread.
 pub(crate) trait StackHost: Sized + 'static {
     /// As `Host::ABOVE_BASE`.
     const ABOVE_BASE: usize;
@@ -16,7 +16,7 @@ pub(crate) trait StackHost: Sized + 'static {
     type VmState: 'static;
     /// As `Host::Body`.
     type Body: 'static;
-    /// What a stack names when its function has returned: [`Next`](crate::Next).
+    /// What a stack names when its function has returned: [`Next`](crate::raw::Next).
     type Next: 'static;
 
     /// As `Host::live_end`.

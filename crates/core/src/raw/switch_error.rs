@@ -21,6 +21,13 @@ pub enum SwitchError<B> {
     /// No suspended stack has this id: it has finished, or never existed.
     #[error("no such greenlet: it has ended")]
     Gone(Id),
+    /// The running code is not on the current stack, but on one of another library, such as a coroutine's. A body that was to start
+    /// comes back.
+    #[error(
+        "the running code is on a stack that is not the current greenlet's, such as a coroutine's of another library; \
+         switch from the greenlet's own stack"
+    )]
+    OtherStack(Option<B>),
 }
 
 /// Which of the limits in the options was reached.
@@ -42,6 +49,7 @@ impl<B> fmt::Debug for SwitchError<B> {
             SwitchError::NoSlot(_) => f.write_str("NoSlot(..)"),
             SwitchError::Limit(_, limit) => write!(f, "Limit(.., {limit:?})"),
             SwitchError::NoMemory(_, error) => write!(f, "NoMemory(.., {error:?})"),
+            SwitchError::OtherStack(_) => f.write_str("OtherStack(..)"),
             SwitchError::Gone(id) => f.debug_tuple("Gone").field(id).finish(),
         }
     }

@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 use std::rc::Rc;
 
-use greenlets_core::{Greenlet, GreenletExit, Thrown, Value, unpack};
+use greenlets_core::{Builder, Error, Greenlet, GreenletExit, Thrown, Value, unpack};
 
 /// The result of a greenlet's function.
 pub(crate) type Outcome = Result<Value, Thrown>;
@@ -20,6 +20,24 @@ pub(crate) fn nothing() -> Value {
 /// A number of repetitions or greenlets: Miri takes a thousand times as long, and each greenlet is a thread there.
 pub(crate) const fn times(natively: usize, under_miri: usize) -> usize {
     if cfg!(miri) { under_miri } else { natively }
+}
+
+/// A new greenlet; see [`Greenlet::new`].
+pub(crate) fn new_greenlet(function: impl FnOnce(Value) -> Outcome + 'static) -> Greenlet {
+    // SAFETY: no function of these tests switches while a thread-local is initialised, destroyed, borrowed or set for a scope.
+    unsafe { Greenlet::new(function) }
+}
+
+/// [`Builder::build`] for functions of these tests.
+pub(crate) trait BuildHere {
+    fn build_here(self, function: impl FnOnce(Value) -> Outcome + 'static) -> Result<Greenlet, Error>;
+}
+
+impl BuildHere for Builder {
+    fn build_here(self, function: impl FnOnce(Value) -> Outcome + 'static) -> Result<Greenlet, Error> {
+        // SAFETY: as in `new_greenlet`.
+        unsafe { self.build(function) }
+    }
 }
 
 /// An `i32` as a value.

@@ -5,84 +5,21 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod program;
 mod pure;
 mod real;
 
 use std::hash::{BuildHasher, RandomState};
 
 use common::times;
-use greenlets_core::{Options, Spilling, State, Vacated};
+use greenlets_core::{Options, Spilling, Vacated};
+use program::{Event, MOST, Op, Payload};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 /// The number of programs, and the most steps of one.
 const PROGRAMS: usize = times(2000, 3);
 const STEPS: usize = times(300, 30);
-/// The number of greenlets a program may make, main included.
-const MOST: usize = 30;
-
-/// One step. Greenlets are numbered in the order in which they are made; 0 is main. A number that is too high is taken modulo the
-/// number of greenlets.
-#[derive(Clone, Debug)]
-enum Op {
-    /// A `parent` of `None` is the running greenlet. A stubborn greenlet catches everything that is thrown into it and goes on.
-    Create {
-        parent: Option<usize>,
-        stubborn: bool,
-    },
-    Switch(usize, i32),
-    Throw(usize, i32),
-    ThrowExit(usize),
-    Kill(usize),
-    Reparent(usize, usize),
-    /// Takes a snapshot, and keeps it.
-    Look(usize),
-    /// One more frame on the stack of the running greenlet, and one less.
-    Enter,
-    Leave,
-    /// These three end the running greenlet; main does nothing.
-    Return(i32),
-    Fail(i32),
-    Panic(i32),
-}
-
-/// A value or an error that arrives at a greenlet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Payload {
-    Value(i32),
-    /// A `GreenletExit` as a value.
-    ExitValue,
-    Error(i32),
-    Exit,
-    Panic(i32),
-}
-
-impl Payload {
-    fn is_thrown(self) -> bool {
-        matches!(self, Payload::Error(_) | Payload::Exit | Payload::Panic(_))
-    }
-}
-
-/// What a program records.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Event {
-    Started(usize, Payload),
-    /// A switch or a throw of this greenlet came back with this.
-    Got(usize, Payload),
-    /// A kill of this greenlet returned: with nothing, or a code of the crate.
-    Killed(usize, Result<(), &'static str>),
-    Reparented(Result<(), &'static str>),
-    /// The number of frames that were read, or `None` where there is no stack to read.
-    Saw(Option<usize>),
-    /// Before each operation: the running greenlet, the states, the parents, and which of the kept snapshots are still valid.
-    Now {
-        current: usize,
-        states: Vec<State>,
-        parents: Vec<Option<usize>>,
-        valid: Vec<bool>,
-    },
-}
-
 fn op() -> impl Strategy<Value = Op> {
     let greenlet = 0..MOST;
     prop_oneof![

@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use greenlets_core::{
-    Frame, Greenlet, GreenletExit, Options, Thrown, Value, View, configure, frame, set_unraisable_hook,
+    Frame, Greenlet, GreenletExit, Options, Thrown, Value, View, configure, frame, kill_all,
+    set_unraisable_hook,
 };
 
-use crate::common::{Outcome, int, on_a_thread};
+use crate::common::{BuildHere, Outcome, int, on_a_thread};
 use crate::{Event, MOST, Op, Payload};
 
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +36,7 @@ enum Flow {
 pub(crate) fn run(program: Vec<Op>, options: Options) -> Vec<Event> {
     let reports = Arc::new(Mutex::new(Vec::new()));
     let reporter = reports.clone();
-    // On a thread of its own: a greenlet that waits in a kill() and its victim may keep each other alive until the thread ends.
+    // On a thread of its own: a greenlet that waits in a kill() and its victim may keep each other alive until `kill_all`.
     let story = on_a_thread(move || {
         configure(options).unwrap();
         set_unraisable_hook(move |unraisable| reporter.lock().unwrap().push(unraisable.to_string()));
@@ -56,6 +57,7 @@ pub(crate) fn run(program: Vec<Op>, options: Options) -> Vec<Event> {
         world.told.set(true);
         let greenlets = world.greenlets.take();
         drop(greenlets);
+        kill_all();
         world.story.take()
     });
     assert!(
@@ -143,7 +145,7 @@ impl World {
             }
         };
         let parent = parent.map_or_else(Greenlet::current, |parent| self.greenlet(parent));
-        let greenlet = Greenlet::builder().parent(&parent).build(body).unwrap();
+        let greenlet = Greenlet::builder().parent(&parent).build_here(body).unwrap();
         self.greenlets.borrow_mut().push(greenlet);
     }
 
@@ -177,6 +179,7 @@ fn label(outcome: Outcome) -> (Payload, Outcome) {
         Err(Thrown::Exit(_)) => Payload::Exit,
         Err(Thrown::Error(error)) => Payload::Error(error.downcast_ref::<Numbered>().expect("ours").0),
         Err(Thrown::Panic(payload)) => Payload::Panic(*payload.downcast_ref().expect("ours")),
+        Err(other) => unreachable!("{other}"),
     };
     (payload, outcome)
 }

@@ -8,7 +8,7 @@
 
 use std::ptr::{from_ref, null_mut};
 
-use greenlets_core::Thread;
+use greenlets_core::raw::Thread;
 use napi::sys;
 
 use crate::v8_host::V8Host;

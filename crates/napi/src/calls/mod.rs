@@ -12,7 +12,7 @@ pub(crate) mod switch;
 
 use std::ptr::null_mut;
 
-use greenlets_core::Thread;
+use greenlets_core::raw::Thread;
 use napi::sys;
 
 use crate::v8_host::V8Host;

@@ -5,7 +5,7 @@
 
 use std::ptr::null_mut;
 
-use greenlets_core::{Id, Thread};
+use greenlets_core::raw::{Id, Thread};
 use napi::sys;
 
 use super::callback::{arguments_of, function_reference, is_function, number, thread_of};

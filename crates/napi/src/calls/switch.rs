@@ -12,7 +12,7 @@
 
 use std::ptr::null_mut;
 
-use greenlets_core::{Next, SwitchError, Thread};
+use greenlets_core::raw::{Next, SwitchError, Thread};
 use napi::sys;
 
 use super::callback::{arguments_of, thread_of};
@@ -215,6 +215,7 @@ fn status_of(error: &SwitchError<NewContext>) -> Status {
         SwitchError::Limit(..) => Status::Limit,
         SwitchError::NoMemory(..) => Status::NoMemory,
         SwitchError::Gone(_) => Status::Gone,
+        SwitchError::OtherStack(_) => Status::OtherStack,
         _ => Status::Forbidden,
     }
 }

@@ -4,13 +4,16 @@
 //! * "registered": a [`Target`] is made by the registry from a box that only `remove` takes out. After that, no code uses the
 //!   target: it is neither the current stack nor named by another one.
 //! * "parked": the host's state of every stack but the running one is parked, and of the running one it is live.
-//! * "one trampoline": only the trampoline resumes fibers and changes [`StackRecord::execution`], and there is one trampoline:
-//!   main cannot start a second one before the first has returned.
+//! * "one trampoline": only the trampoline resumes fibers and changes [`StackRecord::execution`], and there is one trampoline: main
+//!   cannot start a second one before the first has returned.
+//! * "here": the running code is on the current stack. `switch` checks it: a coroutine that another library runs on this thread, or
+//!   another [`Thread`], may have left the current stack without a word to this one.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::Range;
 use std::ptr::NonNull;
+use std::rc::Rc;
 
 use crate::fiber;
 use crate::fiber::bounds::StackBounds;
@@ -24,7 +27,8 @@ use crate::raw::switch_error::SwitchError;
 
 mod switch;
 
-/// All stacks of one thread. Lives in one place from the first switch on: stacks refer to it.
+/// All stacks of one thread. It lives in an [`Rc`], because the stacks refer to it: the contents of a `Box` belong to the code that moves
+/// the box.
 pub struct Thread<H: Host> {
     host: H,
     registry: Registry<H>,
@@ -32,7 +36,6 @@ pub struct Thread<H: Host> {
     residency: RefCell<Residency<H>>,
     options: Cell<Options>,
     main: Target<H>,
-    main_bounds: StackBounds,
     current: Cell<Target<H>>,
     /// How often a stack was resumed, of all stacks together.
     resumes: Cell<u64>,
@@ -44,23 +47,30 @@ pub struct Thread<H: Host> {
 }
 
 impl<H: Host> Thread<H> {
-    /// Takes the running stack as main and reserves the stacks beside it.
+    /// Takes the running stack as main and reserves the stacks beside it. `main` says where that stack lies.
     ///
     /// # Errors
     /// The slots cannot be reserved: none, or more than the address space or a limit allows.
-    pub fn new(host: H, main: StackBounds, options: Options) -> io::Result<Box<Self>> {
+    ///
+    /// # Safety
+    /// * `main` lies around the stack that runs now, and no other stack on which code of this OS thread runs lies in it, whole or in
+    ///   part. [`StackBounds::of_this_thread`] returns such bounds where this is called on the thread's own stack.
+    /// * What else switches stacks on this OS thread (another [`Thread`], a coroutine library) does so in pairs that nest: a stack
+    ///   that is left while code of this `Thread` is on it is not resumed from another stack of this `Thread`. Calls of
+    ///   [`Thread::switch`] from a stack that is not the current one are refused.
+    /// * What is asked of a greenlet's function by [`Greenlet::new`](crate::Greenlet::new), holds for every stack.
+    pub unsafe fn new(host: H, main: StackBounds, options: Options) -> io::Result<Rc<Self>> {
         let residency = RefCell::new(Residency::new(&options)?);
         fiber::prepare()?;
         let registry = Registry::new();
         let state = host.main_state();
-        let target = registry.insert(|id| StackRecord::new(id, state, Execution::Main, None));
-        let thread = Box::new(Thread {
+        let target = registry.insert(|id| StackRecord::new(id, state, Execution::Main, None, main));
+        let thread = Rc::new(Thread {
             host,
             registry,
             residency,
             options: Cell::new(options),
             main: target,
-            main_bounds: main,
             current: Cell::new(target),
             resumes: Cell::new(0),
             fault: Cell::new(None),
@@ -100,6 +110,11 @@ impl<H: Host> Thread<H> {
         self.record(self.main).id
     }
 
+    /// The record of the running stack, for [`Thread::switch_to`].
+    pub(crate) fn current_target(&self) -> Target<H> {
+        self.current.get()
+    }
+
     /// The id of the running stack.
     pub fn current(&self) -> Id {
         self.record(self.current.get()).id
@@ -113,8 +128,7 @@ impl<H: Host> Thread<H> {
 
     /// The bounds of the running stack.
     pub fn bounds(&self) -> StackBounds {
-        let slot = self.record(self.current.get()).slot;
-        slot.map_or(self.main_bounds, |slot| self.residency.borrow().bounds(slot))
+        self.record(self.current.get()).extent.get().bounds()
     }
 
     /// The state of `id`; [`State::Dead`] where it has ended.
@@ -131,7 +145,7 @@ impl<H: Host> Thread<H> {
     /// suspended: a greater number is later. `None` where it has ended.
     ///
     /// ```
-    /// # use greenlets_core::{Host, Id, Thread};
+    /// # use greenlets_core::raw::{Host, Id, Thread};
     /// /// Ends with what nests in the way that C++ frames do: the stack that was suspended last comes first.
     /// fn last_suspended_first<H: Host>(thread: &Thread<H>, ids: &mut [Id]) {
     ///     ids.sort_by_key(|&id| std::cmp::Reverse(thread.last_resumed(id)));
@@ -198,6 +212,12 @@ impl<H: Host> Thread<H> {
     /// Bytes of a slot, guard included: [`Options::stack_size`], rounded up.
     pub fn slot_size(&self) -> usize {
         self.residency.borrow().slot_size()
+    }
+
+    /// Whether a stack has overflowed where `address` cannot be touched. False while that cannot be told. For a signal handler: it takes
+    /// no lock and allocates nothing.
+    pub fn is_guarded(&self, address: usize) -> bool {
+        self.residency.try_borrow().is_ok_and(|residency| residency.is_guarded(address))
     }
 
     /// How the stacks are guarded against overflow.

@@ -22,6 +22,7 @@ use std::mem::{forget, replace};
 use std::process;
 use std::ptr::NonNull;
 
+use crate::fiber::bounds::{Extent, StackBounds, runs_on};
 use crate::fiber::{Fiber, Yielded, suspend};
 use crate::raw::host::{Host, Next};
 use crate::raw::id::State;
@@ -38,7 +39,39 @@ impl<H: Host> Thread<H> {
     /// See [`SwitchError`]. On main also when a greenlet ended and the one it named could not be run.
     #[inline(always)]
     pub fn switch(&self, to: Next<H>) -> Result<(), SwitchError<H::Body>> {
+        if !self.is_here() {
+            return Err(SwitchError::OtherStack(to.into_body()));
+        }
         let target = self.resolve(to)?;
+        // SAFETY: the registry has found it, and contract clause "here" was checked.
+        unsafe { self.leave_for(target) }
+    }
+
+    /// As [`Thread::switch`], to a stack of which the record is known.
+    ///
+    /// # Safety
+    /// The stack is in the registry: it has not finished and was not abandoned.
+    #[inline(always)]
+    pub(crate) unsafe fn switch_to(&self, target: Target<H>) -> Result<(), SwitchError<H::Body>> {
+        if !self.is_here() {
+            return Err(SwitchError::OtherStack(None));
+        }
+        // SAFETY: the caller's promise, and contract clause "here" was checked.
+        unsafe { self.leave_for(target) }
+    }
+
+    /// Whether the running code is on the current stack.
+    #[inline(always)]
+    fn is_here(&self) -> bool {
+        self.record(self.current.get()).extent.get().is_here() || self.main_has_grown()
+    }
+
+    /// Suspends the current stack and runs `target`.
+    ///
+    /// # Safety
+    /// The contract's clause "here", and `target` is in the registry.
+    #[inline(always)]
+    unsafe fn leave_for(&self, target: Target<H>) -> Result<(), SwitchError<H::Body>> {
         let me = self.current.get();
         if target == me {
             return Ok(());
@@ -54,6 +87,22 @@ impl<H: Host> Thread<H> {
             suspend(unsafe { &*record.exit.get() }, target);
         }
         if self.faulted.get() { Err(self.take_fault()) } else { Ok(()) }
+    }
+
+    /// Whether the running code is on main's stack below the limit that the system told at first: setrlimit(2) lets the stack of the
+    /// process's main thread grow further. Notes the new limit.
+    #[cold]
+    fn main_has_grown(&self) -> bool {
+        if !self.on_main() {
+            return false;
+        }
+        let extent = &self.record(self.main).extent;
+        let Ok(now) = StackBounds::of_this_thread() else { return false };
+        let has_grown = now.base == extent.get().bounds().base && runs_on(now);
+        if has_grown {
+            extent.set(Extent::of(now));
+        }
+        has_grown
     }
 
     #[cold]
@@ -197,8 +246,15 @@ impl<H: Host> Thread<H> {
         };
         let bounds = self.residency.borrow().bounds(slot);
         // Made in its final place, as far as the compiler can: a host's state is large.
-        let make =
-            |id| StackRecord::new(id, self.host.fresh_state(bounds), Execution::Unstarted(body), Some(slot));
+        let make = |id| {
+            StackRecord::new(
+                id,
+                self.host.fresh_state(bounds),
+                Execution::Unstarted(body),
+                Some(slot),
+                bounds,
+            )
+        };
         Ok(self.registry.insert(make))
     }
 
@@ -220,7 +276,7 @@ impl<H: Host> Thread<H> {
         // finished or abandoned.
         unsafe {
             Fiber::new(self.residency.borrow().bounds(slot), move |exit| {
-                // The thread is boxed and outlives its stacks: its drop abandons them first.
+                // The thread is in an `Rc` and outlives its stacks: its drop abandons them first.
                 let thread: &Thread<H> = thread.as_ref();
                 thread.record(target).exit.set(exit);
                 let unwinding = Unwinding;

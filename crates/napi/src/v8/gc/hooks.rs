@@ -60,7 +60,8 @@ pub(crate) struct Collector {
     pub(crate) roots: Roots,
     /// Whether scavenges are to be full collections.
     pub(crate) full_gc: FullGc,
-    /// 1 while a collection's callbacks run.
+    /// How many collections are between their first and their last callback. They nest: the weak callbacks of programs run between
+    /// the two of a collection that collects nothing, and may start another one.
     pub(crate) collecting: Cell<u64>,
     /// Whether the embedder data is in the root table.
     is_aside: Cell<bool>,
@@ -140,7 +141,7 @@ unsafe extern "C" fn before_all(_isolate: Isolate, kind: c_int, _flags: c_int, d
     let Some(hooked) = collector.hooked.get() else { return };
     // SAFETY: the contract's clause **hooked**.
     let v8 = unsafe { hooked.v8.as_ref() };
-    collector.collecting.set(1);
+    collector.collecting.set(collector.collecting.get() + 1);
     // SAFETY: the contract's clause **callback**; V8 goes through the list of the callbacks before a collection.
     unsafe {
         order::put_first(v8.collection_callbacks.epilogue, epilogue, data as usize);
@@ -222,7 +223,8 @@ unsafe extern "C" fn after_all(_isolate: Isolate, _kind: c_int, _flags: c_int, d
     // SAFETY: the contract's clauses **callback** and **hooked**.
     let collector = unsafe { &*data.cast::<Collector>() };
     let Some(hooked) = collector.hooked.get() else { return };
-    collector.collecting.set(0);
+    // Not less than 0: the callbacks may have been registered inside of a collection's.
+    collector.collecting.set(collector.collecting.get().saturating_sub(1));
     // SAFETY: the contract's clause **hooked**.
     if let Some(word) = unsafe { hooked.v8.as_ref() }.embedder_data
         && collector.is_aside.replace(false)

@@ -19,9 +19,10 @@
 //! - **words**: only the isolate's thread accesses the words of the table, by raw pointers or in one expression. The collector does so
 //!   between the prologue and the epilogue of a collection, in which none of these functions runs.
 
-use std::cell::{RefCell, UnsafeCell};
+use std::cell::RefCell;
 use std::ptr::NonNull;
 
+use crate::fixed::Fixed;
 use crate::v8::learn::facts::{BLOCKS, BLOCKS_CAPACITY, BLOCKS_SIZE, HANDLE_BLOCK_WORDS};
 use crate::v8::learn::layout::Layout;
 use crate::v8::learn::list_node::ListNode;
@@ -39,7 +40,7 @@ const CONTEXTS: usize = (HANDLE_BLOCK_WORDS - FIXED) / CONTEXT_WORDS;
 /// The table. It grows and never shrinks.
 pub(crate) struct Roots {
     /// What V8 sees as the table's stack.
-    state: Box<UnsafeCell<StackState>>,
+    state: Fixed<StackState>,
     table: RefCell<Table>,
     implementer_words: usize,
 }
@@ -93,7 +94,7 @@ impl Roots {
     pub(crate) fn new(v8: &Layout) -> Roots {
         let facts = v8.facts;
         let roots = Roots {
-            state: Box::new(UnsafeCell::new(StackState::new(v8, v8.main, false))),
+            state: Fixed::new(StackState::new(v8, v8.main, false)),
             table: RefCell::new(Table {
                 blocks: Vec::new(),
                 active: Vec::new(),
@@ -103,7 +104,7 @@ impl Roots {
             }),
             implementer_words: facts.implementer_words,
         };
-        // SAFETY: the state is boxed, so it has its address for the table's life, and V8 does not know it yet.
+        // SAFETY: the state has its address for the table's life, and V8 does not know it yet.
         unsafe {
             let state = roots.state();
             *image(state) = v8.isolate as u64;
@@ -116,8 +117,7 @@ impl Roots {
     }
 
     fn state(&self) -> NonNull<StackState> {
-        // SAFETY: the address of a boxed value is not null.
-        unsafe { NonNull::new_unchecked(self.state.get()) }
+        self.state.get()
     }
 
     /// The table's node in V8's list.

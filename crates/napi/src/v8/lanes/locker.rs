@@ -25,7 +25,7 @@ use std::cell::{Cell, RefCell};
 use std::mem::{replace, take};
 use std::ptr::{NonNull, null_mut};
 
-use greenlets_core::StackBounds;
+use greenlets_core::raw::StackBounds;
 use napi::sys;
 
 use crate::v8::learn::facts::{BLOCKS, BLOCKS_SIZE, HANDLE_BLOCK_BYTES, STACK_GUARD};

@@ -13,7 +13,7 @@ pub(crate) mod locker;
 
 use std::ptr::NonNull;
 
-use greenlets_core::{Relocation, StackBounds};
+use greenlets_core::raw::{Relocation, StackBounds};
 
 use super::gc::hooks::{Collector, Greenlets};
 use super::learn::layout::Layout;

@@ -1,6 +1,6 @@
 //! Where V8 keeps the state of the running stack, as learnt for one isolate.
 
-use greenlets_core::StackBounds;
+use greenlets_core::raw::StackBounds;
 use napi::sys;
 
 use super::collection_callbacks::CollectionCallbacks;

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::ptr::null_mut;
 
-use greenlets_core::StackBounds;
+use greenlets_core::raw::StackBounds;
 
 use super::facts::{Facts, JS_LIMIT, REAL_JS_LIMIT, STACK_GUARD};
 use super::peek::Peek;

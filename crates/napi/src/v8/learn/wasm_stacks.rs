@@ -3,7 +3,7 @@
 //!
 //! `stack/wasm_stacks.rs` and `gc/full.rs` say what such a stack needs.
 
-use greenlets_core::StackBounds;
+use greenlets_core::raw::StackBounds;
 
 use super::probe::{during, grown};
 use super::session::Session;

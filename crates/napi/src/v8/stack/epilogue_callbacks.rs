@@ -4,7 +4,7 @@
 //! that register themselves (those with an iterator over bytecode, a stream of source text, JSON.parse's parser) live only while no
 //! JavaScript can run; this is so in 11.3 to 14.6, by the callers of `AddGCEpilogueCallback` in Node's binaries.
 
-use greenlets_core::Relocation;
+use greenlets_core::raw::Relocation;
 
 use crate::v8::learn::epilogue_callbacks::EpilogueCallbacks;
 

@@ -2,11 +2,12 @@
 //!
 //! The contract that the `SAFETY` sentences name is at the head of `state.rs`.
 
-use std::cell::{Cell, RefCell, UnsafeCell};
+use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 
 use super::microtasks::OpenScopes;
 use super::state::{StackState, image, node_of};
+use crate::fixed::Fixed;
 use crate::v8::learn::facts::{BLOCKS, BLOCKS_CAPACITY, BLOCKS_SIZE, MAX_ARCHIVE_WORDS};
 use crate::v8::learn::layout::Layout;
 use crate::v8::learn::list_node::ListNode;
@@ -31,7 +32,7 @@ pub(crate) struct Stacks {
     /// How many greenlets have a stack.
     pub(crate) count: Cell<usize>,
     main: Cell<Option<NonNull<StackState>>>,
-    blank: Box<UnsafeCell<[u64; MAX_ARCHIVE_WORDS]>>,
+    blank: Fixed<[u64; MAX_ARCHIVE_WORDS]>,
 }
 
 impl Stacks {
@@ -50,7 +51,7 @@ impl Stacks {
             steps: Cell::new(0),
             count: Cell::new(0),
             main: Cell::new(None),
-            blank: Box::new(UnsafeCell::new(blank)),
+            blank: Fixed::new(blank),
         };
         stacks.new_block_list();
         stacks
@@ -69,7 +70,7 @@ impl Stacks {
 
     /// The image of every running stack: the collector finds nothing to visit in it.
     pub(crate) fn blank_image(&self) -> *mut u64 {
-        self.blank.get().cast()
+        self.blank.get().as_ptr().cast()
     }
 
     /// The debugger's part of the running stack's image. The collector visits it while the stack is parked.

@@ -38,7 +38,7 @@
 
 use std::ptr::NonNull;
 
-use greenlets_core::{Relocation, StackBounds};
+use greenlets_core::raw::{Relocation, StackBounds};
 
 use super::context_words::ContextWords;
 use crate::v8::learn::facts::{
