@@ -22,7 +22,7 @@ use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 
-use greenlets_core::{Id, Thread};
+use greenlets_core::raw::{Id, Thread};
 
 use crate::imports::{Redirection, keep_loaded, redirect};
 use crate::v8::learn::symbols::{Isolate, Symbols};
