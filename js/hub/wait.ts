@@ -37,6 +37,7 @@ export function wait<T>(promise: T): Awaited<T> {
     call.value = undefined
     // The promise is settled, so it has no callbacks any more.
     if (call.outcome !== undefined) waiter.spareCall = call
+    else if (isPlain(promise)) keepInterrupted(promise, call)
   }
 }
 
@@ -63,24 +64,30 @@ function settleWithError(this: PromiseCall, error: unknown): void {
   settle(this, 'error', error)
 }
 
-/** In a callback of a promise: the call is over, unless it was interrupted. Resumes the greenlet. */
+/** In a callback of a promise: the call is over. Resumes the greenlet, unless that was interrupted. */
 function settle(call: PromiseCall, outcome: 'value' | 'error', value: unknown): void {
   const { greenlet } = call
+  call.outcome = outcome
   if (greenlet === undefined) return
   call.greenlet = undefined
-  call.outcome = outcome
   call.value = value
   resume(call, greenlet)
 }
 
 /** Returns the call that is over when `promise` is settled. The call holds the waiting greenlet until then. */
-function follow(promise: PromiseLike<unknown>, waiter: GreenletRecord): BlockingCall {
+function follow(promise: PromiseLike<unknown>, waiter: GreenletRecord): PromiseCall {
   const greenlet = objectOf(waiter)
   if ((promise as unknown) === greenlet) {
     throw new GreenletError('ERR_GREENLET_WAIT_ON_SELF', `greenlet '${waiter.name}' cannot wait for its own end`)
   }
-  // A thenable may call back at once, twice, or from another greenlet. A plain promise does not.
-  const plain = isPromise(promise) && promise.then === Promise.prototype.then
+  const plain = isPlain(promise)
+  if (plain && interrupted !== undefined) {
+    const call = takeInterrupted(interrupted, promise)
+    if (call !== undefined) {
+      call.greenlet = greenlet
+      return call
+    }
+  }
   const followed = plain ? promise : new Promise((resolve) => resolve(promise))
   const call = (waiter.spareCall as PromiseCall | undefined) ?? new PromiseCall()
   // Where adding the callbacks calls code of the program, that may wait too.
@@ -89,6 +96,34 @@ function follow(promise: PromiseLike<unknown>, waiter: GreenletRecord): Blocking
   call.outcome = undefined
   call.greenlet = greenlet
   return call
+}
+
+/**
+ * The calls that were interrupted, of promises that were pending then, in the order in which they began; undefined before
+ * the first one. A promise keeps its callbacks until it is settled, so the next greenlet that waits for it uses the oldest
+ * of these calls, with its callbacks. A promise that stays pending has callbacks for as many calls as there were at the
+ * same time, however many greenlets were killed.
+ */
+let interrupted: WeakMap<object, PromiseCall[]> | undefined
+
+function keepInterrupted(promise: Promise<unknown>, call: PromiseCall): void {
+  interrupted ??= new WeakMap()
+  const calls = interrupted.get(promise)
+  if (calls === undefined) interrupted.set(promise, [call])
+  else calls.push(call)
+}
+
+function takeInterrupted(all: WeakMap<object, PromiseCall[]>, promise: Promise<unknown>): PromiseCall | undefined {
+  const call = all.get(promise)?.shift()
+  if (call === undefined || call.outcome === undefined) return call
+  // The promise is settled: the callbacks were called, and will not be called again.
+  all.delete(promise)
+  return undefined
+}
+
+/** A thenable may call back at once, twice, or from another greenlet. A plain promise does not. */
+function isPlain(promise: unknown): promise is Promise<unknown> {
+  return isPromise(promise) && promise.then === Promise.prototype.then
 }
 
 function react(promise: Promise<unknown>, call: PromiseCall): Promise<void> {
