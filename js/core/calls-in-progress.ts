@@ -6,20 +6,20 @@
  */
 
 import { GreenletError } from '../common/errors.ts'
-import type { GreenletRecord } from './record.ts'
+import { DEAD, type GreenletRecord } from './record.ts'
 import { thread } from './thread.ts'
 
 /** A call that uses an object. */
 interface Use {
   readonly greenlet: GreenletRecord
-  /** The name of the method. */
+  /** What was called, for the message: `query()`. */
   readonly call: string
 }
 
 export class CallsInProgress {
   readonly #uses = new WeakMap<object, Use[]>()
 
-  /** Calls `method`; meanwhile `object` counts as in use. `call` is the name of the method. */
+  /** Calls `method`; meanwhile `object` counts as in use. `call` is what was called, for the message: `query()`. */
   run(object: object, call: string, method: () => unknown): unknown {
     let uses = this.#uses.get(object)
     if (uses === undefined) {
@@ -50,14 +50,17 @@ export class CallsInProgress {
 
   /** As `refuse`, while a call of another greenlet uses `object`. */
   refuseToOthers(object: object, action: string, remedy: string): void {
-    const use = this.#uses.get(object)?.findLast(({ greenlet }) => greenlet !== thread.current)
+    const use = this.#uses.get(object)?.findLast(isOfAnother)
     if (use !== undefined) throw inUse(use, action, remedy)
   }
 }
 
+/** V8 may have ended a greenlet without running its `finally` blocks. */
+const isOfAnother = ({ greenlet }: Use): boolean => greenlet !== thread.current && greenlet.state !== DEAD
+
 function inUse({ greenlet, call }: Use, action: string, remedy: string): GreenletError {
   return new GreenletError(
     'ERR_GREENLET_IN_USE',
-    `${action}: greenlet '${greenlet.name}' is inside of ${call}(), which has not returned; ${remedy}`,
+    `${action}: greenlet '${greenlet.name}' is inside of ${call}, which has not returned; ${remedy}`,
   )
 }

@@ -10,6 +10,7 @@
 import { createRequire } from 'node:module'
 import { setImmediate } from 'node:timers'
 import { GreenletError } from '../common/errors.ts'
+import { readsJsStream } from './js-streams.ts'
 import { isLoaded, whenAssigned } from './loaded-later.ts'
 import { DEAD, type GreenletRecord } from './record.ts'
 import { type Methods, replace, replaceEach } from './replace.ts'
@@ -83,6 +84,12 @@ function patch(): void {
           }
         }
       }
+    }
+  })
+  // C++ would give the data of such a connection to the parser itself, without `execute`. Otherwise the socket does.
+  replace(HTTPParser.prototype, 'consume', (consume) => {
+    return function (...args) {
+      return readsJsStream(args[0]) ? undefined : Reflect.apply(consume, this, args)
     }
   })
   replace(HTTPParser.prototype, 'close', (close) => {

@@ -16,7 +16,7 @@ export function patchSession(session: Methods): void {
     return function (...args) {
       // The event loop cannot turn while main is in this call.
       if (thread.current === main) return Reflect.apply(method, this, args)
-      return calls.run(this as object, name, () => Reflect.apply(method, this, args))
+      return calls.run(this as object, `${name}()`, () => Reflect.apply(method, this, args))
     }
   })
   replace(session, 'disconnect', (disconnect) => {

@@ -9,6 +9,7 @@ import { MessageChannel, MessagePort } from 'node:worker_threads'
 import { CallsInProgress } from './calls-in-progress.ts'
 import { callHeld } from './held.ts'
 import { patchHttpParsers } from './http-parsers.ts'
+import { patchJsStreams } from './js-streams.ts'
 import { type Method, type Methods, replace, replaceEach } from './replace.ts'
 import { main, thread } from './thread.ts'
 import { patchTlsCallbacks } from './tls-callbacks.ts'
@@ -18,6 +19,7 @@ export function patchNativeHolds(): void {
   patchPorts()
   patchHttpParsers()
   patchTlsCallbacks()
+  patchJsStreams()
   const sqlite = loadSqlite()
   if (sqlite !== undefined) patchSqlite(sqlite)
 }
@@ -238,12 +240,12 @@ function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, wasLoaded, warni
     if (!isObject(object)) return method()
     calls.refuse(object, `the ${kind} cannot be used`, `use another ${kind}, or wait until that has returned`)
     const owner = databases.get(object) ?? unknownDatabase
-    return calls.run(object, name, () => useDatabase(owner, name, method))
+    return calls.run(object, `${name}()`, () => useDatabase(owner, name, method))
   }
 
   function useDatabase(object: unknown, name: string, method: () => unknown): unknown {
     beforeFirstUse()
-    return isObject(object) ? calls.run(object, name, method) : method()
+    return isObject(object) ? calls.run(object, `${name}()`, method) : method()
   }
 
   function refuseEnd(object: object): void {

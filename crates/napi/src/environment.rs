@@ -168,14 +168,23 @@ impl Drop for Building {
 }
 
 /// Where V8 began to terminate JavaScript meanwhile, a failure says nothing about this runtime.
+///
+/// The set-up calls JavaScript, and V8 forgets a termination that such a call has ended with; a request that comes while V8 restores this
+/// thread's state is lost, too (`learn/rehearsal.rs`). Where Node is ending the environment, as for `worker.terminate()`, the termination
+/// is requested again: otherwise the program would go on.
 fn build_unless_terminating(env: sys::napi_env) -> Result<Rc<Thread<V8Host>>, Unsupported> {
-    let is_terminating = || {
-        let symbols = Symbols::resolve()?;
-        // SAFETY: public API in a native callback: an isolate is entered.
-        Ok::<bool, Unsupported>(unsafe { (symbols.is_terminating)((symbols.current_isolate)()) })
+    let outcome = build(env);
+    let Ok(symbols) = Symbols::resolve() else { return outcome };
+    // SAFETY: public API in a native callback of `env`: an isolate is entered.
+    let must_end = unsafe {
+        let isolate = (symbols.current_isolate)();
+        let is_ending = end_watch::is_ending(env);
+        if is_ending {
+            (symbols.terminate)(isolate);
+        }
+        is_ending || (symbols.is_terminating)(isolate)
     };
-    build(env)
-        .map_err(|reason| if is_terminating().unwrap_or(false) { Unsupported::Interrupted } else { reason })
+    outcome.map_err(|reason| if must_end { Unsupported::Interrupted } else { reason })
 }
 
 fn build(env: sys::napi_env) -> Result<Rc<Thread<V8Host>>, Unsupported> {

@@ -80,12 +80,16 @@ pub(crate) unsafe fn ending_env(handle: *mut c_void) -> Option<sys::napi_env> {
     }
 }
 
-/// Whether Node allows no JavaScript any more: every function that may throw checks that before it looks at its arguments
-/// (`NAPI_PREAMBLE`, js_native_api_v8.h), and this call has none.
+/// Whether Node allows no JavaScript any more: every function that may throw checks that before it looks at its arguments, after it
+/// has looked for a pending exception (`NAPI_PREAMBLE`, js_native_api_v8.h), and `napi_throw` has no argument here.
 ///
 /// # Safety
 /// `env` is live on this thread.
-unsafe fn is_ending(env: sys::napi_env) -> bool {
+pub(crate) unsafe fn is_ending(env: sys::napi_env) -> bool {
+    let mut pending = false;
     // SAFETY: the caller promises a live environment; a null argument is refused.
-    unsafe { sys::napi_throw(env, null_mut()) != sys::Status::napi_invalid_arg }
+    unsafe {
+        sys::napi_is_exception_pending(env, &mut pending);
+        !pending && sys::napi_throw(env, null_mut()) != sys::Status::napi_invalid_arg
+    }
 }
