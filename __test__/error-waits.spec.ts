@@ -392,6 +392,20 @@ test('an error that is frozen after a wait has its text', async (t) => {
   t.regex(error.stack, /in greenlet "waiter"/)
 })
 
+test('another object that has the accessor, or inherits it, gets a stack of its own by an assignment', async (t) => {
+  const error = await outcome(() => viaWait())
+  const { stack } = error
+  const heir = Object.create(error) as Error
+  const copy = Object.defineProperties({}, Object.getOwnPropertyDescriptors(error)) as Error
+  t.is(copy.stack, stack)
+  heir.stack = 'of the heir'
+  copy.stack = 'of the copy'
+  t.deepEqual([heir.stack, copy.stack, error.stack], ['of the heir', 'of the copy', stack])
+  t.deepEqual([Object.keys(heir), Object.keys(copy)], [['stack'], []])
+  new Proxy(error, {}).stack = 'through a proxy'
+  t.is(error.stack, 'through a proxy')
+})
+
 test('an error of another realm tells the waits', async (t) => {
   const context = createContext({ later })
   const foreign = runInContext(

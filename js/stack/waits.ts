@@ -75,9 +75,9 @@ class Waits {
     this.error = error
     this.#getOriginal = getOriginal
     const get = (): unknown => this.#read()
-    const set = (value: unknown): void => {
-      this.#replacement = { value }
-      this.#list = []
+    const assign = (target: unknown, value: unknown): void => this.#assign(target, value)
+    const set = function (this: unknown, value: unknown): void {
+      assign(this, value)
     }
     new Marked(get, this)
     const enumerable = Object.prototype.propertyIsEnumerable.call(error, 'stack')
@@ -104,6 +104,12 @@ class Waits {
     // A loop that waits again for the same failure gives the same lines.
     this.#text = original + texts.filter((text, i) => text !== texts[i - 1]).join('')
     return this.#text
+  }
+
+  #assign(target: unknown, value: unknown): void {
+    if (target !== this.error) return assignOwn(target, value)
+    this.#replacement = { value }
+    this.#list = []
   }
 
   #install(): void {
@@ -197,6 +203,13 @@ function waitsOfData(error: object): Waits | undefined {
 function isTrace(text: unknown, error: object): text is string {
   if (typeof text !== 'string') return false
   return text.includes('\n    at ') || text === headerOf(error)
+}
+
+/** As an assignment to a data property: `target` inherits the accessor of an error, or got it with the error's descriptors. */
+function assignOwn(target: unknown, value: unknown): void {
+  if ((typeof target !== 'object' && typeof target !== 'function') || target === null) return
+  const enumerable = Object.getOwnPropertyDescriptor(target, 'stack')?.enumerable ?? true
+  Reflect.defineProperty(target, 'stack', { value, writable: true, enumerable, configurable: true })
 }
 
 /** The name and the message of an error. */
