@@ -385,12 +385,29 @@ function safeStack(reason: unknown): unknown {
   }
 }
 
-test('an error that is frozen after a wait has its text', async (t) => {
-  const error = await outcome(() => viaWait())
-  Object.freeze(error)
-  t.regex(error.stack, /^Error: late/)
-  t.regex(error.stack, /in greenlet "waiter"/)
-})
+for (const restrict of [Object.freeze, Object.seal, Object.preventExtensions]) {
+  test(`a stack can be read after Object.${restrict.name}(error), and assigned where V8's own can`, async (t) => {
+    const error = await outcome(viaWait)
+    const plain = new Error('plain')
+    restrict(error)
+    restrict(plain)
+    const { stack } = error
+    t.regex(stack, /^Error: late/)
+    // Node.js 20 has V8's own text only as long as the property can be defined again.
+    if (!STACK_IS_DATA || restrict === Object.preventExtensions) t.regex(stack, /^Error: late\n {4}at fails /)
+    t.deepEqual(told(stack).slice(-3), ['viaWait', 'handler', '"waiter"'])
+    const assigned = [error, plain].map((object) => {
+      try {
+        object.stack = 'mine'
+      } catch (reason) {
+        return String(reason)
+      }
+      return object.stack === 'mine'
+    })
+    t.is(assigned[0], typeof assigned[1] === 'string' ? assigned[1].replace('plain', 'late') : assigned[1])
+    if (assigned[0] !== true) t.is(error.stack, stack)
+  })
+}
 
 test('another object that has the accessor, or inherits it, gets a stack of its own by an assignment', async (t) => {
   const error = await outcome(() => viaWait())

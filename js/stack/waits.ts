@@ -108,20 +108,24 @@ class Waits {
 
   #assign(target: unknown, value: unknown): void {
     if (target !== this.error) return assignOwn(target, value)
+    // As V8 does where its `stack` looks like a data property. Its accessors set the `stack` of a frozen error too.
+    if (this.#getOriginal === undefined && Object.isFrozen(target))
+      throw new TypeError(`Cannot assign to read only property 'stack' of object '${headerOf(this.error)}'`)
     this.#replacement = { value }
     this.#list = []
   }
 
   #install(): void {
-    // On Node.js 20, redefining V8's own property would format the error.
-    if (this.#getOriginal === undefined) Reflect.deleteProperty(this.error, 'stack')
+    // On Node.js 20, redefining V8's own property would format the error. A property that was deleted could not be added again to
+    // an error that is not extensible.
+    if (this.#getOriginal === undefined && Object.isExtensible(this.error)) Reflect.deleteProperty(this.error, 'stack')
     Object.defineProperty(this.error, 'stack', this.#accessor)
   }
 
   #readOriginal(): unknown {
     if (this.#getOriginal !== undefined) return Reflect.apply(this.#getOriginal, this.error, [])
     const property = Object.getOwnPropertyDescriptor(this.error, 'stack')
-    // The error has been frozen since, so V8's `stack` cannot be given back to it.
+    // The error has been frozen or sealed since, so V8's `stack` cannot be given back to it.
     if (property?.get !== this.#accessor.get || !property?.configurable) return headerOf(this.error)
     thread.native.restoreStack(this.error)
     try {
