@@ -497,6 +497,23 @@ test('the stack can be read inside of Error.prepareStackTrace, and where the run
   t.is(stdout, 'true 4\ntrue\n')
 })
 
+test('Error.prepareStackTrace can read the stack that is being read', async (t) => {
+  const { stdout } = await runProgram(`
+    const late = async () => { await null; throw new Error('late') }
+    const error = await spawn(function waits() { try { wait(late()) } catch (error) { return error } })
+    let [calls, inner] = [0, '']
+    Error.prepareStackTrace = (_, sites) => {
+      calls++
+      inner = error.stack
+      return 'Error: text' + sites.map((site) => '\\n    at ' + site.getFunctionName()).join('')
+    }
+    console.log(error.stack)
+    console.log(calls, typeof inner, inner?.includes('[in greenlet'))
+    console.log(error.stack.split('\\n').length, calls)
+  `)
+  t.is(stdout, 'Error: text\n    at late\n    at waits\n    at [in greenlet "waits"] (<anonymous>)\n2 string false\n4 2\n')
+})
+
 test('source maps hold for the waits', async (t) => {
   const { code, stdout, stderr } = await runProgram(
     `

@@ -68,6 +68,7 @@ class Waits {
   #list: Wait[] = []
   /** What `stack` is, until the next wait; undefined where it was not read. */
   #text: string | undefined
+  #isReading = false
   /** What the program has set `stack` to. */
   #replacement: { readonly value: unknown } | undefined
 
@@ -98,12 +99,21 @@ class Waits {
   #read(): unknown {
     if (this.#replacement !== undefined) return this.#replacement.value
     if (this.#text !== undefined) return this.#text
-    const original = this.#readOriginal()
-    if (!isTrace(original, this.error)) return original
+    // `Error.prepareStackTrace` may read the `stack` that it is called for.
+    if (this.#isReading) return this.#readOriginal()
+    this.#isReading = true
+    try {
+      const original = this.#readOriginal()
+      return isTrace(original, this.error) ? (this.#text = original + this.#waitsText()) : original
+    } finally {
+      this.#isReading = false
+    }
+  }
+
+  #waitsText(): string {
     const texts = this.#list.map((wait) => wait.text)
     // A loop that waits again for the same failure gives the same lines.
-    this.#text = original + texts.filter((text, i) => text !== texts[i - 1]).join('')
-    return this.#text
+    return texts.filter((text, i) => text !== texts[i - 1]).join('')
   }
 
   #assign(target: unknown, value: unknown): void {
