@@ -511,8 +511,50 @@ test('Error.prepareStackTrace can read the stack that is being read', async (t) 
     console.log(calls, typeof inner, inner?.includes('[in greenlet'))
     console.log(error.stack.split('\\n').length, calls)
   `)
-  t.is(stdout, 'Error: text\n    at late\n    at waits\n    at [in greenlet "waits"] (<anonymous>)\n2 string false\n4 2\n')
+  t.is(
+    stdout,
+    'Error: text\n    at late\n    at waits\n    at [in greenlet "waits"] (<anonymous>)\n2 string false\n4 2\n',
+  )
 })
+
+for (const [what, replacement] of Object.entries({
+  throw: `() => { throw new Error('replaced') }`,
+  'return nothing': '() => {}',
+})) {
+  test(`a wait is told where the program has replaced methods by some that ${what}`, async (t) => {
+    const { stdout } = await runProgram(`
+      const late = async () => { await null; throw new Error('late') }
+      const failed = () => spawn(function waits() { try { wait(late()) } catch (error) { return error } })
+      await failed().then((error) => error.stack)
+      const reads = []
+      for (const [owner, names] of [
+        [{}, ['nothing']],
+        [Array, ['isArray']],
+        [Array.prototype, ['join', 'filter', 'map', 'at', 'pop', 'push', 'slice', 'some', 'findIndex', Symbol.iterator]],
+        [String.prototype, ['includes', 'match', 'endsWith']],
+        [RegExp.prototype, ['exec', Symbol.match]],
+        [Function.prototype, ['call', 'apply']],
+        [Object, ['getOwnPropertyDescriptor', 'isExtensible', 'defineProperty']],
+        [Reflect, ['apply', 'deleteProperty']],
+        [JSON, ['stringify']],
+      ]) for (const name of names) for (const prepare of [undefined, (_, sites) => sites.length + '\\n    at waits']) {
+        const error = await failed()
+        const method = owner[name]
+        Error.prepareStackTrace = prepare
+        owner[name] = ${replacement}
+        let stack
+        try { stack = error.stack } catch (reason) { stack = reason.message }
+        owner[name] = method
+        reads.push([name, stack])
+      }
+      for (const [name, stack] of reads) {
+        if (!/\\n    at waits.*\\n    at \\[in greenlet "waits"/.test(stack) || /lifecycle/.test(stack)) console.log(name, stack)
+      }
+      console.log(reads.length)
+    `)
+    t.is(stdout, '50\n')
+  })
+}
 
 test('source maps hold for the waits', async (t) => {
   const { code, stdout, stderr } = await runProgram(
