@@ -385,11 +385,42 @@ function safeStack(reason: unknown): unknown {
   }
 }
 
-test('an error that is frozen after a wait has its text', async (t) => {
+for (const restrict of [Object.freeze, Object.seal, Object.preventExtensions]) {
+  test(`a stack can be read after Object.${restrict.name}(error), and assigned where V8's own can`, async (t) => {
+    const error = await outcome(viaWait)
+    const plain = new Error('plain')
+    restrict(error)
+    restrict(plain)
+    const { stack } = error
+    t.regex(stack, /^Error: late/)
+    // Node.js 20 has V8's own text only as long as the property can be defined again.
+    if (!STACK_IS_DATA || restrict === Object.preventExtensions) t.regex(stack, /^Error: late\n {4}at fails /)
+    t.deepEqual(told(stack).slice(-3), ['viaWait', 'handler', '"waiter"'])
+    const assigned = [error, plain].map((object) => {
+      try {
+        object.stack = 'mine'
+      } catch (reason) {
+        return String(reason)
+      }
+      return object.stack === 'mine'
+    })
+    t.is(assigned[0], typeof assigned[1] === 'string' ? assigned[1].replace('plain', 'late') : assigned[1])
+    if (assigned[0] !== true) t.is(error.stack, stack)
+  })
+}
+
+test('another object that has the accessor, or inherits it, gets a stack of its own by an assignment', async (t) => {
   const error = await outcome(() => viaWait())
-  Object.freeze(error)
-  t.regex(error.stack, /^Error: late/)
-  t.regex(error.stack, /in greenlet "waiter"/)
+  const { stack } = error
+  const heir = Object.create(error) as Error
+  const copy = Object.defineProperties({}, Object.getOwnPropertyDescriptors(error)) as Error
+  t.is(copy.stack, stack)
+  heir.stack = 'of the heir'
+  copy.stack = 'of the copy'
+  t.deepEqual([heir.stack, copy.stack, error.stack], ['of the heir', 'of the copy', stack])
+  t.deepEqual([Object.keys(heir), Object.keys(copy)], [['stack'], []])
+  new Proxy(error, {}).stack = 'through a proxy'
+  t.is(error.stack, 'through a proxy')
 })
 
 test('an error of another realm tells the waits', async (t) => {
@@ -465,6 +496,65 @@ test('the stack can be read inside of Error.prepareStackTrace, and where the run
   `)
   t.is(stdout, 'true 4\ntrue\n')
 })
+
+test('Error.prepareStackTrace can read the stack that is being read', async (t) => {
+  const { stdout } = await runProgram(`
+    const late = async () => { await null; throw new Error('late') }
+    const error = await spawn(function waits() { try { wait(late()) } catch (error) { return error } })
+    let [calls, inner] = [0, '']
+    Error.prepareStackTrace = (_, sites) => {
+      calls++
+      inner = error.stack
+      return 'Error: text' + sites.map((site) => '\\n    at ' + site.getFunctionName()).join('')
+    }
+    console.log(error.stack)
+    console.log(calls, typeof inner, inner?.includes('[in greenlet'))
+    console.log(error.stack.split('\\n').length, calls)
+  `)
+  t.is(
+    stdout,
+    'Error: text\n    at late\n    at waits\n    at [in greenlet "waits"] (<anonymous>)\n2 string false\n4 2\n',
+  )
+})
+
+for (const [what, replacement] of Object.entries({
+  throw: `() => { throw new Error('replaced') }`,
+  'return nothing': '() => {}',
+})) {
+  test(`a wait is told where the program has replaced methods by some that ${what}`, async (t) => {
+    const { stdout } = await runProgram(`
+      const late = async () => { await null; throw new Error('late') }
+      const failed = () => spawn(function waits() { try { wait(late()) } catch (error) { return error } })
+      await failed().then((error) => error.stack)
+      const reads = []
+      for (const [owner, names] of [
+        [{}, ['nothing']],
+        [Array, ['isArray']],
+        [Array.prototype, ['join', 'filter', 'map', 'at', 'pop', 'push', 'slice', 'some', 'findIndex', Symbol.iterator]],
+        [String.prototype, ['includes', 'match', 'endsWith']],
+        [RegExp.prototype, ['exec', Symbol.match]],
+        [Function.prototype, ['call', 'apply']],
+        [Object, ['getOwnPropertyDescriptor', 'isExtensible', 'defineProperty']],
+        [Reflect, ['apply', 'deleteProperty']],
+        [JSON, ['stringify']],
+      ]) for (const name of names) for (const prepare of [undefined, (_, sites) => sites.length + '\\n    at waits']) {
+        const error = await failed()
+        const method = owner[name]
+        Error.prepareStackTrace = prepare
+        owner[name] = ${replacement}
+        let stack
+        try { stack = error.stack } catch (reason) { stack = reason.message }
+        owner[name] = method
+        reads.push([name, stack])
+      }
+      for (const [name, stack] of reads) {
+        if (!/\\n    at waits.*\\n    at \\[in greenlet "waits"/.test(stack) || /lifecycle/.test(stack)) console.log(name, stack)
+      }
+      console.log(reads.length)
+    `)
+    t.is(stdout, '50\n')
+  })
+}
 
 test('source maps hold for the waits', async (t) => {
   const { code, stdout, stderr } = await runProgram(

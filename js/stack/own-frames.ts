@@ -44,12 +44,12 @@ export function findOwnCode(native: Native, makeError: () => Error): void {
 export function isOwnFrame(site: CallSite): boolean {
   const script = site.getScriptNameOrSourceURL()
   const position = site.getPosition()
-  // The hash is read last: V8 takes it from the whole text, once for each script.
-  return regions.some(
-    (region) =>
-      region.script === script &&
-      region.start <= position &&
-      position <= region.end &&
-      region.hash === site.getScriptHash(),
-  )
+  // Not by a method of arrays: the program may have replaced it.
+  for (let i = 0; i < regions.length; i++) {
+    const region = regions[i]!
+    if (region.script !== script || position < region.start || region.end < position) continue
+    // The hash is read last: V8 takes it from the whole text, once for each script.
+    if (region.hash === site.getScriptHash()) return true
+  }
+  return false
 }

@@ -7,6 +7,9 @@
 import { createContext, runInContext } from 'node:vm'
 import type { Native } from '../native/contract.ts'
 
+// The program may replace it later.
+const { isArray } = Array
+
 /** What V8 tells about one frame; see https://v8.dev/docs/stack-trace-api. */
 export interface CallSite {
   getFunctionName(): string | null
@@ -47,7 +50,11 @@ export const getStack = Object.getOwnPropertyDescriptor(new Error('for its gette
  */
 export function sitesOf(native: Native, error: Error): CallSite[] | undefined {
   const sites = native.sites(error, getStack)
-  return Array.isArray(sites) ? [...(sites as CallSite[])] : undefined
+  if (!isArray(sites)) return undefined
+  // Not by a spread: the program may have replaced the iterator.
+  const copy: CallSite[] = []
+  for (let i = 0; i < sites.length; i++) copy[i] = sites[i] as CallSite
+  return copy
 }
 
 /** Makes the realm, which takes about a millisecond, and returns a function of it, which makes an error there. */

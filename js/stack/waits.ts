@@ -18,12 +18,23 @@ import { ensureCaptureRealm } from './snapshot.ts'
 /** How many waits a `stack` tells. If there are more, the last one takes the place of the one before it. */
 const MOST_WAITS = 5
 
-// The program may replace these later.
+// The program may replace these later. For the same reason there are loops below where arrays have methods.
 const { captureStackTrace } = Error
-const errorToString = Error.prototype.toString
-const lookUpGetter = (Object.prototype as { __lookupGetter__(key: string): (() => unknown) | undefined })
-  .__lookupGetter__
-const sourceOf = Function.prototype.toString
+const { defineProperty, getOwnPropertyDescriptor, hasOwn, isExtensible, isFrozen } = Object
+const { apply, defineProperty: tryToDefineProperty, deleteProperty } = Reflect
+const { stringify } = JSON
+const functionOf = Function.prototype.bind.bind(Function.prototype.call) as <T, A extends unknown[], R>(
+  method: (this: T, ...args: A) => R,
+) => (self: T, ...args: A) => R
+const endsWith = functionOf<string, [string], boolean>(String.prototype.endsWith)
+const errorToString = functionOf<object, [], string>(Error.prototype.toString)
+const exec = functionOf<RegExp, [string], RegExpExecArray | null>(RegExp.prototype.exec)
+const includes = functionOf<string, [string], boolean>(String.prototype.includes)
+const isEnumerable = functionOf<object, [string], boolean>(Object.prototype.propertyIsEnumerable)
+const lookUpGetter = functionOf<object, [string], (() => unknown) | undefined>(
+  (Object.prototype as { __lookupGetter__(key: string): (() => unknown) | undefined }).__lookupGetter__,
+)
+const sourceOf = functionOf<() => unknown, [], string>(Function.prototype.toString)
 
 /** A wait that an error came out of. */
 class Wait {
@@ -51,11 +62,11 @@ class Wait {
   #format(): string {
     const lines = linesOf(this.#capture as Error)
     this.#capture = undefined
-    if (lines.length === 0) return ''
+    if (lines === '') return ''
     // In the form of V8's frames without a place, for example `at Array.map (<anonymous>)`, which every tool that reads
     // stacks knows.
-    const name = JSON.stringify(this.#label ?? `greenlet-${this.#serial}`)
-    return `${lines.join('')}\n    at [in greenlet ${name}] (<anonymous>)`
+    const name = stringify(this.#label ?? `greenlet-${this.#serial}`)
+    return `${lines}\n    at [in greenlet ${name}] (<anonymous>)`
   }
 }
 
@@ -68,6 +79,7 @@ class Waits {
   #list: Wait[] = []
   /** What `stack` is, until the next wait; undefined where it was not read. */
   #text: string | undefined
+  #isReading = false
   /** What the program has set `stack` to. */
   #replacement: { readonly value: unknown } | undefined
 
@@ -75,12 +87,12 @@ class Waits {
     this.error = error
     this.#getOriginal = getOriginal
     const get = (): unknown => this.#read()
-    const set = (value: unknown): void => {
-      this.#replacement = { value }
-      this.#list = []
+    const assign = (target: unknown, value: unknown): void => this.#assign(target, value)
+    const set = function (this: unknown, value: unknown): void {
+      assign(this, value)
     }
     new Marked(get, this)
-    const enumerable = Object.prototype.propertyIsEnumerable.call(error, 'stack')
+    const enumerable = isEnumerable(error, 'stack')
     this.#accessor = { get, set, enumerable, configurable: true }
     this.#install()
   }
@@ -88,34 +100,65 @@ class Waits {
   add(wait: Wait): void {
     if (this.#replacement !== undefined) return
     // Of the greenlets that wait for one promise, the last one counts, together with the waits after it.
-    const same = wait.source === undefined ? -1 : this.#list.findIndex(({ source }) => source === wait.source)
-    if (same !== -1) this.#list.length = same
-    this.#list.length = Math.min(this.#list.length, MOST_WAITS - 1)
-    this.#list.push(wait)
+    const list = this.#list
+    let length = 0
+    while (length < list.length && (wait.source === undefined || list[length]!.source !== wait.source)) length++
+    list.length = length < MOST_WAITS ? length : MOST_WAITS - 1
+    list[list.length] = wait
     this.#text = undefined
   }
 
   #read(): unknown {
     if (this.#replacement !== undefined) return this.#replacement.value
     if (this.#text !== undefined) return this.#text
-    const original = this.#readOriginal()
-    if (!isTrace(original, this.error)) return original
-    const texts = this.#list.map((wait) => wait.text)
-    // A loop that waits again for the same failure gives the same lines.
-    this.#text = original + texts.filter((text, i) => text !== texts[i - 1]).join('')
-    return this.#text
+    // `Error.prepareStackTrace` may read the `stack` that it is called for.
+    if (this.#isReading) return this.#readOriginal()
+    this.#isReading = true
+    try {
+      const original = this.#readOriginal()
+      try {
+        if (isTrace(original, this.error)) return (this.#text = original + this.#waitsText())
+      } catch {
+        // The running stack is nearly full, or the program has replaced what is needed here. V8's text counts more.
+      }
+      return original
+    } finally {
+      this.#isReading = false
+    }
+  }
+
+  #waitsText(): string {
+    let all = ''
+    let before = ''
+    for (let i = 0; i < this.#list.length; i++) {
+      const { text } = this.#list[i]!
+      // A loop that waits again for the same failure gives the same lines.
+      if (text !== before) all += text
+      before = text
+    }
+    return all
+  }
+
+  #assign(target: unknown, value: unknown): void {
+    if (target !== this.error) return assignOwn(target, value)
+    // As V8 does where its `stack` looks like a data property. Its accessors set the `stack` of a frozen error too.
+    if (this.#getOriginal === undefined && isFrozen(this.error))
+      throw new TypeError(`Cannot assign to read only property 'stack' of object '${headerOf(this.error)}'`)
+    this.#replacement = { value }
+    this.#list = []
   }
 
   #install(): void {
-    // On Node.js 20, redefining V8's own property would format the error.
-    if (this.#getOriginal === undefined) Reflect.deleteProperty(this.error, 'stack')
-    Object.defineProperty(this.error, 'stack', this.#accessor)
+    // On Node.js 20, redefining V8's own property would format the error. A property that was deleted could not be added again to
+    // an error that is not extensible.
+    if (this.#getOriginal === undefined && isExtensible(this.error)) deleteProperty(this.error, 'stack')
+    defineProperty(this.error, 'stack', this.#accessor)
   }
 
   #readOriginal(): unknown {
-    if (this.#getOriginal !== undefined) return Reflect.apply(this.#getOriginal, this.error, [])
-    const property = Object.getOwnPropertyDescriptor(this.error, 'stack')
-    // The error has been frozen since, so V8's `stack` cannot be given back to it.
+    if (this.#getOriginal !== undefined) return apply(this.#getOriginal, this.error, [])
+    const property = getOwnPropertyDescriptor(this.error, 'stack')
+    // The error has been frozen or sealed since, so V8's `stack` cannot be given back to it.
     if (property?.get !== this.#accessor.get || !property?.configurable) return headerOf(this.error)
     thread.native.restoreStack(this.error)
     try {
@@ -172,22 +215,22 @@ export function noteWait(
 
 function waitsOf(error: object): Waits | undefined {
   if (getStack === undefined) return waitsOfData(error)
-  const property = Object.getOwnPropertyDescriptor(error, 'stack')
+  const property = getOwnPropertyDescriptor(error, 'stack')
   const get = property?.get
   if (get === undefined || property!.configurable !== true) return undefined
   const known = Marked.waitsOf(get)
   if (known !== undefined) return known.error === error ? known : undefined
   // Another realm has a getter of its own.
-  return get === getStack || sourceOf.call(get).endsWith('{ [native code] }') ? new Waits(error, get) : undefined
+  return get === getStack || endsWith(sourceOf(get), '{ [native code] }') ? new Waits(error, get) : undefined
 }
 
 /** Where V8's `stack` looks like a data property (Node.js 20). Reading its descriptor would format the error. */
 function waitsOfData(error: object): Waits | undefined {
-  const get = lookUpGetter.call(error, 'stack')
+  const get = lookUpGetter(error, 'stack')
   const known = get === undefined ? undefined : Marked.waitsOf(get)
   if (known !== undefined) return known.error === error ? known : undefined
-  const isV8s = get === undefined && Object.hasOwn(error, 'stack') && thread.native.stackIsNative(error)
-  return isV8s && Object.isExtensible(error) ? new Waits(error, undefined) : undefined
+  const isV8s = get === undefined && hasOwn(error, 'stack') && thread.native.stackIsNative(error)
+  return isV8s && isExtensible(error) ? new Waits(error, undefined) : undefined
 }
 
 /**
@@ -196,45 +239,61 @@ function waitsOfData(error: object): Waits | undefined {
  */
 function isTrace(text: unknown, error: object): text is string {
   if (typeof text !== 'string') return false
-  return text.includes('\n    at ') || text === headerOf(error)
+  return includes(text, '\n    at ') || text === headerOf(error)
+}
+
+/** As an assignment to a data property: `target` inherits the accessor of an error, or got it with the error's descriptors. */
+function assignOwn(target: unknown, value: unknown): void {
+  if ((typeof target !== 'object' && typeof target !== 'function') || target === null) return
+  const enumerable = getOwnPropertyDescriptor(target, 'stack')?.enumerable ?? true
+  tryToDefineProperty(target, 'stack', { value, writable: true, enumerable, configurable: true })
 }
 
 /** The name and the message of an error. */
 function headerOf(error: object): string | undefined {
   try {
-    return errorToString.call(error)
+    return errorToString(error)
   } catch {
     return undefined
   }
 }
 
 /** The lines of captured frames, each after a line feed, as the program formats frames. */
-function linesOf(capture: Error): string[] {
+function linesOf(capture: Error): string {
   const sites = programSites(capture)
   if (sites === undefined) return atLines(capture.stack)
+  let innermost = 0
+  let end = sites.length
   // Where a promise job runs, V8 adds the async callers at the outer end. They are not on the stack.
-  while (sites.at(-1)?.isAsync()) sites.pop()
-  let [innermost, end] = [0, sites.length]
+  while (innermost < end && sites[end - 1]!.isAsync()) end--
   while (innermost < end && isOwnFrame(sites[end - 1]!)) end--
   while (innermost < end && isOwnFrame(sites[innermost]!)) innermost++
-  const shown = sites.slice(innermost, end)
-  return (shown.length === 0 ? [] : formatted(shown)) ?? shown.map((site) => `\n    at ${site.toString()}`)
+  const shown: CallSite[] = []
+  let lines = ''
+  for (let i = innermost; i < end; i++) {
+    shown[shown.length] = sites[i]!
+    lines += `\n    at ${sites[i]!.toString()}`
+  }
+  return (lines === '' ? '' : formatted(shown)) ?? lines
 }
 
 /** The lines by `Error.prepareStackTrace`: the program's, or that of Node.js, which reads source maps. */
-function formatted(sites: CallSite[]): string[] | undefined {
+function formatted(sites: CallSite[]): string | undefined {
   const prepare = (Error as { prepareStackTrace?: unknown }).prepareStackTrace
   if (typeof prepare !== 'function') return undefined
   try {
-    const lines = atLines(Reflect.apply(prepare, Error, [new Error(), sites]))
-    return lines.length === 0 ? undefined : lines
+    return atLines(apply(prepare as () => unknown, Error, [new Error(), sites])) || undefined
   } catch {
     return undefined
   }
 }
 
-function atLines(text: unknown): string[] {
-  return typeof text === 'string' ? (text.match(/\n\s+at .*/g) ?? []) : []
+function atLines(text: unknown): string {
+  let lines = ''
+  if (typeof text !== 'string') return lines
+  const line = /\n\s+at .*/g
+  for (let match = exec(line, text); match !== null; match = exec(line, text)) lines += match[0]
+  return lines
 }
 
 const keepSites = (_: unknown, sites: readonly CallSite[]): readonly CallSite[] => sites
@@ -242,13 +301,13 @@ const keepSites = (_: unknown, sites: readonly CallSite[]): readonly CallSite[] 
 /** The call sites of an error of this realm. As `sitesOf`, which reads the errors of the private realm. */
 function programSites(capture: Error): CallSite[] | undefined {
   const realm = Error as { prepareStackTrace?: unknown }
-  const saved = Object.getOwnPropertyDescriptor(realm, 'prepareStackTrace')
+  const saved = getOwnPropertyDescriptor(realm, 'prepareStackTrace')
   // An assignment is faster, but a setter of the program must not be called.
   const assigns = saved?.writable === true
   try {
     ensureCaptureRealm()
     if (assigns) realm.prepareStackTrace = keepSites
-    else Object.defineProperty(realm, 'prepareStackTrace', { value: keepSites, configurable: true })
+    else defineProperty(realm, 'prepareStackTrace', { value: keepSites, configurable: true })
   } catch {
     return undefined
   }
@@ -256,7 +315,7 @@ function programSites(capture: Error): CallSite[] | undefined {
     return sitesOf(thread.native, capture)
   } finally {
     if (assigns) realm.prepareStackTrace = saved!.value
-    else if (saved === undefined) Reflect.deleteProperty(realm, 'prepareStackTrace')
-    else Object.defineProperty(realm, 'prepareStackTrace', saved)
+    else if (saved === undefined) deleteProperty(realm, 'prepareStackTrace')
+    else defineProperty(realm, 'prepareStackTrace', saved)
   }
 }
