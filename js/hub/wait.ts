@@ -37,7 +37,7 @@ export function wait<T>(promise: T): Awaited<T> {
     call.value = undefined
     // The promise is settled, so it has no callbacks any more.
     if (call.outcome !== undefined) waiter.spareCall = call
-    else if (isPlain(promise)) keepInterrupted(promise, call)
+    else if (isPlain(promise)) Interrupted.keep(promise, call)
   }
 }
 
@@ -81,12 +81,10 @@ function follow(promise: PromiseLike<unknown>, waiter: GreenletRecord): PromiseC
     throw new GreenletError('ERR_GREENLET_WAIT_ON_SELF', `greenlet '${waiter.name}' cannot wait for its own end`)
   }
   const plain = isPlain(promise)
-  if (plain && interrupted !== undefined) {
-    const call = takeInterrupted(interrupted, promise)
-    if (call !== undefined) {
-      call.greenlet = greenlet
-      return call
-    }
+  const interrupted = plain ? Interrupted.take(promise) : undefined
+  if (interrupted !== undefined) {
+    interrupted.greenlet = greenlet
+    return interrupted
   }
   const followed = plain ? promise : new Promise((resolve) => resolve(promise))
   const call = (waiter.spareCall as PromiseCall | undefined) ?? new PromiseCall()
@@ -98,27 +96,37 @@ function follow(promise: PromiseLike<unknown>, waiter: GreenletRecord): PromiseC
   return call
 }
 
+/** Returns its argument, so that a derived class can add a private field to that. */
+const Same = function (object: object) {
+  return object
+} as unknown as new (object: object) => object
+
 /**
- * The calls that were interrupted, of promises that were pending then, in the order in which they began; undefined before
- * the first one. A promise keeps its callbacks until it is settled, so the next greenlet that waits for it uses the oldest
- * of these calls, with its callbacks. A promise that stays pending has callbacks for as many calls as there were at the
- * same time, however many greenlets were killed.
+ * A promise that was pending when calls of `wait()` for it were interrupted. It keeps their callbacks until it is settled, so
+ * the next greenlet that waits for it uses the oldest of these calls. A promise that stays pending has callbacks for as many
+ * calls as there were at the same time, however many greenlets were killed.
+ *
+ * A private field dies with the promise. A WeakMap would be work for the collector.
  */
-let interrupted: WeakMap<object, PromiseCall[]> | undefined
+class Interrupted extends Same {
+  readonly #calls: PromiseCall[] = []
 
-function keepInterrupted(promise: Promise<unknown>, call: PromiseCall): void {
-  interrupted ??= new WeakMap()
-  const calls = interrupted.get(promise)
-  if (calls === undefined) interrupted.set(promise, [call])
-  else calls.push(call)
-}
+  /** Adds a call that was interrupted. */
+  static keep(promise: object, call: PromiseCall): void {
+    // A later V8 may not add private fields to frozen objects.
+    if (!(#calls in promise) && Object.isExtensible(promise)) new Interrupted(promise)
+    if (#calls in promise) promise.#calls.push(call)
+  }
 
-function takeInterrupted(all: WeakMap<object, PromiseCall[]>, promise: Promise<unknown>): PromiseCall | undefined {
-  const call = all.get(promise)?.shift()
-  if (call === undefined || call.outcome === undefined) return call
-  // The promise is settled: the callbacks were called, and will not be called again.
-  all.delete(promise)
-  return undefined
+  /** Removes the oldest of them; undefined where there is none, or where the promise is settled. */
+  static take(promise: object): PromiseCall | undefined {
+    if (!(#calls in promise)) return undefined
+    const call = promise.#calls.shift()
+    if (call === undefined || call.outcome === undefined) return call
+    // The callbacks were called, and will not be called again.
+    promise.#calls.length = 0
+    return undefined
+  }
 }
 
 /** A thenable may call back at once, twice, or from another greenlet. A plain promise does not. */
