@@ -170,6 +170,20 @@ test('the first greenlet does not format errors with a function of the program',
   t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: '0 true\n', stderr: '' })
 })
 
+for (const flag of ['--no-deprecation', '--pending-deprecation', '--throw-deprecation']) {
+  test(`the first greenlet starts with ${flag}, and prints nothing`, async (t) => {
+    const { code, stdout, stderr } = await runProgram(
+      `
+      const before = Object.getOwnPropertyDescriptor(process, 'noDeprecation')
+      new Greenlet(() => process.stdout.write('it works')).switch()
+      const after = Object.getOwnPropertyDescriptor(process, 'noDeprecation')
+      if (before?.value !== after?.value) throw new Error('noDeprecation has changed')`,
+      { flags: [flag] },
+    )
+    t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'it works', stderr: '' })
+  })
+}
+
 test('the first greenlet starts in the middle of nested joins', async (t) => {
   const { code, stdout, stderr } = await runProgram(`
     const start = () => { new Greenlet(() => main.switch()).switch(); return [1, 2].join('') }

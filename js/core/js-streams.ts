@@ -102,15 +102,16 @@ export function readsJsStream(handle: unknown): boolean {
  * warning with `--pending-deprecation`, and there is no other way to this class.
  */
 function jsStreams(): Methods | undefined {
-  const { noDeprecation } = process
+  // With --no-deprecation it is true, and cannot be changed.
+  const before = Object.getOwnPropertyDescriptor(process, 'noDeprecation')
   try {
-    process.noDeprecation = true
+    if (process.noDeprecation !== true) process.noDeprecation = true
     const { binding } = process as unknown as { binding(name: string): { JSStream: { prototype: Methods } } }
     return binding('js_stream').JSStream.prototype
   } catch {
     return undefined
   } finally {
-    if (noDeprecation === undefined) Reflect.deleteProperty(process, 'noDeprecation')
-    else process.noDeprecation = noDeprecation
+    if (before === undefined) Reflect.deleteProperty(process, 'noDeprecation')
+    else if (before.value !== true) Reflect.defineProperty(process, 'noDeprecation', before)
   }
 }
