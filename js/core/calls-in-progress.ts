@@ -45,22 +45,23 @@ export class CallsInProgress {
    */
   refuse(object: object, action: string, remedy: string): void {
     const use = this.#uses.get(object)?.at(-1)
-    if (use !== undefined) throw inUse(use, action, remedy)
+    if (use !== undefined) throw inUse(use.greenlet, use.call, action, remedy)
   }
 
   /** As `refuse`, while a call of another greenlet uses `object`. */
   refuseToOthers(object: object, action: string, remedy: string): void {
     const use = this.#uses.get(object)?.findLast(isOfAnother)
-    if (use !== undefined) throw inUse(use, action, remedy)
+    if (use !== undefined) throw inUse(use.greenlet, use.call, action, remedy)
   }
 }
 
 /** V8 may have ended a greenlet without running its `finally` blocks. */
 const isOfAnother = ({ greenlet }: Use): boolean => greenlet !== thread.current && greenlet.state !== DEAD
 
-function inUse({ greenlet, call }: Use, action: string, remedy: string): GreenletError {
+/** The error for an `action` that is refused while `greenlet` is inside of `call`. */
+export function inUse({ name }: GreenletRecord, call: string, action: string, remedy: string): GreenletError {
   return new GreenletError(
     'ERR_GREENLET_IN_USE',
-    `${action}: greenlet '${greenlet.name}' is inside of ${call}, which has not returned; ${remedy}`,
+    `${action}: greenlet '${name}' is inside of ${call}, which has not returned; ${remedy}`,
   )
 }

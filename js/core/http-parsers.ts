@@ -9,7 +9,7 @@
 
 import { createRequire } from 'node:module'
 import { setImmediate } from 'node:timers'
-import { GreenletError } from '../common/errors.ts'
+import { inUse } from './calls-in-progress.ts'
 import { readsJsStream } from './js-streams.ts'
 import { isLoaded, whenAssigned } from './loaded-later.ts'
 import { DEAD, type GreenletRecord } from './record.ts'
@@ -65,11 +65,8 @@ function patch(): void {
         use = { count: 0, greenlet: thread.current }
         uses.set(parser, use)
       } else if (name === 'execute' && use.greenlet !== thread.current) {
-        throw new GreenletError(
-          'ERR_GREENLET_IN_USE',
-          `the HTTP parser cannot read this data: greenlet '${use.greenlet.name}' is inside of a callback of the same ` +
-            'connection, which has not returned; give the socket more data after that',
-        )
+        const [call, action] = ['a callback of the same connection', 'the HTTP parser cannot read this data']
+        throw inUse(use.greenlet, call, action, 'give the socket more data after that')
       }
       use.count++
       try {

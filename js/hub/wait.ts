@@ -5,6 +5,7 @@
 import { addOwnCode } from '../common/own-code.ts'
 import { isPromise } from 'node:util/types'
 import { GreenletError } from '../common/errors.ts'
+import { Same } from '../common/same.ts'
 import { withoutStores } from '../core/context.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
@@ -96,17 +97,10 @@ function follow(promise: PromiseLike<unknown>, waiter: GreenletRecord): PromiseC
   return call
 }
 
-/** Returns its argument, so that a derived class can add a private field to that. */
-const Same = function (object: object) {
-  return object
-} as unknown as new (object: object) => object
-
 /**
  * A promise that was pending when calls of `wait()` for it were interrupted. It keeps their callbacks until it is settled, so
  * the next greenlet that waits for it uses the oldest of these calls. A promise that stays pending has callbacks for as many
  * calls as there were at the same time, however many greenlets were killed.
- *
- * A private field dies with the promise. A WeakMap would be work for the collector.
  */
 class Interrupted extends Same {
   readonly #calls: PromiseCall[] = []

@@ -9,6 +9,7 @@
 
 import { isProxy } from 'node:util/types'
 import { isExit } from '../common/errors.ts'
+import { Same } from '../common/same.ts'
 import type { GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
 import { isOwnFrame } from './own-frames.ts'
@@ -169,12 +170,7 @@ class Waits {
   }
 }
 
-/** Returns its argument, so that a derived class can add a private field to that. */
-const Same = function (object: object) {
-  return object
-} as unknown as new (object: object) => object
-
-/** A getter of a {@link Waits}: a private field finds it faster than a WeakMap, and leaves the collector no work. */
+/** A getter of a {@link Waits}. */
 class Marked extends Same {
   readonly #waits: Waits
 

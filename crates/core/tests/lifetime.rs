@@ -47,6 +47,15 @@ fn mule(name: &'static str) -> Greenlet {
     greenlet
 }
 
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("in a destructor");
+    }
+}
+
 #[test]
 fn dropping_the_last_handle_of_a_suspended_greenlet_ends_it() {
     // Row 51.
@@ -185,12 +194,6 @@ fn a_value_under_way_is_not_lost_when_its_sender_loses_its_last_handle() {
 
 #[test]
 fn a_value_under_way_is_not_lost_when_what_its_sender_kept_alive_panics_as_it_is_dropped() {
-    struct Bomb;
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            panic!("in a destructor");
-        }
-    }
     on_a_thread(|| {
         let reports = reports();
         let bomb = Bomb;
@@ -276,12 +279,6 @@ fn a_parent_that_only_its_child_keeps_alive_ends_with_it() {
 
 #[test]
 fn a_value_is_not_lost_when_a_destructor_panics() {
-    struct Bomb;
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            panic!("in a destructor");
-        }
-    }
     on_a_thread(|| {
         let reports = reports();
         let bomb = Bomb;
@@ -437,12 +434,6 @@ fn greenlets_that_are_suspended_when_their_thread_ends_never_run_again() {
 
 #[test]
 fn a_panic_whose_payload_panics_when_it_is_dropped_is_reported_and_goes_no_further() {
-    struct Bomb;
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            panic!("in the payload's destructor");
-        }
-    }
     on_a_thread(|| {
         for hook_panics in [false, true] {
             set_unraisable_hook(move |_| {

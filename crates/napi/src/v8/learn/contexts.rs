@@ -65,7 +65,7 @@ pub(super) unsafe fn learn(session: &Session<'_>, own: u64, undefined: u64) -> R
         // SAFETY: the session's clause **callback**; the word names a context, and the decoy leads to it.
         unsafe { count_behind(session, i, &decoy) == count + 1 }
     });
-    let list = only(&list.map_or(vec![], |list| vec![list]), "words behave like V8's list of contexts")?;
+    let list = only(list.as_slice(), "words behave like V8's list of contexts")?;
 
     let first = words[list];
     let inner = [first; DECOY_WORDS];

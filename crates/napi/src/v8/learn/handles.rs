@@ -11,23 +11,22 @@ use crate::unsupported::{Unsupported, ensure, only};
 
 /// Numbers of handles that are made, one number after the other. Memory behind the isolate may change by accident as one of them
 /// says, but not as all of them do.
-const NUMBERS: [usize; 3] = [3, 5, 2];
+const FIRST_NUMBER: usize = 3;
+const OTHER_NUMBERS: [usize; 2] = [5, 2];
 
 /// Finds HandleScopeData: the word that new handles move by 8 bytes each, and that goes back when their scope is closed.
 ///
 /// # Safety
 /// The session's clause **callback** holds.
 pub(super) unsafe fn handle_scope_data(session: &Session<'_>) -> Result<*mut u64, Unsupported> {
-    let mut moved: Option<Vec<usize>> = None;
-    for number in NUMBERS {
-        // SAFETY: the session's clause **callback**.
-        let now = unsafe { moved_in_one_block(session, number) };
-        match &mut moved {
-            None => moved = Some(now),
-            Some(all) => all.retain(|index| now.contains(index)),
-        }
+    // SAFETY: the session's clause **callback**.
+    let moved_by = |number| unsafe { moved_in_one_block(session, number) };
+    let mut moved = moved_by(FIRST_NUMBER);
+    for number in OTHER_NUMBERS {
+        let again = moved_by(number);
+        moved.retain(|index| again.contains(index));
     }
-    let index = only(&moved.unwrap_or_default(), "words behave like V8's next handle")?;
+    let index = only(&moved, "words behave like V8's next handle")?;
     ensure!(
         session.facts.scope_data.is_none_or(|offset| offset == index * 8),
         "V8's next handle is at {} in the isolate, not where its headers say",
