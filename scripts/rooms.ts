@@ -24,7 +24,7 @@ const HOUSES: readonly House[] = [
   {
     folder: 'crates/napi/src',
     rooms: [
-      ['fixed.rs', 'unsupported.rs'],
+      ['fixed.rs', 'objects.rs', 'unsupported.rs'],
       ['mail.rs', 'settings.rs', 'cxx_exceptions.rs', 'imports.rs', 'libraries.rs'],
       'v8/learn',
       'v8/stack',

@@ -19,8 +19,10 @@
 //!   [`Runtime`] exists.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::{CStr, CString, c_int, c_void};
+use std::ffi::{CString, c_void};
 use std::ptr::{NonNull, null, null_mut};
+
+use crate::objects::{each_object, object_of};
 
 /// `__cxa_eh_globals`.
 #[repr(C)]
@@ -157,33 +159,17 @@ impl LoadedObject {
         if self.is_program() {
             return true;
         }
-        let mut info = libc::Dl_info {
-            dli_fname: null(),
-            dli_fbase: null_mut(),
-            dli_sname: null(),
-            dli_saddr: null_mut(),
-        };
-        // SAFETY: dladdr(3) only compares the address with its list of objects, and fills a record of ours.
-        let is_known = unsafe { libc::dladdr(function, &mut info) } != 0;
-        is_known && info.dli_fbase as usize == self.address
+        object_of(function as usize).is_some_and(|object| object.dli_fbase as usize == self.address)
     }
 }
 
 /// Every file that is loaded, the program last: a runtime that is a shared object is kept loaded under its own name.
 fn loaded_objects() -> Vec<LoadedObject> {
     let mut objects: Vec<LoadedObject> = Vec::new();
-    // SAFETY: the callback gets the address of `objects`, which lives until dl_iterate_phdr(3) returns.
-    unsafe { libc::dl_iterate_phdr(Some(add_object), (&raw mut objects).cast()) };
+    each_object(|object| {
+        objects.push(LoadedObject { name: object.name().to_owned(), address: object.base() });
+        false
+    });
     objects.sort_by_key(LoadedObject::is_program);
     objects
-}
-
-unsafe extern "C" fn add_object(info: *mut libc::dl_phdr_info, _size: usize, objects: *mut c_void) -> c_int {
-    // SAFETY: dl_iterate_phdr(3) shows a live record, of which the name is a C string or null; `objects` is the caller's.
-    unsafe {
-        let name = if (*info).dlpi_name.is_null() { c"" } else { CStr::from_ptr((*info).dlpi_name) };
-        let object = LoadedObject { name: name.to_owned(), address: (*info).dlpi_addr as usize };
-        (*objects.cast::<Vec<LoadedObject>>()).push(object);
-    }
-    0
 }

@@ -10,13 +10,14 @@
 //! slot. Slots may be read-only after loading (`PT_GNU_RELRO`).
 //!
 //! # Contract
-//! - **object**: the call is made while dl_iterate_phdr(3) shows the object, which is loaded then, and its headers and tables are as
+//! - **object**: the call is made while `each_object` shows the object, which is loaded then, and its headers and tables are as
 //!   the ELF specification says.
 
-use std::ffi::{CStr, c_int, c_void};
-use std::ptr::{null, null_mut};
+use std::ffi::{CStr, c_void};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Release};
+
+use crate::objects::{Object, each_object, object_of};
 
 /// A function, and what is to be called in its place.
 pub(crate) struct Redirection {
@@ -33,34 +34,20 @@ static SEARCHED: Mutex<(u64, Vec<usize>)> = Mutex::new((0, Vec::new()));
 /// Each `to` is the address of a function of the same type, which stays loaded as long as the process.
 pub(crate) unsafe fn redirect(redirections: &[Redirection]) -> bool {
     let mut searched = SEARCHED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let mut search = Search { redirections, searched: &mut searched, found: false };
-    // SAFETY: the callback gets the search, which lives until dl_iterate_phdr(3) returns.
-    unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut search).cast()) };
-    search.found
-}
-
-struct Search<'a> {
-    redirections: &'a [Redirection],
-    searched: &'a mut (u64, Vec<usize>),
-    found: bool,
-}
-
-unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _size: usize, search: *mut c_void) -> c_int {
-    // SAFETY: the loader passes a valid record, and `search` is that of `redirect`, which waits for this call.
-    let (info, search) = unsafe { (&*info, &mut *search.cast::<Search>()) };
-    if search.searched.0 != info.dlpi_subs {
-        // Another object may be at the address of one that was unloaded.
-        *search.searched = (info.dlpi_subs, Vec::new());
-    }
-    let base = info.dlpi_addr as usize;
-    // SAFETY: the contract's clause **object**.
-    let is_program = info.dlpi_name.is_null() || unsafe { *info.dlpi_name } == 0;
-    if !is_program && !search.searched.1.contains(&base) {
-        search.searched.1.push(base);
-        // SAFETY: the contract's clause **object**, and the promise of the caller of `redirect`.
-        search.found |= unsafe { redirect_in(info, search.redirections) };
-    }
-    0
+    let mut found = false;
+    each_object(|object| {
+        if searched.0 != object.unloaded() {
+            // Another object may be at the address of one that was unloaded.
+            *searched = (object.unloaded(), Vec::new());
+        }
+        if !object.is_program() && !searched.1.contains(&object.base()) {
+            searched.1.push(object.base());
+            // SAFETY: the contract's clause **object**, and the caller's promise.
+            found |= unsafe { redirect_in(object, redirections) };
+        }
+        false
+    });
+    found
 }
 
 /// An entry of `PT_DYNAMIC`.
@@ -90,14 +77,11 @@ const SLOTS: [u32; 2] = if cfg!(target_arch = "aarch64") { [1025, 1026] } else {
 
 /// # Safety
 /// The contract's clause **object**, and what [`redirect`] asks for.
-unsafe fn redirect_in(info: &libc::dl_phdr_info, redirections: &[Redirection]) -> bool {
-    let base = info.dlpi_addr as usize;
-    // SAFETY: the contract's clause **object**.
-    let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
-    let address = |header: &libc::Elf64_Phdr| base + header.p_vaddr as usize;
+unsafe fn redirect_in(object: &Object<'_>, redirections: &[Redirection]) -> bool {
+    let (base, headers) = (object.base(), object.headers());
     let Some(dynamic) = headers.iter().find(|header| header.p_type == libc::PT_DYNAMIC) else { return false };
     let value = |tag: i64| {
-        let mut entry = address(dynamic) as *const Dynamic;
+        let mut entry = object.range(dynamic).start as *const Dynamic;
         // SAFETY: the contract's clause **object**: the table ends with DT_NULL.
         unsafe {
             while (*entry).tag != DT_NULL && (*entry).tag != tag {
@@ -110,7 +94,7 @@ unsafe fn redirect_in(info: &libc::dl_phdr_info, redirections: &[Redirection]) -
     let table = |tag: i64| value(tag).map(|value| if value < base { base + value } else { value });
     let (Some(symbols), Some(names)) = (table(DT_SYMTAB), table(DT_STRTAB)) else { return false };
     let relro = headers.iter().find(|header| header.p_type == libc::PT_GNU_RELRO);
-    let relro = relro.map_or(0..0, |header| address(header)..address(header) + header.p_memsz as usize);
+    let relro = relro.map_or(0..0, |header| object.range(header));
     let mut found = false;
     for (first, bytes) in [(table(DT_RELA), value(DT_RELASZ)), (table(DT_JMPREL), value(DT_PLTRELSZ))] {
         let (Some(first), Some(bytes)) = (first, bytes) else { continue };
@@ -156,13 +140,7 @@ unsafe fn write(slot: usize, address: usize, is_read_only: bool) -> bool {
 
 /// Keeps the object that contains `code` loaded as long as the process.
 pub(crate) fn keep_loaded(code: usize) {
-    let mut info =
-        libc::Dl_info { dli_fname: null(), dli_fbase: null_mut(), dli_sname: null(), dli_saddr: null_mut() };
-    // SAFETY: dladdr(3) only compares the address with its list of objects, and fills a record of ours. The name that it gives is
-    // that of a loaded object, so dlopen(3) runs no initialiser.
-    unsafe {
-        if libc::dladdr(code as *const c_void, &mut info) != 0 && !info.dli_fname.is_null() {
-            libc::dlopen(info.dli_fname, libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE);
-        }
-    }
+    let Some(object) = object_of(code).filter(|object| !object.dli_fname.is_null()) else { return };
+    // SAFETY: the name is that of a loaded object, so dlopen(3) runs no initialiser.
+    unsafe { libc::dlopen(object.dli_fname, libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE) };
 }

@@ -20,6 +20,7 @@
 //!      │
 //!   mail, settings, unsupported       numbers and words that all of them share
 //!   fixed                             a value that stays at one address
+//!   objects                           what the dynamic loader has loaded
 //!   cxx_exceptions                    what C++ runtimes keep for the running stack
 //!   imports                           redirects functions that add-ons import
 //!   libraries                         whether a stack is inside of a library
@@ -41,6 +42,7 @@ mod imports;
 mod libraries;
 mod mail;
 mod node;
+mod objects;
 mod other_isolates;
 mod settings;
 mod unsupported;

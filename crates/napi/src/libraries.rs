@@ -1,36 +1,23 @@
 //! Finds out whether a stack is inside of a loaded library, by its return addresses. For debugging only: it reads the whole stack, and a
 //! return address that an earlier call has left in a C++ frame can look like one of an open call.
 
-use std::ffi::{CStr, c_int, c_void};
 use std::ops::Range;
+
+use crate::objects::each_object;
 
 /// The code of a loaded file, such as `koffi.node`, in each copy that is loaded.
 pub(crate) fn code_of(file_name: &str) -> Vec<Range<usize>> {
-    struct Search<'a> {
-        file_name: &'a str,
-        found: Vec<Range<usize>>,
-    }
-    unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _size: usize, data: *mut c_void) -> c_int {
-        // SAFETY: the loader passes a valid record of a loaded file; `data` is the `Search` of `code_of`, which waits for this call.
-        unsafe {
-            let (info, search) = (&*info, &mut *data.cast::<Search>());
-            let path = if info.dlpi_name.is_null() { c"" } else { CStr::from_ptr(info.dlpi_name) };
-            if path.to_bytes().rsplit(|&byte| byte == b'/').next() == Some(search.file_name.as_bytes()) {
-                for i in 0..usize::from(info.dlpi_phnum) {
-                    let header = &*info.dlpi_phdr.add(i);
-                    if header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_X != 0 {
-                        let start = (info.dlpi_addr + header.p_vaddr) as usize;
-                        search.found.push(start..start + header.p_memsz as usize);
-                    }
-                }
-            }
+    let mut code = Vec::new();
+    each_object(|object| {
+        if object.name().to_bytes().rsplit(|&byte| byte == b'/').next() == Some(file_name.as_bytes()) {
+            let is_code = |header: &&libc::Elf64_Phdr| {
+                header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_X != 0
+            };
+            code.extend(object.headers().iter().filter(is_code).map(|header| object.range(header)));
         }
-        0
-    }
-    let mut search = Search { file_name, found: Vec::new() };
-    // SAFETY: `visit` gets the `Search` that it expects, which outlives the call.
-    unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut search).cast()) };
-    search.found
+        false
+    });
+    code
 }
 
 /// Whether a word of the stack is the address behind a call instruction of `code`.

@@ -25,6 +25,7 @@ use std::ptr::null_mut;
 
 use napi::sys;
 
+use crate::objects::object_of;
 use crate::unsupported::{Unsupported, ensure, only};
 use crate::v8::learn::peek::{Peek, halves, is_plausible};
 use crate::v8::learn::symbols::{Isolate, Symbols};
@@ -237,15 +238,7 @@ unsafe fn find_counters(env: sys::napi_env, peek: &Peek) -> Result<usize, Unsupp
 /// A clean-up hook that does nothing.
 unsafe extern "C" fn no_op(_: *mut c_void) {}
 
-/// The address at which the module that contains `code` is loaded.
+/// The address at which the module that contains `code` is loaded; 0 where there is none.
 fn module_of(code: usize) -> usize {
-    let mut info = libc::Dl_info {
-        dli_fname: std::ptr::null(),
-        dli_fbase: null_mut(),
-        dli_sname: std::ptr::null(),
-        dli_saddr: null_mut(),
-    };
-    // SAFETY: dladdr(3) only compares the address with its list of modules, and fills a record of ours.
-    unsafe { libc::dladdr(code as *const c_void, &mut info) };
-    info.dli_fbase as usize
+    object_of(code).map_or(0, |object| object.dli_fbase as usize)
 }

@@ -1,0 +1,75 @@
+//! The objects that the dynamic loader has loaded, the program and shared objects: dl_iterate_phdr(3), dladdr(3).
+
+use std::ffi::{CStr, c_int, c_void};
+use std::ops::Range;
+use std::ptr::{null, null_mut};
+
+/// A loaded object, while [`each_object`] shows it: the loader's record is valid, and the headers are as the ELF specification says.
+pub(crate) struct Object<'a>(&'a libc::dl_phdr_info);
+
+impl Object<'_> {
+    /// Its path; empty for the program.
+    pub(crate) fn name(&self) -> &CStr {
+        if self.0.dlpi_name.is_null() {
+            return c"";
+        }
+        // SAFETY: the name in a record is a C string.
+        unsafe { CStr::from_ptr(self.0.dlpi_name) }
+    }
+
+    pub(crate) fn is_program(&self) -> bool {
+        self.name().is_empty()
+    }
+
+    /// Where it is loaded: addresses in its tables are distances from here.
+    pub(crate) fn base(&self) -> usize {
+        self.0.dlpi_addr as usize
+    }
+
+    pub(crate) fn headers(&self) -> &[libc::Elf64_Phdr] {
+        if self.0.dlpi_phdr.is_null() {
+            return &[];
+        }
+        // SAFETY: a record has an array of this many program headers.
+        unsafe { std::slice::from_raw_parts(self.0.dlpi_phdr, usize::from(self.0.dlpi_phnum)) }
+    }
+
+    /// The memory that a header describes.
+    pub(crate) fn range(&self, header: &libc::Elf64_Phdr) -> Range<usize> {
+        let start = self.base() + header.p_vaddr as usize;
+        start..start + header.p_memsz as usize
+    }
+
+    /// The running thread's block of its thread-local variables; 0 where there is none yet.
+    pub(crate) fn tls_block(&self) -> usize {
+        self.0.dlpi_tls_data as usize
+    }
+
+    /// How many objects were unloaded so far in this process.
+    pub(crate) fn unloaded(&self) -> u64 {
+        self.0.dlpi_subs
+    }
+}
+
+/// Calls `see` with each loaded object, until it returns true. The loader holds its lock meanwhile.
+pub(crate) fn each_object<F: FnMut(&Object<'_>) -> bool>(mut see: F) {
+    unsafe extern "C" fn visit<F: FnMut(&Object<'_>) -> bool>(
+        info: *mut libc::dl_phdr_info,
+        _size: usize,
+        see: *mut c_void,
+    ) -> c_int {
+        // SAFETY: the loader passes a valid record, and `see` is that of `each_object`, which waits for this call.
+        let (info, see) = unsafe { (&*info, &mut *see.cast::<F>()) };
+        c_int::from(see(&Object(info)))
+    }
+    // SAFETY: `visit` gets the function that it expects, which outlives the call.
+    unsafe { libc::dl_iterate_phdr(Some(visit::<F>), (&raw mut see).cast()) };
+}
+
+/// What the loader knows of the object that contains an address.
+pub(crate) fn object_of(address: usize) -> Option<libc::Dl_info> {
+    let mut info =
+        libc::Dl_info { dli_fname: null(), dli_fbase: null_mut(), dli_sname: null(), dli_saddr: null_mut() };
+    // SAFETY: dladdr(3) only compares the address with its list of objects, and fills a record of ours.
+    (unsafe { libc::dladdr(address as *const c_void, &mut info) } != 0).then_some(info)
+}
