@@ -6,6 +6,7 @@
  */
 
 import { MessageChannel, MessagePort } from 'node:worker_threads'
+import { findSqlite, type LoadedSqlite } from './built-ins.ts'
 import { CallsInProgress } from './calls-in-progress.ts'
 import { callHeld } from './held.ts'
 import { patchHttpParsers } from './http-parsers.ts'
@@ -20,7 +21,7 @@ export function patchNativeHolds(): void {
   patchHttpParsers()
   patchTlsCallbacks()
   patchJsStreams()
-  const sqlite = loadSqlite()
+  const sqlite = findSqlite()
   if (sqlite !== undefined) patchSqlite(sqlite)
 }
 
@@ -69,44 +70,6 @@ function postFromGreenlet(keep: Method, keeper: MessagePort, post: Method, port:
   if (outcome === 'error') throw value
   if (outcome === 'value') return value
   return callHeld('postMessage()', () => Reflect.apply(post, port, args))
-}
-
-type Constructor = new (...args: unknown[]) => Record<string, Method>
-
-/** What is used of `node:sqlite`. Not all of it exists on each Node.js. */
-interface Sqlite {
-  readonly DatabaseSync: Constructor
-  readonly StatementSync: Constructor
-}
-
-interface LoadedSqlite {
-  readonly sqlite: Sqlite
-  /** Whether the program had loaded it before. */
-  readonly wasLoaded: boolean
-  /** The arguments of the warnings of Node.js that were kept back when it was loaded. */
-  readonly warnings: readonly Parameters<typeof process.emitWarning>[]
-}
-
-/**
- * Loads `node:sqlite`, because the program may load it later in ways that cannot be seen. It takes 0.2 ms. Some
- * releases of Node.js warn that it is experimental. Undefined where this Node.js has no such module.
- */
-function loadSqlite(): LoadedSqlite | undefined {
-  const getBuiltin = process.getBuiltinModule as ((name: string) => Sqlite | undefined) | undefined
-  if (getBuiltin === undefined) return undefined
-  const { moduleLoadList } = process as unknown as { moduleLoadList?: string[] }
-  const wasLoaded = moduleLoadList?.includes('NativeModule sqlite') ?? false
-  const warnings: Parameters<typeof process.emitWarning>[] = []
-  const { emitWarning } = process
-  const keepBack = ((...args: Parameters<typeof emitWarning>) => warnings.push(args)) as typeof emitWarning
-  // Does nothing where `process` is frozen.
-  Reflect.set(process, 'emitWarning', keepBack)
-  try {
-    const sqlite = getBuiltin.call(process, 'node:sqlite')
-    return sqlite === undefined ? undefined : { sqlite, wasLoaded, warnings }
-  } finally {
-    Reflect.set(process, 'emitWarning', emitWarning)
-  }
 }
 
 /** Replaces the methods that run SQL, and those that free what these use. */

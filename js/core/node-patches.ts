@@ -16,9 +16,9 @@
  */
 
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { createRequire } from 'node:module'
 import * as vm from 'node:vm'
 import { isQuiet } from '../common/errors.ts'
+import { findInspectors } from './built-ins.ts'
 import { exitDomains, followDomains } from './domains.ts'
 import { callHeld } from './held.ts'
 import { patchSession } from './inspector-sessions.ts'
@@ -26,10 +26,6 @@ import { patchLoaders } from './module-loads.ts'
 import { patchNativeHolds } from './native-holds.ts'
 import { type Methods, replace } from './replace.ts'
 import { main, thread } from './thread.ts'
-
-interface WithSession {
-  readonly Session: { readonly prototype: Methods }
-}
 
 /** Replaces all of them. */
 export function patchNode(): void {
@@ -40,16 +36,11 @@ export function patchNode(): void {
   // It exists with --experimental-vm-modules only.
   const { Module } = vm as unknown as { Module?: { prototype: Methods } }
   if (Module !== undefined) patchLimited(Module.prototype, 'evaluate', 0)
-  // `post(method, params, callback)`. Not every Node.js has an inspector.
-  if (process.features.inspector) {
-    const require = createRequire(import.meta.url)
-    const inspector = require('node:inspector') as WithSession
-    patchLimited(inspector.Session.prototype, 'post', 1)
-    patchSession(inspector.Session.prototype)
-    // Its class has a copy of that method, which also evaluates before it returns.
-    const promises = require('node:inspector/promises') as WithSession
-    patchLimited(promises.Session.prototype, 'post', 1)
-    patchSession(promises.Session.prototype)
+  // `post(method, params, callback)`. The class of `node:inspector/promises` has a copy of that method, which also
+  // evaluates before it returns.
+  for (const { Session } of findInspectors()) {
+    patchLimited(Session.prototype, 'post', 1)
+    patchSession(Session.prototype)
   }
 
   patchExit(AsyncLocalStorage.prototype as unknown as Methods)
