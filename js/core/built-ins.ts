@@ -25,15 +25,24 @@ export interface LoadedSqlite {
   readonly warnings: readonly Parameters<typeof process.emitWarning>[]
 }
 
-interface WithSession {
+/** What is used of `node:inspector` and `node:inspector/promises`. */
+export interface WithSession {
   readonly Session: { readonly prototype: Methods }
 }
 
-/** `node:inspector` and `node:inspector/promises`. None where this Node.js has no inspector. */
-export const findInspectors = load((): readonly WithSession[] => {
-  if (!process.features.inspector) return []
+interface Inspectors {
+  readonly callbacks?: WithSession
+  readonly promises?: WithSession
+}
+
+/** Both modules. None where this Node.js has no inspector. */
+export const findInspectors = load((): Inspectors => {
+  if (!process.features.inspector) return {}
   const require = createRequire(import.meta.url)
-  return [require('node:inspector') as WithSession, require('node:inspector/promises') as WithSession]
+  return {
+    callbacks: require('node:inspector') as WithSession,
+    promises: require('node:inspector/promises') as WithSession,
+  }
 })
 
 /**

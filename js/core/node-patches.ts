@@ -18,7 +18,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import * as vm from 'node:vm'
 import { isQuiet } from '../common/errors.ts'
-import { findInspectors } from './built-ins.ts'
+import { findInspectors, type WithSession } from './built-ins.ts'
 import { exitDomains, followDomains } from './domains.ts'
 import { callHeld } from './held.ts'
 import { patchSession } from './inspector-sessions.ts'
@@ -38,10 +38,9 @@ export function patchNode(): void {
   if (Module !== undefined) patchLimited(Module.prototype, 'evaluate', 0)
   // `post(method, params, callback)`. The class of `node:inspector/promises` has a copy of that method, which also
   // evaluates before it returns.
-  for (const { Session } of findInspectors()) {
-    patchLimited(Session.prototype, 'post', 1)
-    patchSession(Session.prototype)
-  }
+  const { callbacks, promises } = findInspectors()
+  if (callbacks !== undefined) patchInspector(callbacks)
+  if (promises !== undefined) patchInspector(promises)
 
   patchExit(AsyncLocalStorage.prototype as unknown as Methods)
   replace(process as unknown as Methods, 'dlopen', (dlopen) => {
@@ -87,6 +86,11 @@ function setsLimit(options: unknown): boolean {
   if (typeof options !== 'object' || options === null) return false
   const { timeout, breakOnSigint } = options as vm.RunningScriptOptions
   return timeout !== undefined || breakOnSigint === true
+}
+
+function patchInspector({ Session: { prototype } }: WithSession): void {
+  patchLimited(prototype, 'post', 1)
+  patchSession(prototype)
 }
 
 /** `exit` as Node 24 has it: it runs the callback without a store. Only the implementation without frames has `_enable`. */
