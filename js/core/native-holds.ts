@@ -73,7 +73,7 @@ function postFromGreenlet(keep: Method, keeper: MessagePort, post: Method, port:
 }
 
 /** Replaces the methods that run SQL, and those that free what these use. */
-function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, wasLoaded, warnings }: LoadedSqlite): void {
+function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, isUsed }: LoadedSqlite): void {
   /** Databases, statements and tag stores, while a method that may call JavaScript uses them. */
   const calls = new CallsInProgress()
   /** The database of a statement, an iterator or a tag store. */
@@ -82,7 +82,6 @@ function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, wasLoaded, warni
   const unknownDatabase = {}
   /** The statement of an iterator. */
   const statements = new WeakMap<object, object>()
-  let isUsed = wasLoaded
   let iteratorIsPatched = false
 
   const database = DatabaseSync.prototype as Methods
@@ -115,7 +114,6 @@ function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, wasLoaded, warni
   })
   replace(database, 'createTagStore', (createTagStore) => {
     return function (...args) {
-      beforeFirstUse()
       const store = Reflect.apply(createTagStore, this, args)
       databases.set(store as object, this as object)
       // Each store has a prototype of its own.
@@ -143,14 +141,7 @@ function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, wasLoaded, warni
     }
   })
   // An iterator from before the first greenlet has the same prototype.
-  if (wasLoaded) patchSampleIterator()
-
-  /** Emits the warning of Node.js when the program uses `node:sqlite`. */
-  function beforeFirstUse(): void {
-    if (isUsed) return
-    isUsed = true
-    for (let i = 0; i < warnings.length; i++) Reflect.apply(process.emitWarning, process, warnings[i]!)
-  }
+  if (isUsed) patchSampleIterator()
 
   function patchSampleIterator(): void {
     try {
@@ -207,7 +198,6 @@ function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, wasLoaded, warni
   }
 
   function useDatabase(object: unknown, name: string, method: () => unknown): unknown {
-    beforeFirstUse()
     return isObject(object) ? calls.run(object, `${name}()`, method) : method()
   }
 
