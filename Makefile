@@ -41,10 +41,13 @@ test:
 	@$(TS) scripts/test.ts $(STAGES)
 
 # No `--all-targets` for the addon: its crate has only a library, and the test build of that exports nothing, so that clippy would
-# call all of it unused.
+# call all of it unused. The build is forced, because cargo does not know that it also writes the types that binding.ts reads.
+lint: export NAPI_TYPE_DEF_TMP_FOLDER := $(CURDIR)/target/types
 lint: $(NODE_MODULES)
 	cargo fmt --all --check
-	cargo clippy --package greenlets-napi -- -D warnings
+	mkdir -p $$NAPI_TYPE_DEF_TMP_FOLDER
+	NAPI_FORCE_BUILD_GREENLETS_NAPI=$$(date +%s) cargo clippy --package greenlets-napi -- -D warnings
+	$(TS) scripts/binding.ts check $$NAPI_TYPE_DEF_TMP_FOLDER
 	cargo clippy --package greenlets-core --all-targets -- -D warnings
 	cargo clippy --package greenlets-core --all-targets --features own-switch,anyhow -- -D warnings
 	cargo clippy --package greenlets-model --all-targets -- -D warnings
@@ -141,6 +144,7 @@ $(NODE_MODULES): package.json package-lock.json
 # The addon for this machine, beside the sources, where js/native/binding.cjs looks first.
 $(ADDON): $(RUST_SOURCES) | $(NODE_MODULES)
 	napi build --platform --release --manifest-path crates/napi/Cargo.toml --output-dir js/native --no-js --dts ../../target/addon.d.ts
+	$(TS) scripts/binding.ts write target/addon.d.ts
 	touch $@
 
 $(DIST): $(JS_SOURCES) $(NODE_MODULES)
