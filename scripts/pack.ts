@@ -24,6 +24,7 @@ if (folder === undefined || (all !== undefined && all !== '--all')) throw new Er
 // These fields are only for development, so they are not published.
 const { scripts: _1, devDependencies: _2, napi, ...ours } = JSON.parse(read('package.json'))
 const { binaryName, targets } = napi
+const homepage = ours.repository.url.replace(/^git\+|\.git$/g, '')
 checkVersions(ours.version)
 const platforms = new Map<string, string>(
   targets.map((target: string) => [parseTriple(target).platformArchABI, target]),
@@ -88,6 +89,8 @@ async function makePackages(): Promise<void> {
     const home = join(STAGE, 'npm', platform)
     copyFileSync(join(ROOT, 'LICENSE'), join(home, 'LICENSE'))
     copyFileSync(join(ROOT, LICENCES), join(home, LICENCES))
+    const readme = `# ${napi.packageName}-${platform}\n\nThe native addon of [greenlets](${homepage}) for ${platform}. Install \`greenlets\`, which brings it.\n`
+    writeFileSync(join(home, 'README.md'), readme)
     const face = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8'))
     write(home, {
       ...face,
