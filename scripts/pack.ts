@@ -1,101 +1,154 @@
-// Packs what npm users install into artifacts/: the package, and the platform package with the addon given as argument.
-// Works on staged copies: the committed package.json has no optionalDependencies, since development needs none.
+// Packs what npm users install into artifacts/: the package, and one package for each binary in the folder given. napi-rs makes the
+// packages, in a copy of what is published; the checks here are our own. With `--all`, which a release has, a binary is missing unless
+// there is one for each target that package.json names.
+//
+//     artifacts/*.tgz          the package, and the binary for this machine
+//     artifacts/others/*.tgz   the binaries for other machines, on which npm refuses to install them
 
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { NapiCli, parseTriple } from '@napi-rs/cli'
+import { checkBinary } from './binaries.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const ARTIFACTS = join(ROOT, 'artifacts')
-const PLATFORM = '@greenlets/linux-x64-gnu'
-const ADDON = 'greenlets.linux-x64-gnu.node'
-const NEWEST_GLIBC = '2.17'
+/** The copy. napi-rs writes into it, and so nothing into the repository. */
+const STAGE = join(ARTIFACTS, 'stage')
+const LICENCES = 'THIRD-PARTY-LICENSES.txt'
+const HERE = `${process.platform}-${process.arch}-${isMusl() ? 'musl' : 'gnu'}`
 
-const [addon] = process.argv.slice(2)
-if (addon === undefined) throw new Error('usage: pack.ts <addon>')
-checkGlibc(addon)
-rmSync(ARTIFACTS, { recursive: true, force: true })
+const [folder, all] = process.argv.slice(2)
+if (folder === undefined || (all !== undefined && all !== '--all')) throw new Error('usage: pack.ts <folder> [--all]')
 
 // These fields are only for development, so they are not published.
-const { scripts: _1, devDependencies: _2, napi: _3, ...ours } = JSON.parse(read('package.json'))
+const { scripts: _1, devDependencies: _2, napi, ...ours } = JSON.parse(read('package.json'))
+const { binaryName, targets } = napi
+const homepage = ours.repository.url.replace(/^git\+|\.git$/g, '')
+checkVersions(ours.version)
+const platforms = new Map<string, string>(
+  targets.map((target: string) => [parseTriple(target).platformArchABI, target]),
+)
+const built = [...platforms.keys()].filter((platform) => existsSync(join(folder, binaryOf(platform))))
+const missing = [...platforms.keys()].filter((platform) => !built.includes(platform))
+if (built.length === 0) throw new Error(`there are no binaries in ${folder}; run 'make binaries'`)
+if (missing.length > 0) {
+  const text = `no binaries for ${missing.join(', ')}`
+  if (all !== undefined) throw new Error(`${text}; a release has all`)
+  console.log(`${text}: their packages are left out, also of optionalDependencies`)
+}
+for (const platform of built) checkBinary(join(folder, binaryOf(platform)), platform)
 
-pack({
-  folder: 'greenlets',
-  face: { ...ours, optionalDependencies: { [PLATFORM]: ours.version } },
-  copies: { dist: 'dist', 'README.md': 'README.md', 'CHANGELOG.md': 'CHANGELOG.md', LICENSE: 'LICENSE' },
-  allowed: /^(?:package\.json|README\.md|CHANGELOG\.md|LICENSE|dist\/.+\.(?:js|js\.map|d\.ts|cjs|d\.cts))$/,
-  needed: ['LICENSE', 'README.md', 'dist/native/binding.cjs', ...targets(ours.exports)],
-})
+rmSync(ARTIFACTS, { recursive: true, force: true })
+mkdirSync(join(ARTIFACTS, 'others'), { recursive: true })
+for (const part of ['dist', 'README.md', 'CHANGELOG.md', 'LICENSE']) {
+  cpSync(join(ROOT, part), join(STAGE, part), { recursive: true })
+}
+// Scoped packages are private unless they say otherwise.
+const publishConfig = { access: 'public' }
+write(STAGE, { ...ours, publishConfig, napi: { ...napi, targets: built.map((platform) => platforms.get(platform)) } })
+await makePackages()
 
+const { napi: _4, ...main } = JSON.parse(readFileSync(join(STAGE, 'package.json'), 'utf8'))
+write(STAGE, main)
+const wanted = built.map((platform) => `${napi.packageName}-${platform}`)
+const named = Object.entries(main.optionalDependencies ?? {})
+if (
+  named.length !== wanted.length ||
+  named.some(([name, version]) => !wanted.includes(name) || version !== ours.version)
+) {
+  throw new Error(`optionalDependencies are ${JSON.stringify(main.optionalDependencies)}, not ${wanted.join(', ')}`)
+}
 pack({
-  folder: 'linux-x64-gnu',
-  face: {
-    name: PLATFORM,
-    version: ours.version,
-    description: 'The native addon of greenlets for Linux on x64 with glibc 2.17 or newer',
-    license: ours.license,
-    repository: ours.repository,
-    engines: ours.engines,
-    publishConfig: { access: 'public' },
-    os: ['linux'],
-    cpu: ['x64'],
-    libc: ['glibc'],
-    main: ADDON,
-    files: [ADDON],
-  },
-  copies: { [addon]: ADDON, LICENSE: 'LICENSE' },
-  allowed: /^(?:package\.json|LICENSE|greenlets\.linux-x64-gnu\.node)$/,
-  needed: ['LICENSE', ADDON],
+  folder: STAGE,
+  to: ARTIFACTS,
+  allowed: /^(?:package\.json|README\.md|CHANGELOG\.md|LICENSE|dist\/.+\.(?:js|js\.map|d\.ts|cjs|d\.cts|json))$/,
+  needed: ['LICENSE', 'README.md', 'dist/native/binding.cjs', ...filesOf(ours.exports)],
 })
+for (const platform of built) {
+  const home = join(STAGE, 'npm', platform)
+  const files = ['LICENSE', 'README.md', LICENCES, binaryOf(platform), 'package.json']
+  pack({
+    folder: home,
+    to: platform === HERE ? ARTIFACTS : join(ARTIFACTS, 'others'),
+    allowed: new RegExp(`^(?:${files.join('|').replaceAll('.', '\\.')})$`),
+    needed: files,
+  })
+}
+
+/**
+ * The packages of the binaries, made by napi-rs, and `optionalDependencies` of the main one. Nothing is published:
+ * `prePublish` is told not to, and this process knows no registry.
+ */
+async function makePackages(): Promise<void> {
+  process.env['npm_config_registry'] = 'http://127.0.0.1:9/'
+  const cli = new NapiCli()
+  const options = { cwd: STAGE, npmDir: 'npm' }
+  await cli.createNpmDirs(options)
+  for (const platform of built) {
+    const home = join(STAGE, 'npm', platform)
+    copyFileSync(join(ROOT, 'LICENSE'), join(home, 'LICENSE'))
+    copyFileSync(join(ROOT, LICENCES), join(home, LICENCES))
+    const readme = `# ${napi.packageName}-${platform}\n\nThe native addon of [greenlets](${homepage}) for ${platform}. Install \`greenlets\`, which brings it.\n`
+    writeFileSync(join(home, 'README.md'), readme)
+    const face = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8'))
+    write(home, {
+      ...face,
+      description: `The native addon of greenlets for ${platform}`,
+      files: [...face.files, LICENCES],
+    })
+  }
+  await cli.artifacts({ ...options, outputDir: resolve(folder!) })
+  await cli.version(options)
+  await cli.prePublish({ ...options, tagStyle: 'npm', skipOptionalPublish: true, ghRelease: false })
+}
 
 interface Package {
   readonly folder: string
-  /** Its package.json. */
-  readonly face: object
-  /** From a path in the repository to one in the package. */
-  readonly copies: Readonly<Record<string, string>>
+  readonly to: string
   /** The paths that the tarball may contain, and those that it must contain. */
   readonly allowed: RegExp
   readonly needed: readonly string[]
 }
 
-function pack({ folder, face, copies, allowed, needed }: Package) {
-  const home = join(ARTIFACTS, folder)
-  mkdirSync(home, { recursive: true })
-  for (const [from, to] of Object.entries(copies)) cpSync(join(ROOT, from), join(home, to), { recursive: true })
-  writeFileSync(join(home, 'package.json'), `${JSON.stringify(face, null, 2)}\n`)
-
-  const report = execFileSync('npm', ['pack', '--json', '--pack-destination', ARTIFACTS], {
-    cwd: home,
+function pack({ folder, to, allowed, needed }: Package): void {
+  const report = execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', to], {
+    cwd: folder,
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'ignore'],
   })
   const [{ filename, size, files }] = JSON.parse(report)
   const paths: string[] = files.map(({ path }: { path: string }) => path)
   const stray = paths.filter((path) => !allowed.test(path))
-  const missing = needed.filter((path) => !paths.includes(path))
+  const lacking = needed.filter((path) => !paths.includes(path))
   if (stray.length > 0) throw new Error(`${filename} contains files that users do not need: ${stray.join(', ')}`)
-  if (missing.length > 0) throw new Error(`${filename} lacks ${missing.join(', ')}`)
-  console.log(`artifacts/${filename}: ${paths.length} files, ${(size / 1024).toFixed(0)} KiB`)
+  if (lacking.length > 0) throw new Error(`${filename} lacks ${lacking.join(', ')}`)
+  console.log(`${to.slice(ROOT.length + 1)}/${filename}: ${paths.length} files, ${(size / 1024).toFixed(0)} KiB`)
 }
 
 /** Every file that an exports map names. */
-function targets(exports: unknown): string[] {
+function filesOf(exports: unknown): string[] {
   if (typeof exports === 'string') return [exports.replace('./', '')]
-  return Object.values(exports as object).flatMap(targets)
+  return Object.values(exports as object).flatMap(filesOf)
 }
 
-function checkGlibc(library: string) {
-  const needs = execFileSync('readelf', ['--version-info', '--wide', library], { encoding: 'utf8' })
-  const versions = [...new Set(needs.match(/(?<=\bGLIBC_)\d+\.\d+/g))]
-  if (versions.length === 0) throw new Error(`${library} needs no glibc at all: readelf was misread`)
-  const tooNew = versions.filter((version) => newer(version, NEWEST_GLIBC))
-  if (tooNew.length > 0)
-    throw new Error(`${library} needs glibc ${tooNew.join(', ')}; ${NEWEST_GLIBC} is the newest allowed`)
+/** The crates have the version of the package. */
+function checkVersions(version: string): void {
+  const crates = /^version = "(.+)"$/m.exec(read('Cargo.toml'))?.[1]
+  if (crates !== version) throw new Error(`package.json has version ${version}, Cargo.toml has ${crates}`)
 }
 
-function newer(a: string, b: string): boolean {
-  return a.localeCompare(b, 'en', { numeric: true }) > 0
+function binaryOf(platform: string): string {
+  return `${binaryName}.${platform}.node`
+}
+
+function isMusl(): boolean {
+  const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } }
+  return process.platform === 'linux' && header.glibcVersionRuntime === undefined
+}
+
+function write(folder: string, face: object): void {
+  writeFileSync(join(folder, 'package.json'), `${JSON.stringify(face, null, 2)}\n`)
 }
 
 function read(path: string): string {

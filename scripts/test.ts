@@ -14,6 +14,7 @@ import { nodeSuite } from './stages/node-suite.ts'
 import { faults } from './stages/faults.ts'
 import { lane } from './stages/lane.ts'
 import { ownSwitch } from './stages/own-switch.ts'
+import { release } from './stages/release.ts'
 import { rust } from './stages/rust.ts'
 import { sum, type Tally } from './tally.ts'
 
@@ -25,6 +26,7 @@ const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   'own-switch': ownSwitch,
   everywhere,
   consumers,
+  release,
   faults,
   flags,
   matrix,

@@ -188,9 +188,9 @@ function inProgressError(name: string): GreenletError {
 
 function refusedError(name: string, status: number): GreenletError {
   if (status >= contract.FORBIDDEN) {
-    const why = contract.WHY_FORBIDDEN[status - contract.FORBIDDEN]
+    const why = contract.WHY_FORBIDDEN[status as contract.Forbidden]
     const { heldBy } = thread
-    const where = heldBy !== undefined && why === contract.WHY_FORBIDDEN[5] ? `inside of ${heldBy}` : why
+    const where = heldBy !== undefined && status === contract.LIMITED ? `inside of ${heldBy}` : why
     return new GreenletError(
       'ERR_GREENLET_FORBIDDEN',
       `greenlet '${name}' cannot be switched to from here, ${where}; ` + 'switch after that has returned',

@@ -9,7 +9,7 @@ const { join, resolve } = require('node:path')
 const SUPPORTED = 'Supported: linux-x64 with glibc 2.17 or newer'
 /** Far more than any library has. Another header is not one. */
 const MOST_SEGMENTS = 1000
-const PACKAGE = '@greenlets/linux-x64-gnu'
+const PACKAGE = '@greenlets/binding-linux-x64-gnu'
 
 function load() {
   const { bun, deno } = process.versions

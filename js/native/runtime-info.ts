@@ -3,7 +3,8 @@
  */
 
 import { UnsupportedRuntimeError } from '../common/errors.ts'
-import { addon, type AddonInfo } from './addon.ts'
+import { addon } from './addon.ts'
+import type { RuntimeInfo as AddonInfo } from './binding.cjs'
 import { refusal } from './copies.ts'
 
 /** What {@link runtimeInfo} returns. */

@@ -29,7 +29,7 @@ export async function consumers(): Promise<Tally> {
 async function consumed(node: Node, home: string): Promise<Tally> {
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
   const main = join(ROOT, `artifacts/greenlets-${version}.tgz`)
-  const platform = join(ROOT, `artifacts/greenlets-linux-x64-gnu-${version}.tgz`)
+  const platform = join(ROOT, `artifacts/greenlets-binding-linux-x64-gnu-${version}.tgz`)
 
   const env = bareEnvironment(home, node.bin)
   const start = (command: string, args: readonly string[], cwd: string) => run(command, args, { cwd, env, limit: 120 })

@@ -9,10 +9,11 @@ use std::sync::Mutex;
 
 use greenlets_core::raw::{StackBounds, Thread};
 use greenlets_core::{Options, SLOT_SIZE};
+use napi::bindgen_prelude::ToNapiValue;
 use napi::sys;
 
 use crate::calls::callback::{forget, function_reference};
-use crate::calls::{functions, switch};
+use crate::calls::{Native, switch};
 use crate::cxx_exceptions::CxxExceptions;
 use crate::mail::{Mail, Status};
 use crate::node::addon_scopes::AddonScopes;
@@ -297,7 +298,9 @@ unsafe fn run_self_test(thread: &Thread<V8Host>, env: sys::napi_env) -> Result<S
             host.mail.exchange(numbers);
             host.mail.set_own(thread.main());
         };
-        let program = self_test::prepare(env, functions(env, thread), connect)?;
+        let native =
+            Native::to_napi_value(env, Native::of(env, thread)).map_err(|_| broken("its functions"))?;
+        let program = self_test::prepare(env, native, connect)?;
         host.calls.entry.set(function_reference(env, program.entry).ok_or_else(|| broken("entry"))?);
         let run = function_reference(env, program.run).ok_or_else(|| broken("run"))?;
         let outcome = call::call(v8, run);

@@ -5,7 +5,7 @@ use napi::bindgen_prelude::*;
 use napi::sys;
 use napi_derive::napi;
 
-use crate::calls;
+use crate::calls::Native;
 use crate::calls::callback::function_reference;
 use crate::environment::Environment;
 use crate::mail::MAIL_LENGTH;
@@ -14,34 +14,46 @@ use crate::v8::learn;
 use crate::v8::learn::symbols::Symbols;
 use crate::v8::stack::depth;
 
-/// What `runtimeInfo()` returns about this process and thread.
-#[napi(object)]
+/// What the addon knows about this process and thread.
+#[napi(object, object_from_js = false)]
 pub struct RuntimeInfo {
     /// Whether greenlets work here.
+    #[napi(readonly)]
     pub supported: bool,
-    /// How V8's state is switched; absent where greenlets do not work.
+    /// How V8's idea of the running stack is switched; absent where greenlets do not work. With `GREENLETS_LANE=locker` V8 does it
+    /// itself, by the code of `v8::Locker`, which is slower.
+    #[napi(readonly, ts_type = "'fast' | 'locker'")]
     pub lane: Option<String>,
     /// Why greenlets do not work here; absent where they do.
+    #[napi(readonly)]
     pub reason: Option<String>,
-    /// V8's version; absent where this runtime does not export the functions that greenlets need.
+    /// The version of V8; absent where this runtime does not export the functions that greenlets need.
+    #[napi(readonly)]
     pub v8: Option<String>,
-    /// How many stacks of this thread can be in memory slots at once. Further stacks share slots.
+    /// How many stacks of this thread can be in their slots at once; each slot takes 1 MiB of address space, or the next power of two
+    /// above a larger stack. Any number of greenlets share the slots: some of the suspended stacks are copied to the heap meanwhile.
+    #[napi(readonly)]
     pub slots: Option<u32>,
-    /// Bytes of stack that JavaScript has in a greenlet of this thread, at least.
+    /// How many bytes of stack JavaScript has in a greenlet of this thread, at least.
+    #[napi(readonly)]
     pub stack_size: Option<f64>,
-    /// How many suspended stacks of this thread are copied to the heap, because another stack is in their slot.
+    /// How many suspended stacks of this thread are copied to the heap now.
+    #[napi(readonly)]
     pub spilled: Option<f64>,
-    /// Bytes that those copies take.
+    /// The bytes that those copies take.
+    #[napi(readonly)]
     pub spilled_bytes: Option<f64>,
-    /// How many greenlets of this thread have a stack now.
+    /// How many greenlets of this thread have a stack now: those that have started and not ended.
+    #[napi(readonly)]
     pub live: Option<u32>,
-    /// How stacks are guarded: 'lightweight' (MADV_GUARD_INSTALL) or 'protected' (mprotect).
+    /// How the ends of the stacks are guarded: by the page table alone (`MADV_GUARD_INSTALL`), or by `mprotect`.
+    #[napi(readonly, ts_type = "'lightweight' | 'protected'")]
     pub guard: Option<String>,
 }
 
 /// Says whether greenlets work here. The first call on a thread learns V8's layout and runs the self-test.
 ///
-/// `exec_argv` are Node's command line options, one a line.
+/// `execArgv` are Node's command line options, one a line.
 #[napi]
 pub fn runtime_info(env: Env, exec_argv: Option<String>) -> RuntimeInfo {
     settings::set_arguments(exec_argv.unwrap_or_default());
@@ -116,10 +128,10 @@ pub fn configure(
 }
 
 /// Connects JavaScript to this thread's greenlets: `mail` is the array that both sides share, `entry` the function that every
-/// greenlet begins with. A thread has one array. A program that has lost the result of the first call may call again with the same
-/// array.
-#[napi(ts_return_type = "object")]
-pub fn attach(env: Env, mail: Unknown<'_>, entry: Unknown<'_>) -> Result<sys::napi_value> {
+/// greenlet begins with. A thread has one array: throws where another copy of the package has connected it. A program that has lost the
+/// result of the first call may call again with the same array.
+#[napi(ts_args_type = "mail: Int32Array, entry: () => void")]
+pub fn attach(env: Env, mail: Unknown<'_>, entry: Unknown<'_>) -> Result<Native> {
     let environment = Environment::of(env.raw());
     let thread = environment.thread().map_err(|reason| Error::from_reason(reason.to_string()))?;
     let host = thread.host();
@@ -147,7 +159,7 @@ pub fn attach(env: Env, mail: Unknown<'_>, entry: Unknown<'_>) -> Result<sys::na
             if !host.mail.is(data.cast()) {
                 return Err(Error::from_reason("another copy of greenlets is attached to this thread"));
             }
-            return Ok(calls::functions(env.raw(), thread));
+            return Ok(Native::of(env.raw(), thread));
         }
         let entry = function_reference(env.raw(), entry.raw())
             .ok_or_else(|| Error::from_reason("entry must be a function"))?;
@@ -156,6 +168,6 @@ pub fn attach(env: Env, mail: Unknown<'_>, entry: Unknown<'_>) -> Result<sys::na
         host.mail.exchange(data.cast());
         host.mail.set_own(thread.main());
         environment.attached.set(true);
-        Ok(calls::functions(env.raw(), thread))
+        Ok(Native::of(env.raw(), thread))
     }
 }

@@ -3,74 +3,96 @@
 //! # Contract
 //! - **array**: `Mail::array` points to [`MAIL_LENGTH`] numbers that stay in place until `exchange` or `reset` installs others, and
 //!   only this thread reads and writes them.
+//!
+//! The enums are JavaScript's too: `make build` makes js/native/constants.ts of them.
+#![allow(unreachable_pub, reason = "napi-derive requires the enums to be public")]
 
 use std::cell::Cell;
 
 use greenlets_core::raw::Id;
+use napi_derive::napi;
 
 use crate::fixed::Fixed;
 
 /// An async id and a trigger id.
 pub(crate) type AsyncIds = [f64; 2];
 
-/// The index of each number in the array; `js/native/` has the same table.
+/// The index of each number in the array.
+#[napi(js_name = "MailIndex")]
 #[derive(Clone, Copy)]
-enum Slot {
-    /// In: the id of the greenlet that is to run; -1 where a stack ends and a new one is to begin.
+pub enum Slot {
+    /// In: the id of the stack to run next. -1 as `TARGET_INDEX`, when a stack ends, starts a new stack.
     TargetIndex = 0,
+    /// In: see `TARGET_INDEX`.
     TargetGeneration = 1,
-    /// Out: 0, or the reason why the switch did not happen.
+    /// Out, written by `switch`: 0, or why it refused, a `Status`.
     Status = 2,
-    /// Out: the id of the greenlet that begins.
-    OwnIndex = 3,
-    OwnGeneration = 4,
+    /// Out, written before `entry` is called, and for main by `attach`: the id of the running stack.
+    SelfIndex = 3,
+    /// Out: see `SELF_INDEX`.
+    SelfGeneration = 4,
     /// Out: garbage collections seen while greenlets had stacks; wraps.
     Collections = 5,
-    /// Out: see [`Flag`].
+    /// Out: bits that JavaScript must look at before a switch, of `MailFlag`.
     Flags = 6,
-    /// In: how many calls with a time limit are active on the running greenlet; and [`IN_ISOLATE`].
+    /// In, counted by JavaScript: calls on the running greenlet's stack during which it must not be left, for example those with a
+    /// time limit. Native sets a bit above them.
     Held = 7,
     /// In: the async id and the trigger id of a context, two doubles.
     AsyncIds = 8,
-    /// In: the id of the greenlet that a question is about. It has a place of its own, because a debugger may ask in the middle of
-    /// a switch.
+    /// In: the id of the stack that a question is about. It has a place of its own, because a debugger may ask in the middle of a
+    /// switch.
     SubjectIndex = 12,
+    /// In: see `SUBJECT_INDEX`. The last number of the array.
     SubjectGeneration = 13,
 }
 
 /// Length of the array.
-pub(crate) const MAIL_LENGTH: usize = 14;
+pub(crate) const MAIL_LENGTH: usize = Slot::SubjectGeneration as usize + 1;
 
 /// A bit of `Slot::Held`, above the count: the running stack is inside of another isolate, and a suspended one is, too.
 const IN_ISOLATE: i32 = 1 << 30;
 
-/// Bits of `Slot::Flags`: what JavaScript must look at before it switches.
+/// Bits of `FLAGS`, set by native.
+#[napi(js_name = "MailFlag")]
 #[derive(Clone, Copy, Debug)]
 #[repr(i32)]
-enum Flag {
-    /// V8 has ended a greenlet that could not say which one runs next. JavaScript clears the bit.
+pub enum Flag {
+    /// V8 has ended JavaScript on stacks, for example at the time limit of a `vm` script, and these stacks could not say which stack
+    /// runs next. `SELF_*` is the running stack. JavaScript clears the bit.
     Ended = 1,
-    /// An async hook runs for a greenlet whose entries are partly on Node's stack of async ids.
+    /// An async hook runs because of a switch that is in progress: the stack's entries are partly on Node's stack of async ids.
     InHook = 2,
 }
 
-/// Why a switch did not happen, as JavaScript reads it.
+/// Why a switch did not happen.
+#[napi]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
-pub(crate) enum Status {
+pub enum Status {
+    /// It did happen.
     Ok = 0,
+    /// All stack slots are in use.
     NoSlot = 1,
+    /// The stack has ended.
     Gone = 2,
+    /// The system gives no more memory.
     NoMemory = 3,
-    /// A limit that the program has set by `configure()`.
+    /// A limit that the program has set by `configure()` is reached.
     Limit = 4,
-    /// This and the following: the running stack must not be left.
+    /// This and all above: the running stack must not be left.
     Forbidden = 5,
+    /// It is inside of a promising wasm call (JSPI).
     InWasm = 6,
+    /// It is inside of promise jobs that a vm context or an add-on runs.
     InMicrotasks = 7,
+    /// A debugger is paused.
     Paused = 8,
+    /// It is in a callback of the garbage collector.
     Collecting = 9,
+    /// It is inside of a vm script or an evaluation with a time limit or `breakOnSigint`.
     Limited = 10,
+    /// It is inside of another isolate, and so is a suspended one.
     InIsolate = 11,
     /// The running code is on a stack of an add-on's.
     OtherStack = 12,
@@ -200,8 +222,8 @@ impl Mail {
         let (index, generation) = id.parts();
         // SAFETY: the contract's clause **array**.
         unsafe {
-            *self.at(Slot::OwnIndex) = index as i32;
-            *self.at(Slot::OwnGeneration) = generation as i32;
+            *self.at(Slot::SelfIndex) = index as i32;
+            *self.at(Slot::SelfGeneration) = generation as i32;
         }
     }
 }

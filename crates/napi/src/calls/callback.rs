@@ -6,12 +6,36 @@
 //! - **instance data**: the environment's instance data is the [`Thread`] of its greenlets, from [`remember`] to [`forget`]; after
 //!   that it is null. The thread is alive as long as it is there.
 
+use std::ffi::CStr;
 use std::ptr::{from_ref, null_mut};
 
 use greenlets_core::raw::Thread;
+use napi::bindgen_prelude::{Result, ToNapiValue, check_status};
 use napi::sys;
 
 use crate::v8_host::V8Host;
+
+/// A native function and its name. It becomes a function without any of napi-rs's conversions.
+#[derive(Clone, Copy)]
+pub struct Callback(
+    pub(super) &'static CStr,
+    pub(super) unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value,
+);
+
+impl ToNapiValue for Callback {
+    unsafe fn to_napi_value(
+        env: sys::napi_env,
+        Callback(name, function): Callback,
+    ) -> Result<sys::napi_value> {
+        let mut value = null_mut();
+        // SAFETY: the caller promises a live environment; the name is a C string.
+        let status = unsafe {
+            sys::napi_create_function(env, name.as_ptr(), -1, Some(function), null_mut(), &mut value)
+        };
+        check_status!(status)?;
+        Ok(value)
+    }
+}
 
 /// Makes `thread` the environment's instance data.
 ///

@@ -5,56 +5,121 @@
 //! | `callback` | what all of them begin with: the thread, the arguments |
 //! | `switch` | leaving the running stack, the one call that is made often |
 //! | `questions` | reading a stack, its context and its size; settings |
+//!
+//! [`Native`] is the list of them, with the types that `js/` compiles against: napi-rs writes js/native/binding.d.cts of it.
+#![allow(unreachable_pub, reason = "napi-derive requires the struct and its fields to be public")]
 
 pub(crate) mod callback;
 mod questions;
 pub(crate) mod switch;
 
-use std::ptr::null_mut;
-
 use greenlets_core::raw::Thread;
 use napi::sys;
+use napi_derive::napi;
 
 use crate::v8_host::V8Host;
+use callback::Callback;
 
-/// Makes the object with the native functions of one thread, which becomes the environment's instance data: a switch reads that
-/// faster than a callback's own data.
-///
-/// # Safety
-/// `env` is live on this thread, and `thread` outlives every call: the environment's cleanup hook drops it, after which no
-/// JavaScript runs.
-pub(crate) unsafe fn functions(env: sys::napi_env, thread: &Thread<V8Host>) -> sys::napi_value {
-    let mut object = null_mut();
-    // SAFETY: the caller promises a live environment; names are C strings.
-    unsafe {
-        sys::napi_create_object(env, &mut object);
-        callback::remember(env, thread);
-        let all: [(_, unsafe extern "C" fn(_, _) -> _); 19] = [
-            (c"switch", switch::switch),
-            (c"start", switch::start),
-            (c"frame", questions::frame),
-            (c"frameWord", questions::frame_word),
-            (c"setContext", questions::set_context),
-            (c"underFrame", questions::under_frame),
-            (c"capture", questions::capture),
-            (c"sites", questions::sites),
-            (c"stackIsNative", questions::stack_is_native),
-            (c"restoreStack", questions::restore_stack),
-            (c"scriptIds", questions::script_ids),
-            (c"epoch", questions::epoch),
-            (c"lastResumed", questions::last_resumed),
-            (c"stackSize", questions::stack_size),
-            (c"isInside", questions::is_inside),
-            (c"setCaptureRealm", questions::set_capture_realm),
-            (c"findAddons", questions::find_addons),
-            (c"filterRejections", questions::filter_rejections),
-            (c"clearAsyncIds", questions::clear_async_ids),
-        ];
-        for (name, callback) in all {
-            let mut function = null_mut();
-            sys::napi_create_function(env, name.as_ptr(), -1, Some(callback), null_mut(), &mut function);
-            sys::napi_set_named_property(env, object, name.as_ptr(), function);
+/// The functions of this thread's connection to the addon. Arguments and small results are in the mail (see `MailIndex`).
+#[napi(object, object_from_js = false)]
+pub struct Native {
+    /// Runs the stack in `TARGET_*`. Returns when another stack switches back, or at once with a `Status`. The only function that
+    /// every switch calls.
+    #[napi(readonly, ts_type = "() => void")]
+    pub switch: Callback,
+    /// As `switch`, but runs a new stack, in an async context: its resource, its frame and, in the mail, its ids.
+    #[napi(readonly, ts_type = "(resource: object, frame: unknown) => void")]
+    pub start: Callback,
+    /// The frame in which the stack in `SUBJECT_*` runs, as it is now.
+    #[napi(readonly, ts_type = "() => unknown")]
+    pub frame: Callback,
+    /// The word in which V8 keeps the running stack's frame, to be read only; undefined where it keeps none.
+    #[napi(readonly, ts_type = "() => ArrayBuffer | undefined")]
+    pub frame_word: Callback,
+    /// Gives the stack in `SUBJECT_*` another context. Where `index` is given, it shares the frame of that stack.
+    #[napi(
+        readonly,
+        ts_type = "(resource: object, frame: unknown, index?: number, generation?: number) => void"
+    )]
+    pub set_context: Callback,
+    /// Calls `fn` in the frame.
+    #[napi(readonly, ts_type = "(frame: object | undefined, fn: () => unknown) => unknown")]
+    pub under_frame: Callback,
+    /// A borrowed capture of the suspended stack in `SUBJECT_*`, innermost frame first; undefined where it is not suspended.
+    #[napi(readonly, ts_type = "() => Error | undefined")]
+    pub capture: Callback,
+    /// The `stack` of an error that `capture` has made: the frames, even in the middle of a `prepareStackTrace`; a string where too
+    /// little stack is left for V8 to make frames.
+    #[napi(readonly, ts_type = "(error: Error, getStack: (() => unknown) | undefined) => unknown")]
+    pub sites: Callback,
+    /// On Node.js 20, whether V8 or native code reads `stack` of this object itself, which must not be a Proxy. Also true where it is
+    /// an accessor of JavaScript. False on other versions.
+    #[napi(readonly, ts_type = "(error: object) => boolean")]
+    pub stack_is_native: Callback,
+    /// On Node.js 20, makes `stack` of this object V8's own again, if it is configurable. It must not be a Proxy.
+    #[napi(readonly, ts_type = "(error: object) => void")]
+    pub restore_stack: Callback,
+    /// The script ids of those of its frames that have one, innermost first. Costs another stack walk.
+    #[napi(readonly, ts_type = "() => Int32Array | undefined")]
+    pub script_ids: Callback,
+    /// A number that changes each time the stack in `SUBJECT_*` is resumed; -1 once it has ended.
+    #[napi(readonly, ts_type = "() => number")]
+    pub epoch: Callback,
+    /// The place of the stack in `SUBJECT_*` in the order in which stacks were last resumed, and so suspended; -1 once it has
+    /// ended.
+    #[napi(readonly, ts_type = "() => number")]
+    pub last_resumed: Callback,
+    /// The bytes that the stack in `SUBJECT_*` takes while it is suspended; 0 where it is not.
+    #[napi(readonly, ts_type = "() => number")]
+    pub stack_size: Callback,
+    /// Whether the stack in `SUBJECT_*` is suspended in a call of the library that was loaded from a file of this name. For
+    /// debugging: it reads the whole stack. False for main.
+    #[napi(readonly, ts_type = "(fileName: string) => boolean")]
+    pub is_inside: Callback,
+    /// Sets the realm in which `capture` makes its errors, by a function of that realm.
+    #[napi(readonly, ts_type = "(fn: () => void) => void")]
+    pub set_capture_realm: Callback,
+    /// Must be called after an add-on was loaded.
+    #[napi(readonly, ts_type = "() => void")]
+    pub find_addons: Callback,
+    /// From now on Node is not told about a promise that is rejected with a reason for which `keeps` returns true. False where this
+    /// runtime does not allow it.
+    #[napi(readonly, ts_type = "(keeps: (reason: unknown) => boolean) => boolean")]
+    pub filter_rejections: Callback,
+    /// Empties Node's stack of async ids, as Node does after an uncaught exception that was handled.
+    #[napi(readonly, ts_type = "() => void")]
+    pub clear_async_ids: Callback,
+}
+
+impl Native {
+    /// Makes `thread` the environment's instance data: a switch reads that faster than a callback's own data.
+    ///
+    /// # Safety
+    /// `env` is live on this thread, and `thread` outlives every call: the environment's cleanup hook drops it, after which no
+    /// JavaScript runs.
+    pub(crate) unsafe fn of(env: sys::napi_env, thread: &Thread<V8Host>) -> Native {
+        // SAFETY: the caller promises a live environment.
+        unsafe { callback::remember(env, thread) };
+        Native {
+            switch: Callback(c"switch", switch::switch),
+            start: Callback(c"start", switch::start),
+            frame: Callback(c"frame", questions::frame),
+            frame_word: Callback(c"frameWord", questions::frame_word),
+            set_context: Callback(c"setContext", questions::set_context),
+            under_frame: Callback(c"underFrame", questions::under_frame),
+            capture: Callback(c"capture", questions::capture),
+            sites: Callback(c"sites", questions::sites),
+            stack_is_native: Callback(c"stackIsNative", questions::stack_is_native),
+            restore_stack: Callback(c"restoreStack", questions::restore_stack),
+            script_ids: Callback(c"scriptIds", questions::script_ids),
+            epoch: Callback(c"epoch", questions::epoch),
+            last_resumed: Callback(c"lastResumed", questions::last_resumed),
+            stack_size: Callback(c"stackSize", questions::stack_size),
+            is_inside: Callback(c"isInside", questions::is_inside),
+            set_capture_realm: Callback(c"setCaptureRealm", questions::set_capture_realm),
+            find_addons: Callback(c"findAddons", questions::find_addons),
+            filter_rejections: Callback(c"filterRejections", questions::filter_rejections),
+            clear_async_ids: Callback(c"clearAsyncIds", questions::clear_async_ids),
         }
     }
-    object
 }
