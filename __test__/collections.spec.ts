@@ -78,3 +78,22 @@ test(
     `new (await import('node:perf_hooks')).PerformanceObserver(() => {}).observe({ entryTypes: ['gc'] })`,
   ),
 )
+
+// V8 13 and newer end the process where a callback before marking collects. Older ones call no callbacks for that collection.
+if (Number(process.versions.node.split('.')[0]) < 24) {
+  test('a switch is refused after a collection inside of another callback of the collector', async (t) => {
+    const program = `
+      const addon = (await import('./__test__/helpers/addon.ts')).loadCollections()
+      const g = new Greenlet(() => main.switch())
+      g.switch()
+      const log = []
+      addon.marking(() => {
+        try { g.switch() } catch (error) { log.push(error.code, /garbage collector/.test(error.message)) }
+      })
+      console.log(addon.collections(), log.join(' '), g.dead)
+      g.switch()
+      console.log(g.dead)`
+    const ending = await runProgram(program, { flags: ['--expose-gc'] })
+    t.deepEqual(ending, printed('1 ERR_GREENLET_FORBIDDEN true false\ntrue\n'))
+  })
+}

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import test, { type ExecutionContext } from 'ava'
-import { Greenlet, GreenletError, sleep, spawn, wait } from '../js/index.ts'
+import { Greenlet, GreenletError, GreenletExit, sleep, spawn, wait } from '../js/index.ts'
 import { collectRounds } from './helpers/collect.ts'
 import { printed, runProgram } from './helpers/program.ts'
 import { later, pending, turn } from './helpers/promises.ts'
@@ -349,8 +349,8 @@ const left = (round: string): string => `
     const never = new Promise(() => {})
     globalThis.never = never
     const turn = () => new Promise((resolve) => setTimeout(resolve, 5))
-    async function killWaiters(count) {
-      const all = Array.from({ length: count }, () => spawn(() => wait(never)))
+    async function killWaiters(count, promise = never) {
+      const all = Array.from({ length: count }, () => spawn(() => wait(promise)))
       await turn()
       for (const g of all) g.kill()
       await Promise.all(all)
@@ -368,15 +368,17 @@ const left = (round: string): string => `
     const bytes = ((await size()) - before) / 10_000`
 
 test('killed waiters leave less than 320 bytes each in their promise: what `then()` makes, and two callbacks', async (t) => {
-  const program = `${left('await killWaiters(10_000)')}
+  const program = `${left('await killWaiters(10_000, globalThis.other = new Promise(() => {}))')}
     console.log(bytes > 100 && bytes < 320 ? 'as it should be' : bytes)`
   t.deepEqual(await runProgram(program, { flags: ['--expose-gc'] }), printed('as it should be\n'))
 })
 
-test('a promise that stays pending does not grow with each killed waiter, only with those at the same time', async (t) => {
-  const program = `${left('for (let i = 0; i < 100; i++) await killWaiters(100)')}
-    console.log(bytes < 60 ? 'as it should be' : bytes)`
-  t.deepEqual(await runProgram(program, { flags: ['--expose-gc'] }), printed('as it should be\n'))
+test('killed waiters leave nothing in a promise that another one was killed in before they waited', async (t) => {
+  for (const round of ['await killWaiters(10_000)', 'for (let i = 0; i < 100; i++) await killWaiters(100)']) {
+    const program = `${left(round)}
+      console.log(bytes < 60 ? 'as it should be' : bytes)`
+    t.deepEqual(await runProgram(program, { flags: ['--expose-gc'] }), printed('as it should be\n'))
+  }
 })
 
 test('greenlets wait for a promise that others were killed in', async (t) => {
@@ -442,4 +444,26 @@ test('a greenlet that is interrupted again and again waits for the same promise'
   for (let i = 0; i < 5; i++) g.throw(new Error('again'))
   resolve('settled')
   t.deepEqual(await g, [5, 'settled'])
+})
+
+test('of the greenlets that wait for a promise that one was killed in, the first kills others', async (t) => {
+  const { promise, resolve } = pending<string>()
+  const before = spawn(() => wait(promise))
+  await turn()
+  before.kill()
+  const first = spawn(() => {
+    const value = wait(promise)
+    third!.kill()
+    return [value, wait(promise)]
+  })
+  const [second, third, fourth] = [1, 2, 3].map(() => spawn(() => wait(promise)))
+  await turn()
+  second!.kill()
+  resolve('settled')
+  t.deepEqual(await first, ['settled', 'settled'])
+  const others: unknown[] = await Promise.all([second, third, fourth])
+  t.deepEqual(
+    others.map((end) => (end instanceof GreenletExit ? 'killed' : end)),
+    ['killed', 'killed', 'settled'],
+  )
 })

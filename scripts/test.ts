@@ -16,10 +16,12 @@ import { lane } from './stages/lane.ts'
 import { ownSwitch } from './stages/own-switch.ts'
 import { release } from './stages/release.ts'
 import { rust } from './stages/rust.ts'
+import { rustExtras } from './stages/rust-extras.ts'
 import { sum, type Tally } from './tally.ts'
 
 const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   rust,
+  'rust-extras': rustExtras,
   ava,
   spilled,
   lane,

@@ -214,3 +214,34 @@ test('a hook cannot switch, and the value of the interrupted switch still arrive
   t.is(stdout, '2 42 true true 6\n')
   t.is(code, 0)
 })
+
+test('a promise is waited for after a hook could not wait for it', async (t) => {
+  const { code, stdout, stderr } = await runProgram(`
+    import { createHook } from 'node:async_hooks'
+    let resolve
+    const promise = new Promise((done) => (resolve = done))
+    const g = new Greenlet(() => main.switch())
+    const codes = new Set()
+    const hook = createHook({
+      before(id) { if (id === g.gr_context.asyncId()) refused() },
+      after(id) { if (id === g.gr_context.asyncId()) refused() },
+    })
+    const refused = () => {
+      try {
+        wait(promise)
+      } catch (error) {
+        codes.add(error.code)
+      }
+    }
+    hook.enable()
+    g.switch()
+    g.switch()
+    hook.disable()
+    const waiting = [1, 2].map((n) => spawn(() => [n, wait(promise)]))
+    setImmediate(() => resolve('settled'))
+    console.log(codes.has('ERR_GREENLET_FORBIDDEN'), JSON.stringify(await Promise.all(waiting)))
+  `)
+  t.is(stderr, '')
+  t.is(stdout, 'true [[1,"settled"],[2,"settled"]]\n')
+  t.is(code, 0)
+})

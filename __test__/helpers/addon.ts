@@ -73,6 +73,8 @@ export interface Collections {
   collecting(when: 0 | 1, young: boolean): void
   allow(count: number): void
   collections(): number
+  /** Has V8 begin to mark step by step. In the callback before that, collects young garbage and then calls `fn`. */
+  marking(fn: () => void): void
 }
 
 export function loadCollections(): Collections {

@@ -50,8 +50,13 @@ const FOR_RECORD = Symbol('for record')
 export const CHILD_OF_MAIN: GreenletOptions = {}
 /** Node 22.10 and newer. */
 const { markAsUncloneable } = workerThreads as { markAsUncloneable?: (value: object) => void }
-/** Before Node 22.10 the base class is one that V8 refuses to clone. Its methods are removed below. */
-const Base: new () => object = markAsUncloneable === undefined ? WeakSet : class {}
+/**
+ * Before Node 22.10 the base class is one that V8 refuses to clone: the smallest of them that can be a base class. Its methods
+ * are removed below.
+ */
+const Base: new (target: object) => object = markAsUncloneable === undefined ? WeakRef : class {}
+/** What greenlets refer to weakly where their base class is WeakRef. Not used. */
+const TARGET = {}
 
 /** What a greenlet is doing. `'running'` is the current one alone. */
 export type GreenletState = 'unstarted' | 'running' | 'suspended' | 'dead'
@@ -150,7 +155,7 @@ export class Greenlet extends Base {
    * @throws GreenletError `ERR_GREENLET_SECOND_COPY`
    */
   constructor(run?: ((...args: never[]) => unknown) | null, options?: GreenletOptions) {
-    super()
+    super(TARGET)
     markAsUncloneable?.(this)
     if ((run as unknown) === FOR_RECORD) {
       const record = options as unknown as GreenletRecord
@@ -243,6 +248,7 @@ export class Greenlet extends Base {
       else deliver(record, true, exit)
     } finally {
       killers.splice(killers.lastIndexOf(me), 1)
+      if (killers.length === 0 && record.killers === killers) record.killers = undefined
     }
     // TypeScript assumes that the state has not changed.
     if ((record.state as records.RecordState) !== DEAD) {

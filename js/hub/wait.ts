@@ -52,6 +52,8 @@ class PromiseCall implements BlockingCall {
   outcome: 'value' | 'error' | undefined = undefined
   value: unknown = undefined
   greenlet: Greenlet | undefined = undefined
+  /** Once the call was interrupted: those that share its callbacks. */
+  joined: Set<PromiseCall> | undefined = undefined
   // A pending promise keeps them when the greenlet was killed. Bound functions are smaller than closures.
   readonly onValue: (value: unknown) => void = settleWithValue.bind(this)
   readonly onError: (error: unknown) => void = settleWithError.bind(this)
@@ -65,11 +67,15 @@ function settleWithError(this: PromiseCall, error: unknown): void {
   settle(this, 'error', error)
 }
 
-/** In a callback of a promise: the call is over. Resumes the greenlet, unless that was interrupted. */
+/** In a callback of a promise: the call is over. Resumes the greenlet, or if that was interrupted, those that have joined. */
 function settle(call: PromiseCall, outcome: 'value' | 'error', value: unknown): void {
   const { greenlet } = call
   call.outcome = outcome
-  if (greenlet === undefined) return
+  if (greenlet === undefined) {
+    // One of them may interrupt others, which then leave the set.
+    call.joined?.forEach((joined) => settle(joined, outcome, value))
+    return
+  }
   call.greenlet = undefined
   call.value = value
   resume(call, greenlet)
@@ -81,45 +87,48 @@ function follow(promise: PromiseLike<unknown>, waiter: GreenletRecord): PromiseC
   if ((promise as unknown) === greenlet) {
     throw new GreenletError('ERR_GREENLET_WAIT_ON_SELF', `greenlet '${waiter.name}' cannot wait for its own end`)
   }
-  const plain = isPlain(promise)
-  const interrupted = plain ? Interrupted.take(promise) : undefined
-  if (interrupted !== undefined) {
-    interrupted.greenlet = greenlet
-    return interrupted
-  }
-  const followed = plain ? promise : new Promise((resolve) => resolve(promise))
   const call = (waiter.spareCall as PromiseCall | undefined) ?? new PromiseCall()
   // Where adding the callbacks calls code of the program, that may wait too.
   waiter.spareCall = undefined
-  withoutStores(react, followed, call)
+  const plain = isPlain(promise)
+  if (!plain || !Interrupted.join(promise, call)) {
+    const followed = plain ? promise : new Promise((resolve) => resolve(promise))
+    withoutStores(react, followed, call)
+  }
   call.outcome = undefined
   call.greenlet = greenlet
   return call
 }
 
 /**
- * A promise that was pending when calls of `wait()` for it were interrupted. It keeps their callbacks until it is settled, so
- * the next greenlet that waits for it uses the oldest of these calls. A promise that stays pending has callbacks for as many
- * calls as there were at the same time, however many greenlets were killed.
+ * A promise that was pending when a call of `wait()` for it was interrupted. It keeps the callbacks of that call until it is
+ * settled, so later calls share them. A promise that stays pending has no more callbacks than there were calls when the first
+ * of them was interrupted, however many greenlets wait for it later.
  */
 class Interrupted extends Same {
-  readonly #calls: PromiseCall[] = []
+  readonly #first: PromiseCall
 
-  /** Adds a call that was interrupted. */
-  static keep(promise: object, call: PromiseCall): void {
-    // A later V8 may not add private fields to frozen objects.
-    if (!(#calls in promise) && Object.isExtensible(promise)) new Interrupted(promise)
-    if (#calls in promise) promise.#calls.push(call)
+  constructor(promise: object, first: PromiseCall) {
+    super(promise)
+    this.#first = first
   }
 
-  /** Removes the oldest of them; undefined where there is none, or where the promise is settled. */
-  static take(promise: object): PromiseCall | undefined {
-    if (!(#calls in promise)) return undefined
-    const call = promise.#calls.shift()
-    if (call === undefined || call.outcome === undefined) return call
-    // The callbacks were called, and will not be called again.
-    promise.#calls.length = 0
-    return undefined
+  /** For a call that was interrupted. */
+  static keep(promise: object, call: PromiseCall): void {
+    // The wait may have been refused before it began.
+    call.greenlet = undefined
+    if (#first in promise) promise.#first.joined?.delete(call)
+    // A later V8 may not add private fields to frozen objects.
+    else if (Object.isExtensible(promise)) new Interrupted(promise, call)
+  }
+
+  /** Lets `call` share the callbacks of the first one. False where there is none, or where the promise is settled. */
+  static join(promise: object, call: PromiseCall): boolean {
+    if (!(#first in promise) || promise.#first.outcome !== undefined) return false
+    const { joined } = promise.#first
+    if (joined === undefined) promise.#first.joined = new Set<PromiseCall>().add(call)
+    else joined.add(call)
+    return true
   }
 }
 

@@ -51,7 +51,7 @@ function nextest(output: string): Tally {
 }
 
 /** From every crate's `test result: ok. 2 passed; 0 failed; ...`. */
-function libtest(output: string): Tally {
+export function libtest(output: string): Tally {
   const results = output.matchAll(/^test result: .*? (\d+) passed; (\d+) failed/gm)
   return sum([...results].map(([, passed, failed]) => ({ passed: Number(passed), failed: Number(failed) })))
 }

@@ -10,12 +10,14 @@ pub const SLOT_SIZE: usize = if cfg!(miri) { MIN_SLOT_SIZE } else { 1 << 20 };
 /// Bytes of the smallest slot.
 pub(crate) const MIN_SLOT_SIZE: usize = 1 << 16;
 /// Bytes below a stack's limit that fault when touched, at least. A guard is wider, see [`guard_size`].
+#[cfg(not(any(feature = "own-switch", miri)))]
 pub(crate) const GUARD_SIZE: usize = 4096;
 /// Bytes of the widest guard. A frame that is larger than the guard can step over it, where C was compiled without
 /// `-fstack-clash-protection`. With it, GCC and clang touch each 4 KiB of a frame on x86-64, but each 64 KiB on AArch64.
 pub const LARGEST_GUARD: usize = if cfg!(target_arch = "aarch64") { 64 << 10 } else { 16 << 10 };
 
 // Every guard is at least that wide: an eighth of the smallest slot.
+#[cfg(not(any(feature = "own-switch", miri)))]
 const _: () = assert!(GUARD_SIZE <= MIN_SLOT_SIZE / 8 && GUARD_SIZE <= LARGEST_GUARD);
 
 /// Bytes at the low end of a slot of `slot_size` that fault when touched: an eighth of a small slot, and whole pages.

@@ -60,8 +60,9 @@ pub(crate) struct Collector {
     pub(crate) roots: Roots,
     /// Whether scavenges are to be full collections.
     pub(crate) full_gc: FullGc,
-    /// How many collections are between their first and their last callback. They nest: the weak callbacks of programs run between
-    /// the two of a collection that collects nothing, and may start another one.
+    /// How many collections are between their first and their last callback: one at most. Where another one begins inside of callbacks,
+    /// also of weak ones, V8 calls none for it (`GCCallbacksScope`, heap.cc). V8 13 and newer do for one inside of the callbacks around
+    /// the start of marking, but end the process before (`GCTracer`). A count costs no more than a flag, and needs none of this.
     pub(crate) collecting: Cell<u64>,
     /// Whether the embedder data is in the root table.
     is_aside: Cell<bool>,
