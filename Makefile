@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: build demo check test lint bench soak fuzz deny msrv valgrind miri asan asan-core asan-addon nightly pack clean
+.PHONY: build demo check test lint bench soak fuzz deny msrv valgrind miri asan asan-core asan-addon nightly binaries pack clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 TS := node --import=@oxc-node/core/register
@@ -149,12 +149,30 @@ $(DIST): $(JS_SOURCES) $(NODE_MODULES)
 	cp js/native/binding.cjs js/native/binding.d.cts dist/native/
 	touch $@
 
-# The addon that is published: linked against the oldest glibc that Rust supports. It has a target directory of its own, because the
-# addon above is built for the same triple, and each build would overwrite the other.
-$(PORTABLE): export PYTHONPATH := $(CURDIR)/.tools
-$(PORTABLE): $(RUST_SOURCES) | $(ZIGBUILD)
-	cargo zigbuild --release --package greenlets-napi --target x86_64-unknown-linux-gnu.2.17 --target-dir target/portable
+# The addons that are published. Those for glibc are linked against the oldest one that Rust supports. They have a target directory of
+# their own, because the addon above is built for one of the same triples, and each build would overwrite the other.
+target/portable/%-gnu/release/libgreenlets_napi.so: export PYTHONPATH := $(CURDIR)/.tools
+target/portable/%-gnu/release/libgreenlets_napi.so: $(RUST_SOURCES) | $(ZIGBUILD)
+	rustup target add $*-gnu
+	cargo zigbuild --release --package greenlets-napi --target $*-gnu.2.17 --target-dir target/portable
 	touch $@
+
+# Rust links musl statically, which a shared library cannot be.
+target/portable/%-musl/release/libgreenlets_napi.so: export PYTHONPATH := $(CURDIR)/.tools
+target/portable/%-musl/release/libgreenlets_napi.so: export RUSTFLAGS := -C target-feature=-crt-static
+target/portable/%-musl/release/libgreenlets_napi.so: $(RUST_SOURCES) | $(ZIGBUILD)
+	rustup target add $*-musl
+	cargo zigbuild --release --package greenlets-napi --target $*-musl --target-dir target/portable
+	touch $@
+
+# They get the names that napi-rs gives to them. What they are copied from is kept.
+.SECONDARY:
+BINARIES := $(patsubst %,target/binaries/greenlets.linux-%.node,x64-gnu arm64-gnu x64-musl arm64-musl)
+binaries: $(BINARIES)
+target/binaries/greenlets.linux-x64-%.node: target/portable/x86_64-unknown-linux-%/release/libgreenlets_napi.so
+	install -D $< $@
+target/binaries/greenlets.linux-arm64-%.node: target/portable/aarch64-unknown-linux-%/release/libgreenlets_napi.so
+	install -D $< $@
 
 $(PACKED): $(PORTABLE) $(DIST) $(FACE) scripts/pack.ts
 	$(TS) scripts/pack.ts $(PORTABLE)
