@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: build demo check test lint bench soak fuzz deny msrv valgrind miri asan asan-core asan-addon nightly binaries pack clean
+.PHONY: build demo check test test-arm64 lint bench soak fuzz deny msrv valgrind miri asan asan-core asan-addon nightly binaries pack clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 TS := node --import=@oxc-node/core/register
@@ -37,8 +37,12 @@ check: $(ADDON) $(DIST) $(NEXTEST)
 # `make test STAGES='rust ava'` runs only those; the stages are listed in scripts/test.ts. The two addons are built at the same time,
 # because the last step of each build, link-time optimisation, uses one core only.
 test:
-	@$(MAKE) --no-print-directory --jobs=2 $(ADDON) $(PACKED) $(NEXTEST)
+	@$(MAKE) --no-print-directory --jobs=2 $(ADDON) $(PACKED) $(NEXTEST) $(if $(STAGES),$(if $(filter platforms,$(STAGES)),binaries),binaries)
 	@$(TS) scripts/test.ts $(STAGES)
+
+# Greenlets on AArch64, which qemu emulates.
+test-arm64: $(DIST) binaries
+	@$(TS) scripts/test.ts arm64
 
 # No `--all-targets` for the addon: its crate has only a library, and the test build of that exports nothing, so that clippy would
 # call all of it unused.

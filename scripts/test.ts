@@ -14,6 +14,7 @@ import { nodeSuite } from './stages/node-suite.ts'
 import { faults } from './stages/faults.ts'
 import { lane } from './stages/lane.ts'
 import { ownSwitch } from './stages/own-switch.ts'
+import { arm64Whole, platforms } from './stages/platforms.ts'
 import { rust } from './stages/rust.ts'
 import { sum, type Tally } from './tally.ts'
 
@@ -27,12 +28,17 @@ const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   consumers,
   faults,
   flags,
+  platforms,
+  arm64: arm64Whole,
   matrix,
   'node-suite': nodeSuite,
   check,
 }
-/** They run only where they are named: two in `make soak`, since they take more than half an hour, and the short one in `make check`. */
-const NAMED_ONLY = ['matrix', 'node-suite', 'check']
+/**
+ * They run only where they are named: two in `make soak`, since they take more than half an hour, one in `make test-arm64`, and the short
+ * one in `make check`.
+ */
+const NAMED_ONLY = ['matrix', 'node-suite', 'arm64', 'check']
 
 const names =
   process.argv.length > 2 ? process.argv.slice(2) : Object.keys(STAGES).filter((name) => !NAMED_ONLY.includes(name))
