@@ -79,3 +79,19 @@ pub(crate) fn object_of(address: usize) -> Option<libc::Dl_info> {
     // SAFETY: dladdr(3) only compares the address with its list of objects, and fills a record of ours.
     (unsafe { libc::dladdr(address as *const c_void, &mut info) } != 0).then_some(info)
 }
+
+/// The C library of the process, by its name and version. Only glibc has a function that tells its version.
+pub(crate) fn c_library() -> String {
+    // SAFETY: the name is a C string, and dlsym(3) has no other effect.
+    let version = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"gnu_get_libc_version".as_ptr()) };
+    if version.is_null() {
+        return "musl".into();
+    }
+    // SAFETY: the function has no parameters and returns a static C string (gnu/libc-version.h).
+    let version = unsafe {
+        CStr::from_ptr(std::mem::transmute::<*mut c_void, unsafe extern "C" fn() -> *const std::ffi::c_char>(
+            version,
+        )())
+    };
+    format!("glibc {}", version.to_string_lossy())
+}
