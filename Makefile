@@ -171,8 +171,8 @@ target/portable/%-musl/release/libgreenlets_napi.so: $(RUST_SOURCES) | $(ZIGBUIL
 
 # They get the names that napi-rs gives to them. What they are copied from is kept.
 .SECONDARY:
-BINARIES := $(patsubst %,target/binaries/greenlets.linux-%.node,x64-gnu arm64-gnu x64-musl arm64-musl)
-binaries: $(BINARIES)
+ALL_BINARIES := $(patsubst %,target/binaries/greenlets.linux-%.node,x64-gnu arm64-gnu x64-musl arm64-musl)
+binaries: $(ALL_BINARIES)
 target/binaries/greenlets.linux-x64-%.node: target/portable/x86_64-unknown-linux-%/release/libgreenlets_napi.so
 	install -D $< $@
 target/binaries/greenlets.linux-arm64-%.node: target/portable/aarch64-unknown-linux-%/release/libgreenlets_napi.so
