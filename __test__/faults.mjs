@@ -90,6 +90,11 @@ async function runOne() {
   } catch (error) {
     if (!(error instanceof UnsupportedRuntimeError) || error.message !== reason) throw error
     gc()
+    const { node } = process.versions
+    const found =
+      reason.includes(`(Node.js ${node} with V8 `) &&
+      / with V8 (?:\d+\.|of unknown version).*, linux-\w+, (?:glibc \d|musl)/.test(reason)
+    if (!found) throw new Error(`the reason does not say what was found: ${reason}`)
     console.log(`refused: ${reason}`)
   }
 }

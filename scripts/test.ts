@@ -15,6 +15,7 @@ import { faults } from './stages/faults.ts'
 import { lane } from './stages/lane.ts'
 import { ownSwitch } from './stages/own-switch.ts'
 import { release } from './stages/release.ts'
+import { arm64Whole, platforms } from './stages/platforms.ts'
 import { rust } from './stages/rust.ts'
 import { rustExtras } from './stages/rust-extras.ts'
 import { sum, type Tally } from './tally.ts'
@@ -31,12 +32,17 @@ const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   release,
   faults,
   flags,
+  platforms,
+  arm64: arm64Whole,
   matrix,
   'node-suite': nodeSuite,
   check,
 }
-/** They run only where they are named: two in `make soak`, since they take more than half an hour, and the short one in `make check`. */
-const NAMED_ONLY = ['matrix', 'node-suite', 'check']
+/**
+ * They run only where they are named: two in `make soak`, since they take more than half an hour, one in `make test-arm64`, and the short
+ * one in `make check`.
+ */
+const NAMED_ONLY = ['matrix', 'node-suite', 'arm64', 'check']
 
 const names =
   process.argv.length > 2 ? process.argv.slice(2) : Object.keys(STAGES).filter((name) => !NAMED_ONLY.includes(name))

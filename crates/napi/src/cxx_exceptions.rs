@@ -137,26 +137,23 @@ impl CxxExceptions {
     }
 }
 
-/// A file that is loaded: a shared object, or the program, of which the name is empty.
+/// A file that is loaded: a shared object, or the program.
 struct LoadedObject {
     name: CString,
     address: usize,
+    is_program: bool,
 }
 
 impl LoadedObject {
-    fn is_program(&self) -> bool {
-        self.name.is_empty()
-    }
-
     /// The name in the form that dlopen(3) expects.
     fn name_or_null(&self) -> *const std::ffi::c_char {
-        if self.is_program() { null() } else { self.name.as_ptr() }
+        if self.is_program { null() } else { self.name.as_ptr() }
     }
 
     /// Whether the function is this object's own: dlsym(3) looks in its dependencies too. The dependencies of the program are loaded
     /// as long as the process.
     fn defines(&self, function: *mut c_void) -> bool {
-        if self.is_program() {
+        if self.is_program {
             return true;
         }
         object_of(function as usize).is_some_and(|object| object.dli_fbase as usize == self.address)
@@ -167,9 +164,13 @@ impl LoadedObject {
 fn loaded_objects() -> Vec<LoadedObject> {
     let mut objects: Vec<LoadedObject> = Vec::new();
     each_object(|object| {
-        objects.push(LoadedObject { name: object.name().to_owned(), address: object.base() });
+        objects.push(LoadedObject {
+            name: object.name().to_owned(),
+            address: object.base(),
+            is_program: object.is_program(),
+        });
         false
     });
-    objects.sort_by_key(LoadedObject::is_program);
+    objects.sort_by_key(|object| object.is_program);
     objects
 }

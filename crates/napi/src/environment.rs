@@ -21,6 +21,7 @@ use crate::node::async_hooks::AsyncHooks;
 use crate::node::end_watch::{self, EndWatch};
 use crate::node::learn as node_learn;
 use crate::node::rejections;
+use crate::objects::c_library;
 use crate::other_isolates;
 use crate::settings::Settings;
 use crate::unsupported::{Unsupported, ensure};
@@ -175,17 +176,36 @@ impl Drop for Building {
 /// is requested again: otherwise the program would go on.
 fn build_unless_terminating(env: sys::napi_env) -> Result<Rc<Thread<V8Host>>, Unsupported> {
     let outcome = build(env);
-    let Ok(symbols) = Symbols::resolve() else { return outcome };
     // SAFETY: public API in a native callback of `env`: an isolate is entered.
-    let must_end = unsafe {
+    let must_end = Symbols::resolve().is_ok_and(|symbols| unsafe {
         let isolate = (symbols.current_isolate)();
         let is_ending = end_watch::is_ending(env);
         if is_ending {
             (symbols.terminate)(isolate);
         }
         is_ending || (symbols.is_terminating)(isolate)
+    });
+    outcome.map_err(|reason| match reason {
+        _ if must_end => Unsupported::Interrupted,
+        Unsupported::Because(reason) => Unsupported::Because(format!("{reason} ({})", this_runtime(env))),
+        not_now => not_now,
+    })
+}
+
+/// What a report of a failure must say: the versions of Node and V8, the processor and the C library.
+fn this_runtime(env: sys::napi_env) -> String {
+    let mut node = std::ptr::null();
+    // SAFETY: `env` is live on this thread. Where the call succeeds, it gives a record that stays as long as the process.
+    let node = unsafe {
+        match sys::napi_get_node_version(env, &mut node) {
+            sys::Status::napi_ok => format!("Node.js {}.{}.{}", (*node).major, (*node).minor, (*node).patch),
+            _ => "Node.js".into(),
+        }
     };
-    outcome.map_err(|reason| if must_end { Unsupported::Interrupted } else { reason })
+    let v8 =
+        Symbols::resolve().map_or_else(|_| "of unknown version".into(), |symbols| learn::version(&symbols));
+    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+    format!("{node} with V8 {v8}, linux-{arch}, {}", c_library())
 }
 
 fn build(env: sys::napi_env) -> Result<Rc<Thread<V8Host>>, Unsupported> {

@@ -43,7 +43,8 @@ impl StackBounds {
 
     /// The bounds of the stack that the system gave to the running thread, as pthread_getattr_np(3) reports them. For the
     /// process's main thread, `limit` is the address that the stack may grow to. glibc reads `/proc/self/maps` for that thread; where
-    /// that is missing, only the part that the kernel always reserves is reported.
+    /// that is missing, only the part that the kernel always reserves is reported. musl reports the part that is mapped now, so the
+    /// limit of the process (setrlimit(2)) is asked for, within what the kernel always reserves.
     ///
     /// # Errors
     /// The error of the system.
@@ -52,7 +53,14 @@ impl StackBounds {
             return Ok(StackBounds::EVERYWHERE);
         }
         let main = StackBounds::reserved_for_main();
-        StackBounds::as_reported().or_else(|error| if runs_on(main) { Ok(main) } else { Err(error) })
+        match StackBounds::as_reported() {
+            Ok(bounds) if cfg!(target_env = "musl") && main.contains(bounds.limit) => {
+                let may_grow_to = bounds.base - stack_size_limit().min(StackBounds::RESERVED_FOR_MAIN);
+                Ok(StackBounds { base: bounds.base, limit: bounds.limit.min(may_grow_to) })
+            }
+            Err(_) if runs_on(main) => Ok(main),
+            result => result,
+        }
     }
 
     /// The part of the main thread's stack that the kernel always reserves. The name of the program's file lies at its upper end.
@@ -89,6 +97,16 @@ impl StackBounds {
     /// Whether `address` lies on this stack.
     pub fn contains(&self, address: usize) -> bool {
         (self.limit..self.base).contains(&address)
+    }
+}
+
+/// To how many bytes the stack of the process's main thread may grow.
+fn stack_size_limit() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call fills the record.
+    match unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut limit) } {
+        0 => usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX),
+        _ => 0,
     }
 }
 

@@ -178,7 +178,9 @@ unsafe fn learn_from(
 fn identify(symbols: &Symbols) -> Result<(&'static Facts, Isolate), Unsupported> {
     let version = version(symbols);
     let facts = facts::of(&version).ok_or_else(|| {
-        Unsupported::Because(format!("V8 {version} is not one this version of greenlets knows"))
+        Unsupported::Because(
+            "this version of greenlets does not know this V8; use Node.js 20, 22, 24 or 26, or a newer version of greenlets".into(),
+        )
     })?;
     #[cfg(feature = "faults")]
     let facts = fault::inject(facts)?;

@@ -11,10 +11,10 @@ use super::facts::Facts;
 use super::symbols::Isolate;
 use crate::unsupported::Unsupported;
 
-/// Addresses below `LOWEST` are never mapped (vm.mmap_min_addr). From `HIGHEST` on they are not in user space (x86-64, arm64 with
-/// 48 bits).
+/// Addresses below `LOWEST` are never mapped (vm.mmap_min_addr). From `HIGHEST` on they are not in user space: it has 47 bits on
+/// x86-64 and 48 bits on AArch64, and a program gets higher addresses only where it asks for them.
 const LOWEST: usize = 0x1_0000;
-const HIGHEST: usize = 0x7fff_ffff_f000;
+const HIGHEST: usize = if cfg!(target_arch = "aarch64") { 1 << 48 } else { 0x7fff_ffff_f000 };
 
 /// Whether a word could be the address of something word-aligned.
 pub(crate) fn is_plausible(word: u64) -> bool {
