@@ -1,0 +1,70 @@
+// Runs every code block of README.md, of docs/ and of the docstrings with the packed package, and compares what they are said to print
+// with what they print. Also looks for dead links, compares the lists of the documents with the code, and builds the API reference.
+
+import { rmSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { blocksOf, docstringBlocks, pages, ROOT } from '../docs/blocks.ts'
+import { checkLists } from '../docs/complete.ts'
+import { makeHome } from '../docs/home.ts'
+import { checkLinks } from '../docs/links.ts'
+import { compile, type PageReport, runPage, withImports } from '../docs/programs.ts'
+import { rememberFailure } from '../failures.ts'
+import { testedNodes } from '../nodes.ts'
+import { type Outcome, run, twoAtOnce } from '../run.ts'
+import { counted, sum, type Tally } from '../tally.ts'
+
+/** The one that runs the programs, because it runs TypeScript too. */
+const MAJOR = 24
+
+export async function docs(): Promise<Tally> {
+  const only = process.env['DOCS_PAGES']?.split(/[ ,]+/)
+  const node = testedNodes().find(({ major }) => major === MAJOR)
+  if (node === undefined) throw new Error(`the documents' programs run on Node ${MAJOR}, which TEST_NODES leaves out`)
+  const { problems } = checkLinks()
+  const tallies = [tally('links among the documents', problems), tally('lists of the documents', checkLists())]
+
+  const home = makeHome()
+  try {
+    const work = [
+      ...pages().map((page) => ({ page, blocks: blocksOf(page) })),
+      { page: 'docstrings', blocks: docstringBlocks().map(withImports) },
+    ].filter(({ page, blocks }) => blocks.length > 0 && (only === undefined || only.includes(basename(page, '.md'))))
+    const reports = await twoAtOnce(work, async ({ page, blocks }) => {
+      const report = await runPage(page.replaceAll(/\W/g, '-'), blocks, home, node.bin)
+      const { results } = report
+      tallies.push(
+        tally(
+          page,
+          results.filter((problem) => problem !== undefined),
+          results.length,
+        ),
+      )
+      return report
+    })
+    const all = (key: 'notRun' | 'typescript') => reports.flatMap((report: PageReport) => report[key])
+    for (const reason of all('notRun')) console.log(`  not run: ${reason}`)
+    const files = all('typescript')
+    if (files.length > 0) {
+      const problem = await compile(files, home)
+      tallies.push(tally('tsc on the programs in TypeScript', problem === undefined ? [] : [problem]))
+    }
+    if (only === undefined) {
+      const outcome = await run('make', ['--no-print-directory', 'docs'], { cwd: ROOT, limit: 300 })
+      tallies.push(counted('make docs', outcome, { passed: Number(outcome.end === 0), failed: 0 }))
+    }
+  } finally {
+    if (process.env['DOCS_KEEP'] === undefined) rmSync(home.folder, { recursive: true, force: true })
+    else console.log(`  kept: ${join(home.folder, 'pages')}`)
+  }
+  return sum(tallies)
+}
+
+function tally(what: string, problems: readonly string[], checked = Math.max(problems.length, 1)): Tally {
+  console.log(`  ${what}: ${checked - problems.length} passed, ${problems.length} failed`)
+  for (const problem of problems) {
+    console.log(problem.replaceAll(/^/gm, '    | '))
+    const outcome: Outcome = { end: 1, output: problem, seconds: 0 }
+    rememberFailure(`docs: ${what}`, outcome)
+  }
+  return { passed: checked - problems.length, failed: problems.length }
+}
