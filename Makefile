@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: build demo check test lint bench soak fuzz deny msrv valgrind miri asan asan-core asan-addon nightly pack clean
+.PHONY: build demo check test lint bench soak fuzz deny msrv valgrind miri asan asan-core asan-addon nightly pack docs clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 TS := node --import=@oxc-node/core/register
@@ -52,6 +52,10 @@ lint: $(NODE_MODULES)
 	$(TS) scripts/rooms.ts
 	prettier --check .
 	tsc
+
+# The API reference and all documents, as a site that opens from files: target/site/index.html. Warnings are errors.
+docs: $(NODE_MODULES)
+	$(TS) scripts/docs/site.ts
 
 bench: $(ADDON)
 	for file in bench/*.bench.ts; do $(TS) "$$file"; done
