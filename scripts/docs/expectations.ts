@@ -50,10 +50,10 @@ export function withChecks(code: string): Checked {
       } else if (value !== undefined && !(ts.isExpressionStatement(node) && isConsoleLog(node.expression))) {
         if (ts.isExpressionStatement(node)) {
           put(node.expression.getStart(), `;__docs.is(${add(node, 'is', value)}, `)
-          put(node.expression.getEnd(), ')')
+          put(node.expression.getEnd(), `, (${value}))`)
         } else {
           const [declaration] = node.declarationList.declarations
-          put(node.getEnd(), `;__docs.is(${add(node, 'is', value)}, ${declaration!.name.getText()})`)
+          put(node.getEnd(), `;__docs.is(${add(node, 'is', value)}, ${declaration!.name.getText()}, (${value}))`)
         }
       }
     }

@@ -13,11 +13,8 @@ const reached = new Set()
 const problems = []
 
 globalThis.__docs = {
-  is(id, value) {
-    const { text } = expectations[id]
+  is(id, value, expected) {
     reached.add(id)
-    // The text is a literal.
-    const expected = (0, eval)(`(${text})`)
     if (!isDeepStrictEqual(value, expected)) fail(id, inspect(value))
     return value
   },

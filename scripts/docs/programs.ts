@@ -41,7 +41,7 @@ export async function runPage(name: string, blocks: readonly Block[], home: Home
       last = undefined
     } else if (PROGRAMS.includes(block.language)) {
       const file = block.attributes['file'] ?? `example-${number}.${block.language}`
-      if (/ts$/.test(file)) typescript.push(save(folder, file, block, `${folder}/typed`))
+      if (file.endsWith('ts')) typescript.push(save(folder, file, block, `${folder}/typed`))
       last = await runProgram(folder, file, block, node)
       result(endsWell(last, block.attributes['exit']))
     } else if (['sh', 'bash', 'console'].includes(block.language)) {

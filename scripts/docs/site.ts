@@ -3,7 +3,7 @@
 // `make docs`, which fails on warnings of typedoc too.
 
 import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import ts from 'typescript'
 import { ROOT } from './blocks.ts'
@@ -17,11 +17,17 @@ const problems = [
   ...missingExports('js/adapters/express.ts', 'scripts/docs/reference/express.ts'),
 ]
 try {
-  execFileSync(process.execPath, [TYPEDOC, '--logLevel', 'Warn'], { cwd: ROOT, stdio: 'inherit' })
+  execFileSync(process.execPath, [TYPEDOC, '--logLevel', 'Warn'], {
+    cwd: ROOT,
+    stdio: 'inherit',
+  })
 } catch {
   problems.push('typedoc failed')
 }
-if (existsSync(SITE)) problems.push(...deadLinks())
+if (existsSync(SITE)) {
+  nameStartPage()
+  problems.push(...deadLinks())
+}
 for (const problem of problems) console.error(problem)
 if (problems.length > 0) process.exitCode = 1
 else console.log(`${relative(process.cwd(), join(SITE, 'index.html'))}: every link leads somewhere`)
@@ -52,8 +58,21 @@ function missingExports(exported: string, shown: string): string[] {
   ]
 }
 
+/** Typedoc's links to the README lead to its folder, which a server answers with index.html, and a file system does not. */
+function nameStartPage(): void {
+  for (const page of htmlPages()) {
+    const text = readFileSync(page, 'utf8')
+    const named = text.replaceAll(/(?<=\shref="(?:\.\.\/)+)(?=["#])/g, 'index.html')
+    if (named !== text) writeFileSync(page, named)
+  }
+}
+
+function htmlPages(): string[] {
+  const files = readdirSync(SITE, { recursive: true, encoding: 'utf8' })
+  return files.filter((file) => file.endsWith('.html')).map((file) => join(SITE, file))
+}
+
 function deadLinks(): string[] {
-  const files = readdirSync(SITE, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.html'))
   const anchors = new Map<string, Set<string>>()
   const anchorsOf = (file: string): Set<string> => {
     const known = anchors.get(file)
@@ -62,8 +81,8 @@ function deadLinks(): string[] {
     anchors.set(file, new Set(found))
     return anchors.get(file)!
   }
-  return files.flatMap((file) => {
-    const page = join(SITE, file)
+  return htmlPages().flatMap((page) => {
+    const file = relative(SITE, page)
     const links = [...readFileSync(page, 'utf8').matchAll(/\s(?:href|src)="([^"]*)"/g)].map(([, link]) =>
       decoded(link!),
     )

@@ -5,7 +5,7 @@ import { rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { blocksOf, docstringBlocks, pages, ROOT } from '../docs/blocks.ts'
 import { checkLists } from '../docs/complete.ts'
-import { makeHome } from '../docs/home.ts'
+import { type Home, makeHome } from '../docs/home.ts'
 import { checkLinks } from '../docs/links.ts'
 import { compile, type PageReport, runPage, withImports } from '../docs/programs.ts'
 import { rememberFailure } from '../failures.ts'
@@ -41,6 +41,7 @@ export async function docs(): Promise<Tally> {
       )
       return report
     })
+    if (only === undefined) tallies.push(await checkChecks(home, node.bin))
     const all = (key: 'notRun' | 'typescript') => reports.flatMap((report: PageReport) => report[key])
     for (const reason of all('notRun')) console.log(`  not run: ${reason}`)
     const files = all('typescript')
@@ -57,6 +58,16 @@ export async function docs(): Promise<Tally> {
     else console.log(`  kept: ${join(home.folder, 'pages')}`)
   }
   return sum(tallies)
+}
+
+/** A page on which each block is wrong, so that a check that finds nothing is found. The last three blocks belong together. */
+async function checkChecks(home: Home, node: string): Promise<Tally> {
+  const blocks = blocksOf('__test__/docs/wrong.md')
+  const { results } = await runPage('wrong', blocks, home, node)
+  const right = results.filter((problem) => problem === undefined).length
+  const problems =
+    right === 2 && results.length === blocks.length ? [] : ['mistakes in __test__/docs/wrong.md were not found']
+  return tally('the checks, with a page on which everything is wrong', problems)
 }
 
 function tally(what: string, problems: readonly string[], checked = Math.max(problems.length, 1)): Tally {
