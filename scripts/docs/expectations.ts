@@ -47,7 +47,7 @@ export function withChecks(code: string): Checked {
       if (thrown !== undefined) {
         put(node.getStart(), '{ let __e; try { ')
         put(node.getEnd(), ` } catch (e) { __e = [e] } __docs.throws(${add(node, 'throws', thrown)}, __e) }`)
-      } else if (value !== undefined && !(ts.isExpressionStatement(node) && isConsoleLog(node.expression))) {
+      } else if (value !== undefined && !printsAtEnd(code, node)) {
         if (ts.isExpressionStatement(node)) {
           put(node.expression.getStart(), `;__docs.is(${add(node, 'is', value)}, `)
           put(node.expression.getEnd(), `, (${value}))`)
@@ -68,6 +68,12 @@ export function withChecks(code: string): Checked {
 
 function isConsoleLog(node: ts.Node): node is ts.CallExpression {
   return ts.isCallExpression(node) && node.expression.getText() === 'console.log' && node.arguments.length > 0
+}
+
+/** Whether the comment behind a statement is that of a call of `console.log` inside of it. */
+function printsAtEnd(code: string, node: ts.Node): boolean {
+  if (isConsoleLog(node) && commentAfter(code, node.getEnd()) !== undefined) return true
+  return ts.forEachChild(node, (child) => printsAtEnd(code, child)) ?? false
 }
 
 /** The comment at the end of the line, where only brackets stand between. */

@@ -22,7 +22,7 @@ export interface PageReport {
 
 const PROGRAMS = ['js', 'mjs', 'cjs', 'ts', 'mts']
 const PRELOAD = pathToFileURL(join(ROOT, 'scripts/docs/preload.mjs')).href
-const LIMIT = 60
+const LIMIT = 120
 
 export async function runPage(name: string, blocks: readonly Block[], home: Home, node: string): Promise<PageReport> {
   const folder = join(home.folder, 'pages', name)
