@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: build demo check test lint bench soak fuzz deny msrv valgrind miri asan asan-core asan-addon nightly pack docs clean
+.PHONY: build demo check test lint bench soak fuzz deny msrv valgrind miri asan asan-core asan-addon nightly pack clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 TS := node --import=@oxc-node/core/register
@@ -54,6 +54,7 @@ lint: $(NODE_MODULES)
 	tsc
 
 # The API reference and all documents, as a site that opens from files: target/site/index.html. Warnings are errors.
+.PHONY: docs
 docs: $(NODE_MODULES)
 	$(TS) scripts/docs/site.ts
 

@@ -71,11 +71,11 @@ function withoutSketches(results: PageReport['results']): PageReport['results'] 
 
 /** A page on which each block is wrong, so that a check that finds nothing is found. The last three blocks belong together. */
 async function checkChecks(home: Home, node: string): Promise<Tally> {
-  const blocks = blocksOf('__test__/docs/wrong.md')
+  const blocks = blocksOf('__test__/docs/wrong.txt')
   const { results } = await runPage('wrong', blocks, home, node)
   const right = results.filter((problem) => problem === undefined).length
   const problems =
-    right === 2 && results.length === blocks.length ? [] : ['mistakes in __test__/docs/wrong.md were not found']
+    right === 2 && results.length === blocks.length ? [] : ['mistakes in __test__/docs/wrong.txt were not found']
   return tally('the checks, with a page on which everything is wrong', problems)
 }
 
