@@ -66,6 +66,11 @@ lint: $(NODE_MODULES) $(ACTIONLINT)
 	prettier --check .
 	tsc
 
+# The API reference and all documents, as a site that opens from files: target/site/index.html. Warnings are errors.
+.PHONY: docs
+docs: $(NODE_MODULES)
+	$(TS) scripts/docs/site.ts
+
 bench: $(ADDON)
 	for file in bench/*.bench.ts; do $(TS) "$$file"; done
 

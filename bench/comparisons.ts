@@ -13,8 +13,8 @@ export interface Comparison {
   readonly limit?: number
   /** A row whose time is included in that of `what` and is subtracted. */
   readonly minus?: string
-  /** Whether the README's table has it. */
-  readonly inReadme?: boolean
+  /** Whether the table in docs/performance.md has it. */
+  readonly inTable?: boolean
 }
 
 export type Unit = 'ns' | 'bytes'
@@ -33,7 +33,7 @@ export const VISITED: readonly number[] = [10_000, 100_000]
 /** The numbers for which memory is reported. */
 export const WITH_MEMORY: readonly number[] = [100_000, 1_000_000]
 
-const inReadme = true
+const inTable = true
 const rest = [10, 100, 1000]
 /** The target for a capture at these depths, in nanoseconds. */
 const RAW_CAPTURE: Readonly<Record<number, number>> = { 10: 3000, 100: 20_000, 1000: 200_000 }
@@ -49,20 +49,20 @@ export const SECTIONS: readonly Section[] = [
       'that is built with this feature',
     unit: 'ns',
     comparisons: [
-      { what: 'switch, depth 1', against: 'empty native call', target: 10, inReadme },
+      { what: 'switch, depth 1', against: 'empty native call', target: 10, inTable },
       { what: 'switch, depth 1', against: 'two native calls' },
-      { what: 'switch, depth 1', against: 'await', target: 2, upTo: 24, inReadme },
+      { what: 'switch, depth 1', against: 'await', target: 2, upTo: 24, inTable },
       { what: 'switch, depth 1', against: 'await, depth 1' },
-      { what: 'switch, depth 1', against: 'next(), depth 1', inReadme },
-      { what: 'switch, depth 1', against: 'python: switch, depth 1', inReadme },
-      { what: 'switch, depth 1', against: 'corosensei: switch', inReadme },
-      { what: 'switch, depth 1', against: 'own-switch: switch, depth 1', inReadme },
+      { what: 'switch, depth 1', against: 'next(), depth 1', inTable },
+      { what: 'switch, depth 1', against: 'python: switch, depth 1', inTable },
+      { what: 'switch, depth 1', against: 'corosensei: switch', inTable },
+      { what: 'switch, depth 1', against: 'own-switch: switch, depth 1', inTable },
       ...rest.flatMap((depth) => [
-        { what: `switch, depth ${depth}`, against: 'switch, depth 1', target: 1.1, inReadme: depth === 1000 },
+        { what: `switch, depth ${depth}`, against: 'switch, depth 1', target: 1.1, inTable: depth === 1000 },
         { what: `switch, depth ${depth}`, against: 'await', target: 2, upTo: 24 },
-        { what: `switch, depth ${depth}`, against: `await, depth ${depth}`, inReadme: depth !== 1000 },
-        { what: `switch, depth ${depth}`, against: `next(), depth ${depth}`, inReadme: depth !== 1000 },
-        { what: `switch, depth ${depth}`, against: `python: switch, depth ${depth}`, inReadme: depth === 1000 },
+        { what: `switch, depth ${depth}`, against: `await, depth ${depth}`, inTable: depth !== 1000 },
+        { what: `switch, depth ${depth}`, against: `next(), depth ${depth}`, inTable: depth !== 1000 },
+        { what: `switch, depth ${depth}`, against: `python: switch, depth ${depth}`, inTable: depth === 1000 },
       ]),
     ],
   },
@@ -74,14 +74,14 @@ export const SECTIONS: readonly Section[] = [
       'after the other: all but 1024 are spilled, so that each switch copies one stack out and another one back',
     unit: 'ns',
     comparisons: [
-      { what: 'switch, looked at', against: 'switch, depth 10', target: 1.05, inReadme },
+      { what: 'switch, looked at', against: 'switch, depth 10', target: 1.05, inTable },
       { what: 'switch, among 1000', against: 'switch, depth 10' },
       ...CROWDS.flatMap((count) => [
         {
           what: `switch, among ${count}`,
           against: `switch, none of ${count}`,
           target: 1.5,
-          inReadme: count === 1_000_000,
+          inTable: count === 1_000_000,
         },
         { what: `switch, to each of ${count}`, against: `switch, none of ${count}` },
       ]),
@@ -92,9 +92,9 @@ export const SECTIONS: readonly Section[] = [
     note: 'each gets a number and returns it plus one, without being suspended; the async function is awaited',
     unit: 'ns',
     comparisons: [
-      { what: 'greenlet life', against: 'async function life', limit: 1000, inReadme },
+      { what: 'greenlet life', against: 'async function life', limit: 1000, inTable },
       { what: 'greenlet life', against: 'generator life' },
-      { what: 'greenlet life', against: 'python: life', inReadme },
+      { what: 'greenlet life', against: 'python: life', inTable },
     ],
   },
   {
@@ -105,7 +105,7 @@ export const SECTIONS: readonly Section[] = [
       'whose handler waits for three promises that the event loop settles, without sockets',
     unit: 'ns',
     comparisons: [
-      { what: 'wait() below 10 functions', against: 'await below 10 async functions', target: 0.2, inReadme },
+      { what: 'wait() below 10 functions', against: 'await below 10 async functions', target: 0.2, inTable },
       { what: 'request with 3 waits', against: 'request with 3 awaits', target: 1.5 },
       { what: 'Express request with 3 waits', against: 'Express request with 3 awaits', target: 1.5 },
     ],
@@ -120,14 +120,14 @@ export const SECTIONS: readonly Section[] = [
       const minus = `switch, depth ${depth}`
       const error = `new Error(), depth ${depth}`
       return [
-        { what: `gr_stack, depth ${depth}`, against: error, minus, limit: RAW_CAPTURE[depth]!, inReadme },
+        { what: `gr_stack, depth ${depth}`, against: error, minus, limit: RAW_CAPTURE[depth]!, inTable },
         { what: `gr_stack.length, depth ${depth}`, against: error, minus },
         { what: `gr_stack.length, depth ${depth}`, against: `python: frames, depth ${depth}`, minus },
         {
           what: `functionNames, depth ${depth}`,
           against: `error.stack, depth ${depth}`,
           minus,
-          inReadme: depth === 10,
+          inTable: depth === 10,
         },
       ]
     }),
@@ -147,7 +147,7 @@ export const SECTIONS: readonly Section[] = [
       { what: 'greenlet: switch', against: 'generator-rs: switch' },
       { what: 'greenlet: switch', against: 'may: yield' },
       { what: 'core: life' },
-      { what: 'core: spill and unspill', limit: 200, inReadme },
+      { what: 'core: spill and unspill', limit: 200, inTable },
     ],
   },
   {
@@ -156,11 +156,11 @@ export const SECTIONS: readonly Section[] = [
     unit: 'bytes',
     comparisons: [
       ...WITH_MEMORY.flatMap((count) => [
-        { what: `memory, ${count}`, against: `async function: memory, ${count}`, limit: 3072, inReadme },
-        { what: `memory, ${count}`, against: `python: memory, ${count}`, inReadme: count === 1_000_000 },
+        { what: `memory, ${count}`, against: `async function: memory, ${count}`, limit: 3072, inTable },
+        { what: `memory, ${count}`, against: `python: memory, ${count}`, inTable: count === 1_000_000 },
         { what: `memory after a collection, ${count}`, against: `async function: memory after a collection, ${count}` },
       ]),
-      { what: 'core: memory, 1000000', limit: 700, inReadme },
+      { what: 'core: memory, 1000000', limit: 700, inTable },
     ],
   },
   {
@@ -172,7 +172,7 @@ export const SECTIONS: readonly Section[] = [
         what: `minor collection, ${count}`,
         against: `minor collection, none of ${count}`,
         target: 1.5,
-        inReadme,
+        inTable,
       })),
       ...VISITED.map((count) => ({
         what: `minor collection, ${count} visited`,
@@ -181,7 +181,7 @@ export const SECTIONS: readonly Section[] = [
       ...CROWDS.map((count) => ({
         what: `full collection, ${count}`,
         against: `full collection, none of ${count}`,
-        inReadme: count === 100_000,
+        inTable: count === 100_000,
       })),
     ],
   },

@@ -1,7 +1,7 @@
 /**
  * `make bench`: compares greenlets with other ways to do the same, on this machine's Node. `make bench NODES=20,24` uses some
- * of the tested Nodes. `NODES=all` uses all of them and keeps the results in `results/latest.json`, from which `readme.ts`
- * makes the README's table. `--markdown` prints that table. It takes three minutes for each Node.
+ * of the tested Nodes. `NODES=all` uses all of them and keeps the results in `results/latest.json`, from which `table.ts`
+ * makes the table of docs/performance.md. `--markdown` prints that table. It takes three minutes for each Node.
  *
  * Each Node runs `program.ts`, compiled by tsc, several times, because the speed of a process depends on the places of objects
  * in its memory. The Nodes and the peers that are not JavaScript take turns. Then `crowd.ts` runs once for each number of

@@ -1,4 +1,4 @@
-/** Results as text: a table for each Node for the terminal, and one of all Nodes in Markdown for the README. */
+/** Results as text: a table for each Node for the terminal, and one of all Nodes in Markdown for docs/performance.md. */
 
 import { compare, type Comparison, type Outcome, SECTIONS, targetFor, type Unit } from './comparisons.ts'
 import type { NodeResult, Results } from './results.ts'
@@ -41,11 +41,11 @@ function bounds(comparison: Comparison, unit: Unit, node: number): string {
     .join(', ')
 }
 
-/** The comparisons for the README: the ratio, and the times that it is of. */
+/** The comparisons for docs/performance.md: the ratio, and the times that it is of. */
 export function markdown({ nodes, machine, date, peers }: Results): string {
   const rows = SECTIONS.flatMap(({ comparisons, unit }) =>
     comparisons
-      .filter((comparison) => comparison.inReadme)
+      .filter((comparison) => comparison.inTable)
       .map((comparison) => {
         const cells = nodes.map(({ node, times }) => cell(compare(comparison, times, Number.parseInt(node)), unit))
         const { target, limit, upTo } = comparison
@@ -62,7 +62,7 @@ export function markdown({ nodes, machine, date, peers }: Results): string {
     `Made on ${date.slice(0, 10)} on ${machine.cpu} (${machine.cores} cores, Linux ${machine.kernel}), load ${loads}; ${peers}. ` +
       'Each cell is a ratio of best times; the times are in brackets, in ns where no unit is given. The rows of one process take turns in many short batches, in ' +
       `${nodes[0]?.processes} processes; the other tools run between them. Bold marks a missed target. \`make bench\` says what each row does; ` +
-      '[docs/internals/performance.md](docs/internals/performance.md) says why targets are missed.',
+      '[internals](internals/performance.md) says why targets are missed.',
   ].join('\n')
 }
 

@@ -9,6 +9,7 @@ import { ava } from './stages/ava.ts'
 import { matrix, spilled } from './stages/conformance.ts'
 import { flags } from './stages/flags.ts'
 import { consumers } from './stages/consumers.ts'
+import { docs } from './stages/docs.ts'
 import { everywhere } from './stages/everywhere.ts'
 import { nodeSuite } from './stages/node-suite.ts'
 import { faults } from './stages/faults.ts'
@@ -27,6 +28,7 @@ const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   spilled,
   lane,
   'own-switch': ownSwitch,
+  docs,
   everywhere,
   consumers,
   release,

@@ -1,0 +1,164 @@
+// Runs the blocks of one page, in order, in a folder of their own. A block of text after a program is what that program prints.
+
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import ts from 'typescript'
+import { type Outcome, run } from '../run.ts'
+import { type Block, ROOT } from './blocks.ts'
+import { commandsOf, treat } from './commands.ts'
+import { followDockerfile } from './dockerfile.ts'
+import { withChecks } from './expectations.ts'
+import type { Home } from './home.ts'
+
+export interface PageReport {
+  /** One for each block that was run or checked: what is wrong with it, or undefined. */
+  readonly results: readonly (string | undefined)[]
+  /** What was not run, and why. */
+  readonly notRun: readonly string[]
+  /** Programs in TypeScript, for the compiler. */
+  readonly typescript: readonly string[]
+}
+
+const PROGRAMS = ['js', 'mjs', 'cjs', 'ts', 'mts']
+const PRELOAD = pathToFileURL(join(ROOT, 'scripts/docs/preload.mjs')).href
+const LIMIT = 120
+
+export async function runPage(name: string, blocks: readonly Block[], home: Home, node: string): Promise<PageReport> {
+  const folder = join(home.folder, 'pages', name)
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'app', private: true, type: 'module' }))
+  const results: (string | undefined)[] = []
+  const notRun: string[] = []
+  const typescript: string[] = []
+  let last: Outcome | undefined
+  for (const [number, block] of blocks.entries()) {
+    const place = `${block.document}:${block.line}`
+    const result = (problem: string | undefined) =>
+      results.push(problem === undefined ? undefined : `${place}: ${problem}`)
+    if (block.notRun !== undefined) {
+      notRun.push(`${place}: ${block.notRun}`)
+      last = undefined
+    } else if (PROGRAMS.includes(block.language)) {
+      const file = block.attributes['file'] ?? `example-${number}.${block.language}`
+      if (file.endsWith('ts')) typescript.push(save(folder, file, block, `${folder}/typed`))
+      last = await runProgram(folder, file, block, node)
+      result(endsWell(last, block.attributes['exit']))
+    } else if (['sh', 'bash', 'console'].includes(block.language)) {
+      last = undefined
+      for (const command of commandsOf(block.code)) {
+        const treatment = treat(command, home.tarballs)
+        if ('problem' in treatment) result(treatment.problem)
+        else if ('notRun' in treatment) notRun.push(`${place}: ${command}: ${treatment.notRun}`)
+        else {
+          last = await run('sh', ['-c', treatment.run], { cwd: folder, env: environment(node), limit: LIMIT })
+          result(endsWell(last, block.attributes['exit']))
+        }
+      }
+    } else if (['text', 'txt'].includes(block.language)) {
+      result(last === undefined ? 'text after no program' : difference(block.code, normal(last.output, folder)))
+    } else if (block.language === 'json') {
+      result(problemOfJson(block.code))
+      if (block.attributes['file'] !== undefined) save(folder, block.attributes['file'], block)
+    } else if (block.language.toLowerCase() === 'dockerfile') {
+      const image = join(folder, `image-${number}`)
+      const problems = await followDockerfile(block.code, folder, image, home.tarballs)
+      result(problems.length === 0 ? undefined : problems.join('; '))
+    } else if (block.language === '') {
+      // A drawing.
+      notRun.push(`${place}: no language`)
+    } else result(`no rule for the language '${block.language}': add one to scripts/docs/programs.ts`)
+  }
+  return { results, notRun, typescript }
+}
+
+function save(folder: string, file: string, block: Block, home = folder): string {
+  const path = join(home, file)
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, whole(block, block.code))
+  return path
+}
+
+function whole({ before, after }: Block, code: string): string {
+  return [before, code, after].filter((part) => part !== '').join('\n')
+}
+
+/** Other programs of the page may import this one, so the file has the code without the checks, and a copy has them. */
+async function runProgram(folder: string, file: string, block: Block, node: string): Promise<Outcome> {
+  const { code, expectations } = withChecks(block.code)
+  const path = join(folder, file)
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, whole(block, code))
+  const env = {
+    ...environment(node),
+    DOCS_EXPECTATIONS: JSON.stringify(expectations),
+    DOCS_FOLDER: folder,
+  }
+  const outcome = await run(node, ['--import', PRELOAD, path], { cwd: folder, env, limit: LIMIT })
+  save(folder, file, { ...block, before: '', after: '' })
+  return outcome
+}
+
+/** Without the variables of this repository, and with the Node that is tested. */
+function environment(node: string): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(([name]) => !/^(?:GREENLETS_|NODE_OPTIONS|npm_)/.test(name))
+  return { ...Object.fromEntries(kept), PATH: `${dirname(node)}:${process.env['PATH']}` }
+}
+
+function endsWell({ end, output }: Outcome, wanted = '0'): string | undefined {
+  return String(end) === wanted ? undefined : `it ended with ${end}:\n${output}`
+}
+
+/** `...` in the text of the page stands for any text. */
+function difference(expected: string, found: string): string | undefined {
+  const pattern = expected
+    .trimEnd()
+    .split('...')
+    .map((part) => part.replaceAll(/[$()*+.?[\\\]^{|}]/g, String.raw`\$&`))
+    .join('[^]*')
+  return new RegExp(`^${pattern}$`).test(found.trimEnd()) ? undefined : `the output is:\n${found}`
+}
+
+function normal(output: string, folder: string): string {
+  return output.replaceAll(folder, '/app')
+}
+
+/** A configuration of TypeScript is also checked by the compiler. */
+function problemOfJson(text: string): string | undefined {
+  try {
+    const value = JSON.parse(text) as { readonly compilerOptions?: object }
+    if (value.compilerOptions === undefined) return undefined
+    const { errors } = ts.convertCompilerOptionsFromJson(value.compilerOptions, '/')
+    return errors.length === 0 ? undefined : errors.map(({ messageText }) => String(messageText)).join('; ')
+  } catch (error) {
+    return String(error)
+  }
+}
+
+/** Compiles the programs in TypeScript against the installed package. */
+export async function compile(files: readonly string[], home: Home): Promise<string | undefined> {
+  const options = {
+    strict: true,
+    noEmit: true,
+    target: 'es2023',
+    module: 'nodenext',
+    types: ['node'],
+    allowImportingTsExtensions: true,
+  }
+  const config = join(home.folder, 'tsconfig.json')
+  writeFileSync(
+    config,
+    JSON.stringify({ compilerOptions: { ...options, lib: ['es2023', 'esnext.disposable'] }, files }),
+  )
+  const tsc = join(ROOT, 'node_modules/typescript/bin/tsc')
+  return endsWell(await run(process.execPath, [tsc, '--project', config], { cwd: home.folder, limit: 120 }))
+}
+
+/** The exports of the package, for the examples of docstrings, which do not import what they show. */
+export function withImports(block: Block): Block {
+  if (/^import .*'greenlets'/m.test(block.code)) return block
+  const index = readFileSync(join(ROOT, 'js/index.ts'), 'utf8')
+  const exported = /export \{([^}]*)\} from '.\/engine.ts'/.exec(index)![1]!.match(/\w+/g) ?? []
+  const used = exported.filter((name) => new RegExp(`(?<![.\\w])${name}\\b`).test(block.code))
+  return { ...block, before: [`import { ${used.join(', ')} } from 'greenlets'`, block.before].join('\n') }
+}
