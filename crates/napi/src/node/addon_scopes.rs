@@ -210,7 +210,7 @@ impl AddonScopes {
 /// # Safety
 /// The contract's clause **callback**.
 unsafe fn find_counters(env: sys::napi_env, peek: &Peek) -> Result<usize, Unsupported> {
-    let ints = || halves(&peek.words(env as usize, ENV_WORDS).unwrap_or_default());
+    let ints = || halves(&peek.padded(env as usize, ENV_WORDS).unwrap_or_default());
     let (mut outer, mut inner) = (null_mut(), null_mut());
     let before = ints();
     // SAFETY: the contract's clause **callback**; the scopes are closed in the opposite order.

@@ -3,10 +3,10 @@
 use super::session::Session;
 use crate::unsupported::{Unsupported, ensure};
 
-/// How many words of an object are searched. An object near the end of a mapping can be read in small pieces where a large piece cannot.
-const SEARCHED_WORDS: [usize; 2] = [256, 32];
+/// How many words of an object are searched.
+const SEARCHED_WORDS: usize = 256;
 /// In bytes: how far before a word the object may begin.
-pub(super) const REACH: usize = SEARCHED_WORDS[0] * 8 - 8;
+pub(super) const REACH: usize = SEARCHED_WORDS * 8 - 8;
 
 /// Finds the words that follow the thread's stack start: `Isolate::Enter` refreshes them.
 ///
@@ -22,9 +22,7 @@ pub(super) unsafe fn learn(session: &Session<'_>) -> Result<[*mut usize; 2], Uns
         candidates.extend((0..words.len()).filter(|&i| words[i] == start as u64).map(|i| from + i * 8));
     };
     look(isolate as usize, &session.scan());
-    for count in SEARCHED_WORDS {
-        peek.each(&session.pointers, count, &mut look);
-    }
+    peek.each(&session.pointers, SEARCHED_WORDS, &mut look);
     candidates.sort_unstable();
     candidates.dedup();
     candidates.retain(|&at| at != thread.stack_start as usize);

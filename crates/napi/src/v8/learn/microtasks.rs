@@ -47,7 +47,7 @@ type Job = unsafe extern "C" fn(*mut c_void);
 /// The session's clause **callback** holds.
 pub(super) unsafe fn learn(session: &Session<'_>) -> Result<Microtasks, Unsupported> {
     let (symbols, isolate, peek) = (session.symbols, session.isolate, session.peek);
-    let look = |queue: *const u64| peek.words(queue as usize, WORDS).unwrap_or_default();
+    let look = |queue: *const u64| peek.padded(queue as usize, WORDS).unwrap_or_default();
     // SAFETY: the session's clause **callback**: a context is entered.
     let default = unsafe { (symbols.microtask_queue)((symbols.current_context)(isolate)) };
     let before = look(default);
@@ -117,7 +117,7 @@ unsafe fn mark_bytes(queue: *const u64, is_running: IsRunning, looks: [&[u64]; 3
 /// The session's clause **callback** holds; `queue` is a live queue that no other code uses, and has no jobs.
 unsafe fn depth_bytes(session: &Session<'_>, queue: *const u64) -> Vec<usize> {
     let (symbols, isolate) = (session.symbols, session.isolate);
-    let look = || halves(&session.peek.words(queue as usize, WORDS).unwrap_or_default());
+    let look = || halves(&session.peek.padded(queue as usize, WORDS).unwrap_or_default());
     let (mut outer, mut inner): (MicrotasksScope, MicrotasksScope) = ([0; 6], [0; 6]);
     let before = look();
     // SAFETY: public API; the scopes close in the opposite order, and the queue's policy is not to run jobs then.
@@ -147,7 +147,7 @@ unsafe extern "C" fn observe(data: *mut c_void) {
     // SAFETY: `data` is the probe of `learn`, which waits for this call.
     unsafe {
         let probe = &mut *data.cast::<Probe>();
-        let words = probe.peek.words(probe.queue as usize, WORDS).unwrap_or_default();
+        let words = probe.peek.padded(probe.queue as usize, WORDS).unwrap_or_default();
         probe.during = (words, (probe.is_running)(probe.queue));
     }
 }

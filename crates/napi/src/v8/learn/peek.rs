@@ -16,6 +16,9 @@ use crate::unsupported::Unsupported;
 const LOWEST: usize = 0x1_0000;
 const HIGHEST: usize = if cfg!(target_arch = "aarch64") { 1 << 48 } else { 0x7fff_ffff_f000 };
 
+/// Bytes of the smallest page that there is.
+const SMALLEST_PAGE: usize = 4096;
+
 /// Whether a word could be the address of something word-aligned.
 pub(crate) fn is_plausible(word: u64) -> bool {
     let word = word as usize;
@@ -81,6 +84,28 @@ impl Peek {
         self.fill(address, &mut words).then_some(words)
     }
 
+    /// `count` words at `address`, or `None` where none can be read. Behind the last page that can be read there are zeros: whatever is
+    /// searched may be smaller than `count` words and lie at the end of a mapping. musl's allocator has many small mappings.
+    pub(crate) fn padded(&self, address: usize, count: usize) -> Option<Vec<u64>> {
+        if let Some(words) = self.words(address, count) {
+            return Some(words);
+        }
+        if !(LOWEST..HIGHEST).contains(&address) {
+            return None;
+        }
+        let (mut words, mut read) = (vec![0; count], 0);
+        while read < count {
+            let from = address + read * 8;
+            let in_page = ((SMALLEST_PAGE - from % SMALLEST_PAGE) / 8).clamp(1, count - read);
+            if !self.fill(from, &mut words[read..][..in_page]) {
+                break;
+            }
+            read += in_page;
+        }
+        words[read..].fill(0);
+        (read > 0).then_some(words)
+    }
+
     /// One word.
     pub(crate) fn word(&self, address: usize) -> Option<u64> {
         self.words(address, 1).map(|words| words[0])
@@ -107,8 +132,8 @@ impl Peek {
         self.prefix(isolate as usize, facts.isolate_words, 64)
     }
 
-    /// Reads `count` words at each of the sorted `addresses`, and calls `see` with each address that could be read. Neighbouring
-    /// addresses are read together: thousands of small reads would take tens of milliseconds.
+    /// Reads `count` words at each of the sorted `addresses`, and calls `see` with each address that could be read ([`Peek::padded`]).
+    /// Neighbouring addresses are read together: thousands of small reads would take tens of milliseconds.
     pub(crate) fn each(&self, addresses: &[usize], count: usize, mut see: impl FnMut(usize, &[u64])) {
         let near = |a: &usize, b: &usize| b - a <= count * 8 + Self::MAX_GAP;
         for group in addresses.chunk_by(near) {
@@ -120,7 +145,7 @@ impl Peek {
                 continue;
             }
             for &at in group {
-                if let Some(words) = self.words(at, count) {
+                if let Some(words) = self.padded(at, count) {
                     see(at, &words);
                 }
             }
