@@ -399,6 +399,7 @@ export class Greenlet extends Base {
     return { name: this.#record.name, state: this.state, parent: this.parent?.name ?? null }
   }
 
+  /** For the console. */
   [inspect.custom](): string {
     return isCopy(this) ? `<copy of greenlet ${this.serial}>` : this.toString()
   }

@@ -41,7 +41,8 @@ export async function runPage(name: string, blocks: readonly Block[], home: Home
       last = undefined
     } else if (PROGRAMS.includes(block.language)) {
       const file = block.attributes['file'] ?? `example-${number}.${block.language}`
-      if (file.endsWith('ts')) typescript.push(save(folder, file, block, `${folder}/typed`))
+      if (file.endsWith('ts') && block.attributes['compiled'] !== 'no')
+        typescript.push(save(folder, file, block, `${folder}/typed`))
       last = await runProgram(folder, file, block, node)
       result(endsWell(last, block.attributes['exit']))
     } else if (['sh', 'bash', 'console'].includes(block.language)) {
@@ -154,11 +155,25 @@ export async function compile(files: readonly string[], home: Home): Promise<str
   return endsWell(await run(process.execPath, [tsc, '--project', config], { cwd: home.folder, limit: 120 }))
 }
 
-/** The exports of the package, for the examples of docstrings, which do not import what they show. */
-export function withImports(block: Block): Block {
-  if (/^import .*'greenlets'/m.test(block.code)) return block
+/** What the examples of docstrings use without importing it. */
+const ASSUMED: readonly (readonly [names: readonly string[], from: string])[] = [
+  [exportedValues(), 'greenlets'],
+  [['greenlets'], 'greenlets/express'],
+  [['readFile'], 'node:fs/promises'],
+]
+
+function exportedValues(): string[] {
   const index = readFileSync(join(ROOT, 'js/index.ts'), 'utf8')
-  const exported = /export \{([^}]*)\} from '.\/engine.ts'/.exec(index)![1]!.match(/\w+/g) ?? []
-  const used = exported.filter((name) => new RegExp(`(?<![.\\w])${name}\\b`).test(block.code))
-  return { ...block, before: [`import { ${used.join(', ')} } from 'greenlets'`, block.before].join('\n') }
+  return /export \{([^}]*)\} from '.\/engine.ts'/.exec(index)![1]!.match(/\w+/g) ?? []
+}
+
+/** Adds what the example of a docstring uses and does not import. It may be TypeScript, and is not compiled. */
+export function withImports(block: Block): Block {
+  const imports = ASSUMED.map(([names, from]) => {
+    const used = names.filter((name) => new RegExp(`(?<![.\\w'/])${name}\\b`).test(block.code))
+    const missing = used.filter((name) => !new RegExp(`^import \\{[^}]*\\b${name}\\b`, 'm').test(block.code))
+    return missing.length === 0 ? '' : `import { ${missing.join(', ')} } from '${from}'`
+  })
+  const before = [...imports, block.before].filter((line) => line !== '').join('\n')
+  return { ...block, language: 'ts', attributes: { ...block.attributes, compiled: 'no' }, before }
 }
