@@ -23,6 +23,8 @@ export type GreenletErrorCode =
   | 'ERR_GREENLET_WAITING'
   /** `wait()` or `sleep()` was called on main. It would stop the event loop that has to end the wait. */
   | 'ERR_GREENLET_WAIT_ON_MAIN'
+  /** What `spawn()` gave was awaited, and a {@link GreenletExit} ended the greenlet. The exit is the `cause`. */
+  | 'ERR_GREENLET_KILLED'
   /** A greenlet would wait for its own end. */
   | 'ERR_GREENLET_WAIT_ON_SELF'
   /** `kill()` returned and the greenlet is still alive. */

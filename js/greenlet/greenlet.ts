@@ -44,14 +44,32 @@ const access = {} as {
 /** The first mark of the class; see common/own-code.ts. */
 const marks: { first?: Mark } = {}
 
+/** Not the method that the program may have replaced since. */
+const hasInstance = Function.prototype[Symbol.hasInstance]
+
 /** In place of `run`: makes a new object for a record that exists. */
 const FOR_RECORD = Symbol('for record')
 /** The options of a spawned greenlet. They need no check. */
-export const CHILD_OF_MAIN: GreenletOptions = {}
+const CHILD_OF_MAIN: GreenletOptions = {}
 /** Node 22.10 and newer. */
 const { markAsUncloneable } = workerThreads as { markAsUncloneable?: (value: object) => void }
-/** Before Node 22.10 the base class is one that V8 refuses to clone. Its methods are removed below. */
-const Base: new () => object = markAsUncloneable === undefined ? WeakSet : class {}
+/**
+ * Makes the object of a greenlet, or returns `target`, which then gets the private fields. Before Node 22.10 the object is
+ * one that V8 refuses to clone. Its methods are removed below.
+ */
+const Base: new (target: object | undefined) => object =
+  markAsUncloneable === undefined
+    ? class extends WeakSet {
+        constructor(target: object | undefined) {
+          if (target !== undefined) return target as never
+          super()
+        }
+      }
+    : class {
+        constructor(target: object | undefined) {
+          if (target !== undefined) return target
+        }
+      }
 
 /** What a greenlet is doing. `'running'` is the current one alone. */
 export type GreenletState = 'unstarted' | 'running' | 'suspended' | 'dead'
@@ -120,6 +138,12 @@ export class Greenlet extends Base {
   static {
     access.recordOf = (greenlet) => greenlet.#record
     access.isGreenlet = (value) => typeof value === 'object' && value !== null && #record in value
+    // What `spawn()` gives inherits from `Promise`. Not declared in the class body, so that TypeScript narrows as ever.
+    Object.defineProperty(this, Symbol.hasInstance, {
+      value(this: unknown, value: unknown) {
+        return (this === Greenlet && access.isGreenlet(value)) || Reflect.apply(hasInstance, this, [value])
+      },
+    })
     // Not declared in the class body, so that TypeScript lets subclasses have `run` as a method; see the interface
     // below.
     Object.defineProperty(this.prototype, 'run', {
@@ -149,9 +173,11 @@ export class Greenlet extends Base {
    * @throws TypeError `ERR_GREENLET_INVALID_ARG`
    * @throws GreenletError `ERR_GREENLET_SECOND_COPY`
    */
-  constructor(run?: ((...args: never[]) => unknown) | null, options?: GreenletOptions) {
-    super()
-    markAsUncloneable?.(this)
+  constructor(run?: ((...args: never[]) => unknown) | null, options?: GreenletOptions)
+  constructor(run?: ((...args: never[]) => unknown) | null, options?: GreenletOptions, target?: object) {
+    super(target)
+    // A promise cannot be cloned anyway.
+    if (target === undefined) markAsUncloneable?.(this)
     if ((run as unknown) === FOR_RECORD) {
       const record = options as unknown as GreenletRecord
       this.#record = record
@@ -411,6 +437,11 @@ export interface Greenlet {
 }
 
 Object.setPrototypeOf(Greenlet.prototype, Object.prototype)
+
+/** Makes `target` a greenlet, for `spawn()`: its parent is main. Its class must have the members of `Greenlet`. */
+export function makeGreenlet(target: object, run: (...args: never[]) => unknown): void {
+  new (Greenlet as new (...args: unknown[]) => unknown)(run, CHILD_OF_MAIN, target)
+}
 
 /** The record of a greenlet. */
 export function recordOf(greenlet: Greenlet): GreenletRecord {
