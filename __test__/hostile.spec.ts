@@ -342,7 +342,7 @@ test('the result of a spawned greenlet may have a then() that throws or switches
   t.is(await t.throwsAsync(async () => await spawn(() => value)), error)
 
   const other = new Greenlet((back: Greenlet) => {
-    for (;;) back = back.switch()
+    for (;;) back = back.switch<Greenlet>()
   })
   act = () => other.switch(Greenlet.current)
   t.is(await spawn(() => value), value as never)

@@ -115,7 +115,7 @@ test('what spawn() gives is a promise and a greenlet', async (t) => {
   t.true(isPromise(g))
   t.is(Object.prototype.toString.call(g), '[object Promise]')
   t.regex(inspect(g), /^<SpawnedGreenlet 'greenlet-\d+' pending>$/)
-  for (const derived of [g.then(), g.catch(() => undefined), g.finally(() => undefined), g.promise]) {
+  for (const derived of [g.then((result) => result), g.catch(() => undefined), g.finally(() => undefined), g.promise]) {
     t.is(derived.constructor, Promise)
     t.is(await derived, 'result')
   }

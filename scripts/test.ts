@@ -16,6 +16,7 @@ import { lane } from './stages/lane.ts'
 import { ownSwitch } from './stages/own-switch.ts'
 import { rust } from './stages/rust.ts'
 import { sum, type Tally } from './tally.ts'
+import { types } from './stages/types.ts'
 
 const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   rust,
@@ -25,6 +26,7 @@ const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   'own-switch': ownSwitch,
   everywhere,
   consumers,
+  types,
   faults,
   flags,
   matrix,

@@ -67,6 +67,9 @@ export class GreenletError extends Error {
  * A frame or `gr_stack` was read after its greenlet had been resumed or had ended. `detach()` makes copies that last.
  */
 export class StaleFrameError extends GreenletError {
+  /** Stable, for programs. */
+  declare readonly code: 'ERR_GREENLET_STALE_FRAME'
+
   constructor(message: string) {
     super('ERR_GREENLET_STALE_FRAME', message)
   }
@@ -74,6 +77,9 @@ export class StaleFrameError extends GreenletError {
 
 /** The first greenlet was made on a runtime that greenlets do not support. `runtimeInfo().reason` is the same text. */
 export class UnsupportedRuntimeError extends GreenletError {
+  /** Stable, for programs. */
+  declare readonly code: 'ERR_GREENLET_UNSUPPORTED_RUNTIME'
+
   constructor(reason: string, options?: ErrorOptions) {
     super('ERR_GREENLET_UNSUPPORTED_RUNTIME', reason, options)
   }
@@ -92,7 +98,7 @@ const quietness = {} as { read(value: unknown): boolean; write(value: unknown, q
  */
 export class GreenletExit extends Error {
   /** Stable, for programs. */
-  readonly code: GreenletErrorCode = 'ERR_GREENLET_EXIT'
+  readonly code = 'ERR_GREENLET_EXIT'
   /** Whether it belongs to a greenlet, and not to main. */
   #quiet = exits.madeInGreenlet()
 

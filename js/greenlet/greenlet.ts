@@ -215,7 +215,7 @@ export class Greenlet extends Base {
    *   has happened then
    * @throws TypeError `ERR_GREENLET_NO_RUN`
    */
-  switch<T = unknown>(...args: unknown[]): T
+  switch<T = unknown>(...args: unknown[]): NoInfer<T>
   // One parameter and `arguments`, not a rest array: nothing is allocated for up to one argument.
   switch(value?: unknown): unknown {
     const record = this.#record
@@ -232,8 +232,8 @@ export class Greenlet extends Base {
    *
    * @param error any value; default: a new `GreenletExit`
    */
-  throw<T = unknown>(error: unknown = new GreenletExit()): T {
-    return deliver(this.#record, true, error) as T
+  throw<T = unknown>(error: unknown = new GreenletExit()): NoInfer<T> {
+    return deliver(this.#record, true, error) as NoInfer<T>
   }
 
   /**

@@ -180,7 +180,7 @@ class Killed extends Same {
   }
 
   static has(greenlet: object): boolean {
-    return #exit in greenlet
+    return #exit in greenlet && greenlet.#exit
   }
 }
 
