@@ -155,16 +155,20 @@ test.serial('an error of an unreachable spawned greenlet is an unhandled rejecti
     const ended = new Set()
     process.on('unhandledRejection', (error) => console.log('unhandled', error.message))
     const forget = (name, error) => void spawn(() => {
-      try { main.switch() } finally { ended.add(name); if (error !== undefined) throw error }
+      try { main.switch() } finally { ended.add(name); if (name === 'remade') Greenlet.current; if (error !== undefined) throw error }
     })
     forget('fails', new Error('of the finally block'))
+    forget('remade', new Error('of a new object'))
     forget('ends')
-    for (let i = 0; ended.size < 2 && i < 1000; i++) { await new Promise((resolve) => setTimeout(resolve, 5)); gc() }
+    for (let i = 0; ended.size < 3 && i < 1000; i++) { await new Promise((resolve) => setTimeout(resolve, 5)); gc() }
     await new Promise((resolve) => setTimeout(resolve, 5))
     console.log([...ended].sort().join())`,
     { flags: ['--expose-gc'] },
   )
-  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'unhandled of the finally block\nends,fails\n', stderr: '' })
+  t.deepEqual(
+    { code, stdout, stderr },
+    { code: 0, stdout: 'unhandled of a new object\nunhandled of the finally block\nends,fails,remade\n', stderr: '' },
+  )
 })
 
 test.serial('an unreachable greenlet may wait while it ends', async (t) => {

@@ -41,8 +41,9 @@ const { then } = Promise.prototype
 
 /** The functions that use private fields. The class sets them, and nothing changes them later. */
 const settlers = {} as {
-  resolve(greenlet: object, value: unknown): void
-  reject(greenlet: object, error: unknown): void
+  has(greenlet: object): greenlet is SpawnedGreenlet<unknown>
+  resolve(greenlet: SpawnedGreenlet<unknown>, value: unknown): void
+  reject(greenlet: SpawnedGreenlet<unknown>, error: unknown): void
 }
 
 const PromiseOfGreenlet = class extends Promise<unknown> {} as unknown as new <T>(
@@ -72,12 +73,9 @@ for (const key of Reflect.ownKeys(Greenlet.prototype)) {
 export class SpawnedGreenlet<T> extends PromiseOfGreenlet<T> {
   static {
     marks.first = (probe) => probe()
-    settlers.resolve = (greenlet, value) => {
-      if (#resolve in greenlet) greenlet.#resolve(value)
-    }
-    settlers.reject = (greenlet, error) => {
-      if (#reject in greenlet) greenlet.#reject(error)
-    }
+    settlers.has = (greenlet) => #resolve in greenlet
+    settlers.resolve = (greenlet, value) => greenlet.#resolve(value)
+    settlers.reject = (greenlet, error) => greenlet.#reject(error)
   }
 
   /** So that `then`, `catch` and `finally` make plain promises. Not a getter, which takes time. */
@@ -173,10 +171,10 @@ class Killed extends Same {
   readonly #exit = true
 
   /** Must be called before the promise is rejected. */
-  static note(greenlet: object): void {
+  static note(greenlet: SpawnedGreenlet<unknown>): void {
     if (#exit in greenlet) return
     new Killed(greenlet)
-    handleRejection(greenlet as SpawnedGreenlet<unknown>)
+    handleRejection(greenlet)
   }
 
   static has(greenlet: object): boolean {
@@ -210,8 +208,8 @@ export function spawn<Args extends unknown[], T>(fn: (...args: Args) => T, ...ar
 /** Takes the result of a spawned greenlet to its promise. */
 function settle(this: GreenletRecord, threw: boolean, value: unknown): void {
   const greenlet = this.greenlet ?? this.weakGreenlet?.deref()
-  if (greenlet === undefined) {
-    // No code awaits it. An error must be reported all the same.
+  // After the object was collected there is none, or one that is no promise.
+  if (greenlet === undefined || !settlers.has(greenlet)) {
     if (threw && !isExit(value)) void Promise.reject(value)
   } else if (!threw) {
     settlers.resolve(greenlet, isPromise(value) ? withoutExit(value, greenlet, this) : value)
@@ -222,7 +220,11 @@ function settle(this: GreenletRecord, threw: boolean, value: unknown): void {
 }
 
 /** The promise of an async function. An exit that ends the function rejects it. */
-function withoutExit(promise: Promise<unknown>, greenlet: object, record: GreenletRecord): Promise<unknown> {
+function withoutExit(
+  promise: Promise<unknown>,
+  greenlet: SpawnedGreenlet<unknown>,
+  record: GreenletRecord,
+): Promise<unknown> {
   // Not `promise.then()`, which may be a function of the program.
   return new Promise((resolve) => resolve(promise)).then(undefined, (error: unknown) => {
     if (!isExit(error)) throw error
