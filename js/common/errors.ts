@@ -5,7 +5,16 @@
 
 import { isInstance } from './values.ts'
 
-/** The codes of all errors that this package throws. They are part of the API. */
+/**
+ * The codes of all errors that this package throws. They are part of the API.
+ *
+ * @example
+ * ```js
+ * import type { GreenletErrorCode } from 'greenlets'
+ *
+ * const temporary: ReadonlySet<GreenletErrorCode> = new Set(['ERR_GREENLET_LIMIT', 'ERR_GREENLET_NO_MEMORY'])
+ * ```
+ */
 export type GreenletErrorCode =
   /** A {@link GreenletExit}. */
   | 'ERR_GREENLET_EXIT'
@@ -52,7 +61,18 @@ export type GreenletErrorCode =
   /** An {@link UnsupportedRuntimeError}. */
   | 'ERR_GREENLET_UNSUPPORTED_RUNTIME'
 
-/** The package cannot do what it was asked to do. The message names the greenlet and says what to do instead. */
+/**
+ * The package cannot do what it was asked to do. The message names the greenlet and says what to do instead.
+ *
+ * @example
+ * ```js
+ * try {
+ *   wait(Promise.resolve())
+ * } catch (error) {
+ *   console.log(error instanceof GreenletError, error.code) // true ERR_GREENLET_WAIT_ON_MAIN
+ * }
+ * ```
+ */
 export class GreenletError extends Error {
   /** Stable, for programs. */
   readonly code: GreenletErrorCode
@@ -65,6 +85,19 @@ export class GreenletError extends Error {
 
 /**
  * A frame or `gr_stack` was read after its greenlet had been resumed or had ended. `detach()` makes copies that last.
+ *
+ * @example
+ * ```js
+ * const g = new Greenlet(() => Greenlet.main.switch())
+ * g.switch()
+ * const frame = g.gr_frame
+ * g.switch()
+ * try {
+ *   frame.lineNumber
+ * } catch (error) {
+ *   console.log(error instanceof StaleFrameError, error.code) // true ERR_GREENLET_STALE_FRAME
+ * }
+ * ```
  */
 export class StaleFrameError extends GreenletError {
   /** Stable, for programs. */
@@ -75,7 +108,19 @@ export class StaleFrameError extends GreenletError {
   }
 }
 
-/** The first greenlet was made on a runtime that greenlets do not support. `runtimeInfo().reason` is the same text. */
+/**
+ * The first greenlet was made on a runtime that greenlets do not support. `runtimeInfo().reason` is the same text.
+ *
+ * @example
+ * ```js
+ * try {
+ *   new Greenlet(() => {})
+ * } catch (error) {
+ *   if (!(error instanceof UnsupportedRuntimeError)) throw error
+ *   console.error(error.message) // what was found, and what to do
+ * }
+ * ```
+ */
 export class UnsupportedRuntimeError extends GreenletError {
   /** Stable, for programs. */
   declare readonly code: 'ERR_GREENLET_UNSUPPORTED_RUNTIME'
@@ -95,6 +140,20 @@ const quietness = {} as { read(value: unknown): boolean; write(value: unknown, q
  * Thrown into a greenlet to end it: by `kill()` and by `throw()` without an argument. Where it leaves `run` it is not
  * an error: the parent gets it as a value. It is not a GreenletError, so `catch (e) { if (e instanceof GreenletError)
  * }` does not swallow it.
+ *
+ * @example
+ * ```js
+ * const g = new Greenlet(() => {
+ *   try {
+ *     Greenlet.main.switch()
+ *   } catch (error) {
+ *     console.log(error instanceof GreenletExit) // true
+ *     throw error // not kept: the greenlet is to end
+ *   }
+ * })
+ * g.switch()
+ * g.kill()
+ * ```
  */
 export class GreenletExit extends Error {
   /** Stable, for programs. */

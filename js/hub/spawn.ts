@@ -65,10 +65,12 @@ for (const key of Reflect.ownKeys(Greenlet.prototype)) {
  * return plain promises, and `kill`, `name`, `gr_stack` and so on.
  *
  * @example
- * const g = spawn(() => wait(fetch('https://example.com')).status)
+ * ```js
+ * const g = spawn(() => wait(readFile('package.json', 'utf8')).length > 0)
  * g.state // 'unstarted'
- * await g // 200
+ * await g // true
  * g.state // 'dead'
+ * ```
  */
 export class SpawnedGreenlet<T> extends PromiseOfGreenlet<T> {
   static {
@@ -100,7 +102,9 @@ export class SpawnedGreenlet<T> extends PromiseOfGreenlet<T> {
    * As `then()` of every promise. Returns a plain promise.
    *
    * @example
-   * spawn(() => 6 * 7).then((answer) => console.log(answer)) // 42
+   * ```js
+   * await spawn(() => 6 * 7).then((answer) => answer + 1) // 43
+   * ```
    */
   // oxlint-disable-next-line no-thenable -- it is a promise
   override then<A = T, B = never>(
@@ -119,7 +123,9 @@ export class SpawnedGreenlet<T> extends PromiseOfGreenlet<T> {
    * greenlet itself, it is never an unhandled rejection because the greenlet was killed.
    *
    * @example
+   * ```js
    * spawn(() => 6 * 7).promise.constructor === Promise // true
+   * ```
    */
   get promise(): Promise<T> {
     return Plain.of(this)
@@ -129,8 +135,10 @@ export class SpawnedGreenlet<T> extends PromiseOfGreenlet<T> {
    * Blocks the calling greenlet until this one has ended. As `wait(greenlet)`: returns its result, or throws its error.
    *
    * @example
+   * ```js
    * const g = spawn(() => 6 * 7)
-   * spawn(() => console.log(g.join())) // 42
+   * await spawn(() => g.join() + 1) // 43
+   * ```
    *
    * @throws any error of its function
    * @throws GreenletError `ERR_GREENLET_KILLED` if a `GreenletExit` ended it; `ERR_GREENLET_WAIT_ON_MAIN`,
@@ -187,10 +195,13 @@ class Killed extends Same {
  * main. Its result and its error go to the promise that it is, and not to its parent; see {@link SpawnedGreenlet}.
  *
  * @example
+ * ```js
+ * const price = async (fruit) => fruit.length
  * function total(a, b) {
  *   return wait(price(a)) + wait(price(b)) // waits, and main goes on
  * }
- * console.log(await spawn(total, 'apples', 'pears'))
+ * await spawn(total, 'apple', 'pear') // 9
+ * ```
  *
  * @param fn may be async; its promise is waited for then
  * @param args what `fn` is called with

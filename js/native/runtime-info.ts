@@ -6,7 +6,14 @@ import { UnsupportedRuntimeError } from '../common/errors.ts'
 import { addon, type AddonInfo } from './addon.ts'
 import { refusal } from './copies.ts'
 
-/** What {@link runtimeInfo} returns. */
+/**
+ * What {@link runtimeInfo} returns.
+ *
+ * @example
+ * ```js
+ * const { node, v8, lane, slots, live } = runtimeInfo()
+ * ```
+ */
 export interface RuntimeInfo extends AddonInfo {
   /** The version of Node.js, without a `v`. */
   readonly node: string
@@ -17,6 +24,12 @@ export interface RuntimeInfo extends AddonInfo {
 /**
  * Says whether greenlets work on this runtime, and if not, why. The first call learns the layout of V8's state, which
  * takes 20 to 50 milliseconds. Never throws.
+ *
+ * @example
+ * ```js
+ * const { supported, reason } = runtimeInfo()
+ * if (!supported) console.error(reason)
+ * ```
  */
 export function runtimeInfo(): RuntimeInfo {
   const { node, v8 } = process.versions
