@@ -18,7 +18,7 @@ export {
   version,
   wait,
 } from './engine.ts'
-export type { GreenletOptions, GreenletState } from './greenlet/options.ts'
+export type { GreenletOptions, GreenletState } from './greenlet/greenlet.ts'
 export type { TraceEvent, TraceFunction } from './greenlet/tracing.ts'
 export type { SpawnedGreenlet } from './hub/spawn.ts'
 export type { Options } from './native/configure.ts'

@@ -25,7 +25,6 @@ import type { Frame } from '../stack/frame.ts'
 import { snapshotOf } from '../stack/snapshot.ts'
 import { EMPTY_STACK, type FrameStack } from '../stack/stack.ts'
 import { Base, markAsUncloneable } from './base.ts'
-import type { GreenletOptions, GreenletState } from './options.ts'
 // Only for its effect: it ends greenlets that have become unreachable.
 import '../core/unreachable.ts'
 
@@ -52,6 +51,38 @@ const hasInstance = Function.prototype[Symbol.hasInstance]
 const FOR_RECORD = Symbol('for record')
 /** The options of a spawned greenlet. They need no check. */
 const CHILD_OF_MAIN: GreenletOptions = {}
+/**
+ * What a greenlet is doing. `'running'` is the current one alone.
+ *
+ * @example
+ * ```js
+ * new Greenlet(() => {}).state // 'unstarted'
+ * Greenlet.main.state // 'running'
+ * ```
+ */
+export type GreenletState = 'unstarted' | 'running' | 'suspended' | 'dead'
+
+/**
+ * The options of `new Greenlet(run, options)`. Each may be left out, or undefined.
+ *
+ * @example
+ * ```js
+ * const g = new Greenlet(() => {}, { name: 'worker', parent: Greenlet.main, context: null })
+ * g.name // 'worker'
+ * ```
+ */
+export interface GreenletOptions {
+  /** The greenlet that gets the result, and the errors that leave `run`. Default: the current greenlet. */
+  readonly parent?: Greenlet | null | undefined
+  /** For messages and stack dumps. Default: the name of `run`, or `greenlet-N`. */
+  readonly name?: string | undefined
+  /**
+   * The async context it runs in, as {@link Greenlet.gr_context}; null for no context. Default: inherited from the
+   * caller.
+   */
+  readonly context?: AsyncResource | null | undefined
+}
+
 /**
  * A function on a native stack of its own. It runs when it is switched to, until it switches away, at any depth, or
  * ends.
@@ -308,17 +339,7 @@ export class Greenlet extends Base {
     }
   }
 
-  /**
-   * `kill()`, for `using`.
-   *
-   * @example
-   * ```js
-   * {
-   *   using g = new Greenlet(() => Greenlet.main.switch())
-   *   g.switch()
-   * } // g is killed here
-   * ```
-   */
+  /** `kill()`, for `using`. */
   [Symbol.dispose](): void {
     this.kill()
   }
@@ -377,19 +398,7 @@ export class Greenlet extends Base {
     return this.#record.state !== UNSTARTED
   }
 
-  /**
-   * What it is doing now. A greenlet in `wait()` or `sleep()` is suspended.
-   *
-   * @example
-   * ```js
-   * const g = new Greenlet(() => Greenlet.main.switch())
-   * g.state // 'unstarted'
-   * g.switch()
-   * g.state // 'suspended'
-   * g.switch()
-   * g.state // 'dead'
-   * ```
-   */
+  /** What it is doing now. A greenlet in `wait()` or `sleep()` is suspended. */
   get state(): GreenletState {
     const record = this.#record
     finishEnded()
