@@ -26,6 +26,7 @@ function first<T>(probe: () => T): T {
 const marks: { first?: Mark } = {}
 
 type Settle = (value: unknown) => void
+type Spawned = SpawnedGreenlet<unknown>
 
 /** The functions that settle the promise that is being made. They are variables here, because closures take memory. */
 let resolveLatest: Settle | undefined
@@ -41,9 +42,11 @@ const { then } = Promise.prototype
 
 /** The functions that use private fields. The class sets them, and nothing changes them later. */
 const settlers = {} as {
-  has(greenlet: object): greenlet is SpawnedGreenlet<unknown>
-  resolve(greenlet: SpawnedGreenlet<unknown>, value: unknown): void
-  reject(greenlet: SpawnedGreenlet<unknown>, error: unknown): void
+  /**
+   * Returns the function that settles the promise; undefined where the object is not a promise. The object drops both
+   * functions, because a program may keep it for long.
+   */
+  take(greenlet: object, threw: boolean): Settle | undefined
 }
 
 const PromiseOfGreenlet = class extends Promise<unknown> {} as unknown as new <T>(
@@ -75,17 +78,20 @@ for (const key of Reflect.ownKeys(Greenlet.prototype)) {
 export class SpawnedGreenlet<T> extends PromiseOfGreenlet<T> {
   static {
     marks.first = (probe) => probe()
-    settlers.has = (greenlet) => #resolve in greenlet
-    settlers.resolve = (greenlet, value) => greenlet.#resolve(value)
-    settlers.reject = (greenlet, error) => greenlet.#reject(error)
+    settlers.take = (greenlet, threw) => {
+      if (!(#resolve in greenlet)) return undefined
+      const taken = threw ? greenlet.#reject : greenlet.#resolve
+      greenlet.#resolve = greenlet.#reject = undefined
+      return taken
+    }
   }
 
   /** So that `then`, `catch` and `finally` make plain promises. Not a getter, which takes time. */
   static readonly [Symbol.species] = Promise
 
   // The object has them and not its record: the stack would keep the object alive.
-  readonly #resolve = resolveLatest!
-  readonly #reject = rejectLatest!
+  #resolve = resolveLatest
+  #reject = rejectLatest
 
   /** @internal */
   constructor(fn: (...args: never[]) => unknown, args: unknown[]) {
@@ -157,7 +163,7 @@ export class SpawnedGreenlet<T> extends PromiseOfGreenlet<T> {
 class Plain extends Same {
   readonly #promise: Promise<unknown>
 
-  private constructor(greenlet: SpawnedGreenlet<unknown>) {
+  private constructor(greenlet: Spawned) {
     super(greenlet)
     this.#promise = new Promise((resolve, reject) => {
       const fail = (error: unknown): void => {
@@ -179,7 +185,7 @@ class Killed extends Same {
   readonly #exit = true
 
   /** Must be called before the promise is rejected. */
-  static note(greenlet: SpawnedGreenlet<unknown>): void {
+  static note(greenlet: Spawned): void {
     if (#exit in greenlet) return
     new Killed(greenlet)
     handleRejection(greenlet)
@@ -219,15 +225,16 @@ export function spawn<Args extends unknown[], T>(fn: (...args: Args) => T, ...ar
 /** Takes the result of a spawned greenlet to its promise. */
 function settle(this: GreenletRecord, threw: boolean, value: unknown): void {
   const greenlet = this.greenlet ?? this.weakGreenlet?.deref()
-  // After the object was collected there is none, or one that is no promise.
-  if (greenlet === undefined || !settlers.has(greenlet)) {
+  const settlePromise = greenlet === undefined ? undefined : settlers.take(greenlet, threw)
+  if (settlePromise === undefined) {
+    // The object was collected, and there may be a new one, which is no promise.
     if (threw && !isExit(value)) void Promise.reject(value)
   } else if (!threw) {
-    settlers.resolve(greenlet, isPromise(value) ? withoutExit(value, greenlet, this) : value)
+    settlePromise(isPromise(value) ? withoutExit(value, greenlet as Spawned, this) : value)
   } else if (isExit(value)) {
-    Killed.note(greenlet)
-    settlers.reject(greenlet, killedError(this, value))
-  } else settlers.reject(greenlet, value)
+    Killed.note(greenlet as Spawned)
+    settlePromise(killedError(this, value))
+  } else settlePromise(value)
 }
 
 /** The promise of an async function. An exit that ends the function rejects it. */
