@@ -39,6 +39,9 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
     ['sleep-on-main', 'GreenletError', /main cannot sleep\(\): .*; call it inside a greenlet/],
   ],
   ERR_GREENLET_WAIT_ON_SELF: [['wait-on-self', 'GreenletError', /'ouroboros' cannot wait for its own end/]],
+  ERR_GREENLET_KILLED: [
+    ['killed', 'GreenletError', /'worker' was ended by a GreenletExit.*; where it may be killed, expect/],
+  ],
   ERR_GREENLET_KILL_REFUSED: [
     ['kill-refused', 'GreenletError', /'stubborn' is still alive: it caught GreenletExit.*; let it end after/],
   ],
@@ -75,7 +78,7 @@ for (const [code, failures] of Object.entries(FAILURES)) {
     test(`${code}: ${program}`, async (t) => {
       const ending = await runFile(`fail/${program}.mjs`)
       t.like(ending, { code: 1, signal: null, stdout: '' })
-      t.regex(ending.stderr, new RegExp(`^${className}: .*${message.source}`, 'm'))
+      t.regex(ending.stderr, new RegExp(`^\\[?${className}: .*${message.source}`, 'm'))
       t.regex(ending.stderr, new RegExp(`^ +code: '${code}'`, 'm'))
     })
   }

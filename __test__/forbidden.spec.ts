@@ -39,7 +39,7 @@ test('main can be left while it runs promise jobs, those of a vm context too', a
   const g = new Greenlet((x) => {
     for (;;) {
       log.push(x)
-      x = main.switch()
+      x = main.switch<never>()
     }
   })
   await Promise.resolve().then(() => g.switch('job'))

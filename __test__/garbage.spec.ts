@@ -80,3 +80,12 @@ test(
   return soon().then(() => g.kill())
 }`,
 )
+
+test(
+  '100,000 spawned greenlets that are killed in wait() cause none',
+  MACRO,
+  `() => {
+  const g = spawn(() => wait(new Promise(() => {})))
+  return soon().then(() => g.kill())
+}`,
+)

@@ -24,7 +24,7 @@ class Genlet<T> extends Greenlet {
     const giver = this.#giver
     this.#giver = undefined
     if (giver !== undefined) return giver.next() as IteratorResult<T>
-    return this.switch()
+    return this.switch<IteratorResult<T>>()
   }
 
   /** Gives `value` to the code that iterates over the genlet `level` levels further out. */

@@ -55,7 +55,7 @@ test('kill() inside of a greenlet returns if a finally block waits', async (t) =
   })
   await turns(2)
   t.is(await killInside(victim), refused.code)
-  await victim
+  await t.throwsAsync(victim, { code: 'ERR_GREENLET_KILLED' })
   t.true(victim.dead)
 })
 

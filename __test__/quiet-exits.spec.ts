@@ -91,10 +91,10 @@ test('code that awaits an async function that was killed gets the exit', async (
      const h = spawn(async () => { wait(never) })
      await turns(3)
      h.kill()
-     console.log((await h) instanceof GreenletExit)
+     try { await h } catch (error) { console.log(error.code, error.cause instanceof GreenletExit) }
      clearInterval(alive)`,
   )
-  t.deepEqual(ending, printed('true\nwent on\ntrue\n'))
+  t.deepEqual(ending, printed('true\nwent on\nERR_GREENLET_KILLED true\n'))
 })
 
 test('an async function that throws something else in a killed greenlet is an unhandled rejection', async (t) => {

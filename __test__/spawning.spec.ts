@@ -1,7 +1,11 @@
+import { inspect } from 'node:util'
+import { isPromise } from 'node:util/types'
 import test from 'ava'
-import { Greenlet, GreenletExit, sleep, spawn, wait } from '../js/index.ts'
+import express from 'express'
+import { Greenlet, GreenletError, GreenletExit, sleep, spawn, wait } from '../js/index.ts'
 import { runProgram } from './helpers/program.ts'
-import { turn } from './helpers/promises.ts'
+import { later, turn } from './helpers/promises.ts'
+import { warningsOf } from './helpers/warnings.ts'
 
 const { main } = Greenlet
 
@@ -40,14 +44,143 @@ test('await throws the error of the function, the same object', async (t) => {
   t.true(g.dead)
 })
 
-test('a GreenletExit ends a spawned greenlet quietly, and is its result', async (t) => {
-  const g = spawn(() => sleep(10_000))
+test('a spawned greenlet that a GreenletExit has ended is rejected with ERR_GREENLET_KILLED', async (t) => {
+  const isKilled = async (g: Greenlet & PromiseLike<unknown>, exit?: GreenletExit) => {
+    const error = await t.throwsAsync(async () => void (await g), {
+      instanceOf: GreenletError,
+      code: 'ERR_GREENLET_KILLED',
+    })
+    t.true(error.message.includes(`greenlet '${g.name}' was ended`))
+    t.true(error.cause instanceof GreenletExit)
+    if (exit !== undefined) t.is(error.cause, exit)
+    t.true(g.dead)
+  }
+  const waits = spawn(() => sleep(10_000))
   await turn()
-  g.kill()
-  t.true(((await g) as unknown) instanceof GreenletExit)
+  waits.kill()
+  await isKilled(waits)
+
   const early = spawn(() => t.fail())
   early.kill()
-  t.true(((await early) as unknown) instanceof GreenletExit)
+  await isKilled(early)
+
+  class Enough extends GreenletExit {}
+  const exit = new Enough()
+  await isKilled(
+    spawn(() => {
+      throw exit
+    }),
+    exit,
+  )
+  await isKilled(
+    spawn(async () => {
+      await Promise.resolve()
+      throw exit
+    }),
+    exit,
+  )
+  const thrown = spawn(() => main.switch())
+  await turn()
+  thrown.throw(exit)
+  await isKilled(thrown, exit)
+})
+
+test('an exit that the function returns is a result', async (t) => {
+  const exit = new GreenletExit()
+  t.is(await spawn(() => exit), exit)
+  t.is(await spawn(async () => exit), exit)
+})
+
+test('wait() and join() of a killed greenlet throw ERR_GREENLET_KILLED, the same error, and the waiter goes on', async (t) => {
+  const killed = spawn(() => sleep(10_000))
+  const errors: unknown[] = []
+  const waiters = [() => wait(killed), () => killed.join(), () => wait(killed.promise)].map((block) =>
+    spawn(() => {
+      errors.push(t.throws(block, { instanceOf: GreenletError, code: 'ERR_GREENLET_KILLED' }))
+      return 'went on'
+    }),
+  )
+  await turn()
+  killed.kill()
+  t.deepEqual(await Promise.all(waiters), ['went on', 'went on', 'went on'])
+  t.is(new Set(errors).size, 1)
+  const uncaught = spawn(() => killed.join())
+  t.is(await t.throwsAsync(async () => uncaught), errors[0] as Error)
+})
+
+test('what spawn() gives is a promise and a greenlet', async (t) => {
+  const g = spawn(() => 'result')
+  t.true(g instanceof Promise)
+  t.true(g instanceof Greenlet)
+  t.true(isPromise(g))
+  t.is(Object.prototype.toString.call(g), '[object Promise]')
+  t.regex(inspect(g), /^<SpawnedGreenlet 'greenlet-\d+' pending>$/)
+  for (const derived of [g.then((result) => result), g.catch(() => undefined), g.finally(() => undefined), g.promise]) {
+    t.is(derived.constructor, Promise)
+    t.is(await derived, 'result')
+  }
+  t.is(g.promise, g.promise)
+  // Functions that V8 and Node took before the program could change anything see the result too.
+  t.is(await Reflect.apply(Promise.prototype.then, g, []), 'result')
+  t.is(await new Promise((resolve) => void Promise.prototype.finally.call(g, () => resolve('settled'))), 'settled')
+  const members = Object.getOwnPropertyNames(Greenlet.prototype).filter((name) => name !== 'constructor')
+  t.deepEqual(
+    members.filter((name) => !(name in g)),
+    [],
+  )
+  const failing = spawn(() => {
+    throw new Error('failed')
+  })
+  t.is(await failing.catch((error) => (error as Error).message), 'failed')
+})
+
+test('only greenlets are instances of Greenlet, and only those of a subclass are instances of that', (t) => {
+  class Own extends Greenlet {}
+  const spawned = spawn(() => 1)
+  const own = new Own(() => 1)
+  t.false(spawned instanceof Own)
+  t.true(own instanceof Own)
+  t.true(own instanceof Greenlet)
+  t.false(own instanceof Promise)
+  for (const other of [Promise.resolve(), {}, null, 1, undefined]) t.false((other as object) instanceof Greenlet)
+  t.throws(() => Greenlet.prototype.kill.call(Promise.resolve() as never), { instanceOf: TypeError })
+})
+
+test('a killed greenlet that no code awaits is not an unhandled rejection; code that awaits it and fails is', async (t) => {
+  const { code, stdout, stderr } = await runProgram(`
+    process.on('unhandledRejection', (error, promise) => console.log('unhandled', error.code, promise === derived))
+    const kill = (g) => { setTimeout(() => g.kill(), 5); return g }
+    kill(spawn(() => sleep(10_000)))
+    kill(spawn(async () => { sleep(10_000) }))
+    kill(spawn(() => sleep(10_000))).promise
+    const late = kill(spawn(() => sleep(10_000)))
+    spawn(() => 1).kill()
+    const derived = kill(spawn(() => sleep(10_000))).then(() => 'not reached')
+    setTimeout(() => { late.promise; console.log('done') }, 50)
+  `)
+  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'unhandled ERR_GREENLET_KILLED true\ndone\n', stderr: '' })
+})
+
+test('Express takes what spawn() gives for a promise, without a warning', async (t) => {
+  const app = express()
+  app.get('/', (_, res) => spawn(() => void res.end(wait(later('answer')))))
+  app.get('/fails', () =>
+    spawn(() => {
+      wait(later(''))
+      throw new Error('failed')
+    }),
+  )
+  const failed: express.ErrorRequestHandler = (error: Error, _, res, _next) => void res.end(error.message)
+  app.use(failed)
+  const server = app.listen(0)
+  const { port } = server.address() as { port: number }
+  const warnings = await warningsOf(async () => {
+    const get = async (path: string) => (await fetch(`http://127.0.0.1:${port}${path}`)).text()
+    t.is(await get('/'), 'answer')
+    t.is(await get('/fails'), 'failed')
+  })
+  t.deepEqual(warnings, [])
+  server.close()
 })
 
 test('an error that is thrown into a spawned greenlet before it starts is its result', async (t) => {

@@ -85,12 +85,12 @@ test('any greenlet switches to any other', (t) => {
   const log: string[] = []
   const a: Greenlet = new Greenlet(() => {
     log.push('a')
-    log.push(b.switch('from a'))
+    log.push(b.switch<string>('from a'))
     return 'a ends'
   })
   const b: Greenlet = new Greenlet((got: string) => {
     log.push(got)
-    log.push(c.switch('from b'))
+    log.push(c.switch<string>('from b'))
   })
   const c: Greenlet = new Greenlet((got: string) => {
     log.push(got)

@@ -3,6 +3,7 @@ import { Greenlet, GreenletExit, spawn, wait } from '../js/index.ts'
 import { collect, collectRounds, collectUntil } from './helpers/collect.ts'
 import { sameItems } from './helpers/identity.ts'
 import { turn } from './helpers/promises.ts'
+import { runProgram } from './helpers/program.ts'
 import { warningsOf } from './helpers/warnings.ts'
 
 const main = Greenlet.main
@@ -123,11 +124,51 @@ test.serial('a greenlet that all() returns after its object was collected stays 
   t.is(log[1], 'finally')
 })
 
-test.serial('an unreachable spawned greenlet settles its promise', async (t) => {
-  let result: unknown
-  void spawn(() => main.switch()).then((value) => (result = value))
-  await collectUntil(() => result !== undefined)
-  t.true(result instanceof GreenletExit)
+test.serial('an unreachable spawned greenlet is ended, unless its result is awaited', async (t) => {
+  const log: unknown[] = []
+  const before = new Set(Greenlet.all())
+  const forgetSpawned = (name: string) =>
+    spawn(() => {
+      try {
+        main.switch()
+      } finally {
+        log.push(name)
+      }
+    })
+  forgetSpawned('not awaited')
+  const awaited = (async () => {
+    await t.throwsAsync(forgetSpawned('awaited'), { code: 'ERR_GREENLET_KILLED' })
+    log.push('told')
+  })()
+  await turn()
+  await collectUntil(() => log.length > 0)
+  await collectRounds(3)
+  t.deepEqual(log, ['not awaited'])
+  for (const g of Greenlet.all()) if (!before.has(g)) g.kill()
+  await awaited
+  t.deepEqual(log, ['not awaited', 'awaited', 'told'])
+})
+
+test.serial('an error of an unreachable spawned greenlet is an unhandled rejection, and its exit is not', async (t) => {
+  const { code, stdout, stderr } = await runProgram(
+    `
+    const ended = new Set()
+    process.on('unhandledRejection', (error) => console.log('unhandled', error.message))
+    const forget = (name, error) => void spawn(() => {
+      try { main.switch() } finally { ended.add(name); if (name === 'remade') Greenlet.current; if (error !== undefined) throw error }
+    })
+    forget('fails', new Error('of the finally block'))
+    forget('remade', new Error('of a new object'))
+    forget('ends')
+    for (let i = 0; ended.size < 3 && i < 1000; i++) { await new Promise((resolve) => setTimeout(resolve, 5)); gc() }
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    console.log([...ended].sort().join())`,
+    { flags: ['--expose-gc'] },
+  )
+  t.deepEqual(
+    { code, stdout, stderr },
+    { code: 0, stdout: 'unhandled of a new object\nunhandled of the finally block\nends,fails,remade\n', stderr: '' },
+  )
 })
 
 test.serial('an unreachable greenlet may wait while it ends', async (t) => {

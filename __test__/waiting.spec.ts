@@ -245,6 +245,7 @@ test('each greenlet keeps its AsyncLocalStorage while it waits', async (t) => {
 
 /** Waits in a new greenlet, kills that, and returns references to what must be free then. */
 async function killedWaiter(
+  t: ExecutionContext,
   block: () => unknown,
 ): Promise<Readonly<Record<'greenlet' | 'store' | 'local', WeakRef<object>>>> {
   const storage = new AsyncLocalStorage<object>()
@@ -258,7 +259,7 @@ async function killedWaiter(
   )
   await turn()
   g.kill()
-  await g
+  await t.throwsAsync(g, { code: 'ERR_GREENLET_KILLED' })
   return { greenlet: new WeakRef(g), store: new WeakRef(store), local: new WeakRef(local) }
 }
 
@@ -274,7 +275,7 @@ for (const [how, block] of Object.entries({
   'sleep()': () => sleep(100_000),
 })) {
   test.serial(`a killed waiter leaves nothing behind: ${how}`, async (t) => {
-    const left = await killedWaiter(block)
+    const left = await killedWaiter(t, block)
     await collectRounds(3)
     for (const [what, ref] of Object.entries(left)) t.is(ref.deref(), undefined, what)
   })
@@ -353,7 +354,7 @@ const left = (round: string): string => `
       const all = Array.from({ length: count }, () => spawn(() => wait(promise)))
       await turn()
       for (const g of all) g.kill()
-      await Promise.all(all)
+      await Promise.allSettled(all)
     }
     async function size() {
       for (let i = 0; i < 6; i++) {

@@ -66,7 +66,7 @@ function inTurn(times: number): number {
   while (done < times) {
     const greenlet = crowd[turn] as Greenlet
     turn = (turn + 1) % count
-    done = greenlet.switch(done)
+    done = greenlet.switch<number>(done)
   }
   return done
 }

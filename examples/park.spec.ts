@@ -14,7 +14,7 @@ const ITEMS = [
 
 // Replaces the real bank: it passes the amount to the test, and is parked until the test answers.
 const bank: Bank = {
-  charge: (amount) => Greenlet.current.parent!.switch(amount),
+  charge: (amount) => Greenlet.current.parent!.switch<string>(amount),
 }
 
 test('checkout charges one item after the other, and is paid after the last receipt', (t) => {

@@ -20,6 +20,7 @@ import { arm64Whole, platforms } from './stages/platforms.ts'
 import { rust } from './stages/rust.ts'
 import { rustExtras } from './stages/rust-extras.ts'
 import { sum, type Tally } from './tally.ts'
+import { types } from './stages/types.ts'
 
 const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   rust,
@@ -32,6 +33,7 @@ const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   everywhere,
   consumers,
   release,
+  types,
   faults,
   flags,
   platforms,

@@ -49,7 +49,7 @@ function countIds(way: Way, expect: Expect, seen: (read: unknown, expected: unkn
     for (const g of greenlets) seen(g.dead, true)
     return counts
   })
-  return all.switch()
+  return all.switch<number[]>()
 }
 
 test('1 context_propagated_by_context_run: each greenlet sees the value that it has set', (t) => {

@@ -17,7 +17,7 @@ export function lifetimeRows(): Row[] {
 
 function greenlets(count: number): number {
   let x = 0
-  for (let i = 0; i < count; i++) x = new Greenlet(addOne).switch(x)
+  for (let i = 0; i < count; i++) x = new Greenlet(addOne).switch<number>(x)
   return x
 }
 

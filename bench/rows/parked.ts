@@ -17,13 +17,13 @@ function nest(levels: number, bottom: () => unknown): unknown {
 
 /** Sends each number plus one back to main, for ever. */
 export function echo(): never {
-  let x: number = main.switch()
-  for (;;) x = main.switch(x + 1)
+  let x: number = main.switch<number>()
+  for (;;) x = main.switch<number>(x + 1)
 }
 
 /** Main's side of `echo`. */
 export function roundTrips(greenlet: Greenlet, count: number): number {
   let x = 0
-  for (let i = 0; i < count; i++) x = greenlet.switch(x)
+  for (let i = 0; i < count; i++) x = greenlet.switch<number>(x)
   return x
 }

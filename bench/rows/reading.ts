@@ -31,7 +31,7 @@ export function readingRows(): Row[] {
 function captures(greenlet: Greenlet, count: number): number {
   let x = 0
   for (let i = 0; i < count; i++) {
-    x = greenlet.switch(x)
+    x = greenlet.switch<number>(x)
     sink = greenlet.gr_stack
   }
   return x
@@ -40,7 +40,7 @@ function captures(greenlet: Greenlet, count: number): number {
 function lengths(greenlet: Greenlet, depth: number, count: number): number {
   let [x, frames] = [0, 0]
   for (let i = 0; i < count; i++) {
-    x = greenlet.switch(x)
+    x = greenlet.switch<number>(x)
     frames += greenlet.gr_stack.length
   }
   return frames === depth * count ? x : Number.NaN
@@ -49,7 +49,7 @@ function lengths(greenlet: Greenlet, depth: number, count: number): number {
 function names(greenlet: Greenlet, depth: number, count: number): number {
   let [x, named] = [0, 0]
   for (let i = 0; i < count; i++) {
-    x = greenlet.switch(x)
+    x = greenlet.switch<number>(x)
     for (const frame of greenlet.gr_stack) if (frame.functionName !== null) named++
   }
   return named === depth * count ? x : Number.NaN
@@ -62,7 +62,7 @@ function newErrors(name: string, greenlet: Greenlet): Row {
     before() {
       Error.stackTraceLimit = Number.POSITIVE_INFINITY
     },
-    run: (count) => greenlet.switch(count),
+    run: (count) => greenlet.switch<number>(count),
     after() {
       Error.stackTraceLimit = limit
     },
@@ -70,20 +70,20 @@ function newErrors(name: string, greenlet: Greenlet): Row {
 }
 
 function errors(): never {
-  for (let count: number = main.switch(); ;) {
+  for (let count: number = main.switch<number>(); ;) {
     let done = 0
     while (done < count) {
       sink = new Error()
       done++
     }
-    count = main.switch(done)
+    count = main.switch<number>(done)
   }
 }
 
 function errorStacks(): never {
-  for (let count: number = main.switch(); ;) {
+  for (let count: number = main.switch<number>(); ;) {
     let done = 0
     while (done < count) if (new Error().stack!.length > 0) done++
-    count = main.switch(done)
+    count = main.switch<number>(done)
   }
 }

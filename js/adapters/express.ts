@@ -30,7 +30,15 @@ declare global {
   }
 }
 
-/** What `app.use()` takes. */
+/**
+ * What `app.use()` takes.
+ *
+ * @example
+ * ```js
+ * const middleware = greenlets()
+ * middleware.length // 3
+ * ```
+ */
 export type Middleware = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void
 
 /**
@@ -46,6 +54,17 @@ export type Middleware = (req: IncomingMessage, res: ServerResponse, next: (erro
  * - When there is no stack slot left, the request fails with the `GreenletError`, which has the status 503.
  *
  * The middleware throws a TypeError `ERR_GREENLET_INVALID_ARG` in an app that is not of Express 5.
+ *
+ * @example
+ * ```js
+ * import express from 'express'
+ * const app = express()
+ * app.use(greenlets())
+ * app.get('/', (req, res) => {
+ *   sleep(10) // blocks this request, and no other
+ *   res.send(`served by ${req.greenlet.name}`)
+ * })
+ * ```
  */
 export function greenlets(): Middleware {
   return function greenlets(req: Request, res, next) {

@@ -5,7 +5,16 @@
 
 import { isInstance } from './values.ts'
 
-/** The codes of all errors that this package throws. They are part of the API. */
+/**
+ * The codes of all errors that this package throws. They are part of the API.
+ *
+ * @example
+ * ```js
+ * import type { GreenletErrorCode } from 'greenlets'
+ *
+ * const temporary: ReadonlySet<GreenletErrorCode> = new Set(['ERR_GREENLET_LIMIT', 'ERR_GREENLET_NO_MEMORY'])
+ * ```
+ */
 export type GreenletErrorCode =
   /** A {@link GreenletExit}. */
   | 'ERR_GREENLET_EXIT'
@@ -23,6 +32,8 @@ export type GreenletErrorCode =
   | 'ERR_GREENLET_WAITING'
   /** `wait()` or `sleep()` was called on main. It would stop the event loop that has to end the wait. */
   | 'ERR_GREENLET_WAIT_ON_MAIN'
+  /** What `spawn()` gave was awaited, and a {@link GreenletExit} ended the greenlet. The exit is the `cause`. */
+  | 'ERR_GREENLET_KILLED'
   /** A greenlet would wait for its own end. */
   | 'ERR_GREENLET_WAIT_ON_SELF'
   /** `kill()` returned and the greenlet is still alive. */
@@ -50,7 +61,18 @@ export type GreenletErrorCode =
   /** An {@link UnsupportedRuntimeError}. */
   | 'ERR_GREENLET_UNSUPPORTED_RUNTIME'
 
-/** The package cannot do what it was asked to do. The message names the greenlet and says what to do instead. */
+/**
+ * The package cannot do what it was asked to do. The message names the greenlet and says what to do instead.
+ *
+ * @example
+ * ```js
+ * try {
+ *   wait(Promise.resolve())
+ * } catch (error) {
+ *   console.log(error instanceof GreenletError, error.code) // true ERR_GREENLET_WAIT_ON_MAIN
+ * }
+ * ```
+ */
 export class GreenletError extends Error {
   /** Stable, for programs. */
   readonly code: GreenletErrorCode
@@ -63,15 +85,46 @@ export class GreenletError extends Error {
 
 /**
  * A frame or `gr_stack` was read after its greenlet had been resumed or had ended. `detach()` makes copies that last.
+ *
+ * @example
+ * ```js
+ * const g = new Greenlet(() => Greenlet.main.switch())
+ * g.switch()
+ * const frame = g.gr_frame
+ * g.switch()
+ * try {
+ *   frame.lineNumber
+ * } catch (error) {
+ *   console.log(error instanceof StaleFrameError, error.code) // true ERR_GREENLET_STALE_FRAME
+ * }
+ * ```
  */
 export class StaleFrameError extends GreenletError {
+  /** Stable, for programs. */
+  declare readonly code: 'ERR_GREENLET_STALE_FRAME'
+
   constructor(message: string) {
     super('ERR_GREENLET_STALE_FRAME', message)
   }
 }
 
-/** The first greenlet was made on a runtime that greenlets do not support. `runtimeInfo().reason` is the same text. */
+/**
+ * The first greenlet was made on a runtime that greenlets do not support. `runtimeInfo().reason` is the same text.
+ *
+ * @example
+ * ```js
+ * try {
+ *   new Greenlet(() => {})
+ * } catch (error) {
+ *   if (!(error instanceof UnsupportedRuntimeError)) throw error
+ *   console.error(error.message) // what was found, and what to do
+ * }
+ * ```
+ */
 export class UnsupportedRuntimeError extends GreenletError {
+  /** Stable, for programs. */
+  declare readonly code: 'ERR_GREENLET_UNSUPPORTED_RUNTIME'
+
   constructor(reason: string, options?: ErrorOptions) {
     super('ERR_GREENLET_UNSUPPORTED_RUNTIME', reason, options)
   }
@@ -87,10 +140,24 @@ const quietness = {} as { read(value: unknown): boolean; write(value: unknown, q
  * Thrown into a greenlet to end it: by `kill()` and by `throw()` without an argument. Where it leaves `run` it is not
  * an error: the parent gets it as a value. It is not a GreenletError, so `catch (e) { if (e instanceof GreenletError)
  * }` does not swallow it.
+ *
+ * @example
+ * ```js
+ * const g = new Greenlet(() => {
+ *   try {
+ *     Greenlet.main.switch()
+ *   } catch (error) {
+ *     console.log(error instanceof GreenletExit) // true
+ *     throw error // not kept: the greenlet is to end
+ *   }
+ * })
+ * g.switch()
+ * g.kill()
+ * ```
  */
 export class GreenletExit extends Error {
   /** Stable, for programs. */
-  readonly code: GreenletErrorCode = 'ERR_GREENLET_EXIT'
+  readonly code = 'ERR_GREENLET_EXIT'
   /** Whether it belongs to a greenlet, and not to main. */
   #quiet = exits.madeInGreenlet()
 

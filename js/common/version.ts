@@ -6,5 +6,12 @@ import { createRequire } from 'node:module'
 
 const manifest = createRequire(import.meta.url)('../../package.json') as { version: string }
 
-/** The version of this package. */
-export const { version } = manifest
+/**
+ * The version of this package.
+ *
+ * @example
+ * ```js
+ * /^\d+\.\d+\.\d+/.test(version) // true
+ * ```
+ */
+export const version: string = manifest.version

@@ -105,7 +105,7 @@ export function deliver(target: GreenletRecord, threw: boolean, payload: unknown
 export function endUnstarted(record: GreenletRecord, error: unknown): boolean {
   const { settle } = record
   finish(record)
-  settle?.(!isExit(error), error)
+  settle?.call(record, true, error)
   return settle !== undefined
 }
 
@@ -184,12 +184,11 @@ export function startThatThrows(error: unknown): Start {
 /** Finds the greenlet that gets the result or the error of `run`, and finishes the current greenlet. */
 function endRun(threw: boolean, value: unknown): [object, unknown] | undefined {
   const { current } = thread
-  if (threw && isExit(value)) threw = false
   if (current.settle !== undefined) {
     current.settle(threw, value)
     threw = false
     value = undefined
-  }
+  } else if (threw && isExit(value)) threw = false
 
   let to = current.killer ?? current.parent!
   while (to.state !== LIVE && to.state !== WAITING) {
@@ -229,6 +228,7 @@ function finish(record: GreenletRecord): void {
   record.run = undefined
   record.spawnArguments = undefined
   record.settle = undefined
+  record.awaited = undefined
   // Only where V8 has ended it in the middle of the call.
   if (record.blockingCall !== undefined) record.blockingCall.greenlet = undefined
   record.spareCall = undefined
@@ -254,7 +254,8 @@ function recover(): void {
     if (thread.native.epoch() !== -1) return
     const { settle } = record
     finish(record)
-    settle?.(
+    settle?.call(
+      record,
       true,
       new GreenletError('ERR_GREENLET_ENDED', `greenlet '${record.name}' was ended by V8, for example by a time limit`),
     )

@@ -60,8 +60,10 @@ export class GreenletRecord {
   /** A call of `wait()` that is over, for the next one to use. */
   spareCall: BlockingCall | undefined = undefined
 
-  /** Takes the result in place of the parent: for the promise of a spawned greenlet. */
-  settle: ((threw: boolean, value: unknown) => void) | undefined = undefined
+  /** Takes the result in place of the parent, also where that is a GreenletExit: for a spawned greenlet. */
+  settle: ((this: GreenletRecord, threw: boolean, value: unknown) => void) | undefined = undefined
+  /** A spawned greenlet that is awaited: from then on its stack keeps it alive. */
+  awaited: GreenletObject | undefined = undefined
   /** The function it was given to run; undefined once it has started. A subclass may have a method instead. */
   run: Run | null | undefined
   /** For a spawned greenlet, what `run` is called with in place of the arguments of the first switch. */

@@ -10,7 +10,7 @@
  */
 
 import { addOwnCode } from '../common/own-code.ts'
-import { GreenletExit } from '../common/errors.ts'
+import { GreenletExit, isExit } from '../common/errors.ts'
 import { setSubject } from '../native/contract.ts'
 import { deliver, finishEnded } from './lifecycle.ts'
 import { DEAD, type GreenletRecord, LIVE } from './record.ts'
@@ -53,7 +53,7 @@ function end(record: GreenletRecord): void {
   // Its result is dropped, also if it waits in a `finally` block and ends later.
   record.killers = [main]
   record.settle ??= (threw, error) => {
-    if (threw) warn(record, 'ended with an error', error)
+    if (threw && !isExit(error)) warn(record, 'ended with an error', error)
   }
   try {
     deliver(record, true, new GreenletExit())

@@ -8,7 +8,6 @@
 
 import { inspect } from 'node:util'
 import { isProxy } from 'node:util/types'
-import * as workerThreads from 'node:worker_threads'
 import type { AsyncResource } from 'node:async_hooks'
 import { GreenletError, GreenletExit, typeError } from '../common/errors.ts'
 import { addOwnCode, type Mark } from '../common/own-code.ts'
@@ -25,6 +24,7 @@ import * as contract from '../native/contract.ts'
 import type { Frame } from '../stack/frame.ts'
 import { snapshotOf } from '../stack/snapshot.ts'
 import { EMPTY_STACK, type FrameStack } from '../stack/stack.ts'
+import { Base, markAsUncloneable } from './base.ts'
 // Only for its effect: it ends greenlets that have become unreachable.
 import '../core/unreachable.ts'
 
@@ -44,23 +44,33 @@ const access = {} as {
 /** The first mark of the class; see common/own-code.ts. */
 const marks: { first?: Mark } = {}
 
+/** Not the method that the program may have replaced since. */
+const hasInstance = Function.prototype[Symbol.hasInstance]
+
 /** In place of `run`: makes a new object for a record that exists. */
 const FOR_RECORD = Symbol('for record')
 /** The options of a spawned greenlet. They need no check. */
-export const CHILD_OF_MAIN: GreenletOptions = {}
-/** Node 22.10 and newer. */
-const { markAsUncloneable } = workerThreads as { markAsUncloneable?: (value: object) => void }
+const CHILD_OF_MAIN: GreenletOptions = {}
 /**
- * Before Node 22.10 the base class is one that V8 refuses to clone: the smallest of them that can be a base class. Its methods
- * are removed below.
+ * What a greenlet is doing. `'running'` is the current one alone.
+ *
+ * @example
+ * ```js
+ * new Greenlet(() => {}).state // 'unstarted'
+ * Greenlet.main.state // 'running'
+ * ```
  */
-const Base: new (target: object) => object = markAsUncloneable === undefined ? WeakRef : class {}
-/** What greenlets refer to weakly where their base class is WeakRef. Not used. */
-const TARGET = {}
-
-/** What a greenlet is doing. `'running'` is the current one alone. */
 export type GreenletState = 'unstarted' | 'running' | 'suspended' | 'dead'
 
+/**
+ * The options of `new Greenlet(run, options)`. Each may be left out, or undefined.
+ *
+ * @example
+ * ```js
+ * const g = new Greenlet(() => {}, { name: 'worker', parent: Greenlet.main, context: null })
+ * g.name // 'worker'
+ * ```
+ */
 export interface GreenletOptions {
   /** The greenlet that gets the result, and the errors that leave `run`. Default: the current greenlet. */
   readonly parent?: Greenlet | null | undefined
@@ -77,12 +87,14 @@ export interface GreenletOptions {
  * A function on a native stack of its own. It runs when it is switched to, until it switches away, at any depth, or
  * ends.
  *
+ * @example
  * ```js
  * const g = new Greenlet((x) => [1, 2, 3].map((y) => Greenlet.current.parent.switch(x * y)))
  * g.switch(10) // 10
  * g.switch('a') // 20
  * g.switch('b') // 30
- * g.switch('c') // ['a', 'b', 'c'], and g is dead
+ * g.switch('c') // [ 'a', 'b', 'c' ]
+ * g.dead // true
  * ```
  */
 // oxlint-disable-next-line no-unsafe-declaration-merging -- `run` is an accessor that a subclass may override by a method
@@ -97,7 +109,9 @@ export class Greenlet extends Base {
     return greenletOf(thread.current)
   }
 
-  /** The greenlet of the thread's own stack. Every thread has one from the start. It has no parent and does not end. */
+  /**
+   * The greenlet of the thread's own stack. Every thread has one from the start. It has no parent and does not end.
+   */
   static get main(): Greenlet {
     return greenletOf(main)
   }
@@ -106,6 +120,11 @@ export class Greenlet extends Base {
    * The greenlets of this thread that are not dead: main first, then in the order in which they were made. They are
    * held weakly: an unstarted greenlet that is unreachable may be missing. A suspended greenlet that is held only by a
    * variable of its own stack is found only here.
+   *
+   * @example
+   * ```js
+   * for (const g of Greenlet.all()) console.error(`${g.name} (${g.state})\n${g.gr_stack}`)
+   * ```
    */
   static all(): Greenlet[] {
     finishEnded()
@@ -125,6 +144,12 @@ export class Greenlet extends Base {
   static {
     access.recordOf = (greenlet) => greenlet.#record
     access.isGreenlet = (value) => typeof value === 'object' && value !== null && #record in value
+    // What `spawn()` gives inherits from `Promise`. Not declared in the class body, so that TypeScript narrows as ever.
+    Object.defineProperty(this, Symbol.hasInstance, {
+      value(this: unknown, value: unknown) {
+        return (this === Greenlet && access.isGreenlet(value)) || Reflect.apply(hasInstance, this, [value])
+      },
+    })
     // Not declared in the class body, so that TypeScript lets subclasses have `run` as a method; see the interface
     // below.
     Object.defineProperty(this.prototype, 'run', {
@@ -148,15 +173,30 @@ export class Greenlet extends Base {
   /**
    * Makes a greenlet; nothing runs until it is switched to.
    *
+   * @example
+   * ```js
+   * const add = new Greenlet((a, b) => a + b, { name: 'add' })
+   * add.switch(1, 2) // 3
+   *
+   * class Greeter extends Greenlet {
+   *   run(name) {
+   *     return `Hello ${name}`
+   *   }
+   * }
+   * new Greeter().switch('Ada') // 'Hello Ada'
+   * ```
+   *
    * @param run called with the arguments of the first switch, and without `this`. It may be left out and set later. It
    *   may also be a method `run()` of a subclass, which is called with `this`.
    * @throws UnsupportedRuntimeError where greenlets do not work; `runtimeInfo()` tells the same without throwing
    * @throws TypeError `ERR_GREENLET_INVALID_ARG`
    * @throws GreenletError `ERR_GREENLET_SECOND_COPY`
    */
-  constructor(run?: ((...args: never[]) => unknown) | null, options?: GreenletOptions) {
-    super(TARGET)
-    markAsUncloneable?.(this)
+  constructor(run?: ((...args: never[]) => unknown) | null, options?: GreenletOptions)
+  constructor(run?: ((...args: never[]) => unknown) | null, options?: GreenletOptions, target?: object) {
+    super(target)
+    // A promise cannot be cloned anyway.
+    if (target === undefined) markAsUncloneable?.(this)
     if ((run as unknown) === FOR_RECORD) {
       const record = options as unknown as GreenletRecord
       this.#record = record
@@ -189,12 +229,22 @@ export class Greenlet extends Base {
    * brings: one argument as itself, several as an array, none as undefined. The first switch calls `run` with the
    * arguments. A switch to the current greenlet returns at once. What is sent to a dead greenlet goes to its parent.
    *
+   * In TypeScript the result is `unknown`, because any greenlet may switch back with any value. `switch<number>()` is a
+   * cast, as `switch() as number` is: nothing checks it.
+   *
+   * @example
+   * ```js
+   * const g = new Greenlet((a, b) => Greenlet.main.switch(a + b) * 2)
+   * g.switch(1, 2) // 3
+   * g.switch(21) // 42
+   * ```
+   *
    * @throws any error that `throw()` sends to the caller, or that leaves the `run` of a child of the caller
    * @throws GreenletError `ERR_GREENLET_WAITING`, `_LIMIT`, `_NO_SLOT`, `_NO_MEMORY`, `_FORBIDDEN`, `_GONE`; nothing
    *   has happened then
    * @throws TypeError `ERR_GREENLET_NO_RUN`
    */
-  switch<T = unknown>(...args: unknown[]): T
+  switch<T = unknown>(...args: unknown[]): NoInfer<T>
   // One parameter and `arguments`, not a rest array: nothing is allocated for up to one argument.
   switch(value?: unknown): unknown {
     const record = this.#record
@@ -209,10 +259,27 @@ export class Greenlet extends Base {
    * As `switch()`, but throws `error` where this greenlet is suspended, also in `wait()`. An unstarted greenlet ends
    * with the error and passes it to its parent, as a dead one does. A `GreenletExit` arrives there as a value.
    *
+   * In TypeScript the result is `unknown`, as that of `switch()`.
+   *
+   * @example
+   * ```js
+   * const g = new Greenlet(() => {
+   *   try {
+   *     Greenlet.main.switch()
+   *   } catch (error) {
+   *     return `caught ${error.message}`
+   *   }
+   * })
+   * g.switch()
+   * g.throw(new Error('stop')) // 'caught stop'
+   * ```
+   *
    * @param error any value; default: a new `GreenletExit`
+   * @throws any error that the next switch to the caller brings: this one, if it leaves `run` and the caller is the parent
+   * @throws GreenletError `ERR_GREENLET_FORBIDDEN`, `_GONE`; nothing has happened then
    */
-  throw<T = unknown>(error: unknown = new GreenletExit()): T {
-    return deliver(this.#record, true, error) as T
+  throw<T = unknown>(error: unknown = new GreenletExit()): NoInfer<T> {
+    return deliver(this.#record, true, error) as NoInfer<T>
   }
 
   /**
@@ -220,6 +287,20 @@ export class Greenlet extends Base {
    * `finally` blocks. Its result comes to the caller in place of the parent, and is dropped. An error it ends with is
    * thrown to the caller. An unstarted greenlet ends without running. A dead one stays as it is. For the current one
    * the `GreenletExit` is thrown here.
+   *
+   * @example
+   * ```js
+   * const g = new Greenlet(() => {
+   *   try {
+   *     Greenlet.main.switch()
+   *   } finally {
+   *     console.log('cleaned up') // cleaned up
+   *   }
+   * })
+   * g.switch()
+   * g.kill()
+   * g.dead // true
+   * ```
    *
    * @throws GreenletError `ERR_GREENLET_KILL_REFUSED` if control comes back and it is still alive; `ERR_GREENLET_MAIN`
    *   on main; `ERR_GREENLET_FORBIDDEN` as `switch()`
@@ -338,6 +419,15 @@ export class Greenlet extends Base {
    * the stores. Do not set it while the greenlet is inside `AsyncLocalStorage.run()` or `runInAsyncScope()`: when these
    * return, they restore the context that they found.
    *
+   * @example
+   * ```js
+   * import { AsyncLocalStorage } from 'node:async_hooks'
+   * const storage = new AsyncLocalStorage()
+   * const g = storage.run('request 1', () => new Greenlet(() => Greenlet.main.switch(storage.getStore())))
+   * g.switch() // 'request 1'
+   * g.gr_context.runInAsyncScope(() => storage.getStore()) // 'request 1'
+   * ```
+   *
    * @throws TypeError `ERR_GREENLET_INVALID_ARG`
    * @throws GreenletError `ERR_GREENLET_MAIN` if set on main
    */
@@ -359,7 +449,9 @@ export class Greenlet extends Base {
     changeContext(record, next)
   }
 
-  /** The frame that called `switch()`; null while the greenlet runs, before it has started and after it has ended. */
+  /**
+   * The frame that called `switch()`; null while the greenlet runs, before it has started and after it has ended.
+   */
   get gr_frame(): Frame | null {
     return snapshotOf(this.#record)?.frames[0] ?? null
   }
@@ -368,6 +460,16 @@ export class Greenlet extends Base {
    * All frames of its stack, innermost first; empty where `gr_frame` is null. Reading them does not run the greenlet.
    * The frames can be read until it is next resumed. After that they throw `StaleFrameError`; `gr_stack.detach()` makes
    * copies that last.
+   *
+   * @example
+   * ```js
+   * const inner = () => Greenlet.main.switch()
+   * const g = new Greenlet(function outer() {
+   *   inner()
+   * })
+   * g.switch()
+   * g.gr_stack.map((frame) => frame.functionName) // [ 'inner', 'outer' ]
+   * ```
    */
   get gr_stack(): FrameStack {
     return snapshotOf(this.#record)?.stack ?? EMPTY_STACK
@@ -394,6 +496,7 @@ export class Greenlet extends Base {
     return `<${typeof kind === 'string' && kind ? kind : 'Greenlet'} '${record.name}'${describeState(record)}>`
   }
 
+  /** Its name, its state, and the name of its parent, for logs. */
   toJSON(): { name: string; state: GreenletState; parent: string | null } {
     if (isCopy(this)) return { ...(this as object) } as never
     return { name: this.#record.name, state: this.state, parent: this.parent?.name ?? null }
@@ -418,6 +521,11 @@ export interface Greenlet {
 }
 
 Object.setPrototypeOf(Greenlet.prototype, Object.prototype)
+
+/** Makes `target` a greenlet, for `spawn()`: its parent is main. Its class must have the members of `Greenlet`. */
+export function makeGreenlet(target: object, run: (...args: never[]) => unknown): void {
+  new (Greenlet as new (...args: unknown[]) => unknown)(run, CHILD_OF_MAIN, target)
+}
 
 /** The record of a greenlet. */
 export function recordOf(greenlet: Greenlet): GreenletRecord {

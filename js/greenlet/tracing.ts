@@ -12,6 +12,17 @@ import { type Greenlet, greenletOf } from './greenlet.ts'
 
 /**
  * `'throw'` where an error arrives, by `throw()`, by `kill()` or from a child that ended with it; `'switch'` otherwise.
+ *
+ * @example
+ * ```js
+ * settrace((event, { target }) => {
+ *   if (event === 'throw') console.error(`an error arrives in ${target.name}`)
+ * })
+ * try {
+ *   new Greenlet(() => { throw new Error('failed') }).switch()
+ * } catch {}
+ * settrace(null)
+ * ```
  */
 export type TraceEvent = 'switch' | 'throw'
 
@@ -20,6 +31,14 @@ export type TraceEvent = 'switch' | 'throw'
  * greenlet that switched away or ended. The return value is ignored. If the function switches, it is called for that
  * switch too. If it throws, tracing ends, and its error is thrown where the switch arrived, in place of the value or
  * error of the switch.
+ *
+ * @example
+ * ```js
+ * const trace = (event, { origin, target }) => console.error(event, origin.name, '->', target.name)
+ * settrace(trace)
+ * new Greenlet(() => {}, { name: 'job' }).switch()
+ * settrace(null)
+ * ```
  */
 export type TraceFunction = (
   event: TraceEvent,
@@ -33,6 +52,15 @@ const traceFunctions = new WeakMap<Tracer, TraceFunction>()
  * Calls `fn` at every switch of this thread from now on: those by `switch()`, `throw()` and `kill()`, those of `wait()`
  * and `sleep()`, the start of a greenlet and its end. A switch to the current greenlet counts. Null ends tracing.
  *
+ * @example
+ * ```js
+ * let switches = 0
+ * settrace(() => void switches++)
+ * new Greenlet(() => {}).switch()
+ * settrace(null)
+ * switches // 2
+ * ```
+ *
  * @returns the trace function until now, or null
  * @throws TypeError `ERR_GREENLET_INVALID_ARG`
  */
@@ -45,7 +73,14 @@ export function settrace(fn: TraceFunction | null): TraceFunction | null {
   return previous
 }
 
-/** The trace function of this thread, or null. */
+/**
+ * The trace function of this thread, or null.
+ *
+ * @example
+ * ```js
+ * gettrace() // null
+ * ```
+ */
 export function gettrace(): TraceFunction | null {
   finishEnded()
   const { tracer } = thread

@@ -27,6 +27,22 @@ interface TimedCall extends BlockingCall {
 /**
  * Blocks this greenlet for `ms` milliseconds, 0 to 2**31 - 1. In all other respects it is as `wait()`.
  *
+ * @example
+ * ```js
+ * spawn(() => {
+ *   for (let i = 0; i < 3; i++) sleep(10) // other greenlets run meanwhile
+ * })
+ *
+ * const timeout = AbortSignal.timeout(5)
+ * await spawn(() => {
+ *   try {
+ *     sleep(60_000, { signal: timeout })
+ *   } catch (error) {
+ *     console.log(error.name) // TimeoutError
+ *   }
+ * })
+ * ```
+ *
  * @throws the `reason` of `signal`, as soon as that is aborted
  * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`
  * @throws GreenletError `ERR_GREENLET_WAIT_ON_MAIN`

@@ -1,16 +1,20 @@
 /**
  * `spawn()`: greenlets that the event loop starts and that can be awaited. It is how code outside of greenlets starts
  * one.
+ *
+ * What it gives is a greenlet and a promise in one object: V8 makes a promise, and the constructor of `Greenlet` adds its
+ * private fields. The object inherits from `Promise`, so its class gets the members of `Greenlet` as its own.
  */
 
 import { isPromise } from 'node:util/types'
-import { isExit, typeError } from '../common/errors.ts'
+import { GreenletError, isExit, typeError } from '../common/errors.ts'
 import { addOwnCode, type Mark } from '../common/own-code.ts'
+import { Same } from '../common/same.ts'
 import { describe } from '../common/values.ts'
 import { deliver, endUnstarted, finishEnded } from '../core/lifecycle.ts'
-import { type GreenletRecord, UNSTARTED } from '../core/record.ts'
+import { DEAD, type GreenletRecord, UNSTARTED } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
-import { CHILD_OF_MAIN, Greenlet, recordOf } from '../greenlet/greenlet.ts'
+import { Greenlet, makeGreenlet, recordOf } from '../greenlet/greenlet.ts'
 import { wait } from './wait.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
@@ -21,37 +25,130 @@ function first<T>(probe: () => T): T {
 /** The first mark of the class, which some bundlers move away from the functions. */
 const marks: { first?: Mark } = {}
 
+type Settle = (value: unknown) => void
+type Spawned = SpawnedGreenlet<unknown>
+
+/** The functions that settle the promise that is being made. They are variables here, because closures take memory. */
+let resolveLatest: Settle | undefined
+let rejectLatest: Settle | undefined
+
+function keepSettlers(resolve: Settle, reject: Settle): void {
+  resolveLatest = resolve
+  rejectLatest = reject
+}
+
+/** Not the method that the program may have replaced since. */
+const { then } = Promise.prototype
+
+/** The functions that use private fields. The class sets them, and nothing changes them later. */
+const settlers = {} as {
+  /**
+   * Returns the function that settles the promise; undefined where the object is not a promise. The object drops both
+   * functions, because a program may keep it for long.
+   */
+  take(greenlet: object, threw: boolean): Settle | undefined
+}
+
+const PromiseOfGreenlet = class extends Promise<unknown> {} as unknown as new <T>(
+  executor: typeof keepSettlers,
+) => Greenlet & Promise<T>
+
+for (const key of Reflect.ownKeys(Greenlet.prototype)) {
+  if (key === 'constructor') continue
+  Object.defineProperty(PromiseOfGreenlet.prototype, key, Object.getOwnPropertyDescriptor(Greenlet.prototype, key)!)
+}
+
 /**
- * A greenlet that is also a thenable: `await` gives the result of its function, or throws the error of its function.
+ * What {@link spawn} gives: a greenlet that is also the promise of its result. `await` gives the result of its function,
+ * or throws the error of its function. If a `GreenletExit` ended it, for example by `kill()`, there is no result, and the
+ * promise is rejected with a `GreenletError` of the code `ERR_GREENLET_KILLED`, of which the `cause` is the
+ * `GreenletExit`. That alone is never an unhandled rejection; an error of the function is, if no code awaits it.
+ *
+ * It is `instanceof Promise` and `instanceof Greenlet`, and has the members of both: `then`, `catch` and `finally`, which
+ * return plain promises, and `kill`, `name`, `gr_stack` and so on.
+ *
+ * @example
+ * ```js
+ * const g = spawn(() => wait(readFile('package.json', 'utf8')).length > 0)
+ * g.state // 'unstarted'
+ * await g // true
+ * g.state // 'dead'
+ * ```
  */
-export class SpawnedGreenlet<T> extends Greenlet implements PromiseLike<T> {
+export class SpawnedGreenlet<T> extends PromiseOfGreenlet<T> {
   static {
     marks.first = (probe) => probe()
+    settlers.take = (greenlet, threw) => {
+      if (!(#resolve in greenlet)) return undefined
+      const taken = threw ? greenlet.#reject : greenlet.#resolve
+      greenlet.#resolve = greenlet.#reject = undefined
+      return taken
+    }
   }
 
-  readonly #result: Promise<T>
+  /** So that `then`, `catch` and `finally` make plain promises. Not a getter, which takes time. */
+  static readonly [Symbol.species] = Promise
 
+  // The object has them and not its record: the stack would keep the object alive.
+  #resolve = resolveLatest
+  #reject = rejectLatest
+
+  /** @internal */
   constructor(fn: (...args: never[]) => unknown, args: unknown[]) {
-    super(fn, CHILD_OF_MAIN)
+    super(keepSettlers)
+    // They lead to this object.
+    resolveLatest = rejectLatest = undefined
+    makeGreenlet(this, fn)
     const record = recordOf(this)
     record.spawnArguments = args
-    this.#result = resultOf(record)
+    record.settle = settle
   }
 
-  // oxlint-disable-next-line no-thenable -- the class is meant to be a thenable
-  then<A = T, B = never>(
+  /**
+   * As `then()` of every promise. Returns a plain promise.
+   *
+   * @example
+   * ```js
+   * await spawn(() => 6 * 7).then((answer) => answer + 1) // 43
+   * ```
+   */
+  // oxlint-disable-next-line no-thenable -- it is a promise
+  override then<A = T, B = never>(
     onResult?: ((result: T) => A | PromiseLike<A>) | null,
     onError?: ((error: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
     // V8 may have ended this greenlet; then the promise is rejected now.
     finishEnded()
-    return this.#result.then(onResult, onError)
+    const record = recordOf(this)
+    if (record.state !== DEAD) record.awaited = this
+    return super.then(onResult, onError)
+  }
+
+  /**
+   * A plain promise of the same result, for code that must not see a greenlet. It is always the same one. As the
+   * greenlet itself, it is never an unhandled rejection because the greenlet was killed.
+   *
+   * @example
+   * ```js
+   * spawn(() => 6 * 7).promise.constructor === Promise // true
+   * ```
+   */
+  get promise(): Promise<T> {
+    return Plain.of(this)
   }
 
   /**
    * Blocks the calling greenlet until this one has ended. As `wait(greenlet)`: returns its result, or throws its error.
    *
-   * @throws GreenletError `ERR_GREENLET_WAIT_ON_MAIN`, `ERR_GREENLET_WAIT_ON_SELF`
+   * @example
+   * ```js
+   * const g = spawn(() => 6 * 7)
+   * await spawn(() => g.join() + 1) // 43
+   * ```
+   *
+   * @throws any error of its function
+   * @throws GreenletError `ERR_GREENLET_KILLED` if a `GreenletExit` ended it; `ERR_GREENLET_WAIT_ON_MAIN`,
+   *   `ERR_GREENLET_WAIT_ON_SELF`
    */
   join(): Awaited<T> {
     return wait<PromiseLike<T>>(this)
@@ -62,15 +159,59 @@ export class SpawnedGreenlet<T> extends Greenlet implements PromiseLike<T> {
   }
 }
 
+/** The plain promise of a spawned greenlet, which has this private field once it was asked for. */
+class Plain extends Same {
+  readonly #promise: Promise<unknown>
+
+  private constructor(greenlet: Spawned) {
+    super(greenlet)
+    this.#promise = new Promise((resolve, reject) => {
+      const fail = (error: unknown): void => {
+        if (Killed.has(greenlet)) handleRejection(this.#promise)
+        reject(error)
+      }
+      void greenlet.then(resolve, fail)
+    })
+  }
+
+  static of<T>(greenlet: SpawnedGreenlet<T>): Promise<T> {
+    const plain = #promise in greenlet ? (greenlet as unknown as Plain) : new Plain(greenlet)
+    return plain.#promise as Promise<T>
+  }
+}
+
+/** A spawned greenlet that a GreenletExit has ended has this private field. */
+class Killed extends Same {
+  readonly #exit = true
+
+  /** Must be called before the promise is rejected. */
+  static note(greenlet: Spawned): void {
+    if (#exit in greenlet) return
+    new Killed(greenlet)
+    handleRejection(greenlet)
+  }
+
+  static has(greenlet: object): boolean {
+    return #exit in greenlet && greenlet.#exit
+  }
+}
+
 /**
  * Calls `fn` in a new greenlet, soon: the event loop starts it after the code that runs now. The greenlet's parent is
- * main.
+ * main. Its result and its error go to the promise that it is, and not to its parent; see {@link SpawnedGreenlet}.
  *
- * The greenlet can be awaited. Its result goes to that promise and not to its parent. So does its error, which is
- * reported as an unhandled rejection if nothing awaits it. A `GreenletExit` ends it without an error, and is the
- * result.
+ * @example
+ * ```js
+ * const price = async (fruit) => fruit.length
+ * function total(a, b) {
+ *   return wait(price(a)) + wait(price(b)) // waits, and main goes on
+ * }
+ * await spawn(total, 'apple', 'pear') // 9
+ * ```
  *
- * @throws TypeError `ERR_GREENLET_INVALID_ARG`
+ * @param fn may be async; its promise is waited for then
+ * @param args what `fn` is called with
+ * @throws TypeError `ERR_GREENLET_INVALID_ARG` if `fn` is not a function
  * @throws UnsupportedRuntimeError where greenlets do not work
  */
 export function spawn<Args extends unknown[], T>(fn: (...args: Args) => T, ...args: Args): SpawnedGreenlet<Awaited<T>> {
@@ -81,24 +222,68 @@ export function spawn<Args extends unknown[], T>(fn: (...args: Args) => T, ...ar
   return greenlet
 }
 
-/** A promise of the result of a greenlet. Apart, because the record outlives its object and must not hold it. */
-function resultOf<T>(record: GreenletRecord): Promise<T> {
-  return new Promise((resolve, reject) => {
-    record.settle = (threw, value) => {
-      if (threw) reject(value)
-      else resolve((isPromise(value) ? exitAsResult(value) : value) as T)
-    }
+/** Takes the result of a spawned greenlet to its promise. */
+function settle(this: GreenletRecord, threw: boolean, value: unknown): void {
+  const greenlet = this.greenlet ?? this.weakGreenlet?.deref()
+  const settlePromise = greenlet === undefined ? undefined : settlers.take(greenlet, threw)
+  if (settlePromise === undefined) {
+    // The object was collected, and there may be a new one, which is no promise.
+    if (threw && !isExit(value)) void Promise.reject(value)
+  } else if (!threw) {
+    settlePromise(isPromise(value) ? withoutExit(value, greenlet as Spawned, this) : value)
+  } else if (isExit(value)) {
+    Killed.note(greenlet as Spawned)
+    settlePromise(killedError(this, value))
+  } else settlePromise(value)
+}
+
+/** The promise of an async function. An exit that ends the function rejects it. */
+function withoutExit(
+  promise: Promise<unknown>,
+  greenlet: SpawnedGreenlet<unknown>,
+  record: GreenletRecord,
+): Promise<unknown> {
+  // Not `promise.then()`, which may be a function of the program.
+  return new Promise((resolve) => resolve(promise)).then(undefined, (error: unknown) => {
+    if (!isExit(error)) throw error
+    Killed.note(greenlet)
+    throw killedError(record, error)
   })
 }
 
-/** An async function turns the exit that ends it into a rejection. It is the result all the same. */
-function exitAsResult(promise: Promise<unknown>): Promise<unknown> {
-  // Not `promise.then()`, which may be a function of the program.
-  return new Promise((resolve) => resolve(promise)).then(undefined, (error: unknown) => {
-    if (isExit(error)) return error
-    throw error
-  })
+function killedError(record: GreenletRecord, exit: unknown): GreenletError {
+  return withoutFrames(
+    () =>
+      new GreenletError(
+        'ERR_GREENLET_KILLED',
+        `greenlet '${record.name}' was ended by a GreenletExit and has no result; where it may be killed, expect this code`,
+        { cause: exit },
+      ),
+  )
 }
+
+/**
+ * Makes an error of which the stack has no frames: here they would all be of the package, and the cause tells where the
+ * greenlet was killed. Capturing them would make `kill()` of a spawned greenlet half as slow again.
+ */
+function withoutFrames<E extends Error>(make: () => E): E {
+  const limit = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit')
+  // A setter of the program must not be called.
+  if (limit?.writable !== true) return make()
+  Error.stackTraceLimit = 0
+  try {
+    return make()
+  } finally {
+    Error.stackTraceLimit = limit.value as number
+  }
+}
+
+/** From now on it is not reported if no other code handles the rejection of `promise`. */
+function handleRejection(promise: Promise<unknown>): void {
+  void Reflect.apply(then, promise, [undefined, nothing])
+}
+
+function nothing(): void {}
 
 function startSpawned(greenlet: Greenlet): void {
   const record = recordOf(greenlet)

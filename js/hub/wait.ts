@@ -26,6 +26,16 @@ function first<T>(probe: () => T): T {
  * wait; the outcome of the promise is ignored then. If a child ends meanwhile, its result is dropped, and its error is
  * thrown here.
  *
+ * @example
+ * ```js
+ * function size(path) {
+ *   return wait(readFile(path)).length // not async, and the event loop goes on meanwhile
+ * }
+ * await spawn(() => size('package.json') > 0) // true
+ * ```
+ *
+ * @param promise a promise, a thenable, or what `spawn()` gave
+ * @throws the reason of the promise; of a spawned greenlet that was killed, a GreenletError `ERR_GREENLET_KILLED`
  * @throws GreenletError `ERR_GREENLET_WAIT_ON_MAIN`, `ERR_GREENLET_WAIT_ON_SELF`
  */
 export function wait<T>(promise: T): Awaited<T> {

@@ -13,7 +13,15 @@ const MAX_SLOTS = 65_536
 const MIN_STACK_SIZE = 256 * 1024
 const MAX_STACK_SIZE = 1024 ** 3
 
-/** The settings for the stacks of a thread. A setting that is left out, or undefined, gets its default. */
+/**
+ * The settings for the stacks of a thread. A setting that is left out, or undefined, gets its default.
+ *
+ * @example
+ * ```js
+ * const options = { slots: 64, maxGreenlets: 10_000, memory: 256 * 1024 * 1024 }
+ * configure(options)
+ * ```
+ */
 export interface Options {
   /**
    * How many stacks can be in their slots at once, 1 to 65536; each slot takes 1 MiB of address space, or the next
@@ -28,7 +36,9 @@ export interface Options {
    * to the size of the stack that the system gave to the thread (`ulimit -s`, `stackSizeMb`).
    *
    * @example
-   * configure({ stackSize: 4 * 1024 * 1024 })
+   * ```js
+   * configure({ stackSize: 512 * 1024 })
+   * ```
    */
   readonly stackSize?: number | undefined
   /** How many greenlets can be live (started and not ended) at once. Default: any number. */
@@ -42,6 +52,12 @@ export interface Options {
 
 /**
  * Sets how the stacks of this thread are kept. May be called while no greenlet of the thread is live.
+ *
+ * @example
+ * ```js
+ * configure({ slots: 256, maxGreenlets: 100_000 })
+ * configure({})
+ * ```
  *
  * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`, also where a `GREENLETS_*` variable has a wrong value, or this
  *   runtime does not allow stacks of this size

@@ -45,10 +45,10 @@ export const WHY_FORBIDDEN: Readonly<Record<Forbidden, string>> = {
 }
 
 /** Shared with native, because reading a typed array costs native nothing and reading an argument costs 15 ns. */
-export const mail = new Int32Array(SUBJECT_GENERATION + 1)
+export const mail: Int32Array = new Int32Array(SUBJECT_GENERATION + 1)
 
 /** In `mail`: the async id and the trigger id of a context. */
-export const asyncIds = new Float64Array(mail.buffer, ASYNC_IDS * Int32Array.BYTES_PER_ELEMENT, 2)
+export const asyncIds: Float64Array = new Float64Array(mail.buffer, ASYNC_IDS * Int32Array.BYTES_PER_ELEMENT, 2)
 
 /** Sets the stack that the next question to native is about. */
 export function setSubject(index: number, generation: number): void {

@@ -7,7 +7,14 @@ import { addon } from './addon.ts'
 import type { RuntimeInfo as AddonInfo } from './binding.cjs'
 import { refusal } from './copies.ts'
 
-/** What {@link runtimeInfo} returns. */
+/**
+ * What {@link runtimeInfo} returns.
+ *
+ * @example
+ * ```js
+ * const { node, v8, lane, slots, live } = runtimeInfo()
+ * ```
+ */
 export interface RuntimeInfo extends AddonInfo {
   /** The version of Node.js, without a `v`. */
   readonly node: string
@@ -18,6 +25,12 @@ export interface RuntimeInfo extends AddonInfo {
 /**
  * Says whether greenlets work on this runtime, and if not, why. The first call learns the layout of V8's state, which
  * takes 20 to 50 milliseconds. Never throws.
+ *
+ * @example
+ * ```js
+ * const { supported, reason } = runtimeInfo()
+ * if (!supported) console.error(reason)
+ * ```
  */
 export function runtimeInfo(): RuntimeInfo {
   const { node, v8 } = process.versions

@@ -12,8 +12,17 @@ import type { CallSite } from './realm.ts'
 /**
  * The data of a frame. A string or number that the frame does not have is null, for example the line of a built-in
  * function.
+ *
+ * @example
+ * ```js
+ * const g = new Greenlet(() => [1].map(() => Greenlet.main.switch()))
+ * g.switch()
+ * const [, map] = g.gr_stack
+ * console.log(map.functionName, map.isNative, map.lineNumber) // map true null
+ * ```
  */
 export interface FrameData {
+  /** Null for an anonymous function. */
   readonly functionName: string | null
   /** The property of the receiver that holds the function. */
   readonly methodName: string | null
@@ -31,11 +40,15 @@ export interface FrameData {
   readonly position: number
   /** A built-in function of V8 such as `Array.prototype.map`, which has no source. */
   readonly isNative: boolean
+  /** Whether the receiver is the global object, null or undefined. */
   readonly isTopLevel: boolean
+  /** Whether it was called by `new`. */
   readonly isConstructor: boolean
+  /** Whether it is an async function that was resumed after an `await`. */
   readonly isAsync: boolean
   /** Whether it is at the top level of code that was given to `eval`. */
   readonly isEval: boolean
+  /** Whether it is a function of a WebAssembly module. */
   readonly isWasm: boolean
 }
 
@@ -71,7 +84,19 @@ export interface FrameSource {
   check(): void
 }
 
-/** The data of a frame in JSON: the same each time the program runs. */
+/**
+ * The data of a frame in JSON: the same each time the program runs.
+ *
+ * @example
+ * ```js
+ * const g = new Greenlet(function job() {
+ *   Greenlet.main.switch()
+ * })
+ * g.switch()
+ * const json = JSON.parse(JSON.stringify(g.gr_frame))
+ * json.functionName // 'job'
+ * ```
+ */
 export type FrameJSON = Omit<FrameData, 'scriptId'>
 
 /** The call site of a frame. Throws where the frame is stale. */
@@ -118,6 +143,18 @@ function accessorOf(read: (site: CallSite) => string | number | null): (this: Fr
 /**
  * A frame of a suspended greenlet. It can be read until that greenlet is next resumed; after that, every property but
  * `valid` throws `StaleFrameError`.
+ *
+ * @example
+ * ```js
+ * const g = new Greenlet(function job() {
+ *   Greenlet.main.switch()
+ * })
+ * g.switch()
+ * const frame = g.gr_frame
+ * frame.functionName // 'job'
+ * g.switch()
+ * frame.valid // false
+ * ```
  */
 export class Frame implements FrameData {
   readonly #source: FrameSource
@@ -218,7 +255,20 @@ export class Frame implements FrameData {
   }
 }
 
-/** A copy of a frame. Its fields are plain data, so all of it but `f_back` can be posted to another thread. */
+/**
+ * A copy of a frame. Its fields are plain data, so all of it but `f_back` can be posted to another thread.
+ *
+ * @example
+ * ```js
+ * const g = new Greenlet(function job() {
+ *   Greenlet.main.switch()
+ * })
+ * g.switch()
+ * const frame = g.gr_frame.detach()
+ * g.switch()
+ * frame.functionName // 'job'
+ * ```
+ */
 export class DetachedFrame implements FrameData {
   declare readonly functionName: string | null
   declare readonly methodName: string | null
@@ -252,10 +302,12 @@ export class DetachedFrame implements FrameData {
     Object.freeze(this)
   }
 
+  /** The copy of the next frame outwards; null for the outermost. */
   get f_back(): DetachedFrame | null {
     return this.#stack[this.#level + 1] ?? null
   }
 
+  /** As V8 prints the frame: `fn (file:line:column)`. */
   toString(): string {
     return isCopy(this) ? String(this.functionName) : this.#text
   }

@@ -15,6 +15,21 @@ export interface StackSource extends FrameSource {
 /**
  * The frames of a suspended greenlet, innermost first. Once it was resumed, every property but `valid` throws
  * `StaleFrameError`.
+ *
+ * @example
+ * ```js
+ * const g = new Greenlet(function job() {
+ *   Greenlet.main.switch()
+ * })
+ * g.switch()
+ * const stack = g.gr_stack
+ * stack.length // 1
+ * stack[0].functionName // 'job'
+ * const lasting = stack.detach()
+ * g.switch()
+ * stack.valid // false
+ * lasting[0].functionName // 'job'
+ * ```
  */
 export interface FrameStack extends ReadonlyArray<Frame> {
   /** Whether it can still be read. Never throws. */
@@ -25,6 +40,7 @@ export interface FrameStack extends ReadonlyArray<Frame> {
   detach(): readonly DetachedFrame[]
   /** A line `    at fn (file:line:column)` for each frame, as in an error's stack. */
   toString(): string
+  /** The frames as {@link Frame.toJSON} gives them. */
   toJSON(): FrameJSON[]
 }
 

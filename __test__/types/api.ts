@@ -1,0 +1,143 @@
+// What the compiler must say about the public types: a line below `@ts-expect-error` must be an error, every other line must not. It
+// is compiled against the built declarations by each compiler of scripts/stages/types.ts, and is not run.
+
+import {
+  configure,
+  type DetachedFrame,
+  type Frame,
+  type FrameStack,
+  Greenlet,
+  GreenletError,
+  type GreenletErrorCode,
+  GreenletExit,
+  type GreenletState,
+  gettrace,
+  type RuntimeInfo,
+  runtimeInfo,
+  settrace,
+  sleep,
+  spawn,
+  type SpawnedGreenlet,
+  StaleFrameError,
+  type TraceFunction,
+  UnsupportedRuntimeError,
+  version,
+  wait,
+} from 'greenlets'
+import { greenlets, type Middleware } from 'greenlets/express'
+
+/** Whether two types are the same. */
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+declare function same<A, B>(holds: Same<A, B>): void
+
+// switch() and throw() return unknown unless the program says what comes.
+const g = new Greenlet((a: number, b: string) => a + b.length, { name: 'job', parent: null })
+const came = g.switch(1, 'x')
+same<typeof came, unknown>(true)
+// @ts-expect-error: what comes is unknown, and an annotation is no cast
+const annotated: number = g.switch()
+// @ts-expect-error: so is a parameter
+Math.abs(g.switch())
+// @ts-expect-error: so is a return value
+export const returned = (): string => g.throw(new Error())
+const said = g.switch<number>(annotated)
+same<typeof said, number>(true)
+same<string, ReturnType<typeof g.throw<string>>>(true)
+export const cast = g.switch() as string
+// @ts-expect-error: run is a function
+new Greenlet('job')
+same<Greenlet['state'], GreenletState>(true)
+// @ts-expect-error: not a state
+export const sleeping = g.state === 'sleeping'
+// @ts-expect-error: dead is read only
+g.dead = true
+g.parent = Greenlet.main
+export const parent: Greenlet | null = g.parent
+// kill() returns nothing
+same<ReturnType<Greenlet['kill']>, void>(true)
+
+export class Worker extends Greenlet {
+  override run(amount: number): number {
+    return amount + this.switch<number>()
+  }
+}
+
+// What spawn() gives is a promise of the function's result, and a greenlet.
+const added = spawn((a: number, b: number) => a + b, 1, 2)
+same<typeof added, SpawnedGreenlet<number>>(true)
+// @ts-expect-error: the arguments are those of the function
+spawn((a: number) => a, 'one')
+// @ts-expect-error: and there must be enough of them
+spawn((a: number) => a)
+export const asGreenlet: Greenlet = added
+export const asPromise: Promise<number> = added
+export const plain: Promise<number> = added.promise
+export const caught: Promise<number | string> = added.catch((error) => String(error))
+export const compared: Promise<boolean> = added.then((sum) => sum > 2)
+export const lastly: Promise<number> = added.finally(() => {})
+export const fromAsync: SpawnedGreenlet<string> = spawn(async () => 'x')
+export async function results(): Promise<void> {
+  same<Awaited<typeof added>, number>(true)
+  const all = await Promise.all([added, fromAsync])
+  same<typeof all, [number, string]>(true)
+  // @ts-expect-error: a killed greenlet rejects, so the result is never a GreenletExit
+  same<Awaited<typeof added>, number | GreenletExit>(true)
+}
+same<ReturnType<typeof added.join>, number>(true)
+
+// wait() returns what await would.
+const waited = wait(Promise.resolve(1))
+same<typeof waited, number>(true)
+same<string, ReturnType<typeof wait<SpawnedGreenlet<string>>>>(true)
+export const notAPromise: 5 = wait(5 as const)
+sleep(10, { signal: new AbortController().signal })
+// @ts-expect-error: milliseconds are a number
+sleep('10')
+
+// Codes are literals.
+export function handle(error: unknown): number {
+  if (error instanceof StaleFrameError) same<typeof error.code, 'ERR_GREENLET_STALE_FRAME'>(true)
+  if (error instanceof UnsupportedRuntimeError) same<typeof error.code, 'ERR_GREENLET_UNSUPPORTED_RUNTIME'>(true)
+  if (error instanceof GreenletExit) same<typeof error.code, 'ERR_GREENLET_EXIT'>(true)
+  if (!(error instanceof GreenletError)) throw error
+  same<typeof error.code, GreenletErrorCode>(true)
+  // @ts-expect-error: no such code
+  if (error.code === 'ERR_GREENLET_KILED') return 0
+  switch (error.code) {
+    case 'ERR_GREENLET_KILLED':
+      return 499
+    case 'ERR_GREENLET_LIMIT':
+    case 'ERR_GREENLET_NO_MEMORY':
+    case 'ERR_GREENLET_NO_SLOT':
+      return 503
+    default:
+      return 500
+  }
+}
+export const anError: Error = new GreenletExit('enough', { cause: 1 })
+
+// Stacks and frames.
+const frame: Frame | null = g.gr_frame
+export const stack: FrameStack = g.gr_stack
+export const names: (string | null)[] = g.gr_stack.map(({ functionName }) => functionName)
+export const kept: readonly DetachedFrame[] = g.gr_stack.detach()
+// @ts-expect-error: frames cannot be changed
+if (frame) frame.lineNumber = 1
+// @ts-expect-error: nor can stacks
+g.gr_stack.push(frame)
+
+// The rest.
+const trace: TraceFunction = (event, { origin, target }) => {
+  same<typeof event, 'switch' | 'throw'>(true)
+  same<typeof origin, Greenlet>(true)
+  target.name satisfies string
+}
+export const before: TraceFunction | null = settrace(trace)
+export const now: TraceFunction | null = gettrace()
+configure({ slots: 8, memory: undefined })
+// @ts-expect-error: no such setting
+configure({ slot: 8 })
+const info: RuntimeInfo = runtimeInfo()
+export const reason: string | undefined = info.reason
+export const text: string = version
+export const middleware: Middleware = greenlets()
