@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 TS := node --import=@oxc-node/core/register
 
 RUST_SOURCES := $(wildcard Cargo.* rust-toolchain.toml) $(shell find crates -type f)
-JS_SOURCES := $(shell find js -name '*.ts' -o -name '*.cts' -o -name '*.cjs') tsconfig.json tsconfig.build.json
+JS_SOURCES := $(shell find js -name '*.ts' -o -name '*.cts' -o -name '*.cjs') tsconfig.json tsconfig.build.json tsconfig.cjs.json
 FACE := package.json README.md CHANGELOG.md LICENSE
 
 # Some tools need a nightly compiler. Its day is fixed, so that its complaints do not change from one day to the next.
@@ -20,24 +20,25 @@ TARGET := x86_64-unknown-linux-gnu
 NODE_MODULES := node_modules/.package-lock.json
 ADDON := js/native/greenlets.linux-x64-gnu.node
 DIST := dist/index.js
+LOCAL := dist/native/greenlets.linux-x64-gnu.node
 PORTABLE := target/portable/x86_64-unknown-linux-gnu/release/libgreenlets_napi.so
 PACKED := artifacts/.packed
 ZIGBUILD := .tools/bin/cargo-zigbuild
 NEXTEST := $(if $(shell command -v cargo-nextest),,.tools/bin/cargo-nextest)
 
-build: $(ADDON) $(DIST)
+build: $(ADDON) $(DIST) $(LOCAL)
 
 demo: $(ADDON)
 	$(TS) examples/demo.ts
 
 # One Node, and two minutes when everything is built. It prints which tests it leaves out.
-check: $(ADDON) $(DIST) $(NEXTEST)
+check: $(ADDON) $(DIST) $(LOCAL) $(NEXTEST)
 	@$(TS) scripts/test.ts check
 
 # `make test STAGES='rust ava'` runs only those; the stages are listed in scripts/test.ts. The two addons are built at the same time,
 # because the last step of each build, link-time optimisation, uses one core only.
 test:
-	@$(MAKE) --no-print-directory --jobs=2 $(ADDON) $(PACKED) $(NEXTEST)
+	@$(MAKE) --no-print-directory --jobs=2 $(ADDON) $(PACKED) $(LOCAL) $(NEXTEST)
 	@$(TS) scripts/test.ts $(STAGES)
 
 # No `--all-targets` for the addon: its crate has only a library, and the test build of that exports nothing, so that clippy would
@@ -50,6 +51,7 @@ lint: $(NODE_MODULES)
 	cargo clippy --package greenlets-model --all-targets -- -D warnings
 	oxlint --deny-warnings
 	$(TS) scripts/rooms.ts
+	$(TS) scripts/version.ts
 	prettier --check .
 	tsc
 
@@ -58,7 +60,7 @@ bench: $(ADDON)
 
 # Long stress tests, hours of them.
 soak: export FUZZ_TOTAL ?= 7200
-soak: $(ADDON) $(DIST) miri asan fuzz
+soak: $(ADDON) $(DIST) $(LOCAL) miri asan fuzz
 	node --expose-gc --max-old-space-size=8192 __test__/soak/million.mjs
 	$(TS) __test__/interrupts/hammer.ts 60
 	TERMINATE_SECONDS=600 node __test__/torture/terminated.mjs
@@ -138,16 +140,24 @@ $(NODE_MODULES): package.json package-lock.json
 	npm install --no-save --no-audit --no-fund --loglevel=error
 	touch $@
 
-# The addon for this machine, beside the sources, where js/native/binding.cjs looks first.
+# The addon for this machine, beside the sources, where js/native/binding.cjs looks first, and that file, napi-rs's loader.
 $(ADDON): $(RUST_SOURCES) | $(NODE_MODULES)
-	napi build --platform --release --manifest-path crates/napi/Cargo.toml --output-dir js/native --no-js --dts ../../target/addon.d.ts
+	napi build --platform --release --manifest-path crates/napi/Cargo.toml --output-dir js/native --js binding.cjs --dts ../../target/addon.d.ts
 	touch $@
 
 $(DIST): $(JS_SOURCES) $(NODE_MODULES)
 	rm -rf dist
 	tsc --project tsconfig.build.json
-	cp js/native/binding.cjs js/native/binding.d.cts dist/native/
+	tsc --project tsconfig.cjs.json
+	cp js/native/*.cjs js/native/*.d.cts dist/native/
+	cp js/native/*.d.cts dist/cjs/native/
+	echo "module.exports = require('../../native/load.cjs')" > dist/cjs/native/load.cjs
+	echo '{ "type": "commonjs" }' > dist/cjs/package.json
 	touch $@
+
+# For programs that use this checkout as a package, and for the tests of dist/. It is not packed.
+$(LOCAL): $(ADDON) $(DIST)
+	cp $(ADDON) $@
 
 # The addon that is published: linked against the oldest glibc that Rust supports. It has a target directory of its own, because the
 # addon above is built for the same triple, and each build would overwrite the other.

@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const ARTIFACTS = join(ROOT, 'artifacts')
-const PLATFORM = '@greenlets/linux-x64-gnu'
+const PLATFORM = '@greenlets/binding-linux-x64-gnu'
 const ADDON = 'greenlets.linux-x64-gnu.node'
 const NEWEST_GLIBC = '2.17'
 
@@ -23,12 +23,20 @@ pack({
   folder: 'greenlets',
   face: { ...ours, optionalDependencies: { [PLATFORM]: ours.version } },
   copies: { dist: 'dist', 'README.md': 'README.md', 'CHANGELOG.md': 'CHANGELOG.md', LICENSE: 'LICENSE' },
-  allowed: /^(?:package\.json|README\.md|CHANGELOG\.md|LICENSE|dist\/.+\.(?:js|js\.map|d\.ts|cjs|d\.cts))$/,
-  needed: ['LICENSE', 'README.md', 'dist/native/binding.cjs', ...targets(ours.exports)],
+  allowed:
+    /^(?:package\.json|README\.md|CHANGELOG\.md|LICENSE|dist\/.+\.(?:js|js\.map|d\.ts|cjs|d\.cts)|dist\/cjs\/package\.json)$/,
+  needed: [
+    'LICENSE',
+    'README.md',
+    'dist/native/binding.cjs',
+    'dist/native/load.cjs',
+    'dist/cjs/package.json',
+    ...targets(ours.exports),
+  ],
 })
 
 pack({
-  folder: 'linux-x64-gnu',
+  folder: 'binding-linux-x64-gnu',
   face: {
     name: PLATFORM,
     version: ours.version,
@@ -62,7 +70,8 @@ interface Package {
 function pack({ folder, face, copies, allowed, needed }: Package) {
   const home = join(ARTIFACTS, folder)
   mkdirSync(home, { recursive: true })
-  for (const [from, to] of Object.entries(copies)) cpSync(join(ROOT, from), join(home, to), { recursive: true })
+  for (const [from, to] of Object.entries(copies))
+    cpSync(join(ROOT, from), join(home, to), { recursive: true, filter: isPacked })
   writeFileSync(join(home, 'package.json'), `${JSON.stringify(face, null, 2)}\n`)
 
   const report = execFileSync('npm', ['pack', '--json', '--pack-destination', ARTIFACTS], {
@@ -77,6 +86,11 @@ function pack({ folder, face, copies, allowed, needed }: Package) {
   if (stray.length > 0) throw new Error(`${filename} contains files that users do not need: ${stray.join(', ')}`)
   if (missing.length > 0) throw new Error(`${filename} lacks ${missing.join(', ')}`)
   console.log(`artifacts/${filename}: ${paths.length} files, ${(size / 1024).toFixed(0)} KiB`)
+}
+
+/** `make build` leaves the addon for this machine in dist/. */
+function isPacked(path: string): boolean {
+  return !path.startsWith(join(ROOT, 'dist')) || !path.endsWith('.node')
 }
 
 /** Every file that an exports map names. */

@@ -5,7 +5,6 @@
  * All three together take 0.5 ms.
  */
 
-import { createRequire } from 'node:module'
 import type { Method, Methods } from './replace.ts'
 
 type Constructor = new (...args: unknown[]) => Record<string, Method>
@@ -32,8 +31,8 @@ interface WithSession {
 /** `node:inspector` and `node:inspector/promises`. None where this Node.js has no inspector. */
 export const findInspectors = load((): readonly WithSession[] => {
   if (!process.features.inspector) return []
-  const require = createRequire(import.meta.url)
-  return [require('node:inspector') as WithSession, require('node:inspector/promises') as WithSession]
+  const names = ['node:inspector', 'node:inspector/promises'] as const
+  return names.map((name) => process.getBuiltinModule(name) as unknown as WithSession)
 })
 
 /**

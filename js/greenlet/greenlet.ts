@@ -8,7 +8,7 @@
 
 import { inspect } from 'node:util'
 import { isProxy } from 'node:util/types'
-import * as workerThreads from 'node:worker_threads'
+import workerThreads from 'node:worker_threads'
 import type { AsyncResource } from 'node:async_hooks'
 import { GreenletError, GreenletExit, typeError } from '../common/errors.ts'
 import { addOwnCode, type Mark } from '../common/own-code.ts'

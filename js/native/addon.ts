@@ -2,7 +2,7 @@
  * The exports of the native addon, typed.
  */
 
-import binding from './binding.cjs'
+import loaded from './load.cjs'
 import type { Native } from './contract.ts'
 
 /** What the addon knows about the runtime. */
@@ -51,4 +51,6 @@ interface Addon {
   configure(slots?: number, maxGreenlets?: number, memory?: number, stackSize?: number): boolean
 }
 
-export const addon = binding as unknown as Addon
+export const addon = loaded.addon as unknown as Addon
+/** Where this copy of the package was loaded from. */
+export const { location } = loaded
