@@ -35,7 +35,8 @@ function load() {
       check(file)
       return Reflect.apply(dlopen, process, args)
     } catch (error) {
-      failures.push({ file, error })
+      // A bundler may have made a path that leads nowhere.
+      if (builtin('fs').existsSync(file)) failures.push({ file, error })
       throw error
     }
   }
