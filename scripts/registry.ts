@@ -80,7 +80,14 @@ function installed(tools: string): Entry[] {
     try {
       const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest
       // Always the same bytes, because package managers check their hash.
-      const args = ['--sort=name', '--mtime=@0', '--exclude=./node_modules', '--transform=s,^\\.,package,', '-C', folder]
+      const args = [
+        '--sort=name',
+        '--mtime=@0',
+        '--exclude=./node_modules',
+        '--transform=s,^\\.,package,',
+        '-C',
+        folder,
+      ]
       const tarball = () => execFileSync('tar', ['cz', ...args, '.'], { maxBuffer: 2 ** 30 })
       return [{ manifest, tarball: lazily(tarball) }]
     } catch {

@@ -224,7 +224,10 @@ function managers({ home, scratch, registry, node, npm, start }: Context): Case[
     inside('npm link', {}, (cwd) => [npm(cwd, 'link', ROOT), ...both(cwd)]),
     inside('npm install file', {}, (cwd) => [npm(cwd, 'install', `file:${ROOT}`), ...both(cwd)]),
     inside('npm install --install-links', {}, (cwd) => [npm(cwd, 'install', '--install-links', ROOT), ...both(cwd)]),
-    inside('npm install express@4 greenlets', {}, (cwd) => [npm(cwd, 'install', 'express@4', 'greenlets'), ...both(cwd)]),
+    inside('npm install express@4 greenlets', {}, (cwd) => [
+      npm(cwd, 'install', 'express@4', 'greenlets'),
+      ...both(cwd),
+    ]),
     inside('pnpm', { dependencies }, (cwd) => {
       const env = { npm_config_registry: registry, npm_config_store_dir: join(scratch, 'pnpm-store') }
       return [manager('pnpm/bin/pnpm.cjs', cwd, env, 'install', '--config.hoist=false'), ...both(cwd)]

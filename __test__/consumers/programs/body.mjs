@@ -5,14 +5,26 @@ export async function body({ Greenlet, runtimeInfo, sleep, spawn, version, wait 
   equal(runtimeInfo().reason, undefined)
   equal(/^\d+\.\d+\.\d+/.test(version), true)
 
-  function entry(value) {
-    return [value].map(function acquire(item) {
+  // Methods, because minifiers do not rename or inline them.
+  const functions = {
+    begin(value) {
+      return functions.entry(value)
+    },
+    entry(value) {
+      return [value].map(functions.acquire)
+    },
+    acquire(item) {
       return Greenlet.main.switch(item + 1)
-    })
+    },
+    launch(gate) {
+      return functions.block(gate)
+    },
+    block(gate) {
+      sleep(1)
+      return wait(gate) + 1
+    },
   }
-  function begin(value) {
-    return entry(value)
-  }
+  const { begin } = functions
   const parked = new Greenlet(begin)
   equal(parked.switch(1), 2)
   equal(names(parked), 'acquire,map,entry,begin')
@@ -20,14 +32,9 @@ export async function body({ Greenlet, runtimeInfo, sleep, spawn, version, wait 
 
   let open
   const gate = new Promise((resolve) => (open = resolve))
-  const waiting = spawn(function launch() {
-    return (function block() {
-      sleep(1)
-      return wait(gate) + 1
-    })()
-  })
-  // It sleeps or waits by now: both look the same.
-  await new Promise((resolve) => setTimeout(resolve, 5))
+  const waiting = spawn(functions.launch, gate)
+  // After the immediate that starts it. It sleeps or waits by then: both look the same.
+  await new Promise((resolve) => setImmediate(resolve))
   equal(names(waiting), 'block,launch')
   open(4)
   equal(await waiting, 5)

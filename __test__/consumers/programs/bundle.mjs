@@ -14,8 +14,17 @@ const isExternal = (id) => (mode === 'external' && BINARY.test(id)) || ABSENT.te
 const TOOLS = {
   async esbuild() {
     const { build } = await import('esbuild')
-    const options = mode === 'external' ? { external: ['@greenlets/*'] } : { loader: { '.node': 'copy' }, assetNames: '[name]' }
-    await build({ entryPoints: [entry], outfile: file, bundle: true, platform: 'node', format, minify: true, keepNames: true, ...options })
+    const options =
+      mode === 'external' ? { external: ['@greenlets/*'] } : { loader: { '.node': 'copy' }, assetNames: '[name]' }
+    await build({
+      entryPoints: [entry],
+      outfile: file,
+      bundle: true,
+      platform: 'node',
+      format,
+      minify: true,
+      ...options,
+    })
   },
   async webpack() {
     const { default: webpack } = await import('webpack')
@@ -37,7 +46,13 @@ const TOOLS = {
     const { build } = await import('vite')
     await build({
       logLevel: 'warn',
-      build: { ssr: entry, outDir: dirname(file), emptyOutDir: false, rollupOptions: { output: { entryFileNames: basename(file) }, external: isExternal } },
+      build: {
+        ssr: entry,
+        minify: true,
+        outDir: dirname(file),
+        emptyOutDir: false,
+        rollupOptions: { output: { entryFileNames: basename(file) }, external: isExternal },
+      },
       ssr: { noExternal: true },
     })
   },
@@ -50,6 +65,7 @@ const TOOLS = {
       config: false,
       dts: false,
       format,
+      minify: true,
       logLevel: 'warn',
       noExternal: [/^greenlets/],
       external: [BINARY],
@@ -61,7 +77,11 @@ const TOOLS = {
     const { createRequire } = await import('node:module')
     const { mkdirSync, writeFileSync } = await import('node:fs')
     const { join } = await import('node:path')
-    const { code, assets } = await createRequire(import.meta.url)('@vercel/ncc')(resolve(entry), { filename: basename(file), quiet: true, cache: false })
+    const { code, assets } = await createRequire(import.meta.url)('@vercel/ncc')(resolve(entry), {
+      filename: basename(file),
+      quiet: true,
+      cache: false,
+    })
     for (const [name, { source }] of Object.entries(assets)) {
       mkdirSync(dirname(join(dirname(file), name)), { recursive: true })
       writeFileSync(join(dirname(file), name), source)
@@ -75,7 +95,16 @@ const TOOLS = {
       defaultConfig: '@parcel/config-default',
       shouldDisableCache: true,
       mode: 'production',
-      targets: { main: { distDir: dirname(file), distEntry: basename(file), context: 'node', includeNodeModules: { greenlets: true }, outputFormat: 'commonjs', engines: { node: '20' } } },
+      targets: {
+        main: {
+          distDir: dirname(file),
+          distEntry: basename(file),
+          context: 'node',
+          includeNodeModules: { greenlets: true },
+          outputFormat: 'commonjs',
+          engines: { node: '20' },
+        },
+      },
     }).run()
   },
 }
@@ -90,11 +119,18 @@ async function pack(bundler) {
         target: 'node20',
         entry,
         experiments: esm ? { outputModule: true } : {},
-        output: { path: dirname(file), filename: basename(file), ...(esm ? { module: true, chunkFormat: 'module', library: { type: 'module' } } : {}) },
-        // A minifier renames functions.
-        optimization: { minimize: false },
+        output: {
+          path: dirname(file),
+          filename: basename(file),
+          ...(esm ? { module: true, chunkFormat: 'module', library: { type: 'module' } } : {}),
+        },
         ...(mode === 'external'
-          ? { externals: [({ request }, done) => (BINARY.test(request) ? done(null, `${esm ? 'node-commonjs' : 'commonjs'} ${request}`) : done())] }
+          ? {
+              externals: [
+                ({ request }, done) =>
+                  BINARY.test(request) ? done(null, `${esm ? 'node-commonjs' : 'commonjs'} ${request}`) : done(),
+              ],
+            }
           : { module: { rules: [{ test: /\.node$/, loader: 'node-loader', options: { name: '[name].[ext]' } }] } }),
       },
       (error, result) => (error ? reject(error) : resolve(result)),

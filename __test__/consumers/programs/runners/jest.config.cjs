@@ -1,6 +1,11 @@
 // The variable TRANSFORM chooses the transformer.
 
-const TESTS = { none: ['first', 'second'], 'ts-jest': ['typed'], 'babel-jest': ['first', 'second'], '@swc/jest': ['typed', 'second'] }
+const TESTS = {
+  none: ['first', 'second'],
+  'ts-jest': ['typed'],
+  'babel-jest': ['first', 'second'],
+  '@swc/jest': ['typed', 'second'],
+}
 const name = process.env.TRANSFORM
 const options = {
   'babel-jest': { presets: [['@babel/preset-env', { targets: { node: 20 } }]] },
