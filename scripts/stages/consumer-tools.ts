@@ -1,5 +1,6 @@
 // Loads the packed package with the tools that its users have: bundlers, test runners, compilers and package managers. Each case is a
-// few programs, of which the last one must say ok. The tools run on one Node, and what they make on all of them.
+// few programs, of which the last one must say ok. The tools run on one Node, and what they make on all of them. The variable CONSUMERS
+// is a pattern that chooses cases by their name.
 
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
