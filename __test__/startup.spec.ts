@@ -1,6 +1,15 @@
 // What goes wrong before the first greenlet: a broken addon, a runtime that is not Node.js, a program without permissions.
 
-import { copyFileSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
@@ -52,6 +61,31 @@ for (const [name, bytes] of [
     )
   })
 }
+
+test('a binary for another processor is refused before it is loaded', async (t) => {
+  const file = join(folder, 'arm64.node')
+  const bytes = readFileSync(ADDON)
+  // The field e_machine.
+  bytes.writeUInt16LE(183, 18)
+  writeFileSync(file, bytes)
+  const { code, stdout, stderr } = await runProgram(REASON, { before: withAddon(file) })
+  t.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+  t.regex(stdout, /^false .*arm64\.node was found, but it is for another processor \(arm64\); install greenlets again/)
+})
+
+test('the binary of another version is refused before it is loaded', async (t) => {
+  const home = join(folder, 'other-version')
+  mkdirSync(home)
+  const name = '@greenlets/binding-linux-x64-gnu'
+  writeFileSync(join(home, 'package.json'), JSON.stringify({ name, version: '99.0.0' }))
+  copyFileSync(ADDON, join(home, 'other.node'))
+  const { code, stdout, stderr } = await runProgram(REASON, { before: withAddon(join(home, 'other.node')) })
+  t.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+  t.regex(
+    stdout,
+    /^false .*other\.node was found, but it is version 99\.0\.0 of @greenlets\/binding-linux-x64-gnu, and greenlets has version \d.*; install greenlets again/,
+  )
+})
 
 test('--no-addons: the reason says what to do, and nothing about other causes', async (t) => {
   const { code, stdout } = await runProgram(

@@ -113,7 +113,7 @@ function check(file) {
   }
   const found = packageOf(file)
   if (found !== undefined && found.version !== VERSION)
-    throw new Error(`${found.name} has version ${found.version}, but greenlets has version ${VERSION}`)
+    throw new Error(`it is version ${found.version} of ${found.name}, and greenlets has version ${VERSION}`)
 }
 
 /** The package.json of the binary package that the file is in; undefined where it is in no such package. */
