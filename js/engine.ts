@@ -11,6 +11,7 @@ import { gettrace as ownGettrace, settrace as ownSettrace } from './greenlet/tra
 import { sleep as ownSleep } from './hub/sleep.ts'
 import { spawn as ownSpawn } from './hub/spawn.ts'
 import { wait as ownWait } from './hub/wait.ts'
+import { location } from './native/addon.ts'
 import { configure as ownConfigure } from './native/configure.ts'
 import { joinThread } from './native/copies.ts'
 import { runtimeInfo as ownRuntimeInfo } from './native/runtime-info.ts'
@@ -40,7 +41,7 @@ const engine = joinThread(
     },
   },
   version,
-  import.meta.url ?? 'a bundle',
+  location,
 )
 engine.useTimersOf(globalThis)
 

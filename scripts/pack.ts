@@ -13,6 +13,7 @@ import { checkBinary } from './binaries.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const ARTIFACTS = join(ROOT, 'artifacts')
+const OF_DIST = ['dist/native/binding.cjs', 'dist/native/load.cjs', 'dist/cjs/package.json']
 /** The copy. napi-rs writes into it, and so nothing into the repository. */
 const STAGE = join(ARTIFACTS, 'stage')
 const LICENCES = 'THIRD-PARTY-LICENSES.txt'
@@ -42,7 +43,8 @@ for (const platform of built) checkBinary(join(folder, binaryOf(platform)), plat
 rmSync(ARTIFACTS, { recursive: true, force: true })
 mkdirSync(join(ARTIFACTS, 'others'), { recursive: true })
 for (const part of ['dist', 'README.md', 'CHANGELOG.md', 'LICENSE']) {
-  cpSync(join(ROOT, part), join(STAGE, part), { recursive: true })
+  // The addon of this machine is in dist/ for programs that use the checkout.
+  cpSync(join(ROOT, part), join(STAGE, part), { recursive: true, filter: (path) => !path.endsWith('.node') })
 }
 // Scoped packages are private unless they say otherwise.
 const publishConfig = { access: 'public' }
@@ -63,7 +65,7 @@ pack({
   folder: STAGE,
   to: ARTIFACTS,
   allowed: /^(?:package\.json|README\.md|CHANGELOG\.md|LICENSE|dist\/.+\.(?:js|js\.map|d\.ts|cjs|d\.cts|json))$/,
-  needed: ['LICENSE', 'README.md', 'dist/native/binding.cjs', ...filesOf(ours.exports)],
+  needed: ['LICENSE', 'README.md', ...OF_DIST, ...filesOf(ours.exports)],
 })
 for (const platform of built) {
   const home = join(STAGE, 'npm', platform)

@@ -10,7 +10,7 @@ assert.equal(gr.gr_stack[0].functionName, 'outer')
 assert.equal(gr.switch(21), 42)
 assert.equal(gr.dead, true)
 
-// import and require() give the same copy of the package, because its state belongs to the thread.
+// import and require() load two builds, which share one engine.
 import('greenlets').then((module) => {
   assert.equal(module.Greenlet, Greenlet)
   console.log('ok')

@@ -5,7 +5,6 @@
  * All three together take 0.5 ms.
  */
 
-import { createRequire } from 'node:module'
 import type { Method, Methods } from './replace.ts'
 
 type Constructor = new (...args: unknown[]) => Record<string, Method>
@@ -35,11 +34,8 @@ interface Inspectors {
 /** Both modules. None where this Node.js has no inspector. */
 export const findInspectors = load((): Inspectors => {
   if (!process.features.inspector) return {}
-  const require = createRequire(import.meta.url)
-  return {
-    callbacks: require('node:inspector') as WithSession,
-    promises: require('node:inspector/promises') as WithSession,
-  }
+  const find = (name: string) => process.getBuiltinModule(name) as unknown as WithSession
+  return { callbacks: find('node:inspector'), promises: find('node:inspector/promises') }
 })
 
 /** `node:sqlite`, because it cannot be seen when the program loads it. Undefined where this Node.js has no such module. */

@@ -7,7 +7,6 @@
  * So a parser that is in use is neither given away nor deleted before the call has returned, and it reads nothing more.
  */
 
-import { createRequire } from 'node:module'
 import { setImmediate } from 'node:timers'
 import { inUse } from './calls-in-progress.ts'
 import { readsJsStream } from './js-streams.ts'
@@ -50,7 +49,8 @@ export function patchHttpParsers(): void {
 }
 
 function patch(): void {
-  const { HTTPParser, parsers } = createRequire(import.meta.url)('_http_common') as HttpCommon
+  const getBuiltin = process.getBuiltinModule as (name: string) => unknown
+  const { HTTPParser, parsers } = Reflect.apply(getBuiltin, process, ['_http_common']) as HttpCommon
   const uses = new WeakMap<object, Use>()
   /** Parsers that their connection has given up while they were in use. */
   const given = new WeakSet<object>()

@@ -16,7 +16,7 @@
  */
 
 import { AsyncLocalStorage } from 'node:async_hooks'
-import * as vm from 'node:vm'
+import vm from 'node:vm'
 import { isQuiet } from '../common/errors.ts'
 import { findInspectors, type WithSession } from './built-ins.ts'
 import { exitDomains, followDomains } from './domains.ts'

@@ -4,7 +4,6 @@
  * greenlet only where the greenlet gives data to a socket made in JavaScript that is below the TLS socket.
  */
 
-import { createRequire } from 'node:module'
 import { callHeld } from './held.ts'
 import { isLoaded, whenAssigned } from './loaded-later.ts'
 import { type Method, type Methods, replace } from './replace.ts'
@@ -18,7 +17,7 @@ interface TlsSocket {
 /** Replaces the method that sets the callbacks of a TLS socket, now or when `node:tls` is loaded. */
 export function patchTlsCallbacks(): void {
   if (isLoaded('tls')) {
-    const { TLSSocket } = createRequire(import.meta.url)('node:tls') as { TLSSocket: { prototype: Methods } }
+    const { TLSSocket } = process.getBuiltinModule('node:tls') as unknown as { TLSSocket: { prototype: Methods } }
     replace(TLSSocket.prototype, '_init', holdCallbacks)
     return
   }

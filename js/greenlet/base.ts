@@ -2,7 +2,7 @@
  * The base class of `Greenlet`, which makes its object.
  */
 
-import * as workerThreads from 'node:worker_threads'
+import workerThreads from 'node:worker_threads'
 
 /** Node 22.10 and newer. */
 export const { markAsUncloneable } = workerThreads as { markAsUncloneable?: (value: object) => void }

@@ -303,4 +303,4 @@ function last<T>(probe: () => T): T {
   return probe()
 }
 
-addOwnCode(first, last)
+addOwnCode(first, last, first, last)

@@ -31,7 +31,7 @@ const COPIES: unique symbol = Symbol.for('greenlets.copies') as never
 interface Copy {
   readonly protocol: number
   readonly version: string
-  /** Where it was loaded from: a URL. */
+  /** Where it was loaded from: a path or a URL. */
   readonly location: string
   readonly api: object
   /** Whether it is connected to native. */
