@@ -2,6 +2,14 @@
 /* eslint-disable */
 
 /**
+ * Which binding artifact the generated loader actually loaded: `'native'` for
+ * a native addon, otherwise the `platformArchABI` of the WASI flavor. Every
+ * flavor napi-rs can build is listed, because `NAPI_RS_NATIVE_LIBRARY_PATH`
+ * can point the loader at a WASI artifact this package does not build itself.
+ */
+export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
+
+/**
  * Connects JavaScript to this thread's greenlets: `mail` is the array that both sides share, `entry` the function that every
  * greenlet begins with. A thread has one array: throws where another copy of the package has connected it. A program that has lost the
  * result of the first call may call again with the same array.
