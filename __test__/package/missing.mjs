@@ -5,7 +5,10 @@ import { Greenlet, runtimeInfo, UnsupportedRuntimeError } from 'greenlets'
 
 const { supported, reason } = runtimeInfo()
 assert.equal(supported, false)
-assert.match(reason, /@greenlets\/binding-linux-x64-gnu was not found; install greenlets with its optional dependencies/)
+assert.match(
+  reason,
+  /@greenlets\/binding-linux-x64-gnu was not found; install greenlets with its optional dependencies/,
+)
 assert.throws(
   () => new Greenlet(() => {}).switch(),
   (error) => error instanceof UnsupportedRuntimeError && error.message.includes('@greenlets/binding-linux-x64-gnu'),

@@ -14,10 +14,11 @@ export type Mark = <T>(probe: () => T) => T
 const regions: (readonly [first: Mark, last: Mark])[] = []
 
 /**
- * Notes that the code from `first` to `last` is the package's own. A function declaration is passed twice: minifiers move
- * one that is used only once to the place where it is used.
+ * Notes that the code from `first` to `last` is the package's own. `used` does nothing but use functions once more: minifiers
+ * move a function that is used only once to the place where it is used, also out of its file. So function declarations that
+ * are marks are passed twice, and those that another file uses once are passed too.
  */
-export function addOwnCode(first: Mark, last: Mark, ..._again: readonly Mark[]): void {
+export function addOwnCode(first: Mark, last: Mark, ..._used: readonly ((...args: never[]) => unknown)[]): void {
   regions.push([first, last])
 }
 

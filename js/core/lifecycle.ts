@@ -297,4 +297,4 @@ function last<T>(probe: () => T): T {
   return probe()
 }
 
-addOwnCode(first, last, first, last)
+addOwnCode(first, last, first, last, entry, deliver)

@@ -227,4 +227,4 @@ function last<T>(probe: () => T): T {
   return probe()
 }
 
-addOwnCode(first, last, first, last)
+addOwnCode(first, last, first, last, switchTo, startAndSwitchTo)

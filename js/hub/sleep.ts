@@ -113,4 +113,4 @@ function last<T>(probe: () => T): T {
   return probe()
 }
 
-addOwnCode(first, last, first, last)
+addOwnCode(first, last, first, last, sleep)

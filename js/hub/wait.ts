@@ -162,4 +162,4 @@ function last<T>(probe: () => T): T {
   return probe()
 }
 
-addOwnCode(first, last, first, last)
+addOwnCode(first, last, first, last, wait)
