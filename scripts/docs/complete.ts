@@ -22,6 +22,12 @@ export function checkLists(): string[] {
   const others = pages().filter((page) => page.startsWith('docs/') && page !== 'docs/README.md')
   return [
     ...compare('docs/errors.md', 'error code', codes, names(read('docs/errors.md'), /^### `(\w+)`$/gm)),
+    ...compare(
+      'docs/semantics.md',
+      'error code',
+      codes,
+      names(read('docs/semantics.md'), /^\| `(ERR_GREENLET_\w+)` +\|/gm),
+    ),
     ...compare('docs/configuration.md', 'variable', variables, names(configuration, /^### `([A-Z_]+)`$/gm)),
     ...compare('docs/configuration.md', 'option', options, names(configuration, /^### `configure\(\{ (\w+) \}\)`$/gm)),
     ...compare(
