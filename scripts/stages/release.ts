@@ -100,7 +100,7 @@ async function published(tarball: string, face: Face): Promise<Tally> {
   const isPublic = outcome.output.includes('with tag latest and public access (dry-run)')
   const isWhole =
     outcome.output.includes(`"id": "${face.name}@${face.version}"`) &&
-    (face.main === undefined || LICENCES.every((file) => outcome.output.includes(`"path": "${file}"`)))
+    (face.os === undefined || LICENCES.every((file) => outcome.output.includes(`"path": "${file}"`)))
   const good = outcome.end === 0 && isPublic && isWhole
   return counted(`npm publish --dry-run ${basename(tarball)}`, outcome, { passed: Number(good), failed: Number(!good) })
 }

@@ -85,7 +85,7 @@ impl Settings {
     pub(crate) fn from_environment() -> Result<Settings, Unsupported> {
         let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         let invalid = |name: &str, wanted: &str, found: &str| {
-            Unsupported::Because(format!("{name} must be {wanted}, not '{found}'"))
+            Unsupported::Setting(format!("{name} must be {wanted}, not '{found}'"))
         };
         let locker = match variable("GREENLETS_LANE").as_deref() {
             None | Some("fast") => false,

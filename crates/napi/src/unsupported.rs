@@ -8,6 +8,9 @@ pub(crate) enum Unsupported {
     /// This runtime cannot have them. One sentence, for `runtimeInfo().reason`.
     #[error("{0}")]
     Because(String),
+    /// An environment variable has a wrong value, which says nothing about the runtime either. It is read once for each thread.
+    #[error("{0}")]
+    Setting(String),
     /// V8 was terminating JavaScript on this thread during the set-up, which says nothing about the runtime.
     #[error("JavaScript is being terminated on this thread")]
     Interrupted,
@@ -19,7 +22,7 @@ pub(crate) enum Unsupported {
 impl Unsupported {
     /// Whether the answer stays the same for this runtime, so that another attempt is pointless.
     pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Unsupported::Because(_))
+        matches!(self, Unsupported::Because(_) | Unsupported::Setting(_))
     }
 }
 
