@@ -11,18 +11,20 @@
 /** Calls `probe`, and does nothing else. */
 export type Mark = <T>(probe: () => T) => T
 
-const regions: (readonly [first: Mark, last: Mark])[] = []
+type Region = readonly [first: Mark, last: Mark, ...used: ((...args: never[]) => unknown)[]]
+
+const regions: Region[] = []
 
 /**
- * Notes that the code from `first` to `last` is the package's own. `used` does nothing but use functions once more: minifiers
- * move a function that is used only once to the place where it is used, also out of its file. So function declarations that
- * are marks are passed twice, and those that another file uses once are passed too.
+ * Notes that the code from `first` to `last` is the package's own. `used` only uses functions once more, and is kept so that
+ * minifiers cannot leave it out: they move a function that is used only once to the place where it is used, also out of its
+ * file. So function declarations that are marks are passed twice, and those that another file uses once are passed too.
  */
-export function addOwnCode(first: Mark, last: Mark, ..._used: readonly ((...args: never[]) => unknown)[]): void {
-  regions.push([first, last])
+export function addOwnCode(...region: Region): void {
+  regions.push(region)
 }
 
 /** All regions that were noted. */
-export function ownCode(): readonly (readonly [first: Mark, last: Mark])[] {
+export function ownCode(): readonly Region[] {
   return regions
 }
