@@ -6,7 +6,7 @@
 //!   v8/stack/   state, stacks, list, context_words, capture      the same files
 //!   v8/gc/      quiet, roots                                      the same files
 //!   v8/lanes/   fast                                              the same file
-//!   v8/learn/   facts, list_node                                  the same files
+//!   v8/learn/   facts, list_node, block                           the same files
 //!               layout, symbols, and what few stacks have         models (`layout.rs`)
 //!   Node-API    one function, during which a scavenge runs        a model (`collector.rs`)
 //! ```
@@ -17,6 +17,7 @@
 
 extern crate self as napi;
 
+mod blocks;
 mod collector;
 #[path = "../../napi/src/fixed.rs"]
 mod fixed;

@@ -1,5 +1,7 @@
 //! What is known and learnt about V8.
 
+#[path = "../../../napi/src/v8/learn/block.rs"]
+pub(crate) mod block;
 #[path = "../../../napi/src/v8/learn/facts.rs"]
 pub(crate) mod facts;
 #[path = "../../../napi/src/v8/learn/list_node.rs"]

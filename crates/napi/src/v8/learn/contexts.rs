@@ -59,7 +59,7 @@ pub(super) unsafe fn learn(session: &Session<'_>, own: u64, undefined: u64) -> R
     };
     // SAFETY: the session's clause **callback**.
     let count = unsafe { count(session) };
-    // The words behind the isolate may be of anything. They come last, and no word behind the list is written.
+    // No word behind the list is written.
     let list = (0..words.len()).filter(is_first).find(|&i| {
         let decoy = [words[i]; DECOY_WORDS];
         // SAFETY: the session's clause **callback**; the word names a context, and the decoy leads to it.

@@ -14,7 +14,7 @@
 //! | limits, scopes, flags | StackGuard::ThreadLocal, stack-guard.h | a requested interrupt changes exactly these words |
 //! | `vectors`, `spare` | HandleScopeImplementer's members, api.h | `Context::Enter` raises the size of `entered_contexts_` by one; a handle block that V8 no longer needs becomes the spare one |
 //! | `wasm_own_stacks` | Isolate::wasm_stacks_ (isolate.h, 13.6 and 14.6) | the list grows by one during a promising call (`wasm_stacks.rs`) |
-//! | `isolate_words` | the size that `Isolate::Allocate` allocates, in Node's binary, rounded up | every search stays within it, and finds its words |
+//! | `isolate_words` | the size that `Isolate::Allocate` allocates, in Node's binary, rounded up; malloc says the rest (`block.rs`) | every search stays within it, and finds its words |
 //! | `epilogue_callbacks` | LocalHeap::InvokeGCEpilogueCallbacksInSafepoint, in Node's binary | the vector there grows by one on this stack during `JSON.stringify`, twice (`epilogue_callbacks.rs`) |
 //! | `has_destroy_list` | isolate.cc 12.4:4560 | the list grows by one during `JSON.stringify` (`destroy_list.rs`) |
 //! | `has_stack_size` | Isolate::stack_size_, set by Isolate::SetStackLimit (api.cc 13.6:10711, 14.6:10719) | exactly that word changes to the new size (`stack/depth.rs`) |
@@ -71,6 +71,9 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// `isolate_words` is rounded up by fewer words than these.
+    pub(crate) const ISOLATE_SLACK: usize = 600;
+
     /// How many words of an archive hold state: HandleScopeImplementer, HandleScopeData, ThreadLocalTop and the top of the
     /// Relocatables.
     pub(crate) const fn archive_words(&self) -> usize {

@@ -104,10 +104,11 @@ fn find_hash(symbols: &Symbols, set: impl FnOnce()) -> Option<&'static AtomicU32
     // SAFETY: the address is in the data of V8's module, which stays loaded. It is the only word that changes as the hash does. V8
     // accesses the hash atomically.
     let hash = unsafe { AtomicU32::from_ptr(word as *mut u32) };
-    hash.store(old, SeqCst);
+    // Other threads run meanwhile. Where one of them has changed the word, it is left alone, for it may not be the hash.
+    hash.compare_exchange(new, old, SeqCst, SeqCst).ok()?;
     if tag() == before {
         return Some(hash);
     }
-    hash.store(new, SeqCst);
+    let _ = hash.compare_exchange(old, new, SeqCst, SeqCst);
     None
 }

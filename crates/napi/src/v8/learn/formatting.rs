@@ -66,7 +66,7 @@ unsafe fn find(session: &Session<'_>, errors: Errors<'_>) -> Result<Formatting, 
         .filter(|&i| looks.each_ref().map(|look| look[i]) == [0, 1, 0, 1, 0])
         .filter(|i| session.known.is_none_or(|known| known.formatting == *i))
         .collect();
-    // Other bytes may repeat what the calls do, some of them in memory right behind the isolate. The act below tells them apart.
+    // Other bytes may repeat what the calls do. The act below tells them apart.
     ensure!(
         (1..=MAX_PLACES).contains(&places.len()),
         "{} bytes behave like V8's mark of formatting an error",

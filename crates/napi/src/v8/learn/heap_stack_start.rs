@@ -8,6 +8,9 @@ const SEARCHED_WORDS: usize = 256;
 /// In bytes: how far before a word the object may begin.
 pub(super) const REACH: usize = SEARCHED_WORDS * 8 - 8;
 
+/// Bytes of this stack that functions called from here may use.
+const BELOW: usize = 1 << 20;
+
 /// Finds the words that follow the thread's stack start: `Isolate::Enter` refreshes them.
 ///
 /// # Safety
@@ -25,7 +28,10 @@ pub(super) unsafe fn learn(session: &Session<'_>) -> Result<[*mut usize; 2], Uns
     peek.each(&session.pointers, SEARCHED_WORDS, &mut look);
     candidates.sort_unstable();
     candidates.dedup();
-    candidates.retain(|&at| at != thread.stack_start as usize);
+    // What lies on this thread's own stack is not the heap's. Words of the running functions may follow what is compared here.
+    let end = (&raw const start) as usize;
+    let on_this_stack = end.saturating_sub(BELOW)..start;
+    candidates.retain(|&at| at != thread.stack_start as usize && !on_this_stack.contains(&at));
     for pretended in [start + 4096, start + 8192] {
         // SAFETY: the session's clause **callback**. Entering an isolate that is entered already only counts, and copies this word
         // to the heap (isolate.cc, Isolate::Enter). The true value is written back below, before V8 looks at the stack.

@@ -22,8 +22,7 @@ pub(crate) struct Microtasks {
     pub(crate) depth: usize,
 }
 
-/// Words of a MicrotaskQueue that are looked at. The object is not larger in any version, and malloc's smallest block is not
-/// smaller.
+/// Words of a MicrotaskQueue that are looked at. The object is not larger in any version; what lies behind its block is not written.
 const WORDS: usize = 16;
 
 /// Slots of `v8::MicrotaskQueue`'s virtual functions (v8-microtask-queue.h, the same from 11.3 to 14.6).
@@ -71,7 +70,8 @@ pub(super) unsafe fn learn(session: &Session<'_>) -> Result<Microtasks, Unsuppor
         checkpoint(own, isolate);
         let during = probe.during;
         let afterwards = (look(own), is_running(own));
-        let flags = mark_bytes(own, is_running, [&at_rest.0, &during.0, &afterwards.0]);
+        let bytes = peek.block_words(own as usize).map_or(WORDS, |words| words.min(WORDS)) * 8;
+        let flags = mark_bytes(own, bytes, is_running, [&at_rest.0, &during.0, &afterwards.0]);
         let depths = depth_bytes(session, own);
         delete(own);
         let out_of_ring = look(default);
@@ -91,11 +91,16 @@ pub(super) unsafe fn learn(session: &Session<'_>) -> Result<Microtasks, Unsuppor
 /// The bytes of `queue` that are 1 during a job only, and from which V8 answers whether jobs run.
 ///
 /// # Safety
-/// `queue` is a live queue that no other code uses, and `is_running` is its virtual function.
-unsafe fn mark_bytes(queue: *const u64, is_running: IsRunning, looks: [&[u64]; 3]) -> Vec<usize> {
+/// `queue` is a live queue that no other code uses, in a block of at least `size` bytes, and `is_running` is its virtual function.
+unsafe fn mark_bytes(
+    queue: *const u64,
+    size: usize,
+    is_running: IsRunning,
+    looks: [&[u64]; 3],
+) -> Vec<usize> {
     let bytes = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
     let [before, during, after] = looks.map(bytes);
-    let raised = (0..during.len()).filter(|&i| (before[i], during[i], after[i]) == (0, 1, 0));
+    let raised = (0..during.len().min(size)).filter(|&i| (before[i], during[i], after[i]) == (0, 1, 0));
     // The depth of what forbids jobs rises too, but V8's answer does not depend on it.
     raised
         .filter(|&i| {

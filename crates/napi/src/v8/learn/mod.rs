@@ -13,6 +13,7 @@
 //! |---|---|
 //! | `facts`, `fault` | the table of what is known beforehand, for each V8; wrong facts on purpose, for the tests |
 //! | `symbols`, `peek`, `module`, `tls` | public functions by name; careful reads; V8's module; its thread-local words |
+//! | `block` | where the isolate ends, and other memory begins |
 //! | `session`, `probe` | what every learner works with; looking at V8 in the middle of a JavaScript program |
 //! | `stack_guard`, `handles`, `heap_stack_start` | limits and interrupts; handle scopes; the heap's copy of the stack start |
 //! | `rehearsal`, `relocatables`, `embedder_data` | one round of V8's own stack switching; two words found with its help |
@@ -28,6 +29,7 @@ use std::ffi::CStr;
 
 use napi::sys;
 
+pub(crate) mod block;
 pub(crate) mod collection_callbacks;
 mod contexts;
 pub(crate) mod debugger;

@@ -7,6 +7,7 @@
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use super::block::{block_words, object_words};
 use super::facts::Facts;
 use super::symbols::Isolate;
 use crate::unsupported::Unsupported;
@@ -127,9 +128,17 @@ impl Peek {
         all
     }
 
-    /// All words of an isolate, and some of what lies behind it: `Facts::isolate_words` is rounded up.
+    /// All words of an isolate. `Facts::isolate_words` is rounded up: where malloc does not say where the isolate ends, it is some of
+    /// what lies behind it, too.
     pub(crate) fn isolate(&self, isolate: Isolate, facts: &Facts) -> Vec<u64> {
-        self.prefix(isolate as usize, facts.isolate_words, 64)
+        let at = isolate as usize;
+        let words = object_words(self.block_words(at), facts.isolate_words, Facts::ISOLATE_SLACK);
+        self.prefix(at, words, 64)
+    }
+
+    /// How many words the block at `address` has, where malloc says so.
+    pub(crate) fn block_words(&self, address: usize) -> Option<usize> {
+        block_words(address, |at| self.word(at))
     }
 
     /// Reads `count` words at each of the sorted `addresses`, and calls `see` with each address that could be read ([`Peek::padded`]).

@@ -15,9 +15,6 @@ use super::symbols::{Isolate, Symbols};
 use super::tls::ThreadWords;
 use crate::unsupported::{Unsupported, ensure};
 
-/// `Facts::isolate_words` is rounded up by fewer words than these.
-const SLACK_WORDS: usize = 600;
-
 /// See the module.
 pub(super) struct Session<'a> {
     pub(super) symbols: &'a Symbols,
@@ -45,7 +42,7 @@ impl<'a> Session<'a> {
         known: Option<&'a Known>,
     ) -> Result<Session<'a>, Unsupported> {
         let words = peek.isolate(isolate, facts);
-        ensure!(words.len() >= facts.isolate_words - SLACK_WORDS, "the isolate cannot be read");
+        ensure!(words.len() >= facts.isolate_words - Facts::ISOLATE_SLACK, "the isolate cannot be read");
         let is_lead = |i: usize| known.is_none_or(|known| known.leads.binary_search(&i).is_ok());
         let may_lead = |&(i, &word): &(usize, &u64)| is_plausible(word) && is_lead(i);
         let mut pointers: Vec<usize> =
