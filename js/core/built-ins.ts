@@ -50,14 +50,16 @@ export const findSqlite = load((): LoadedSqlite | undefined => {
   // Does nothing where `process` is frozen.
   Reflect.set(process, 'emitWarning', keepBack)
   let exported: Sqlite | undefined
+  let sqlite: Sqlite
   try {
     exported = getBuiltin.call(process, 'node:sqlite')
+    // Another copy of this package may have loaded it. Then this calls its getter, and what that warns is kept back.
+    sqlite = { ...exported! }
   } finally {
     Reflect.set(process, 'emitWarning', emitWarning)
   }
   if (exported === undefined) return undefined
-  // Another copy of this package may have loaded it: then its getter has just been called, and what it warns is kept back.
-  const found = { sqlite: { ...exported }, isUsed: wasLoaded && warnings.length === 0 }
+  const found = { sqlite, isUsed: wasLoaded && warnings.length === 0 }
   if (!found.isUsed) noticeUse(exported, found, warnings)
   return found
 })
