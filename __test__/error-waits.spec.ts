@@ -598,7 +598,7 @@ test.serial('an error keeps neither its greenlet nor, once it was read, what its
 
 test('the example of docs/semantics.md prints what it says', async (t) => {
   const docs = await readFile(new URL('../docs/semantics.md', import.meta.url), 'utf8')
-  const [, example] = /### Errors that come out of a wait[^]*?```js\n([^]*?)```/.exec(docs)!
+  const [, example] = /### Errors that come out of a wait[^]*?```js[^\n]*\n([^]*?)```/.exec(docs)!
   const { stdout } = await runProgram(example!.replace(/^import .*$/m, ''))
   const said = example!.match(/^\/\/ .*$/gm)!.map((line) => line.slice(3))
   t.deepEqual(names(stdout), names(said.join('\n')))

@@ -65,7 +65,11 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
     ['stale-stack', 'StaleFrameError', /'walker' has ended; .*; use detach\(\) to keep one/],
   ],
   ERR_GREENLET_UNSUPPORTED_RUNTIME: [
-    ['unsupported', 'UnsupportedRuntimeError', /could not load its native addon .*\/nowhere\/.*Supported: /],
+    [
+      'unsupported',
+      'UnsupportedRuntimeError',
+      /could not load its native addon on linux-.* names \/nowhere\/.* does not exist; correct or delete the variable/,
+    ],
   ],
   // These need a system without memory for a guard, or an environment that is gone. See spilling/configure.spec.ts and
   // crates/core.

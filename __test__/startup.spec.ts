@@ -39,7 +39,7 @@ test('a file of the addon that is cut off is refused before it is loaded', async
     t.deepEqual({ code, stderr }, { code: 0, stderr: '' }, `${length}`)
     t.regex(
       stdout,
-      /^false greenlets could not load .*short\.node was found, but it is cut off: \d+ bytes are missing; install/,
+      /^false greenlets could not load .*short\.node was found, but it is cut off: \d+ bytes are missing; correct or delete the variable/,
     )
   }
 })
@@ -57,7 +57,7 @@ for (const [name, bytes] of [
     t.deepEqual({ code, stderr }, { code: 0, stderr: '' })
     t.regex(
       stdout,
-      /^false greenlets could not load its native addon on linux-x64 \(glibc [\d.]+\), Node\.js [\d.]+: .*\.node was found, but .*[\w)]; install greenlets again on this machine \(npm install\)\. greenlets run on Linux, on x64/,
+      /^false greenlets could not load its native addon on linux-x64 \(glibc [\d.]+\), Node\.js [\d.]+: .*\.node was found, but .*[\w)]; correct or delete the variable NAPI_RS_NATIVE_LIBRARY_PATH\. greenlets run on Linux, on x64/,
     )
   })
 }
@@ -70,7 +70,10 @@ test('a binary for another processor is refused before it is loaded', async (t) 
   writeFileSync(file, bytes)
   const { code, stdout, stderr } = await runProgram(REASON, { before: withAddon(file) })
   t.deepEqual({ code, stderr }, { code: 0, stderr: '' })
-  t.regex(stdout, /^false .*arm64\.node was found, but it is for another processor \(arm64\); install greenlets again/)
+  t.regex(
+    stdout,
+    /^false .*arm64\.node was found, but it is for another processor \(arm64\); correct or delete the variable/,
+  )
 })
 
 test('the binary of another version is refused before it is loaded', async (t) => {
@@ -83,7 +86,7 @@ test('the binary of another version is refused before it is loaded', async (t) =
   t.deepEqual({ code, stderr }, { code: 0, stderr: '' })
   t.regex(
     stdout,
-    /^false .*other\.node was found, but it is version 99\.0\.0 of @greenlets\/binding-linux-x64-gnu, and greenlets has version \d.*; install greenlets again/,
+    /^false .*other\.node was found, but it is version 99\.0\.0 of @greenlets\/binding-linux-x64-gnu, and greenlets has version \d.*; correct or delete the variable/,
   )
 })
 

@@ -65,9 +65,11 @@ function documentOf(entries: readonly Entry[], url: string): object {
 }
 
 function packed(artifacts: string): Entry[] {
-  const files = readdirSync(artifacts).filter((name) => name.endsWith('.tgz'))
-  return files.map((name) => {
-    const file = join(artifacts, name)
+  // Those for other machines are in a folder of their own; yarn wants to know them too.
+  const files = [artifacts, join(artifacts, 'others')].flatMap((folder) =>
+    readdirSync(folder).flatMap((name) => (name.endsWith('.tgz') ? [join(folder, name)] : [])),
+  )
+  return files.map((file) => {
     const text = execFileSync('tar', ['xzOf', file, 'package/package.json'], { encoding: 'utf8' })
     return { manifest: JSON.parse(text), tarball: () => readFileSync(file) }
   })

@@ -134,6 +134,8 @@ export class SpawnedGreenlet<T> extends PromiseOfGreenlet<T> {
    * ```
    */
   get promise(): Promise<T> {
+    // Throws where this is another object.
+    recordOf(this)
     return Plain.of(this)
   }
 

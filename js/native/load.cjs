@@ -15,6 +15,7 @@ const ARCHES = { x64: 62, arm64: 183 }
 const SUPPORTED = 'greenlets run on Linux, on x64 and arm64, with glibc 2.17 or newer or with musl'
 /** Far more than any library has. Another header is not one. */
 const MOST_SEGMENTS = 1000
+const VARIABLE = 'NAPI_RS_NATIVE_LIBRARY_PATH'
 const AGAIN = 'install greenlets again on this machine (npm install)'
 
 const builtin = (name) => process.getBuiltinModule(`node:${name}`)
@@ -175,14 +176,18 @@ function reasonOf(error) {
   const [failure] = failures
   if (failure !== undefined) {
     const reason = sentence(failure.error)
-    return `${failure.file} was found, but ${reason}; ${remedy(failure.error, reason)}`
+    // Where the variable names the file, another installation does not help.
+    const again = failure.file === nativePath() ? `correct or delete the variable ${VARIABLE}` : AGAIN
+    return `${failure.file} was found, but ${reason}; ${remedy(failure.error, reason, again)}`
   }
   if (error?.code === 'ERR_DLOPEN_DISABLED' || error?.code === 'ERR_ACCESS_DENIED')
-    return `${sentence(error)}; ${remedy(error, '')}`
+    return `${sentence(error)}; ${remedy(error, '', AGAIN)}`
   const path = nativePath()
   if (path !== undefined) {
-    const reason = sentence(lastCause(error))
-    return `the environment variable NAPI_RS_NATIVE_LIBRARY_PATH names ${path}, which cannot be loaded (${reason}); correct or delete the variable`
+    const reason = builtin('fs').existsSync(path)
+      ? `cannot be loaded (${sentence(lastCause(error))})`
+      : 'does not exist'
+    return `the environment variable ${VARIABLE} names ${path}, which ${reason}; correct or delete the variable`
   }
   if (!isNapis(error)) return `${sentence(error)}. ${SUPPORTED}`
   if (!isSupported()) return `there is no binary for this platform. ${SUPPORTED}`
@@ -195,16 +200,16 @@ function reasonOf(error) {
   )
 }
 
-/** What to do about a file that was found. `reason` is its error's text. */
-function remedy({ code }, reason) {
+/** What to do about a file that was found. `reason` is its error's text, `again` how another file can be had. */
+function remedy({ code }, reason, again) {
   if (code === 'ERR_DLOPEN_DISABLED')
     return 'start Node.js without --no-addons, and with --allow-addons where it has --permission'
   if (code === 'ERR_ACCESS_DENIED') return 'start Node.js with --allow-fs-read for this file'
   if (/failed to map segment|Operation not permitted|Permission denied/i.test(reason))
     return 'move it to a file system that is mounted without noexec, and let this user read and run it'
-  if (/ld-linux|ld-musl|libc\.musl|GLIBC_|symbol not found|relocating/i.test(reason))
-    return `this Node.js has another libc than the file needs (it has ${libc()}); ${AGAIN}. ${SUPPORTED}`
-  return `${AGAIN}. ${SUPPORTED}`
+  if (/ld-linux|ld-musl|libc\.musl|libc\.so|GLIBC_|symbol not found|relocating/i.test(reason))
+    return `this Node.js has another libc than the file needs (it has ${libc()}); ${again}. ${SUPPORTED}`
+  return `${again}. ${SUPPORTED}`
 }
 
 /** The first line, without a full stop. */
