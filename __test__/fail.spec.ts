@@ -40,10 +40,14 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
   ],
   ERR_GREENLET_WAIT_ON_SELF: [['wait-on-self', 'GreenletError', /'ouroboros' cannot wait for its own end/]],
   ERR_GREENLET_KILLED: [
-    ['killed', 'GreenletError', /'worker' was ended by a GreenletExit.*; where it may be killed, expect/],
+    ['killed', 'GreenletError', /'worker' was ended by a GreenletExit.*; catch ERR_GREENLET_KILLED where/],
   ],
   ERR_GREENLET_KILL_REFUSED: [
-    ['kill-refused', 'GreenletError', /'stubborn' is still alive: it caught GreenletExit.*; let it end after/],
+    [
+      'kill-refused',
+      'GreenletError',
+      /'stubborn' is still alive: a catch or finally block .*; it ends when a finally block is done, and a catch/,
+    ],
   ],
   ERR_GREENLET_NO_SLOT: [['no-slot', 'GreenletError', /'leak' cannot start: all 4 stack slots.*; let some .* finish/]],
   ERR_GREENLET_LIMIT: [

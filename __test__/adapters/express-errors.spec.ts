@@ -245,3 +245,13 @@ test.serial('a router that is not Express 5 is reported at the first request', a
     t.throws(() => greenlets()({ app } as never, {} as ServerResponse, () => t.fail()), expected)
   }
 })
+
+test('greenlets without parentheses is an error, and no request waits for ever', (t) => {
+  const use: (middleware: unknown) => unknown = (middleware) =>
+    (middleware as (...args: unknown[]) => unknown)({}, {}, () => {})
+  t.throws(() => use(greenlets), {
+    instanceOf: TypeError,
+    code: 'ERR_GREENLET_INVALID_ARG',
+    message: /write app\.use\(greenlets\(\)\)/,
+  })
+})

@@ -15,6 +15,7 @@
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { typeError } from '../common/errors.ts'
 import type { Greenlet } from '../greenlet/greenlet.ts'
 import { Chain, chainOf, type Request } from './express/chain.ts'
 import { patchRouterOf } from './express/router.ts'
@@ -66,7 +67,9 @@ export type Middleware = (req: IncomingMessage, res: ServerResponse, next: (erro
  * })
  * ```
  */
-export function greenlets(): Middleware {
+export function greenlets(): Middleware
+export function greenlets(...given: readonly unknown[]): Middleware {
+  if (given.length > 0) throw typeError('greenlets() takes no arguments; write app.use(greenlets()), with parentheses')
   return function greenlets(req: Request, res, next) {
     patchRouterOf(req.app)
     if (chainOf(req) !== undefined) next()

@@ -335,7 +335,7 @@ export class Greenlet extends Base {
     if ((record.state as records.RecordState) !== DEAD) {
       throw new GreenletError(
         'ERR_GREENLET_KILL_REFUSED',
-        `greenlet '${record.name}' is still alive: it caught GreenletExit and switched away; let it end after a GreenletExit`,
+        `greenlet '${record.name}' is still alive: a catch or finally block in it waits or switches; it ends when a finally block is done, and a catch block must throw the GreenletExit again`,
       )
     }
   }
@@ -371,7 +371,9 @@ export class Greenlet extends Base {
       if (ancestor !== record) continue
       throw new GreenletError(
         'ERR_GREENLET_PARENT_CYCLE',
-        `cyclic parent chain: '${next.name}' descends from '${record.name}'; give '${next.name}' another parent first`,
+        next === record
+          ? `cyclic parent chain: '${record.name}' cannot be its own parent; give it another one`
+          : `cyclic parent chain: '${next.name}' descends from '${record.name}'; give '${next.name}' another parent first`,
       )
     }
     record.parent = next

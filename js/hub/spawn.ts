@@ -258,7 +258,7 @@ function killedError(record: GreenletRecord, exit: unknown): GreenletError {
     () =>
       new GreenletError(
         'ERR_GREENLET_KILLED',
-        `greenlet '${record.name}' was ended by a GreenletExit and has no result; where it may be killed, expect this code`,
+        `greenlet '${record.name}' was ended by a GreenletExit and has no result; catch ERR_GREENLET_KILLED where it may be killed`,
         { cause: exit },
       ),
   )
