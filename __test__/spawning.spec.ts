@@ -269,3 +269,19 @@ test('join() blocks the calling greenlet until the other one has ended', async (
   const own = spawn((): unknown => own.join())
   await t.throwsAsync(async () => own, { code: 'ERR_GREENLET_WAIT_ON_SELF' })
 })
+
+test('a thenable that rejects with a GreenletExit is no result either', async (t) => {
+  const killed = { instanceOf: GreenletError, code: 'ERR_GREENLET_KILLED' } as const
+  const thenable = () => ({
+    // oxlint-disable-next-line no-thenable -- what the test is about
+    then: (_: unknown, reject: (reason: unknown) => void) => reject(new GreenletExit()),
+  })
+  await t.throwsAsync(async () => spawn(thenable), killed)
+  const inner = spawn(thenable)
+  await t.throwsAsync(async () => spawn(() => inner.join()), killed)
+})
+
+test('a greenlet that returns itself rejects, as every promise does', async (t) => {
+  const g: Promise<unknown> = spawn(() => g)
+  await t.throwsAsync(() => g, { instanceOf: TypeError, message: /cycle/ })
+})

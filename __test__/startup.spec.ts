@@ -10,6 +10,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
@@ -231,4 +232,21 @@ test('the first greenlet starts in the middle of nested joins', async (t) => {
     for (let i = 0; i < 50; i++) list = [list]
     console.log(list.join(), runtimeInfo().reason)`)
   t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: '12 undefined\n', stderr: '' })
+})
+
+test('another add-on in place of the addon is refused', async (t) => {
+  const other = createRequire(import.meta.url).resolve('@oxc-node/core-linux-x64-gnu')
+  const { code, stdout, stderr } = await runProgram(REASON, { before: withAddon(other) })
+  t.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+  t.regex(stdout, /^false .*\.node.*it is another add-on\)?; correct or delete the variable/)
+})
+
+test('a program may put another Promise into the place of V8 own one', async (t) => {
+  const { stdout, stderr } = await runProgram(
+    `console.log(await spawn(() => wait(Promise.resolve(7))), spawn(() => 1).promise instanceof Real)`,
+    {
+      before: `globalThis.Real = Promise; globalThis.Promise = class { constructor() { throw new Error('not V8s') } static resolve = (x) => Real.resolve(x) }`,
+    },
+  )
+  t.is(stdout, '7 true\n', stderr)
 })

@@ -38,3 +38,6 @@ export function isInstance<T>(value: unknown, kind: abstract new (...args: never
     return false
   }
 }
+
+/** V8's own `Promise`, also where the program has put another one, such as bluebird's, into its place. */
+export const NativePromise = (async () => {})().constructor as PromiseConstructor

@@ -17,8 +17,8 @@ export interface Sqlite {
 
 export interface LoadedSqlite {
   readonly sqlite: Sqlite
-  /** Whether the program may have opened a database. */
-  isUsed: boolean
+  /** The arguments of the warnings of Node.js that were kept back when it was loaded. */
+  readonly warnings: readonly Parameters<typeof process.emitWarning>[]
 }
 
 /** What is used of `node:inspector` and `node:inspector/promises`. */
@@ -38,55 +38,26 @@ export const findInspectors = load((): Inspectors => {
   return { callbacks: find('node:inspector'), promises: find('node:inspector/promises') }
 })
 
-/** `node:sqlite`, because it cannot be seen when the program loads it. Undefined where this Node.js has no such module. */
+/**
+ * `node:sqlite`, because it cannot be seen when the program loads it. Some releases of Node.js warn that it is
+ * experimental. Undefined where this Node.js has no such module.
+ */
 export const findSqlite = load((): LoadedSqlite | undefined => {
   const getBuiltin = process.getBuiltinModule as ((name: string) => Sqlite | undefined) | undefined
   if (getBuiltin === undefined) return undefined
-  const { moduleLoadList } = process as unknown as { moduleLoadList?: string[] }
-  const wasLoaded = moduleLoadList?.includes('NativeModule sqlite') ?? true
   const warnings: Parameters<typeof process.emitWarning>[] = []
   const { emitWarning } = process
   const keepBack = ((...args: Parameters<typeof emitWarning>) => warnings.push(args)) as typeof emitWarning
   // Does nothing where `process` is frozen.
   Reflect.set(process, 'emitWarning', keepBack)
-  let exported: Sqlite | undefined
-  let sqlite: Sqlite
   try {
-    exported = getBuiltin.call(process, 'node:sqlite')
-    // Another copy of this package may have loaded it. Then this calls its getter, and what that warns is kept back.
-    sqlite = { ...exported! }
+    const exported = getBuiltin.call(process, 'node:sqlite')
+    // A copy, because the program may replace the classes before the first greenlet.
+    return exported === undefined ? undefined : { sqlite: { ...exported }, warnings }
   } finally {
     Reflect.set(process, 'emitWarning', emitWarning)
   }
-  if (exported === undefined) return undefined
-  const found = { sqlite, isUsed: wasLoaded && warnings.length === 0 }
-  if (!found.isUsed) noticeUse(exported, found, warnings)
-  return found
 })
-
-/**
- * Sets `isUsed`, and emits the warnings of Node.js that were kept back, when the program reads the class, which an `import`
- * of the module does too.
- */
-function noticeUse(exported: Sqlite, found: LoadedSqlite, warnings: readonly Parameters<typeof process.emitWarning>[]) {
-  const own = Reflect.getOwnPropertyDescriptor(exported, 'DatabaseSync')!
-  const restore = () => Reflect.defineProperty(exported, 'DatabaseSync', own)
-  Reflect.defineProperty(exported, 'DatabaseSync', {
-    configurable: true,
-    enumerable: true,
-    get() {
-      restore()
-      found.isUsed = true
-      for (let i = 0; i < warnings.length; i++) Reflect.apply(process.emitWarning, process, warnings[i]!)
-      return own.value as unknown
-    },
-    set(value: unknown) {
-      restore()
-      found.isUsed = true
-      Reflect.set(exported, 'DatabaseSync', value)
-    },
-  })
-}
 
 /**
  * Calls `find` now. The function that it returns gives what `find` has returned, or throws what it has thrown: runtimes

@@ -19,6 +19,7 @@
 import Module from 'node:module'
 import { pathToFileURL } from 'node:url'
 import { GreenletError } from '../common/errors.ts'
+import { NativePromise } from '../common/values.ts'
 import { DEAD, type GreenletRecord } from './record.ts'
 import { type Method, type Methods, replace } from './replace.ts'
 import { main, thread } from './thread.ts'
@@ -256,7 +257,7 @@ function leadsTo(greenlet: GreenletRecord, target: GreenletRecord): boolean {
 function overOf(load: Load): { readonly promise: Promise<void>; readonly resolve: () => void } {
   if (load.over === undefined) {
     let resolve!: () => void
-    const promise = new Promise<void>((done) => (resolve = done))
+    const promise = new NativePromise<void>((done) => (resolve = done))
     load.over = { promise, resolve }
   }
   return load.over

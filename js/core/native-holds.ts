@@ -73,7 +73,7 @@ function postFromGreenlet(keep: Method, keeper: MessagePort, post: Method, port:
 }
 
 /** Replaces the methods that run SQL, and those that free what these use. */
-function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, isUsed }: LoadedSqlite): void {
+function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, warnings }: LoadedSqlite): void {
   /** Databases, statements and tag stores, while a method that may call JavaScript uses them. */
   const calls = new CallsInProgress()
   /** The database of a statement, an iterator or a tag store. */
@@ -83,6 +83,8 @@ function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, isUsed }: Loaded
   /** The statement of an iterator. */
   const statements = new WeakMap<object, object>()
   let iteratorIsPatched = false
+  /** Not before this package itself has used it. */
+  let willWarn = false
 
   const database = DatabaseSync.prototype as Methods
   replaceEach(database, ['exec', 'applyChangeset', 'loadExtension', 'serialize'], (method, name) => {
@@ -114,6 +116,7 @@ function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, isUsed }: Loaded
   })
   replace(database, 'createTagStore', (createTagStore) => {
     return function (...args) {
+      beforeUse()
       const store = Reflect.apply(createTagStore, this, args)
       databases.set(store as object, this as object)
       // Each store has a prototype of its own.
@@ -141,7 +144,15 @@ function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, isUsed }: Loaded
     }
   })
   // An iterator from before the first greenlet has the same prototype.
-  if (isUsed) patchSampleIterator()
+  patchSampleIterator()
+  willWarn = true
+
+  /** Emits the warnings of Node.js when the program uses `node:sqlite`. */
+  function beforeUse(): void {
+    if (!willWarn) return
+    willWarn = false
+    for (let i = 0; i < warnings.length; i++) Reflect.apply(process.emitWarning, process, warnings[i]!)
+  }
 
   function patchSampleIterator(): void {
     try {
@@ -198,6 +209,7 @@ function patchSqlite({ sqlite: { DatabaseSync, StatementSync }, isUsed }: Loaded
   }
 
   function useDatabase(object: unknown, name: string, method: () => unknown): unknown {
+    beforeUse()
     return isObject(object) ? calls.run(object, `${name}()`, method) : method()
   }
 

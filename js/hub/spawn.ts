@@ -10,7 +10,7 @@ import { isPromise } from 'node:util/types'
 import { GreenletError, isExit, typeError } from '../common/errors.ts'
 import { addOwnCode, type Mark } from '../common/own-code.ts'
 import { Same } from '../common/same.ts'
-import { describe } from '../common/values.ts'
+import { describe, NativePromise } from '../common/values.ts'
 import { deliver, endUnstarted, finishEnded } from '../core/lifecycle.ts'
 import { DEAD, type GreenletRecord, UNSTARTED } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
@@ -38,7 +38,7 @@ function keepSettlers(resolve: Settle, reject: Settle): void {
 }
 
 /** Not the method that the program may have replaced since. */
-const { then } = Promise.prototype
+const { then } = NativePromise.prototype
 
 /** The functions that use private fields. The class sets them, and nothing changes them later. */
 const settlers = {} as {
@@ -49,7 +49,7 @@ const settlers = {} as {
   take(greenlet: object, threw: boolean): Settle | undefined
 }
 
-const PromiseOfGreenlet = class extends Promise<unknown> {} as unknown as new <T>(
+const PromiseOfGreenlet = class extends NativePromise<unknown> {} as unknown as new <T>(
   executor: typeof keepSettlers,
 ) => Greenlet & Promise<T>
 
@@ -87,7 +87,7 @@ export class SpawnedGreenlet<T> extends PromiseOfGreenlet<T> {
   }
 
   /** So that `then`, `catch` and `finally` make plain promises. Not a getter, which takes time. */
-  static readonly [Symbol.species] = Promise
+  static readonly [Symbol.species] = NativePromise
 
   // The object has them and not its record: the stack would keep the object alive.
   #resolve = resolveLatest
@@ -167,7 +167,7 @@ class Plain extends Same {
 
   private constructor(greenlet: Spawned) {
     super(greenlet)
-    this.#promise = new Promise((resolve, reject) => {
+    this.#promise = new NativePromise((resolve, reject) => {
       const fail = (error: unknown): void => {
         if (Killed.has(greenlet)) handleRejection(this.#promise)
         reject(error)
@@ -230,23 +230,34 @@ function settle(this: GreenletRecord, threw: boolean, value: unknown): void {
   const settlePromise = greenlet === undefined ? undefined : settlers.take(greenlet, threw)
   if (settlePromise === undefined) {
     // The object was collected, and there may be a new one, which is no promise.
-    if (threw && !isExit(value)) void Promise.reject(value)
+    if (threw && !isExit(value)) void NativePromise.reject(value)
   } else if (!threw) {
-    settlePromise(isPromise(value) ? withoutExit(value, greenlet as Spawned, this) : value)
+    // A promise that is resolved with itself is rejected, with an error of V8.
+    settlePromise(value !== greenlet && isThenable(value) ? withoutExit(value, greenlet as Spawned, this) : value)
   } else if (isExit(value)) {
     Killed.note(greenlet as Spawned)
     settlePromise(killedError(this, value))
   } else settlePromise(value)
 }
 
-/** The promise of an async function. An exit that ends the function rejects it. */
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  if (isPromise(value)) return true
+  try {
+    return ((typeof value === 'object' && value !== null) || typeof value === 'function') && 'then' in value
+  } catch {
+    // V8 meets the same error, and rejects the promise with it.
+    return false
+  }
+}
+
+/** The promise of an async function, or another thenable. An exit that ends the function rejects it. */
 function withoutExit(
-  promise: Promise<unknown>,
+  promise: PromiseLike<unknown>,
   greenlet: SpawnedGreenlet<unknown>,
   record: GreenletRecord,
 ): Promise<unknown> {
   // Not `promise.then()`, which may be a function of the program.
-  return new Promise((resolve) => resolve(promise)).then(undefined, (error: unknown) => {
+  return new NativePromise((resolve) => resolve(promise)).then(undefined, (error: unknown) => {
     if (!isExit(error)) throw error
     Killed.note(greenlet)
     throw killedError(record, error)

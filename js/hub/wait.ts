@@ -6,6 +6,7 @@ import { addOwnCode } from '../common/own-code.ts'
 import { isPromise } from 'node:util/types'
 import { GreenletError } from '../common/errors.ts'
 import { Same } from '../common/same.ts'
+import { NativePromise } from '../common/values.ts'
 import { withoutStores } from '../core/context.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
@@ -102,7 +103,7 @@ function follow(promise: PromiseLike<unknown>, waiter: GreenletRecord): PromiseC
   waiter.spareCall = undefined
   const plain = isPlain(promise)
   if (!plain || !Interrupted.join(promise, call)) {
-    const followed = plain ? promise : new Promise((resolve) => resolve(promise))
+    const followed = plain ? promise : new NativePromise((resolve) => resolve(promise))
     withoutStores(react, followed, call)
   }
   call.outcome = undefined
@@ -144,7 +145,7 @@ class Interrupted extends Same {
 
 /** A thenable may call back at once, twice, or from another greenlet. A plain promise does not. */
 function isPlain(promise: unknown): promise is Promise<unknown> {
-  return isPromise(promise) && promise.then === Promise.prototype.then
+  return isPromise(promise) && promise.then === NativePromise.prototype.then
 }
 
 function react(promise: Promise<unknown>, call: PromiseCall): Promise<void> {

@@ -844,3 +844,4 @@ module.exports.Slot = nativeBinding.Slot
 module.exports.nodeRealm = nativeBinding.nodeRealm
 module.exports.runtimeInfo = nativeBinding.runtimeInfo
 module.exports.Status = nativeBinding.Status
+module.exports.VERSION = nativeBinding.VERSION

@@ -198,3 +198,6 @@ export declare const enum Status {
   /** The running code is on a stack of an add-on's. */
   OtherStack = 12,
 }
+
+/** The version of the package that this addon belongs to. The loader compares them. */
+export declare const VERSION: string

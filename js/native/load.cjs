@@ -34,7 +34,8 @@ function load() {
     const file = String(args[1])
     try {
       check(file)
-      return Reflect.apply(dlopen, process, args)
+      Reflect.apply(dlopen, process, args)
+      checkExports(args[0]?.exports)
     } catch (error) {
       // A bundler may have made a path that leads nowhere.
       if (builtin('fs').existsSync(file)) failures.push({ file, error })
@@ -44,7 +45,10 @@ function load() {
   // Does nothing where `process` is frozen.
   Reflect.set(process, 'dlopen', checked)
   try {
-    return fromExecutable() ?? fromNapi()
+    const addon = fromExecutable() ?? fromNapi()
+    // A file that was loaded before is not loaded again.
+    checkExports(addon)
+    return addon
   } finally {
     Reflect.set(process, 'dlopen', dlopen)
   }
@@ -100,6 +104,13 @@ function fromExecutable() {
     }
   }
   return undefined
+}
+
+/** @throws an Error where a file that was loaded is not the addon of this version */
+function checkExports(addon) {
+  if (typeof addon?.attach !== 'function') throw new Error('it is another add-on')
+  if (addon.VERSION !== VERSION)
+    throw new Error(`it is of version ${addon.VERSION ?? 'unknown'} of greenlets, and this is version ${VERSION}`)
 }
 
 /** @throws an Error with the reason why this file must not be loaded */
@@ -192,8 +203,10 @@ function reasonOf(error) {
   if (!isNapis(error)) return `${sentence(error)}. ${SUPPORTED}`
   if (!isSupported()) return `there is no binary for this platform. ${SUPPORTED}`
   const others = installed()
+  if (others.includes(PREFIX + target()))
+    return `${PREFIX}${target()} is installed, but its file greenlets.${target()}.node is missing or cannot be read; ${AGAIN}`
   if (others.length > 0)
-    return `${PREFIX}${target()} is not installed, but ${others.join(' and ')} is, so node_modules was made for another platform; ${AGAIN}`
+    return `${PREFIX}${target()} is not installed, but ${others.join(' and ')} ${others.length > 1 ? 'are' : 'is'}, so node_modules was made for another platform; ${AGAIN}`
   return (
     `${PREFIX}${target()} was not found; install greenlets with its optional dependencies (npm install --include=optional). ` +
     `In a bundle, keep this package external, or copy its file greenlets.${target()}.node beside ${location}`
@@ -201,10 +214,10 @@ function reasonOf(error) {
 }
 
 /** What to do about a file that was found. `reason` is its error's text, `again` how another file can be had. */
-function remedy({ code }, reason, again) {
+function remedy({ code, resource }, reason, again) {
   if (code === 'ERR_DLOPEN_DISABLED')
     return 'start Node.js without --no-addons, and with --allow-addons where it has --permission'
-  if (code === 'ERR_ACCESS_DENIED') return 'start Node.js with --allow-fs-read for this file'
+  if (code === 'ERR_ACCESS_DENIED') return `start Node.js with --allow-fs-read for ${resource || 'this file'}`
   if (/failed to map segment|Operation not permitted|Permission denied/i.test(reason))
     return 'move it to a file system that is mounted without noexec, and let this user read and run it'
   if (/ld-linux|ld-musl|libc\.musl|libc\.so|GLIBC_|symbol not found|relocating/i.test(reason))
@@ -227,7 +240,7 @@ function isNapis(error) {
 /** napi-rs's loader chains the errors of all places that it has tried; the first of them is the last cause. */
 function lastCause(error) {
   let last = error
-  for (let i = 0; i < 100 && last?.cause !== undefined; i++) last = last.cause
+  for (let i = 0; i < 100 && (last?.cause ?? undefined) !== undefined; i++) last = last.cause
   return last
 }
 

@@ -4,6 +4,7 @@
  */
 
 import { StaleFrameError } from '../common/errors.ts'
+import { NativePromise } from '../common/values.ts'
 import { finishEnded } from '../core/lifecycle.ts'
 import { type GreenletRecord, LIVE, WAITING } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
@@ -32,7 +33,7 @@ export function snapshotOf(record: GreenletRecord): Snapshot | undefined {
   const error = native.capture()
   if (error === undefined) return undefined
   const snapshot = new Snapshot(native, record, error)
-  if (recent.size === 0) void Promise.resolve().then(() => recent.clear())
+  if (recent.size === 0) void NativePromise.resolve().then(() => recent.clear())
   recent.set(record, snapshot)
   return snapshot
 }

@@ -75,6 +75,10 @@ pub fn runtime_info(env: Env, exec_argv: Option<String>) -> RuntimeInfo {
     }
 }
 
+/// The version of the package that this addon belongs to. The loader compares them.
+#[napi]
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// The global object of the realm that Node made for this thread. A `vm` context has another, and so has each test file of some test
 /// runners. Node gives an add-on its own realm wherever the add-on is loaded (node::binding::DLOpen, 20 to 26).
 #[napi(ts_return_type = "object")]
