@@ -165,7 +165,10 @@ asan-addon: $(DIST)
 nightly:
 	cargo +$(NIGHTLY) miri --version || rustup toolchain install $(NIGHTLY) --profile minimal --component miri,rust-src
 
-pack: $(PACKED)
+# The package and the four binaries. The second make sees which files the first one has made.
+pack:
+	@$(MAKE) --no-print-directory binaries
+	@$(MAKE) --no-print-directory $(PACKED)
 
 # All of a release but the upload; see docs/releasing.md.
 release-dry-run: $(PACKED)
