@@ -191,14 +191,17 @@ $(NODE_MODULES): package.json package-lock.json
 	npm install --no-save --no-audit --no-fund --loglevel=error
 	touch $@
 
-# The addon for this machine, beside the sources, where js/native/binding.cjs looks first, and that file, napi-rs's loader.
+# The addon for this machine, beside the sources, where js/native/binding.cjs looks first. What napi-rs generates is copied there only
+# if it differs from what is committed: dist/ is made of the same files, maybe at the same time.
 $(ADDON): $(RUST_SOURCES) | $(NODE_MODULES)
-	napi build --platform --release --manifest-path crates/napi/Cargo.toml --output-dir js/native --js binding.cjs --dts ../../target/addon.d.ts
-	$(TS) scripts/binding.ts write target/addon.d.ts
-	touch $@
+	napi build --platform --release --manifest-path crates/napi/Cargo.toml --output-dir target/napi --js binding.cjs --dts binding.d.cts
+	$(TS) scripts/binding.ts write target/napi
+	install target/napi/$(@F) $@
 
+# Everything is made again but the addon, which comes from elsewhere.
 $(DIST): $(JS_SOURCES) $(NODE_MODULES)
-	rm -rf dist
+	mkdir -p dist
+	find dist -type f ! -name '*.node' -delete
 	tsc --project tsconfig.build.json
 	tsc --project tsconfig.cjs.json
 	cp js/native/*.cjs js/native/*.d.cts dist/native/

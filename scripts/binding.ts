@@ -1,17 +1,19 @@
-// Makes the two files in js/native/ that say in TypeScript what the addon is. Both come from the `#[napi]` attributes in crates/napi:
+// Makes the files in js/native/ that napi-rs generates from the `#[napi]` attributes in crates/napi:
 //
+//     binding.cjs     napi-rs's loader
 //     binding.d.cts   the addon's exports, as napi-rs writes them
 //     constants.ts    the numbers of its enums, because a `const enum` of another file has none in a file that runs unbuilt
 //
-// `binding.ts write` makes them of the declarations that `napi build` has just written. `binding.ts check` compares them with what the
+// `binding.ts write` takes them from the folder that `napi build` has just written, and writes only those that differ. `binding.ts check` compares them with what the
 // sources say now, and changes nothing: clippy has expanded the attributes, and napi-derive has left their types in the folder given.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { generateTypeDef } from '@napi-rs/cli'
 import ts from 'typescript'
 
 const ROOT = resolve(import.meta.dirname, '..')
+const LOADER = 'js/native/binding.cjs'
 const DECLARATIONS = 'js/native/binding.d.cts'
 const CONSTANTS = 'js/native/constants.ts'
 /** Only a build that also writes the loader declares it. */
@@ -19,16 +21,19 @@ const OF_LOADER = '__napiBindingTarget'
 
 const [mode, source] = process.argv.slice(2)
 if ((mode !== 'write' && mode !== 'check') || source === undefined) {
-  throw new Error('usage: binding.ts write <declarations>, or binding.ts check <folder of types>')
+  throw new Error('usage: binding.ts write <folder of napi build>, or binding.ts check <folder of types>')
 }
-const declarations = mode === 'write' ? readFileSync(source, 'utf8') : await declarationsFrom(source)
-const wanted = { [DECLARATIONS]: declarations, [CONSTANTS]: constantsOf(declarations) }
+const built = (file: string) => readFileSync(join(source, basename(file)), 'utf8')
+const declarations = mode === 'write' ? built(DECLARATIONS) : await declarationsFrom(source)
+const wanted: Record<string, string> = { [DECLARATIONS]: declarations, [CONSTANTS]: constantsOf(declarations) }
+// Clippy does not make the loader.
+if (mode === 'write') wanted[LOADER] = built(LOADER)
 const stale = Object.entries(wanted).filter(([file, text]) => committed(file) !== text)
 if (mode === 'write') for (const [file, text] of stale) writeFileSync(join(ROOT, file), text)
 // In CI a build says as well that a file was stale, because nothing that it writes is committed.
 if (stale.length > 0 && (mode === 'check' || process.env['CI'] !== undefined)) {
   console.error(
-    `${stale.map(([file]) => file).join(' and ')}: not what crates/napi says; run 'make build' and commit them`,
+    `${stale.map(([file]) => file).join(', ')}: not what crates/napi says; run 'make build' and commit them`,
   )
   process.exitCode = 1
 } else if (mode === 'check') console.log('binding: the types of the addon are those of its sources')
