@@ -113,6 +113,17 @@ if (jspi === undefined) {
     '51 42\n',
   )
 
+  // What V8 keeps of a suspended call has bytes that are never set, so they may look like anything.
+  test(
+    'many wasm calls that were suspended before the first greenlet',
+    prints,
+    `
+    const calls = Array.from({ length: 40 }, (_, i) => suspendedFor(50 + i))
+    const g = parked()
+    console.log((await Promise.all(calls)).length, g.switch())`,
+    '40 42\n',
+  )
+
   test(
     'collections inside of a promising wasm call while greenlets are suspended',
     prints,

@@ -56,10 +56,10 @@ pub(super) unsafe fn learn(session: &Session<'_>, main: StackBounds) -> Result<W
         return Ok(WasmStacks::none());
     };
     let after = session.scan();
-    // Each entry is an object that knows its stack's bounds.
+    // Each entry is an object that begins with its stack's lowest address and size (v8::internal::wasm::StackMemory, stacks.h).
     let is_own = |entry: &&u64| {
-        let words = peek.words(**entry as usize, 8).unwrap_or_default();
-        words.iter().any(|&word| (main.limit as u64..=main.base as u64).contains(&word))
+        let Some(words) = peek.words(**entry as usize, 2) else { return false };
+        words[0] < main.base as u64 && words[0].saturating_add(words[1]) > main.limit as u64
     };
     let own = |i: usize| {
         let entries = peek.words(after[i] as usize, after[i + 1].wrapping_sub(after[i]) as usize / 8);
