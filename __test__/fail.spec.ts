@@ -38,6 +38,13 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
     ['wait-on-main', 'GreenletError', /main cannot wait\(\): .*; call it inside a greenlet/],
     ['sleep-on-main', 'GreenletError', /main cannot sleep\(\): .*; call it inside a greenlet/],
   ],
+  ERR_GREENLET_TIMEOUT: [
+    [
+      'timeout',
+      'TimeoutError',
+      /'reader' waited 5 ms in wait\(\) for an instance of Promise, .*; catch ERR_GREENLET_TIMEOUT/,
+    ],
+  ],
   ERR_GREENLET_WAIT_ON_SELF: [['wait-on-self', 'GreenletError', /'ouroboros' cannot wait for its own end/]],
   ERR_GREENLET_KILLED: [
     ['killed', 'GreenletError', /'worker' was ended by a GreenletExit.*; catch ERR_GREENLET_KILLED where/],

@@ -11,9 +11,11 @@ import { isProxy } from 'node:util/types'
 import type { AsyncResource } from 'node:async_hooks'
 import { GreenletError, GreenletExit, typeError } from '../common/errors.ts'
 import { addOwnCode, type Mark } from '../common/own-code.ts'
+import { refuseUnknown } from '../common/options.ts'
 import { describe } from '../common/values.ts'
 import { ensureAttached } from '../core/attach.ts'
 import { changeContext, inheritContext, showContext } from '../core/context.ts'
+import { interrupt } from '../core/interrupt.ts'
 import { deliver, describeState, endUnstarted, finishEnded, startThatThrows } from '../core/lifecycle.ts'
 import * as records from '../core/record.ts'
 import { holdWeakly, register, registeredRecords } from '../core/registry.ts'
@@ -51,6 +53,8 @@ const hasInstance = Function.prototype[Symbol.hasInstance]
 const FOR_RECORD = Symbol('for record')
 /** The options of a spawned greenlet. They need no check. */
 const CHILD_OF_MAIN: GreenletOptions = {}
+const KNOWN = ['parent', 'name', 'context'] as const
+
 /**
  * What a greenlet is doing. `'running'` is the current one alone.
  *
@@ -340,6 +344,34 @@ export class Greenlet extends Base {
     }
   }
 
+  /**
+   * Throws `error` where this greenlet waits, in `wait()`, `sleep()` or `join()`, in the next turn of the event loop. The
+   * wait is over from now on: what it waited for is ignored, and a second interrupt is refused. Unlike `throw()` it never
+   * switches, so the caller goes on, and never throws. It can be called anywhere: on main, in greenlets, callbacks, timers
+   * and abort listeners.
+   *
+   * Returns whether the error will be thrown: false where this greenlet does not wait (it runs, is suspended by `switch()`,
+   * has not started, or is dead), and where its wait has ended and it is about to go on. After true, only a `kill()` or
+   * `throw()` before the next turn, or the error of a child, takes the place of the error.
+   *
+   * @example
+   * ```js
+   * const g = spawn(() => {
+   *   try {
+   *     sleep(60_000)
+   *   } catch (error) {
+   *     return error.message
+   *   }
+   * })
+   * setTimeout(() => g.interrupt(new Error('enough')), 5)
+   * await g // 'enough'
+   * g.interrupt(new Error('too late')) // false
+   * ```
+   */
+  interrupt(error: unknown): boolean {
+    return interrupt(this.#record, error)
+  }
+
   /** `kill()`, for `using`. */
   [Symbol.dispose](): void {
     this.kill()
@@ -574,7 +606,7 @@ function checkOptions(options: unknown): GreenletOptions {
   if (typeof options !== 'object' || options === null) {
     throw typeError(`the options of a greenlet are an object, not ${describe(options)}`)
   }
-  return options
+  return refuseUnknown<GreenletOptions>('a greenlet', options, KNOWN)
 }
 
 function checkParent(parent: unknown): GreenletRecord {
