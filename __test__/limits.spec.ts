@@ -130,7 +130,7 @@ test('abandoned() gets a value that comes after the wait has ended, on main, in 
     ['kill', (g) => g.kill()],
     ['throw', (g) => g.throw(new Error('thrown'))],
     ['interrupt', (g) => g.interrupt(new Error('interrupted'))],
-    ['signal', (_, controller) => controller.abort()],
+    ['signal', (_, controller) => controller.abort(new Error('aborted'))],
     ['timeout', () => {}],
   ]
   for (const [name, end] of endings) {

@@ -19,7 +19,8 @@ export {
   version,
   wait,
 } from './engine.ts'
-export type { GreenletOptions, GreenletState } from './greenlet/greenlet.ts'
+export type { GreenletOptions } from './greenlet/greenlet.ts'
+export type { GreenletState } from './greenlet/state.ts'
 export type { TraceEvent, TraceFunction } from './greenlet/tracing.ts'
 export type { SleepOptions } from './hub/sleep.ts'
 export type { WaitLimits } from './hub/limits.ts'

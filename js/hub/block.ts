@@ -31,9 +31,9 @@ export function currentWaiter(what: string): GreenletRecord {
   if (thread.current !== main) return thread.current
   throw new GreenletError(
     'ERR_GREENLET_WAIT_ON_MAIN',
-    `main cannot ${what}: it runs the event loop, which has to end the wait. Code is on main after an await, in a ` +
-      'callback or listener (of a timer, fs, a request), and in a route before app.use(greenlets()). Use await, or ' +
-      'call it inside a greenlet: spawn(fn), or wrap the function by blocking(fn), or the callback by bind(fn)',
+    `main cannot ${what}: it runs the event loop, which has to end the wait. Code runs on main after an await, in a ` +
+      'callback or listener (of a timer, fs, a request), and in a route before app.use(greenlets()); use await there, or ' +
+      'call it inside a greenlet: use spawn(fn), wrap the function by blocking(fn), or wrap the callback by bind(fn)',
   )
 }
 

@@ -25,12 +25,14 @@ function first<T>(probe: () => T): T {
  *
  * @example
  * ```js
- * const opening = new Promise((resolve) => setTimeout(resolve, 50, 'a connection'))
+ * let open
+ * const opening = new Promise((resolve) => (open = resolve))
  * const giveBack = (connection) => {
  *   console.log(connection) // a connection
  * }
  * const g = spawn(() => wait(opening, { timeout: 5, abandoned: giveBack }))
  * await g.catch((error) => error.code) // 'ERR_GREENLET_TIMEOUT'
+ * open('a connection')
  * ```
  */
 export interface WaitOptions<T = unknown> extends WaitLimits {
@@ -60,9 +62,8 @@ export interface WaitOptions<T = unknown> extends WaitLimits {
  * await spawn(() => size('package.json') > 0) // true
  * ```
  *
- * With `timeout` or `signal` the wait ends earlier, with an error; see {@link WaitOptions}.
- *
  * @param promise a promise, a thenable, or what `spawn()` gave
+ * @param options may end the wait earlier, with an error, by `timeout` (ms) or `signal`; see {@link WaitOptions}
  * @throws the reason of the promise; of a spawned greenlet that was killed, a GreenletError `ERR_GREENLET_KILLED`
  * @throws TimeoutError `ERR_GREENLET_TIMEOUT` after `timeout` milliseconds
  * @throws the `reason` of `signal`, as soon as that is aborted
