@@ -252,12 +252,22 @@ test('wrong options are errors that say what is right', (t) => {
   wrong({ report: 'x' }, /^report must be a function, not 'x'$/)
 })
 
-test('where Node has no permission for Workers, its own error says so', async (t) => {
-  const flag = Number.parseInt(process.versions.node) >= 24 ? '--permission' : '--experimental-permission'
+test('where the permissions of Node deny the inspector or Workers, an error says so', async (t) => {
+  const major = Number.parseInt(process.versions.node)
   // Not with a loader for TypeScript, which needs a Worker too.
-  const program =
-    "import { watch } from './dist/watchdog/watchdog.js'; try { watch() } catch (error) { console.log(error.code) }"
-  const flags = [flag, '--allow-fs-read=*', '--allow-addons', '--no-warnings', '--input-type=module']
-  const { stderr, stdout } = await runNode([...flags, '--eval', program])
-  t.is(stdout, 'ERR_ACCESS_DENIED\n', stderr)
+  const program = `
+    import { watch } from './dist/watchdog/watchdog.js'
+    try { watch(); console.log('works') } catch (error) { console.log(error.code, error.message) }`
+  const flags = [major >= 24 ? '--permission' : '--experimental-permission', '--allow-fs-read=*', '--allow-addons']
+  const allowing = (...more: string[]): Promise<Ending> =>
+    runNode([...flags, ...more, '--no-warnings', '--input-type=module', '--eval', program])
+  const denied = await allowing('--allow-worker')
+  t.is(denied.code, 0)
+  t.regex(
+    denied.stdout,
+    /^ERR_GREENLET_UNSUPPORTED_RUNTIME watch\(\) needs the inspector, which Node's permissions deny/,
+  )
+  if (major < 26) return
+  t.regex((await allowing('--allow-inspector')).stdout, /^ERR_ACCESS_DENIED /)
+  t.is((await allowing('--allow-inspector', '--allow-worker')).stdout, 'works\n')
 })

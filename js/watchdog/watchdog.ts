@@ -108,8 +108,8 @@ export interface Watchdog extends Disposable {
  * ```
  *
  * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`
- * @throws UnsupportedRuntimeError where Node was built without the inspector
- * @throws Error `ERR_ACCESS_DENIED`, Node's own, where its permissions do not allow Workers; start Node with `--allow-worker`
+ * @throws UnsupportedRuntimeError where Node was built without the inspector, or its permissions deny it
+ * @throws Error `ERR_ACCESS_DENIED`, Node's own, where its permissions deny Workers; start Node with `--allow-worker`
  */
 export function watch(options: WatchOptions = {}): Watchdog {
   return new Watch(checkOptions(options))
@@ -128,11 +128,7 @@ class Watch implements Watchdog {
   #closed = false
 
   constructor({ after, print, report }: Required<WatchOptions>) {
-    if (!process.features.inspector) {
-      throw new UnsupportedRuntimeError(
-        'watch() needs the inspector, and this Node.js was built without it; use another',
-      )
-    }
+    requireInspector()
     this.#after = after!
     this.#report = report
     const interval = Math.ceil(after! / BEATS)
@@ -204,6 +200,19 @@ class Watch implements Watchdog {
   }
 }
 
+/** Without the permission, Node aborts the process when a Worker connects to the inspector. */
+function requireInspector(): void {
+  if (!process.features.inspector) {
+    throw new UnsupportedRuntimeError('watch() needs the inspector, and this Node.js was built without it; use another')
+  }
+  const { permission } = process as { permission?: { has(scope: string): boolean } }
+  if (permission !== undefined && !permission.has('inspector')) {
+    throw new UnsupportedRuntimeError(
+      "watch() needs the inspector, which Node's permissions deny; start Node with --allow-inspector (Node.js 26), or without --permission",
+    )
+  }
+}
+
 /** Where the debugger asks for the running greenlet. The question is asked while the thread is paused, so it only reads. */
 function installQuestion(): void {
   const realm = addon.nodeRealm?.() ?? globalThis
@@ -211,7 +220,8 @@ function installQuestion(): void {
     const { name, serial } = Greenlet.current
     return { name, serial }
   }
-  Object.defineProperty(realm, Symbol.for(QUESTION), { value, configurable: true })
+  // Where the global object is frozen, the reports do without names.
+  Reflect.defineProperty(realm, Symbol.for(QUESTION), { value, configurable: true })
 }
 
 /** The folder of the package, with a slash; undefined in a bundle, where the package's code is in the program's file. */

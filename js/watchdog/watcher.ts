@@ -211,7 +211,8 @@ export function runWatcher(data: WatcherData): void {
   }
 
   function byGreenlet(greenlet: BlockedStack['greenlet']): string {
-    return greenlet === null || greenlet.serial === 0 ? ', by main' : `, by greenlet '${greenlet.name}'`
+    if (greenlet === null) return ''
+    return greenlet.serial === 0 ? ', by main' : `, by greenlet '${greenlet.name}'`
   }
 
   function silence(): string {
