@@ -8,7 +8,7 @@ import ts from 'typescript'
 import { runProgram } from './helpers/program.ts'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..')
-const ENTRIES = ['js/index.ts', 'js/adapters/express.ts'].map((path) => join(ROOT, path))
+const ENTRIES = ['js/index.ts', 'js/adapters/express.ts', 'js/watchdog/watchdog.ts'].map((path) => join(ROOT, path))
 
 /** What the examples take for granted. `runProgram` has most exports in scope. */
 const BEFORE = `
