@@ -8,13 +8,13 @@ import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } fr
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { delimiter, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { whyNotDebian } from './debian.ts'
 import { HOME, made } from './nodes.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const SECONDS_TO_START = 60
 /** The user `nobody`: PostgreSQL refuses to run as root. */
 const NOBODY = 65534
-const APT = ['/usr/bin/apt-get', '/usr/bin/dpkg']
 
 /** Running servers, and how to end them. */
 export interface Services extends AsyncDisposable {
@@ -119,9 +119,8 @@ class Server {
 function findPrograms(): Programs | string {
   const [postgres, redis] = [installedPostgres('/'), installedRedis(process.env['PATH'] ?? '')]
   if (postgres !== undefined && redis !== undefined) return { postgres, redis, env: process.env }
-  if (!APT.every((program) => existsSync(program))) {
-    return "this machine has neither PostgreSQL and Redis nor Debian's package manager"
-  }
+  const reason = whyNotDebian()
+  if (reason !== undefined) return `PostgreSQL or Redis is not installed, and ${reason}`
   const missing = [...(postgres === undefined ? ['postgresql'] : []), ...(redis === undefined ? ['redis-server'] : [])]
   const root = made(join(HOME, `services-${missing.join('-')}`), (partial) => unpack(missing, partial))
   const libraries = readdirSync(join(root, 'usr/lib'))
