@@ -18,8 +18,6 @@ function first<T>(probe: () => T): T {
   return probe()
 }
 
-type Method<This, Args extends unknown[], R> = (this: This, ...args: Args) => R
-
 /** The type of the resources that `bind()` makes. */
 const BOUND = 'GREENLET_BIND'
 
@@ -57,12 +55,12 @@ const BOUND = 'GREENLET_BIND'
  *   UnsupportedRuntimeError where greenlets do not work.
  */
 export function blocking<This, Args extends unknown[], R>(
-  fn: Method<This, Args, R>,
-): Method<This, Args, Promise<Awaited<R>>> {
+  fn: (this: This, ...args: Args) => R,
+): (this: This, ...args: Args) => Promise<Awaited<R>> {
   checkFunction('blocking()', fn)
   return likeFunction(fn, function blocked(this: This, ...args: Args) {
     const run = this === undefined ? fn : (...given: Args) => Reflect.apply(fn, this, given)
-    const greenlet = new SpawnedGreenlet<Awaited<R>>(run as Method<unknown, Args, R>, args)
+    const greenlet = new SpawnedGreenlet<Awaited<R>>(run as (...args: Args) => R, args)
     recordOf(greenlet).label = nameOf(fn)
     startAtOnce(greenlet)
     return greenlet.promise
@@ -93,7 +91,9 @@ export function blocking<This, Args extends unknown[], R>(
  *   before its first wait; `ERR_GREENLET_LIMIT`, `_NO_SLOT`, `_NO_MEMORY` or `_FORBIDDEN` if it cannot start; and an
  *   UnsupportedRuntimeError where greenlets do not work.
  */
-export function bind<This, Args extends unknown[], R>(fn: Method<This, Args, R>): Method<This, Args, R | undefined> {
+export function bind<This, Args extends unknown[], R>(
+  fn: (this: This, ...args: Args) => R,
+): (this: This, ...args: Args) => R | undefined {
   checkFunction('bind()', fn)
   const context = new AsyncResource(BOUND)
   return likeFunction(fn, function bound(this: This, ...args: Args) {
