@@ -13,6 +13,7 @@ import { switchTo } from '../core/switch.ts'
 import { main, thread } from '../core/thread.ts'
 import { Greenlet, greenletOf, recordOf } from '../greenlet/greenlet.ts'
 import { noteWait } from '../stack/waits.ts'
+import { noteExit, throwAgain } from './ending.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
 function first<T>(probe: () => T): T {
@@ -45,6 +46,7 @@ export function currentWaiter(what: string): GreenletRecord {
 export function block(call: BlockingCall, from: (...args: never[]) => unknown, source: object | undefined): unknown {
   refuseInHook()
   const { current } = thread
+  if (current.ending !== undefined) throwAgain(current)
   current.blockingCall = call
   current.state = WAITING
   try {
@@ -73,7 +75,10 @@ function failed(
 }
 
 // The room `core` is below this one.
-thread.onInterrupt = (waiter, error) => noteWait(error, waiter, undefined, block)
+thread.onInterrupt = (waiter, error) => {
+  noteWait(error, waiter, undefined, block)
+  noteExit(waiter, error)
+}
 
 /**
  * The greenlet that runs while `waiter` is blocked: main, which runs the event loop. If `waiter` was killed and waits

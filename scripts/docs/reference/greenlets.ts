@@ -24,6 +24,7 @@ export type {
   GreenletErrorCode,
   GreenletOptions,
   GreenletState,
+  KillAllOptions,
   Options,
   RuntimeInfo,
   SpawnedGreenlet,
