@@ -329,7 +329,7 @@ export class Greenlet extends Base {
    *   try {
    *     sleep(60_000)
    *   } finally {
-   *     sleep(5) // for example a rollback
+   *     sleep(5)
    *   }
    * })
    * setTimeout(() => g.kill(), 1)

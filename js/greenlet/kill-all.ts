@@ -15,7 +15,7 @@ import { main, thread } from '../core/thread.ts'
  *
  * @example
  * ```js
- * await Greenlet.killAll({ grace: 5000 }) // [], if all of them have ended without errors
+ * await Greenlet.killAll({ grace: 5000 }) // []
  * ```
  */
 export interface KillAllOptions {
