@@ -57,7 +57,7 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
     [
       'kill-refused',
       'GreenletError',
-      /'stubborn' is still alive: a catch or finally block .*; it ends when a finally block is done, and a catch/,
+      /'stubborn' is still alive: it caught the GreenletExit and .*; a catch block must throw the GreenletExit again/,
     ],
   ],
   ERR_GREENLET_NO_SLOT: [['no-slot', 'GreenletError', /'leak' cannot start: all 4 stack slots.*; let some .* finish/]],

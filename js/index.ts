@@ -22,6 +22,7 @@ export {
   wait,
 } from './engine.ts'
 export type { GreenletOptions } from './greenlet/greenlet.ts'
+export type { KillAllOptions } from './greenlet/kill-all.ts'
 export type { GreenletState } from './greenlet/state.ts'
 export type { TraceEvent, TraceFunction } from './greenlet/tracing.ts'
 export type { SleepOptions } from './hub/sleep.ts'

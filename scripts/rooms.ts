@@ -53,7 +53,7 @@ const HOUSES: readonly House[] = [
       'hub',
       'dump',
       'engine.ts',
-      ['adapters', 'watchdog', 'index.ts'],
+      ['adapters', 'watchdog', 'index.ts', 'main.ts'],
     ],
   },
 ]

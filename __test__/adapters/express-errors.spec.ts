@@ -147,7 +147,7 @@ test.serial('a request fails with a 503 if its greenlet is killed while the clie
   })
   const other = site.ask('/other')
   await until(() => others().length === 1)
-  t.throws(() => Greenlet.all()[1]!.kill(), { code: 'ERR_GREENLET_KILL_REFUSED' }, 'the error handler waits')
+  Greenlet.all()[1]!.kill()
   const answers = await Promise.all(['/itself', '/param/1', '/async'].map((path) => site.ask(path)))
   for (const { status, text } of [await other, ...answers]) {
     t.is(status, 503)

@@ -63,6 +63,10 @@ g.parent = Greenlet.main
 export const parent: Greenlet | null = g.parent
 // kill() returns nothing
 same<ReturnType<Greenlet['kill']>, void>(true)
+same<Greenlet['ended'], Promise<void>>(true)
+export const problems: unknown[] = await Greenlet.killAll({ grace: 100 })
+// @ts-expect-error: not an option
+await Greenlet.killAll({ graze: 100 })
 
 export class Worker extends Greenlet {
   override run(amount: number): number {

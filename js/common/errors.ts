@@ -38,7 +38,7 @@ export type GreenletErrorCode =
   | 'ERR_GREENLET_TIMEOUT'
   /** A greenlet would wait for its own end. */
   | 'ERR_GREENLET_WAIT_ON_SELF'
-  /** `kill()` returned and the greenlet is still alive. */
+  /** The greenlet caught the exit of a `kill()` and switched away or started over. It is still alive. */
   | 'ERR_GREENLET_KILL_REFUSED'
   /** All stack slots are in use, and stacks do not share slots (`GREENLETS_SPILL=never`, or the locker lane). */
   | 'ERR_GREENLET_NO_SLOT'

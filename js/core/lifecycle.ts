@@ -190,7 +190,7 @@ function endRun(threw: boolean, value: unknown): [object, unknown] | undefined {
     value = undefined
   } else if (threw && isExit(value)) threw = false
 
-  let to = current.killer ?? current.parent!
+  let to = current.killer ?? (current.ending?.isDropped === true && !threw ? main : current.parent!)
   while (to.state !== LIVE && to.state !== WAITING) {
     if (to.state === UNSTARTED) {
       try {
@@ -229,6 +229,8 @@ function finish(record: GreenletRecord): void {
   record.spawnArguments = undefined
   record.settle = undefined
   record.awaited = undefined
+  record.ending = undefined
+  record.ended?.fulfil()
   // Only where V8 has ended it in the middle of the call.
   if (record.blockingCall !== undefined) record.blockingCall.greenlet = undefined
   record.spareCall = undefined

@@ -19,10 +19,16 @@
 import Module from 'node:module'
 import { pathToFileURL } from 'node:url'
 import { GreenletError } from '../common/errors.ts'
+import { addOwnCode } from '../common/own-code.ts'
 import { NativePromise } from '../common/values.ts'
 import { DEAD, type GreenletRecord } from './record.ts'
 import { type Method, type Methods, replace } from './replace.ts'
 import { main, thread } from './thread.ts'
+
+/** Where this file's own code begins; see common/own-code.ts. */
+function first<T>(probe: () => T): T {
+  return probe()
+}
 
 /** A module that a greenlet is loading. */
 interface Load {
@@ -38,14 +44,16 @@ interface Load {
 }
 
 /** An ES module, as C++ shows it to the loader. */
-interface ModuleWrap {
+export interface ModuleWrap {
   readonly url: string
   getStatus(): number
+  getError(): unknown
 }
 
 /** V8's states of a module. */
 const INSTANTIATED = 2
 const EVALUATING = 3
+export const ERRORED = 5
 
 const loads = new Set<Load>()
 /** For each greenlet that waits here, the one that it waits for. */
@@ -53,16 +61,15 @@ const waitsFor = new Map<GreenletRecord, GreenletRecord>()
 /** The modules that a module imports. */
 const imports = new WeakMap<ModuleWrap, readonly ModuleWrap[]>()
 
+/** What {@link patchEsm} has found, once it was called. */
+let patched: { readonly prototype: Methods | undefined } | undefined
+
 /** Replaces the methods of the CommonJS loader. Those of the ES loader follow when a greenlet first loads a module. */
 export function patchLoaders(): void {
-  let isPatched = false
   replace(Module.prototype as unknown as Methods, 'load', (load) => {
     return function (this: unknown, ...args) {
       if (thread.current === main) return Reflect.apply(load, this, args)
-      if (!isPatched) {
-        isPatched = true
-        patchEsm()
-      }
+      patchEsm()
       return during(String(args[0]), undefined, () => Reflect.apply(load, this, args))
     }
   })
@@ -88,10 +95,12 @@ function resolve(args: unknown[]): string | undefined {
   }
 }
 
-/** Replaces the methods that evaluate ES modules. */
-function patchEsm(): void {
+/** Replaces the methods that evaluate ES modules. Returns their prototype; undefined where it was not found. */
+export function patchEsm(): Methods | undefined {
+  if (patched !== undefined) return patched.prototype
   const prototype = moduleWrapPrototype()
-  if (prototype === undefined) return
+  patched = { prototype }
+  if (prototype === undefined) return undefined
   const originalStatus = prototype['getStatus']!
   replace(prototype, 'link', (link) => {
     return function (this: unknown, ...args) {
@@ -133,6 +142,17 @@ function patchEsm(): void {
       return overOf(load).promise.then(() => Reflect.apply(again, this, args))
     }
   })
+  return prototype
+}
+
+/** Calls `call`, in which the running greenlet evaluates an ES module. */
+export function evaluating(module: ModuleWrap, call: () => unknown): unknown {
+  return during(module.url, graphOf(module), call)
+}
+
+/** The modules that a module imports, except those that import it in turn, perhaps by way of others. */
+export function dependenciesOf(module: ModuleWrap): ModuleWrap[] {
+  return Array.from(imports.get(module) ?? []).filter((each) => !graphOf(each).has(module))
 }
 
 /**
@@ -262,3 +282,10 @@ function overOf(load: Load): { readonly promise: Promise<void>; readonly resolve
   }
   return load.over
 }
+
+/** Where this file's own code ends. */
+function last<T>(probe: () => T): T {
+  return probe()
+}
+
+addOwnCode(first, last, first, last, evaluating)

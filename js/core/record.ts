@@ -40,6 +40,24 @@ export interface BlockingCall {
   greenlet: GreenletObject | undefined
 }
 
+/** What is known of a greenlet that was killed and has not ended; see kill.ts. */
+export interface Ending {
+  /** The GreenletExit of the latest `kill()`. */
+  exit: unknown
+  /** How often it was thrown again since, because the greenlet started over. */
+  again: number
+  /** Whether no code waits for its result: `kill()` has returned. */
+  isDropped: boolean
+  /** The stacks of the waits that it was thrown into; see hub/ending.ts. */
+  readonly interrupted: unknown[]
+}
+
+/** The promise of `ended`, and the function that fulfils it. */
+export interface Ended {
+  readonly promise: Promise<void>
+  readonly fulfil: () => void
+}
+
 export class GreenletRecord {
   /** The id of its stack. -1 says that there is none; it is also how native is told to make one. */
   index = -1
@@ -53,6 +71,10 @@ export class GreenletRecord {
    * another one, which kills it too.
    */
   killers: GreenletRecord[] | undefined = undefined
+  /** Set from a `kill()` until it has ended, or until it has refused to. */
+  ending: Ending | undefined = undefined
+  /** Made when it is asked for. */
+  ended: Ended | undefined = undefined
   /** The call that it is blocked in, while it waits. */
   blockingCall: BlockingCall | undefined = undefined
 

@@ -72,6 +72,8 @@ export const thread = {
 
   /** Whether native has the realm in which it makes captures; see stack/snapshot.ts. */
   captureRealmIsSet: false,
+  /** Makes an error of that realm, with the frames of the running stack. */
+  capture: undefined as unknown as () => Error,
   /** The greenlet that the hub has resumed, until control is back on main; see hub/block.ts. */
   resumedByHub: undefined as GreenletObject | undefined,
   /** Called with each error that interrupts a blocking call, before it is thrown there; see hub/block.ts. */

@@ -15,7 +15,7 @@ import { ensureAttached } from '../core/attach.ts'
 import { changeContext, inheritContext, showContext } from '../core/context.ts'
 import { changeParent, changeRun, replaceContext } from '../core/change.ts'
 import { interrupt } from '../core/interrupt.ts'
-import { killRecord } from '../core/kill.ts'
+import { endOf, killRecord } from '../core/kill.ts'
 import { deliver, describeState, finishEnded } from '../core/lifecycle.ts'
 import * as records from '../core/record.ts'
 import { holdWeakly, register, registeredRecords } from '../core/registry.ts'
@@ -29,6 +29,7 @@ import { EMPTY_STACK, type FrameStack } from '../stack/stack.ts'
 import * as accessModule from './access.ts'
 import { checkOptions, checkParent, isCopy } from './access.ts'
 import { Base, markAsUncloneable } from './base.ts'
+import { killAll, type KillAllOptions } from './kill-all.ts'
 import { type GreenletState, stackSizeOf, stateOf } from './state.ts'
 // Only for its effect: it ends greenlets that have become unreachable.
 import '../core/unreachable.ts'
@@ -120,6 +121,29 @@ export class Greenlet extends Base {
   static all(): Greenlet[] {
     finishEnded()
     return registeredRecords().map(greenletOf)
+  }
+
+  /**
+   * Kills all greenlets of this thread except the current one and main, for the end of a program or of a test, also those
+   * that cleanups make meanwhile. Those that wait while they clean up get `grace` milliseconds. On main it kills at once,
+   * and the result is a promise. A greenlet blocks until main has done it. In a handler of the process's `'exit'`, where the
+   * event loop is over, it does not wait.
+   *
+   * Never throws an error of a greenlet. The result is a list of what went wrong, empty where all have ended: the errors
+   * that greenlets without a promise ended with, and a GreenletError `ERR_GREENLET_KILL_REFUSED` for each that is alive.
+   * The error of a spawned greenlet goes to its promise.
+   *
+   * @example
+   * ```js
+   * spawn(() => sleep(60_000))
+   * const errors = await Greenlet.killAll({ grace: 100 })
+   * errors.length // 0
+   * ```
+   *
+   * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`
+   */
+  static killAll(options?: KillAllOptions): unknown[] | Promise<unknown[]> {
+    return killAll(options)
   }
 
   /**
@@ -276,9 +300,13 @@ export class Greenlet extends Base {
 
   /**
    * Ends this greenlet now: throws a `GreenletExit` where it is suspended, and returns when it is dead, after its
-   * `finally` blocks. Its result comes to the caller in place of the parent, and is dropped. An error it ends with is
-   * thrown to the caller. An unstarted greenlet ends without running. A dead one stays as it is. For the current one
-   * the `GreenletExit` is thrown here.
+   * `finally` blocks. If it waits there, as for a rollback, `kill()` returns meanwhile and the greenlet goes on ending:
+   * `ended` tells when it has. Its result comes to the caller in place of the parent, and is dropped. An error it ends
+   * with is thrown to the caller, or to the parent if `kill()` has returned. An unstarted greenlet ends without running.
+   * A dead one stays as it is. For the current one the `GreenletExit` is thrown here.
+   *
+   * A greenlet that catches the exit and starts over, by waiting again where the exit was thrown, gets the exit again.
+   * A second `kill()` interrupts its cleanup.
    *
    * @example
    * ```js
@@ -294,8 +322,8 @@ export class Greenlet extends Base {
    * g.dead // true
    * ```
    *
-   * @throws GreenletError `ERR_GREENLET_KILL_REFUSED` if control comes back and it is still alive; `ERR_GREENLET_MAIN`
-   *   on main; `ERR_GREENLET_FORBIDDEN` as `switch()`
+   * @throws GreenletError `ERR_GREENLET_KILL_REFUSED` if it has switched away by hand, or starts over and over;
+   *   `ERR_GREENLET_MAIN` on main; `ERR_GREENLET_FORBIDDEN` as `switch()`
    */
   kill(): void {
     killRecord(this.#record)
@@ -319,6 +347,28 @@ export class Greenlet extends Base {
    */
   interrupt(error: unknown): boolean {
     return interrupt(this.#record, error)
+  }
+
+  /**
+   * A promise that is fulfilled, with undefined, when this greenlet is dead, however it ends. It is never rejected, and
+   * always the same one. That of main stays pending.
+   *
+   * @example
+   * ```js
+   * const g = spawn(() => {
+   *   try {
+   *     sleep(60_000)
+   *   } finally {
+   *     sleep(5)
+   *   }
+   * })
+   * setTimeout(() => g.kill(), 1)
+   * await g.ended
+   * g.dead // true
+   * ```
+   */
+  get ended(): Promise<void> {
+    return endOf(this.#record)
   }
 
   /** `kill()`, for `using`. */

@@ -14,6 +14,7 @@ import { switchTo } from '../core/switch.ts'
 import { main, thread } from '../core/thread.ts'
 import { Greenlet, greenletOf, recordOf } from '../greenlet/greenlet.ts'
 import { noteWait } from '../stack/waits.ts'
+import { noteExit, throwAgain } from './ending.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
 function first<T>(probe: () => T): T {
@@ -47,6 +48,7 @@ export function currentWaiter(what: string): GreenletRecord {
 export function block(call: BlockingCall, from: (...args: never[]) => unknown, source: object | undefined): unknown {
   refuseInHook()
   const { current } = thread
+  if (current.ending !== undefined) throwAgain(current)
   // An interruption takes its place; see core/interrupt.ts.
   current.blockingCall = call
   current.state = WAITING
@@ -81,7 +83,10 @@ function failed(
 }
 
 // The room `core` is below this one.
-thread.onInterrupt = (waiter, error) => noteWait(error, waiter, undefined, block)
+thread.onInterrupt = (waiter, error) => {
+  noteWait(error, waiter, undefined, block)
+  noteExit(waiter, error)
+}
 
 /**
  * The greenlet that runs while `waiter` is blocked: main, which runs the event loop. If `waiter` was killed and waits

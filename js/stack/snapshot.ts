@@ -49,6 +49,7 @@ export function ensureCaptureRealm(): void {
   const makeError = makeRealm()
   native.setCaptureRealm(makeError)
   findOwnCode(native, makeError)
+  thread.capture = makeError
   thread.captureRealmIsSet = true
 }
 

@@ -31,6 +31,7 @@ export type {
   GreenletErrorCode,
   GreenletOptions,
   GreenletState,
+  KillAllOptions,
   Options,
   RuntimeInfo,
   SleepOptions,

@@ -1,0 +1,130 @@
+/**
+ * `node --import greenlets/main app.js`: the program's own top level runs in a greenlet, so it may `wait()`. Main stays
+ * the hub.
+ *
+ * With `--import`, Node.js loads each program as an ES module, also a CommonJS one, and awaits the promise of its
+ * evaluation. So the one method to replace is `evaluate`. While the top level waits, that promise is pending, and all that
+ * Node.js does for a pending or a rejected one is as for a program with a top-level `await`.
+ *
+ * The modules that the program imports are evaluated before it, by the same greenlet. If one of them has a top-level
+ * `await`, the greenlet waits for it: V8 would go on in a promise job, which runs on main.
+ */
+
+import { realpathSync } from 'node:fs'
+import Module from 'node:module'
+import { basename, resolve } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { addOwnCode } from './common/own-code.ts'
+import { dependenciesOf, ERRORED, evaluating, type ModuleWrap, patchEsm } from './core/module-loads.ts'
+import { type Method, type Methods, replace } from './core/replace.ts'
+import { Greenlet, GreenletError, wait } from './engine.ts'
+
+/** Where this file's own code begins; see common/own-code.ts. */
+function first<T>(probe: () => T): T {
+  return probe()
+}
+
+/** The greenlet of the top level, once there is one. */
+const program = { greenlet: undefined as Greenlet | undefined, hasReturned: false, loopIsEmpty: false }
+
+/** The exit code of a program of which the top level never returns. */
+const UNSETTLED = 13
+
+const prototype = patchEsm()
+if (prototype === undefined) {
+  throw new GreenletError(
+    'ERR_GREENLET_FORBIDDEN',
+    "greenlets/main cannot find Node's loader of ES modules; run without --no-experimental-require-module",
+  )
+}
+
+replace(prototype, 'evaluate', (evaluate) => {
+  return function (this: unknown, ...args): unknown {
+    const module = this as ModuleWrap
+    if (program.greenlet !== undefined || !isProgram(module.url)) return Reflect.apply(evaluate, this, args)
+    return run(module, evaluate, args)
+  }
+})
+
+replace(Module as unknown as Methods, '_load', (load) => {
+  return function (this: unknown, ...args) {
+    // `isMain`. Without --import, Node.js takes what a CommonJS program returns at once for all of it.
+    if (args[2] === true && program.greenlet === undefined) {
+      throw new GreenletError(
+        'ERR_GREENLET_FORBIDDEN',
+        'a CommonJS program cannot run in a greenlet if greenlets/main was loaded by --require; use --import greenlets/main',
+      )
+    }
+    return Reflect.apply(load, this, args)
+  }
+})
+
+// As for a top-level `await`. Node.js itself finds none.
+process.on('beforeExit', () => (program.loopIsEmpty = true))
+process.on('exit', (code) => {
+  const { greenlet, hasReturned, loopIsEmpty } = program
+  if (greenlet === undefined || hasReturned || !loopIsEmpty || (code !== 0 && code !== UNSETTLED)) return
+  process.exitCode ??= UNSETTLED
+  process.stderr.write(
+    `Warning: the top level of the program still waits, and nothing is left that could end the wait:\n${greenlet.gr_stack}\n`,
+  )
+})
+
+/** Whether it is the URL of the program, and not of another module that was preloaded. */
+function isProgram(url: string): boolean {
+  // `--input-type=module`, with --eval or from stdin.
+  if (/^file:.*\/\[eval\d+\]$/.test(url)) return true
+  const [, name] = process.argv
+  if (name === undefined) return false
+  try {
+    const own = new URL(url)
+    if (own.protocol !== 'file:') return false
+    if (url === name || new URL(name, pathToFileURL(`${process.cwd()}/`)).href === url) return true
+    const path = fileURLToPath(own)
+    const { _findPath: findPath } = Module as unknown as { _findPath: Method }
+    const found = findPath(resolve(name), null, true)
+    return typeof found === 'string' && (found === path || realpathSync(found) === path)
+  } catch {
+    return false
+  }
+}
+
+/** Evaluates the program in a greenlet. The promise is settled when its top level has returned, or has failed. */
+function run(module: ModuleWrap, evaluate: Method, args: unknown[]): Promise<unknown> {
+  return new Promise((done, fail) => {
+    const runProgram = (): void => {
+      try {
+        done(
+          evaluating(module, () => {
+            evaluateDependencies(module, evaluate, args)
+            return Reflect.apply(evaluate, module, args)
+          }),
+        )
+      } catch (error) {
+        fail(error)
+      } finally {
+        program.hasReturned = true
+      }
+    }
+    program.greenlet = new Greenlet(runProgram, { name: basename(new URL(module.url).pathname), parent: Greenlet.main })
+    program.greenlet.switch()
+  })
+}
+
+/** In the order in which V8 would do it. */
+function evaluateDependencies(module: ModuleWrap, evaluate: Method, args: unknown[]): void {
+  const promises: unknown[] = []
+  for (const each of dependenciesOf(module)) {
+    promises.push(Reflect.apply(evaluate, each, args))
+    // V8 evaluates no more modules, and gives the program the same error.
+    if (each.getStatus() === ERRORED) return
+  }
+  for (const promise of promises) wait(promise)
+}
+
+/** Where this file's own code ends. */
+function last<T>(probe: () => T): T {
+  return probe()
+}
+
+addOwnCode(first, last, first, last)
