@@ -1,0 +1,173 @@
+/**
+ * `greenlets/koa`: runs the middleware of a Koa app in greenlets.
+ *
+ * ```js
+ * import Koa from 'koa'
+ * import { wait } from 'greenlets'
+ * import { greenlets } from 'greenlets/koa'
+ *
+ * const app = new Koa()
+ * app.use(greenlets())
+ * app.use((ctx) => { ctx.body = loadOrder(ctx.query.id) }) // may wait(), however deep
+ * ```
+ *
+ * This module does not import Koa. It finds everything through the app of the first request. Koa has no hook for the call
+ * of a middleware, and it composes copies of them when it starts to listen. So `greenlets()` composes the middleware that
+ * follow it once more, each one wrapped, and calls these instead of `next()`.
+ */
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Middleware } from 'koa'
+import { type Greenlet, GreenletExit, isExit } from '../engine.ts'
+import { disguised } from './disguise.ts'
+import type { ServerOptions } from './request/options.ts'
+import { RequestGreenlets, type Rules } from './request/request.ts'
+import { type ServerControl, ServerGreenlets } from './request/server.ts'
+
+declare module 'koa' {
+  interface DefaultContext {
+    /** The greenlet that runs for this request, or that ran last; see `greenlets()`. */
+    readonly greenlet: Greenlet
+  }
+}
+
+type Next = () => Promise<unknown>
+type Handler = (ctx: Context, next: Next) => unknown
+type Compose = (middleware: readonly Handler[]) => (ctx: Context, next?: Next) => Promise<unknown>
+
+interface App {
+  readonly middleware: readonly Handler[]
+  readonly context: object
+  readonly compose: Compose
+}
+
+interface Context {
+  readonly app: App
+  readonly method: string
+  readonly path: string
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  onerror(error: unknown): void
+  [REQUEST]?: RequestGreenlets
+}
+
+/** The parts of @koa/router and koa-router that matter here. */
+interface Router {
+  match(path: string, method: string): { readonly pathAndMethod: readonly { readonly stack: Handler[] }[] }
+}
+
+/** The key of the greenlets of a request. */
+const REQUEST = Symbol('greenlets')
+
+/** From each request to its context. */
+const contexts = new WeakMap<RequestGreenlets, Context>()
+
+const rules: Rules = {
+  exit(exit, request) {
+    // The middleware around it unwind, and the first one of all ends it.
+    throw request.abandoned ? exit : request.errorFor(exit)
+  },
+  fail(error, request) {
+    contexts.get(request)!.onerror(error)
+  },
+}
+
+/** From middleware to their wrappers, and from each wrapper to itself. */
+const wrappers = new WeakMap<Handler, Handler>()
+
+/**
+ * Makes a middleware. Every middleware and route after it runs in a greenlet of its request, `ctx.greenlet`, and so it may
+ * `wait()`. An error that it throws after a wait goes to the middleware around it and to `app.on('error')`, as usual.
+ *
+ * @example
+ * ```js
+ * import Koa from 'koa'
+ * import { greenlets } from 'greenlets/koa'
+ * const app = new Koa()
+ * app.use(greenlets())
+ * app.use((ctx) => {
+ *   sleep(10) // blocks this request, and no other
+ *   ctx.body = `served by ${ctx.greenlet.name}`
+ * })
+ * ```
+ */
+export function greenlets(options?: ServerOptions): Middleware & ServerControl {
+  const server = new ServerGreenlets(options)
+  const followers = new WeakMap<App, ((ctx: Context) => Promise<unknown>) | 'opaque'>()
+  const middleware: Handler = async function greenlets(ctx, next): Promise<unknown> {
+    if (ctx[REQUEST] !== undefined) {
+      // It is in this app twice, or an app in an app has one of its own.
+      ctx[REQUEST].join(server)
+      return next()
+    }
+    const { refusal } = server
+    if (refusal !== undefined) throw refusal
+    let rest = followers.get(ctx.app)
+    if (rest === undefined) followers.set(ctx.app, (rest = followersOf(middleware, ctx.app)))
+    const request = new RequestGreenlets(server, `${ctx.method} ${ctx.path}`, rules, { response: ctx.res })
+    contexts.set(request, ctx)
+    ctx[REQUEST] = request
+    try {
+      return await (rest === 'opaque' ? request.run(next) : rest(ctx))
+    } catch (error) {
+      // Koa would answer, and report it.
+      if (!request.abandoned || !isExit(error)) throw error
+      return undefined
+    }
+  }
+  wrappers.set(middleware, middleware)
+  return server.control(middleware as unknown as Middleware)
+}
+
+/**
+ * What an app calls after `middleware`, composed anew. 'opaque' if the app does not have it: then a function that was
+ * composed by others calls it, and only the next function can be entered.
+ */
+function followersOf(middleware: Handler, app: App): ((ctx: Context) => Promise<unknown>) | 'opaque' {
+  if (!('greenlet' in app.context)) {
+    Object.defineProperty(app.context, 'greenlet', {
+      configurable: true,
+      get(this: Context) {
+        return this[REQUEST]?.current
+      },
+    })
+  }
+  const index = app.middleware.indexOf(middleware)
+  return index < 0 ? 'opaque' : app.compose(app.middleware.slice(index + 1).map(wrapped))
+}
+
+function wrapped(handler: Handler): Handler {
+  const known = wrappers.get(handler)
+  if (known !== undefined) return known
+  const { router } = handler as { router?: Router }
+  const wrapper = disguised(function (this: unknown, ctx: Context, next: Next): unknown {
+    const request = ctx[REQUEST]
+    if (request === undefined) return handler.call(this, ctx, next)
+    if (request.abandoned) return over()
+    return request.run(() => handler.call(this, ctx, next))
+  }, handler)
+  wrappers.set(handler, wrapper).set(wrapper, wrapper)
+  if (typeof router?.match === 'function') wrapRoutes(router)
+  return wrapper
+}
+
+/** Wraps the handlers of routes where the router keeps them, when a request matches them for the first time. */
+function wrapRoutes(router: Router): void {
+  const { match } = router
+  router.match = function matchAndWrap(path, method) {
+    const found = match.call(this, path, method)
+    for (const { stack } of found.pathAndMethod) {
+      for (const [i, handler] of stack.entries()) stack[i] = wrapped(handler)
+    }
+    return found
+  }
+}
+
+/** For a handler that must not be called any more. A promise that is rejected, but not reported if it is not used. */
+function over(): Promise<never> {
+  const rejected = Promise.reject<never>(new GreenletExit())
+  rejected.catch(() => {})
+  return rejected
+}
+
+export default greenlets
