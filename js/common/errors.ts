@@ -34,6 +34,8 @@ export type GreenletErrorCode =
   | 'ERR_GREENLET_WAIT_ON_MAIN'
   /** What `spawn()` gave was awaited, and a {@link GreenletExit} ended the greenlet. The exit is the `cause`. */
   | 'ERR_GREENLET_KILLED'
+  /** A TimeoutError: a wait took longer than its `timeout`. */
+  | 'ERR_GREENLET_TIMEOUT'
   /** A greenlet would wait for its own end. */
   | 'ERR_GREENLET_WAIT_ON_SELF'
   /** `kill()` returned and the greenlet is still alive. */
@@ -54,6 +56,8 @@ export type GreenletErrorCode =
   | 'ERR_GREENLET_FORBIDDEN'
   /** A call of another greenlet has not returned and uses what this call would close or run again. */
   | 'ERR_GREENLET_IN_USE'
+  /** A server was closed, by the `close()` of an adapter, and takes no more requests. */
+  | 'ERR_GREENLET_CLOSED'
   /** Another copy of this package already runs greenlets in this thread. */
   | 'ERR_GREENLET_SECOND_COPY'
   /** A {@link StaleFrameError}. */
