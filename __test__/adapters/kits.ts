@@ -69,7 +69,10 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as PromiseLike<unknown> | undefined)?.then === 'function'
 }
 
-const statusOf = (error: { status?: number }): number => error.status ?? 500
+/** As the errors of greenlets and of packages such as http-errors have them. */
+const statusOf = (error: unknown): number => (error as { status?: number }).status ?? 500
+const headersOf = (error: unknown): Record<string, string> =>
+  (error as { headers?: Record<string, string> }).headers ?? {}
 
 export const koa: Kit = {
   name: 'koa',
@@ -89,8 +92,8 @@ export const koa: Kit = {
       try {
         await next()
       } catch (error) {
-        ctx.status = statusOf(error as Error)
-        ctx.set((error as { headers?: Record<string, string> }).headers ?? {})
+        ctx.status = statusOf(error)
+        ctx.set(headersOf(error))
         ctx.body = onError(error as Error)
       }
     })
@@ -126,7 +129,9 @@ export const fastify: Kit = {
       body: () => Promise.resolve(request.body),
       response: reply.raw,
     })
-    app.setErrorHandler((error: Error, _request, reply) => void reply.status(statusOf(error)).headers((error as { headers?: Record<string, string> }).headers ?? {}).send(onError(error)))
+    app.setErrorHandler((error: Error, _request, reply) => {
+      reply.status(statusOf(error)).headers(headersOf(error)).send(onError(error))
+    })
     let steps = 0
     add({
       step(step) {
@@ -165,7 +170,7 @@ export const hono: Kit = {
       response: (c.env as { outgoing: http.ServerResponse }).outgoing,
     })
     app.onError((error, c) =>
-      c.text(onError(error), statusOf(error) as 500, (error as { headers?: Record<string, string> }).headers),
+      c.text(onError(error), statusOf(error) as 500, headersOf(error)),
     )
     if (options !== undefined) app.use(control as ReturnType<typeof inHono>)
     const answer = (c: Context, text: unknown): Response | Promise<Response> =>

@@ -16,12 +16,15 @@
  */
 
 import type { IncomingMessage } from 'node:http'
-import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import { type Greenlet, GreenletExit } from '../engine.ts'
 import { disguised } from './disguise.ts'
 import type { ServerOptions } from './request/options.ts'
 import { RequestGreenlets, type Rules } from './request/request.ts'
 import { type ServerControl, ServerGreenlets } from './request/server.ts'
+
+export type { CloseOptions, ServerOptions } from './request/options.ts'
+export type { ServerControl } from './request/server.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -119,7 +122,11 @@ function install(app: FastifyInstance, server: ServerGreenlets): void {
   }
   app.addHook('onRequest', (request, reply, done) => done(admit(server, request, reply)))
   app.addHook('preClose', () => server.close())
-  app.addHook('onRoute', (route) => wrapProperties(route as unknown as Record<string, unknown>))
+  app.addHook('onRoute', (route) => {
+    wrapProperties(route as unknown as Record<string, unknown>)
+    const { handlerTimeout = (app.initialConfig as { handlerTimeout?: number }).handlerTimeout, onRequest = [] } = route
+    if (handlerTimeout) route.onRequest = [endAtTimeout, ...[onRequest].flat()]
+  })
   replaceMethods(app as unknown as Record<string, Method>)
 }
 
@@ -128,25 +135,25 @@ function admit(server: ServerGreenlets, request: FastifyRequest, reply: FastifyR
   const known = requestOf(request)
   if (known !== undefined) {
     // It is registered twice.
-    known.join(server)
-    return undefined
+    return known.join(server)
   }
-  const { refusal } = server
-  if (refusal !== undefined) return refusal
   const name = `${request.method} ${request.url.split('?', 1)[0]}`
   const greenlets = new RequestGreenlets(server, name, rules, { response: reply.raw })
-  if (request.routeOptions.handlerTimeout) endAtTimeout(greenlets, request.signal)
   replies.set(greenlets, reply)
   ;(request.raw as Incoming)[REQUEST] = greenlets
-  return undefined
+  return greenlets.refusal
 }
 
-/** At the `handlerTimeout` of a route, Fastify answers, and aborts the signal of the request. */
-function endAtTimeout(request: RequestGreenlets, signal: AbortSignal): void {
+/**
+ * At the `handlerTimeout` of a route, Fastify answers, and aborts the signal of the request. Then its greenlets end.
+ */
+const endAtTimeout: onRequestHookHandler = (request, _reply, done) => {
+  const { signal } = request
   const onAbort = (): void => {
-    if ((signal.reason as { code?: unknown }).code === 'FST_ERR_HANDLER_TIMEOUT') request.abandon()
+    if ((signal.reason as { code?: unknown }).code === 'FST_ERR_HANDLER_TIMEOUT') requestOf(request)?.abandon()
   }
   signal.addEventListener('abort', onAbort, { once: true })
+  done()
 }
 
 function requestOf(request: FastifyRequest): RequestGreenlets | undefined {

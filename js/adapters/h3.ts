@@ -17,9 +17,13 @@
 import type { H3, H3Event } from 'h3'
 import { Greenlet, GreenletExit } from '../engine.ts'
 import { disguised } from './disguise.ts'
+import type { UnavailableError } from './request/errors.ts'
 import type { ServerOptions } from './request/options.ts'
 import { RequestGreenlets, type Response as NodeResponse, type Rules, type Source } from './request/request.ts'
 import { type ServerControl, ServerGreenlets } from './request/server.ts'
+
+export type { CloseOptions, ServerOptions } from './request/options.ts'
+export type { ServerControl } from './request/server.ts'
 
 declare module 'h3' {
   interface H3EventContext {
@@ -91,27 +95,23 @@ export function greenlets(options?: ServerOptions): ((app: H3) => void) & Server
     const target = app as unknown as App
     wrapHooks(target, server)
     app.use((event, next) => {
-      const request = admit(server, event)
+      const [request, refusal] = admit(server, event)
+      if (refusal !== undefined) throw refusal
       return sourceOf(event).response === undefined ? endAfter(request, next) : next()
     })
     install(target)
   })
 }
 
-/** The greenlets of a request, which may be new. */
-function admit(server: ServerGreenlets, event: H3Event): RequestGreenlets {
+/** Gives the greenlets of a request, which may be new, and why it is refused. */
+function admit(server: ServerGreenlets, event: H3Event): [RequestGreenlets, UnavailableError | undefined] {
   const known = requests.get(event)
-  if (known !== undefined) {
-    // A mounted app has a plugin of its own.
-    known.join(server)
-    return known
-  }
-  const { refusal } = server
-  if (refusal !== undefined) throw refusal
+  // A mounted app may have a plugin of its own.
+  if (known !== undefined) return [known, known.join(server)]
   const name = `${event.req.method} ${event.url.pathname}`
   const request = new RequestGreenlets(server, name, rules, sourceOf(event))
   requests.set(event, request)
-  return request
+  return [request, request.refusal]
 }
 
 /** What tells that the client has left: the response of a server of Node.js, else the signal of the request. */
@@ -132,7 +132,13 @@ async function endAfter(request: RequestGreenlets, next: () => unknown): Promise
 function wrapHooks(app: App, server: ServerGreenlets): void {
   const { onRequest, onResponse, onError } = app.config
   const hooks: Hooks = {}
-  if (onRequest) hooks.onRequest = (event) => admit(server, event).run(() => onRequest(event))
+  if (onRequest) {
+    hooks.onRequest = (event) => {
+      const [request, refusal] = admit(server, event)
+      if (refusal !== undefined) throw refusal
+      return request.run(() => onRequest(event))
+    }
+  }
   if (onResponse) hooks.onResponse = (response, event) => runHook(event, () => onResponse(response, event))
   if (onError) hooks.onError = (error, event) => runHook(event, () => onError(error, event))
   app.config = { ...app.config, ...hooks }

@@ -24,6 +24,9 @@ import type { UnavailableError } from './request/errors.ts'
 import { RequestGreenlets, type Response as NodeResponse, type Rules, type Source } from './request/request.ts'
 import { type ServerControl, ServerGreenlets } from './request/server.ts'
 
+export type { CloseOptions, ServerOptions } from './request/options.ts'
+export type { ServerControl } from './request/server.ts'
+
 declare module 'hono' {
   interface ContextVariableMap {
     /** The greenlet that runs for this request, or that ran last; see `greenlets()`. */
@@ -72,16 +75,16 @@ export function greenlets(options?: ServerOptions): MiddlewareHandler & ServerCo
     const outer = requests.get(c)
     if (outer !== undefined) {
       // It is in this app twice, or in an app in this app.
-      outer.join(server)
+      const refusal = outer.join(server)
+      if (refusal !== undefined) throw answering(refusal)
       return next()
     }
-    const { refusal } = server
-    if (refusal !== undefined) throw answering(refusal)
     wrapFollowers(c)
     const source = sourceOf(c)
     const request = new RequestGreenlets(server, `${c.req.method} ${c.req.path}`, rules, source)
     requests.set(c, request)
     try {
+      if (request.refusal !== undefined) throw answering(request.refusal)
       await next()
     } finally {
       if (source.response === undefined) request.end()

@@ -24,6 +24,9 @@ import type { ServerOptions } from './request/options.ts'
 import { RequestGreenlets, type Rules } from './request/request.ts'
 import { type ServerControl, ServerGreenlets } from './request/server.ts'
 
+export type { CloseOptions, ServerOptions } from './request/options.ts'
+export type { ServerControl } from './request/server.ts'
+
 declare module 'koa' {
   interface DefaultContext {
     /** The greenlet that runs for this request, or that ran last; see `greenlets()`. */
@@ -97,16 +100,16 @@ export function greenlets(options?: ServerOptions): Middleware & ServerControl {
   const middleware: Handler = async function greenlets(ctx, next): Promise<unknown> {
     if (ctx[REQUEST] !== undefined) {
       // It is in this app twice, or an app in an app has one of its own.
-      ctx[REQUEST].join(server)
+      const refusal = ctx[REQUEST].join(server)
+      if (refusal !== undefined) throw refusal
       return next()
     }
-    const { refusal } = server
-    if (refusal !== undefined) throw refusal
     let rest = followers.get(ctx.app)
     if (rest === undefined) followers.set(ctx.app, (rest = followersOf(middleware, ctx.app)))
     const request = new RequestGreenlets(server, `${ctx.method} ${ctx.path}`, rules, { response: ctx.res })
     contexts.set(request, ctx)
     ctx[REQUEST] = request
+    if (request.refusal !== undefined) throw request.refusal
     try {
       return await (rest === 'opaque' ? request.run(next) : rest(ctx))
     } catch (error) {

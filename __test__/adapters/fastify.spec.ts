@@ -1,0 +1,4 @@
+import { facts } from './facts.ts'
+import { fastify } from './kits.ts'
+
+facts(fastify)

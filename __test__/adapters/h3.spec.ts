@@ -1,0 +1,4 @@
+import { facts } from './facts.ts'
+import { h3 } from './kits.ts'
+
+facts(h3)

@@ -1,0 +1,4 @@
+import { facts } from './facts.ts'
+import { hono } from './kits.ts'
+
+facts(hono)

@@ -1,0 +1,4 @@
+import { facts } from './facts.ts'
+import { koa } from './kits.ts'
+
+facts(koa)
