@@ -6,8 +6,10 @@ import test, { type ExecutionContext } from 'ava'
 import { Greenlet, GreenletExit, sleep, wait } from '../../js/index.ts'
 import { pending, until } from '../helpers/promises.ts'
 import type { App, Asked, Kit, Step } from './kits.ts'
+import { addRandom, PATHS, randomApp, randomNumbers } from './random.ts'
 import { others } from './server.ts'
 
+const SEED = Number(process.env['ADAPTERS_SEED'] ?? Date.now() % 1e6)
 const forever = (): void => sleep(1e6)
 /** Waits inside of a function that cannot be async. */
 const deep = <T>(promise: Promise<T>): T => JSON.parse('[1]', () => wait(promise)) as T
@@ -388,6 +390,63 @@ export function facts(kit: Kit): void {
     })
     const big = 'x'.repeat(50_000)
     t.is((await site.ask('POST /', JSON.stringify({ big }))).text, JSON.stringify([{ big }, true]))
+  })
+
+  test.serial(`${name}: routers in routers, with steps of their own`, async (t) => {
+    const site = await kit.serve(t, {}, (app) => {
+      const here = ({ greenlet, response }: Asked, what: string): void => {
+        sleep(1)
+        if (greenlet === Greenlet.current) response.setHeader(`x-${what}`, 'here')
+      }
+      app.step((asked) => here(asked, 'outermost'))
+      app.group('/a', (a) => {
+        a.step(async () => await null)
+        a.step((asked) => here(asked, 'outer'))
+        a.group('/b', (b) => {
+          b.step(() => setTimeout(1))
+          b.step((asked) => here(asked, 'inner'))
+          b.get('/c', (asked) => (here(asked, 'handler'), `c of ${asked.path}`))
+          b.get('/fails', () => (sleep(1), wait(Promise.reject(new Error('of b')))))
+        })
+        a.get('/late', (asked) => (here(asked, 'handler'), 'late'))
+      })
+    })
+    const seen = (headers: object): string[] => Object.keys(headers).filter((key) => key.startsWith('x-')).toSorted()
+    // The first request uses functions that the adapter has not wrapped yet.
+    for (let i = 0; i < 2; i++) {
+      const c = await site.ask('/a/b/c')
+      t.is(c.text, 'c of /a/b/c')
+      t.deepEqual(seen(c.headers), ['x-handler', 'x-inner', 'x-outer', 'x-outermost'])
+      const late = await site.ask('/a/late')
+      t.is(late.text, 'late')
+      t.deepEqual(seen(late.headers), ['x-handler', 'x-outer', 'x-outermost'])
+      t.is((await site.ask('/a/b/fails')).text, 'failed: of b')
+    }
+    t.is((await site.ask('/a/nothing')).status, 404)
+  })
+
+  test.serial(`${name}: random apps answer as without greenlets`, async (t) => {
+    const random = randomNumbers(SEED)
+    for (let i = 0; i < 20; i++) {
+      const app = randomApp(random)
+      const results = []
+      for (const options of [undefined, {}]) {
+        const logs = new Map<string, string[]>()
+        const site = await kit.serve(t, options, (target) => addRandom(target, app, options !== undefined, logs))
+        const answers = await Promise.all(PATHS.map((path) => site.ask(path)))
+        results.push(
+          answers.map(({ status, text, headers }, j) => [
+            PATHS[j],
+            status,
+            // Some answers name the server.
+            text.replace(/:\d+/, ''),
+            Object.entries(headers).filter(([key]) => key.startsWith('x-')),
+            logs.get(PATHS[j]!),
+          ]),
+        )
+      }
+      t.deepEqual(results[1], results[0], `seed ${SEED}, app ${i}: ${JSON.stringify(app)}`)
+    }
   })
 
   test.serial(`${name}: wrong options are refused`, async (t) => {

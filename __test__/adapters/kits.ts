@@ -3,7 +3,8 @@
 import http from 'node:http'
 import { json } from 'node:stream/consumers'
 import type { ExecutionContext } from 'ava'
-import { fastify as makeFastify, type FastifyReply, type FastifyRequest } from 'fastify'
+import { Router } from '@koa/router'
+import { fastify as makeFastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { getRequestListener } from '@hono/node-server'
 import { H3, type H3Event } from 'h3'
 import { toNodeHandler } from 'h3/node'
@@ -38,6 +39,8 @@ export interface App {
   step(step: Step): void
   get(path: string, handler: Handler): void
   post(path: string, handler: Handler): void
+  /** A router, a plugin or an app of its own below a path. */
+  group(prefix: string, add: (app: App) => void): void
 }
 
 /** Gives the text of the answer to a failed request. Its status is that of the error, else 500. */
@@ -61,8 +64,9 @@ export interface Kit {
 const NONE: ServerControl = { living: new Set(), close: () => Promise.resolve() }
 const plainError: OnError = (error) => `failed: ${error.message}`
 
-function goOn<T>(before: unknown, next: () => T): T | Promise<Awaited<T>> {
-  return isThenable(before) ? Promise.resolve(before).then(next) as Promise<Awaited<T>> : next()
+/** Calls `next` with a value, at once, or when the promise of it is fulfilled. */
+function goOn<T>(before: unknown, next: (value: unknown) => T): T | Promise<Awaited<T>> {
+  return isThenable(before) ? (Promise.resolve(before).then(next) as Promise<Awaited<T>>) : next(before)
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
@@ -98,18 +102,37 @@ export const koa: Kit = {
       }
     })
     if (options !== undefined) app.use(control as ReturnType<typeof inKoa>)
-    const route = (method: string, path: string, handler: Handler): void => {
-      app.use((ctx, next) => {
-        if (ctx.path !== path || ctx.method !== method) return next()
-        const set = (text: unknown): void => void (ctx.body = text as string)
-        const text = handler(asked(ctx))
-        return isThenable(text) ? Promise.resolve(text).then(set) : set(text)
-      })
+    const step =
+      (call: Step): Koa.Middleware =>
+      (ctx, next) =>
+        goOn(call(asked(ctx)), () => next())
+    const handler =
+      (call: Handler): Koa.Middleware =>
+      (ctx) =>
+        goOn(call(asked(ctx)), (text) => void (ctx.body = text))
+    const appOf = (router: Router): App => ({
+      step: (call) => void router.use(step(call)),
+      get: (path, call) => void router.get(path, handler(call)),
+      post: (path, call) => void router.post(path, handler(call)),
+      group(prefix, addInner) {
+        const inner = new Router()
+        addInner(appOf(inner))
+        router.use(prefix, inner.routes())
+      },
+    })
+    const route = (path: string, method: string, call: Handler): void => {
+      const handle = handler(call)
+      app.use((ctx, next) => (ctx.path === path && ctx.method === method ? handle(ctx, next) : next()))
     }
     add({
-      step: (step) => app.use((ctx, next) => goOn(step(asked(ctx)), next)),
-      get: (path, handler) => route('GET', path, handler),
-      post: (path, handler) => route('POST', path, handler),
+      step: (call) => void app.use(step(call)),
+      get: (path, call) => route(path, 'GET', call),
+      post: (path, call) => route(path, 'POST', call),
+      group(prefix, addInner) {
+        const inner = new Router({ prefix })
+        addInner(appOf(inner))
+        app.use(inner.routes())
+      },
     })
     return { ...(await listen(t, http.createServer(app.callback()))), control }
   },
@@ -133,23 +156,25 @@ export const fastify: Kit = {
       reply.status(statusOf(error)).headers(headersOf(error)).send(onError(error))
     })
     let steps = 0
-    add({
+    const appOf = (instance: FastifyInstance): App => ({
       step(step) {
         // Both forms.
         if (steps++ % 2 === 0) {
-          app.addHook('preHandler', (request, reply, done) => {
+          instance.addHook('preHandler', (request, reply, done) => {
             const result = step(asked(request, reply))
             if (isThenable(result)) result.then(() => done(), done)
             else done()
           })
         } else {
           // Without greenlets, Fastify would not go on after a plain function that does not call back.
-          app.addHook('preHandler', (request, reply) => Promise.resolve(step(asked(request, reply))))
+          instance.addHook('preHandler', (request, reply) => Promise.resolve(step(asked(request, reply))))
         }
       },
-      get: (path, handler) => void app.get(path, (request, reply) => handler(asked(request, reply))),
-      post: (path, handler) => void app.post(path, (request, reply) => handler(asked(request, reply))),
+      get: (path, handler) => void instance.get(path, (request, reply) => handler(asked(request, reply))),
+      post: (path, handler) => void instance.post(path, (request, reply) => handler(asked(request, reply))),
+      group: (prefix, addInner) => void instance.register(async (inner) => addInner(appOf(inner)), { prefix }),
     })
+    add(appOf(app))
     await app.ready()
     t.teardown(() => app.close())
     return { ...(await listen(t, app.server)), control }
@@ -173,13 +198,18 @@ export const hono: Kit = {
       c.text(onError(error), statusOf(error) as 500, headersOf(error)),
     )
     if (options !== undefined) app.use(control as ReturnType<typeof inHono>)
-    const answer = (c: Context, text: unknown): Response | Promise<Response> =>
-      isThenable(text) ? Promise.resolve(text).then((t) => c.text(t as string)) : c.text(text as string)
-    add({
-      step: (step) => app.use((c, next) => goOn(step(asked(c)), next) as Promise<void>),
-      get: (path, handler) => app.get(path, (c) => answer(c, handler(asked(c)))),
-      post: (path, handler) => app.post(path, (c) => answer(c, handler(asked(c)))),
+    const handler = (call: Handler) => (c: Context) => goOn(call(asked(c)), (text) => c.text(text as string))
+    const appOf = (target: Hono): App => ({
+      step: (step) => target.use((c, next) => goOn(step(asked(c)), () => next()) as Promise<void>),
+      get: (path, call) => target.get(path, handler(call)),
+      post: (path, call) => target.post(path, handler(call)),
+      group(prefix, addInner) {
+        const inner = new Hono()
+        addInner(appOf(inner))
+        target.route(prefix, inner)
+      },
     })
+    add(appOf(app))
     return { ...(await listen(t, http.createServer(getRequestListener(app.fetch)))), control }
   },
 }
@@ -198,18 +228,27 @@ export const h3: Kit = {
     const control = options === undefined ? NONE : inH3(options)
     if (options !== undefined) app.register(control as ReturnType<typeof inH3>)
     const asked = (event: H3Event): Asked => ({
-      path: event.url.pathname,
+      // Not that of `event.url`, which changes in mounted apps.
+      path: event.runtime!.node!.req.url!,
       get greenlet() {
         return event.context.greenlet!
       },
       body: () => event.req.json(),
       response: event.runtime!.node!.res as unknown as http.ServerResponse,
     })
-    add({
-      step: (step) => app.use((event, next) => goOn(step(asked(event)), next)),
-      get: (path, handler) => app.get(path, (event) => handler(asked(event))),
-      post: (path, handler) => app.post(path, (event) => handler(asked(event))),
+    const appOf = (target: H3): App => ({
+      step: (step) => target.use((event, next) => goOn(step(asked(event)), () => next())),
+      get: (path, call) => target.get(path, (event) => call(asked(event))),
+      post: (path, call) => target.post(path, (event) => call(asked(event))),
+      group(prefix, addInner) {
+        const inner = new H3()
+        // It may mount others before it is mounted.
+        if (options !== undefined) inner.register(control as ReturnType<typeof inH3>)
+        addInner(appOf(inner))
+        target.mount(prefix, inner)
+      },
     })
+    add(appOf(app))
     return { ...(await listen(t, http.createServer(toNodeHandler(app) as http.RequestListener))), control }
   },
 }

@@ -95,9 +95,10 @@ export function greenlets(options?: ServerOptions): ((app: H3) => void) & Server
     const target = app as unknown as App
     wrapHooks(target, server)
     app.use((event, next) => {
+      const isNew = !requests.has(event)
       const [request, refusal] = admit(server, event)
       if (refusal !== undefined) throw refusal
-      return sourceOf(event).response === undefined ? endAfter(request, next) : next()
+      return isNew && sourceOf(event).response === undefined ? endAfter(request, next) : next()
     })
     install(target)
   })
