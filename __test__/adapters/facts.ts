@@ -316,41 +316,47 @@ export function facts(kit: Kit): void {
     t.deepEqual(log, ['/', '/third'])
   })
 
-  test.serial(`${name}: close() waits for requests, refuses new ones, and kills those that take too long`, async (t) => {
-    const gate = pending<void>()
-    const log: string[] = []
-    const site = await kit.serve(
-      t,
-      { grace: 60_000, name: 'shop' },
-      (app) => {
-        app.get('/short', () => (wait(gate.promise), 'short'))
-        app.get('/long', () => {
-          try {
-            forever()
-          } finally {
-            log.push('finally')
-          }
-        })
-        app.get('/new', () => 'not here')
-      },
-      (error) => (error as Error & { code: string }).code,
-    )
-    const [short, long] = [site.ask('/short'), site.ask('/long')]
-    await until(() => site.control.living.size === 2)
-    t.deepEqual([...site.control.living].map((greenlet) => greenlet.name).toSorted(), ['shop GET /long', 'shop GET /short'])
-    const closed = site.control.close()
-    const late = await site.ask('/new')
-    t.deepEqual([late.status, late.text, late.headers['retry-after']], [503, 'ERR_GREENLET_CLOSED', '1'])
-    gate.resolve()
-    t.is((await short).text, 'short')
-    t.deepEqual(log, [])
-    const again = site.control.close({ grace: 10 })
-    const killed = await long
-    t.deepEqual([killed.status, killed.text], [503, 'ERR_GREENLET_CLOSED'])
-    await Promise.all([closed, again])
-    t.deepEqual(log, ['finally'])
-    t.is(site.control.living.size, 0)
-  })
+  test.serial(
+    `${name}: close() waits for requests, refuses new ones, and kills those that take too long`,
+    async (t) => {
+      const gate = pending<void>()
+      const log: string[] = []
+      const site = await kit.serve(
+        t,
+        { grace: 60_000, name: 'shop' },
+        (app) => {
+          app.get('/short', () => (wait(gate.promise), 'short'))
+          app.get('/long', () => {
+            try {
+              forever()
+            } finally {
+              log.push('finally')
+            }
+          })
+          app.get('/new', () => 'not here')
+        },
+        (error) => (error as Error & { code: string }).code,
+      )
+      const [short, long] = [site.ask('/short'), site.ask('/long')]
+      await until(() => site.control.living.size === 2)
+      t.deepEqual([...site.control.living].map((greenlet) => greenlet.name).toSorted(), [
+        'shop GET /long',
+        'shop GET /short',
+      ])
+      const closed = site.control.close()
+      const late = await site.ask('/new')
+      t.deepEqual([late.status, late.text, late.headers['retry-after']], [503, 'ERR_GREENLET_CLOSED', '1'])
+      gate.resolve()
+      t.is((await short).text, 'short')
+      t.deepEqual(log, [])
+      const again = site.control.close({ grace: 10 })
+      const killed = await long
+      t.deepEqual([killed.status, killed.text], [503, 'ERR_GREENLET_CLOSED'])
+      await Promise.all([closed, again])
+      t.deepEqual(log, ['finally'])
+      t.is(site.control.living.size, 0)
+    },
+  )
 
   test.serial(`${name}: handlers that misuse greenlets get an error, and the server goes on`, async (t) => {
     const site = await kit.serve(
@@ -411,7 +417,10 @@ export function facts(kit: Kit): void {
         a.get('/late', (asked) => (here(asked, 'handler'), 'late'))
       })
     })
-    const seen = (headers: object): string[] => Object.keys(headers).filter((key) => key.startsWith('x-')).toSorted()
+    const seen = (headers: object): string[] =>
+      Object.keys(headers)
+        .filter((key) => key.startsWith('x-'))
+        .toSorted()
     // The first request uses functions that the adapter has not wrapped yet.
     for (let i = 0; i < 2; i++) {
       const c = await site.ask('/a/b/c')

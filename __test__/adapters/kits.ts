@@ -194,9 +194,7 @@ export const hono: Kit = {
       body: () => c.req.json(),
       response: (c.env as { outgoing: http.ServerResponse }).outgoing,
     })
-    app.onError((error, c) =>
-      c.text(onError(error), statusOf(error) as 500, headersOf(error)),
-    )
+    app.onError((error, c) => c.text(onError(error), statusOf(error) as 500, headersOf(error)))
     if (options !== undefined) app.use(control as ReturnType<typeof inHono>)
     const handler = (call: Handler) => (c: Context) => goOn(call(asked(c)), (text) => c.text(text as string))
     const appOf = (target: Hono): App => ({

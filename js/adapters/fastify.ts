@@ -16,7 +16,13 @@
  */
 
 import type { IncomingMessage } from 'node:http'
-import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
+import type {
+  FastifyInstance,
+  FastifyPluginCallback,
+  FastifyReply,
+  FastifyRequest,
+  onRequestHookHandler,
+} from 'fastify'
 import { type Greenlet, GreenletExit } from '../engine.ts'
 import { disguised } from './disguise.ts'
 import type { ServerOptions } from './request/options.ts'

@@ -97,29 +97,34 @@ const wrappers = new WeakMap<Handler, Handler>()
 export function greenlets(options?: ServerOptions): Middleware & ServerControl {
   const server = new ServerGreenlets(options)
   const followers = new WeakMap<App, ((ctx: Context) => Promise<unknown>) | 'opaque'>()
+  const seen = new WeakSet<Context>()
   const middleware: Handler = async function greenlets(ctx, next): Promise<unknown> {
-    if (ctx[REQUEST] !== undefined) {
-      // It is in this app twice, or an app in an app has one of its own.
-      const refusal = ctx[REQUEST].join(server)
-      if (refusal !== undefined) throw refusal
-      return next()
-    }
+    // It is in an app in this app too.
+    if (seen.has(ctx)) return next()
+    seen.add(ctx)
     let rest = followers.get(ctx.app)
     if (rest === undefined) followers.set(ctx.app, (rest = followersOf(middleware, ctx.app)))
-    const request = new RequestGreenlets(server, `${ctx.method} ${ctx.path}`, rules, { response: ctx.res })
-    contexts.set(request, ctx)
-    ctx[REQUEST] = request
-    if (request.refusal !== undefined) throw request.refusal
+    const outer = ctx[REQUEST]
+    const request = outer ?? requestOf(server, ctx)
     try {
+      const refusal = outer === undefined ? request.refusal : outer.join(server)
+      if (refusal !== undefined) throw refusal
       return await (rest === 'opaque' ? request.run(next) : rest(ctx))
     } catch (error) {
       // Koa would answer, and report it.
-      if (!request.abandoned || !isExit(error)) throw error
+      if (outer !== undefined || !request.abandoned || !isExit(error)) throw error
       return undefined
     }
   }
   wrappers.set(middleware, middleware)
   return server.control(middleware as unknown as Middleware)
+}
+
+function requestOf(server: ServerGreenlets, ctx: Context): RequestGreenlets {
+  const request = new RequestGreenlets(server, `${ctx.method} ${ctx.path}`, rules, { response: ctx.res })
+  contexts.set(request, ctx)
+  ctx[REQUEST] = request
+  return request
 }
 
 /**
