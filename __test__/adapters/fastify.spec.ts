@@ -62,7 +62,7 @@ for (const form of ['calls back', 'returns', 'is async'] as const) {
       if (form === 'is async') {
         return async (request: FastifyRequest) => {
           note(label, request)
-          await null
+          await Promise.resolve()
         }
       }
       if (form === 'returns') return (request: FastifyRequest) => note(label, request)
@@ -129,7 +129,7 @@ test.serial('fastify: handlers answer by a value, by a promise, by reply.send(),
   const app = await make(t)
   const handlers: Record<string, (request: FastifyRequest, reply: FastifyReply) => unknown> = {
     value: () => (sleep(1), 'answer'),
-    promise: async () => (sleep(1), await null, 'answer'),
+    promise: async () => (sleep(1), await Promise.resolve(), 'answer'),
     send: (_request, reply) => (sleep(1), void reply.send('answer')),
     'return-send': (_request, reply) => (sleep(1), reply.send('answer')),
     later: (_request, reply) => (sleep(1), void setImmediate(() => reply.send('answer'))),
@@ -141,7 +141,7 @@ test.serial('fastify: handlers answer by a value, by a promise, by reply.send(),
     },
     'async-send': async (_request, reply) => {
       sleep(1)
-      await null
+      await Promise.resolve()
       reply.send('answer')
     },
   }
@@ -273,7 +273,7 @@ test.serial('fastify: parsers of bodies may wait, and uploads are read by waits'
   })
   app.addContentTypeParser('text/late', { parseAs: 'string' }, async (_request: FastifyRequest, body: string) => {
     sleep(1)
-    await null
+    await Promise.resolve()
     return body.length
   })
   app.addContentTypeParser('text/bad', { parseAs: 'string' }, (_request, _body, _done) => {

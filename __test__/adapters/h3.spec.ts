@@ -40,9 +40,12 @@ test.serial('h3: handlers and middleware of each form may wait', async (t) => {
     return body
   })
   app.use('/route/**', () => note('for a route'))
-  app.use(async () => void (await null), { method: 'GET' })
+  app.use(async () => void (await Promise.resolve()), { method: 'GET' })
   app.get('/route/:id', (event) => `${event.context.params!['id']} ${event.context.greenlet === Greenlet.current}`, {
-    middleware: [async (_event, next) => (await null, next()), (_event, next) => (note('of the route'), next())],
+    middleware: [
+      async (_event, next) => (await Promise.resolve(), next()),
+      (_event, next) => (note('of the route'), next()),
+    ],
   })
   app.get('/object', defineHandler({ handler: () => (note('object'), { sum: 3 }) }))
   app.all('/response', () => (note('response'), new Response('response', { status: 201 })))

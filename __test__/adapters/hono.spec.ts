@@ -120,7 +120,7 @@ test.serial('hono: onError of the app and of an app in it, HTTPException, and c.
     throw new HTTPException(418, { message: 'teapot' })
   })
   const inner = new Hono().onError((error, c) => c.text(`inner: ${error.message}`, 500))
-  inner.use(async (_c, next) => (await null, next()))
+  inner.use(async (_c, next) => (await Promise.resolve(), next()))
   inner.get('/fails', () => (sleep(1), wait(Promise.reject<never>(new Error('of inner')))))
   inner.get('/', (c) => (sleep(1), c.text('inner')))
   app.route('/inner', inner)

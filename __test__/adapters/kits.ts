@@ -16,7 +16,7 @@ import { greenlets as inHono } from '../../js/adapters/hono.ts'
 import { greenlets as inKoa } from '../../js/adapters/koa.ts'
 import type { ServerOptions } from '../../js/adapters/request/options.ts'
 import type { ServerControl } from '../../js/adapters/request/server.ts'
-import { Greenlet } from '../../js/index.ts'
+import type { Greenlet } from '../../js/index.ts'
 import { listen, type Site } from './server.ts'
 
 /** A request. */
@@ -66,7 +66,9 @@ const plainError: OnError = (error) => `failed: ${error.message}`
 
 /** Calls `next` with a value, at once, or when the promise of it is fulfilled. */
 function goOn<T>(before: unknown, next: (value: unknown) => T): T | Promise<Awaited<T>> {
-  return isThenable(before) ? (Promise.resolve(before).then(next) as Promise<Awaited<T>>) : next(before)
+  if (!isThenable(before)) return next(before)
+  // oxlint-disable-next-line no-callback-in-promise -- `next` is not called back
+  return Promise.resolve(before).then(next) as Promise<Awaited<T>>
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
@@ -162,6 +164,7 @@ export const fastify: Kit = {
         if (steps++ % 2 === 0) {
           instance.addHook('preHandler', (request, reply, done) => {
             const result = step(asked(request, reply))
+            // oxlint-disable-next-line no-callback-in-promise -- Fastify wants it
             if (isThenable(result)) result.then(() => done(), done)
             else done()
           })

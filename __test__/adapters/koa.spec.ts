@@ -94,7 +94,7 @@ test.serial('koa: the routes, params and nested routers of @koa/router may wait'
   late.get(
     '/late',
     async (_ctx, next) => {
-      await null
+      await Promise.resolve()
       await next()
     },
     (ctx) => void (ctx.body = wait(setTimeout(1, 'late'))),
@@ -229,6 +229,7 @@ test.serial('koa: next() that is called later, twice, or without using its promi
   app.use(greenlets())
   app.use((ctx, next) => {
     if (ctx.path === '/later') return new Promise((resolve) => setImmediate(() => resolve(next())))
+    // oxlint-disable-next-line no-callback-in-promise -- this is what the test is about
     if (ctx.path === '/twice') return next().then(next)
     return void next()
   })
@@ -254,7 +255,7 @@ test.serial(
         greenlets(),
         (_ctx, next) => (sleep(1), note('composed'), next()),
         async (_ctx, next) => {
-          await null
+          await Promise.resolve()
           await next()
         },
         (_ctx, next) => (note('after an await'), next()),

@@ -254,6 +254,7 @@ function wrapCallingBack(hook: Handler, at: number, onlyPresent: boolean): Handl
     // It waits.
     ;(result as Promise<unknown>).then(undefined, (error: unknown) => {
       if (called) (args[0] as FastifyRequest).log.error({ err: error }, 'a hook threw after it had called done()')
+      // oxlint-disable-next-line no-callback-in-promise -- Fastify wants it
       else done(error)
     })
     return undefined
