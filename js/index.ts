@@ -18,7 +18,8 @@ export {
   version,
   wait,
 } from './engine.ts'
-export type { GreenletOptions, GreenletState } from './greenlet/greenlet.ts'
+export type { GreenletOptions } from './greenlet/greenlet.ts'
+export type { GreenletState } from './greenlet/state.ts'
 export type { TraceEvent, TraceFunction } from './greenlet/tracing.ts'
 export type { SpawnedGreenlet } from './hub/spawn.ts'
 export type { Options } from './native/configure.ts'
