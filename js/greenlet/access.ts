@@ -4,8 +4,11 @@
 
 import { isProxy } from 'node:util/types'
 import { typeError } from '../common/errors.ts'
+import { refuseUnknown } from '../common/options.ts'
 import { describe } from '../common/values.ts'
 import type { GreenletRecord } from '../core/record.ts'
+
+const KNOWN = ['parent', 'name', 'context'] as const
 
 /** The class sets them, and nothing changes them later. */
 export const access = {} as {
@@ -28,7 +31,7 @@ export function checkOptions(options: unknown): object {
   if (typeof options !== 'object' || options === null) {
     throw typeError(`the options of a greenlet are an object, not ${describe(options)}`)
   }
-  return options
+  return refuseUnknown<Record<(typeof KNOWN)[number], unknown>>('a greenlet', options, KNOWN)
 }
 
 export function checkParent(parent: unknown): GreenletRecord {

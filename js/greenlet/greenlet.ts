@@ -13,6 +13,7 @@ import { addOwnCode, type Mark } from '../common/own-code.ts'
 import { ensureAttached } from '../core/attach.ts'
 import { changeContext, inheritContext, showContext } from '../core/context.ts'
 import { changeParent, changeRun, replaceContext } from '../core/change.ts'
+import { interrupt } from '../core/interrupt.ts'
 import { killRecord } from '../core/kill.ts'
 import { deliver, describeState, finishEnded } from '../core/lifecycle.ts'
 import * as records from '../core/record.ts'
@@ -289,6 +290,26 @@ export class Greenlet extends Base {
    */
   kill(): void {
     killRecord(this.#record)
+  }
+
+  /**
+   * Throws `error` where this greenlet waits, in `wait()`, `sleep()` or `join()`, in the next turn of the event loop. Its
+   * wait is over from now on, and what it waited for is ignored. Unlike `throw()`, it never switches and never throws, so it
+   * can be called anywhere: on main, in greenlets, timers, callbacks and abort listeners.
+   *
+   * Returns whether the error will be thrown: false where this greenlet does not wait, and where its wait is over. After
+   * true, only a `kill()` or `throw()` before the next turn, or the error of a child, takes the place of the error.
+   *
+   * @example
+   * ```js
+   * const g = spawn(() => sleep(60_000))
+   * setTimeout(() => g.interrupt(new Error('enough')), 5)
+   * await g.catch((error) => error.message) // 'enough'
+   * g.interrupt(new Error('too late')) // false
+   * ```
+   */
+  interrupt(error: unknown): boolean {
+    return interrupt(this.#record, error)
   }
 
   /** `kill()`, for `using`. */
