@@ -13,7 +13,7 @@ const ENTRIES = ['js/index.ts', 'js/adapters/express.ts'].map((path) => join(ROO
 /** What the examples take for granted. `runProgram` has most exports in scope. */
 const BEFORE = `
   const { readFile } = await import('node:fs/promises')
-  const { settrace, gettrace, version } = await import('./js/index.ts')
+  const { settrace, gettrace, TimeoutError, version } = await import('./js/index.ts')
   const { greenlets: ofExpress } = await import('./js/adapters/express.ts')`
 
 /** The examples of a symbol's docstrings. */

@@ -35,8 +35,19 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
     ],
   ],
   ERR_GREENLET_WAIT_ON_MAIN: [
-    ['wait-on-main', 'GreenletError', /main cannot wait\(\): .*; call it inside a greenlet/],
-    ['sleep-on-main', 'GreenletError', /main cannot sleep\(\): .*; call it inside a greenlet/],
+    [
+      'wait-on-main',
+      'GreenletError',
+      /main cannot wait\(\): .*after an await, .*app\.use\(greenlets\(\)\); .* inside a greenlet: .*spawn\(fn\).*blocking\(fn\).*bind\(fn\)/,
+    ],
+    ['sleep-on-main', 'GreenletError', /main cannot sleep\(\): .*; use await there, or call it inside a greenlet/],
+  ],
+  ERR_GREENLET_TIMEOUT: [
+    [
+      'timeout',
+      'TimeoutError',
+      /'reader' waited 5 ms in wait\(\) for an instance of Promise, .*; catch ERR_GREENLET_TIMEOUT/,
+    ],
   ],
   ERR_GREENLET_WAIT_ON_SELF: [['wait-on-self', 'GreenletError', /'ouroboros' cannot wait for its own end/]],
   ERR_GREENLET_KILLED: [

@@ -21,6 +21,7 @@ const engine = joinThread(
     GreenletError: errors.GreenletError,
     GreenletExit: errors.GreenletExit,
     StaleFrameError: errors.StaleFrameError,
+    TimeoutError: errors.TimeoutError,
     UnsupportedRuntimeError: errors.UnsupportedRuntimeError,
     Greenlet: classes.Greenlet,
     gettrace: ownGettrace,
@@ -49,9 +50,10 @@ export const { gettrace, settrace, sleep, spawn, wait, configure, runtimeInfo, i
 export { version }
 
 // The classes, with their types.
-export const { Greenlet, GreenletError, GreenletExit, StaleFrameError, UnsupportedRuntimeError } = engine
+export const { Greenlet, GreenletError, GreenletExit, StaleFrameError, TimeoutError, UnsupportedRuntimeError } = engine
 export type Greenlet = classes.Greenlet
 export type GreenletError = errors.GreenletError
 export type GreenletExit = errors.GreenletExit
 export type StaleFrameError = errors.StaleFrameError
+export type TimeoutError = errors.TimeoutError
 export type UnsupportedRuntimeError = errors.UnsupportedRuntimeError

@@ -14,13 +14,18 @@ export {
   sleep,
   spawn,
   StaleFrameError,
+  TimeoutError,
   UnsupportedRuntimeError,
   version,
   wait,
 } from './engine.ts'
-export type { GreenletOptions, GreenletState } from './greenlet/greenlet.ts'
+export type { GreenletOptions } from './greenlet/greenlet.ts'
+export type { GreenletState } from './greenlet/state.ts'
 export type { TraceEvent, TraceFunction } from './greenlet/tracing.ts'
+export type { SleepOptions } from './hub/sleep.ts'
+export type { WaitLimits } from './hub/limits.ts'
 export type { SpawnedGreenlet } from './hub/spawn.ts'
+export type { WaitOptions } from './hub/wait.ts'
 export type { Options } from './native/configure.ts'
 export type { RuntimeInfo } from './native/runtime-info.ts'
 export type { DetachedFrame, Frame, FrameData, FrameJSON } from './stack/frame.ts'

@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { debianMirror } from './debian.ts'
 
 const HOME = resolve(import.meta.dirname, '../.nodes/tests')
 /** Debian's releases, oldest first. */
@@ -66,10 +67,6 @@ function ofRelease(release: string): Source[] {
 
 /** A file of the Debian mirror that this machine's package manager uses. */
 function fetched(path: string): Buffer {
-  mirror ??= execFileSync('apt-get', ['indextargets', '--format=$(SITE)', 'Created-By: Packages', 'Origin: Debian'], {
-    encoding: 'utf8',
-  }).split('\n', 1)[0]!
-  const url = `${mirror.replace(/\/$/, '')}/${path.split('/').map(encodeURIComponent).join('/')}`
+  const url = `${debianMirror()}/${path.split('/').map(encodeURIComponent).join('/')}`
   return execFileSync('curl', ['-fsSL', '--retry', '3', url], { maxBuffer: 2 ** 28 })
 }
-let mirror: string | undefined

@@ -65,7 +65,7 @@ function fetchInto(home: string, version: string, arch: string) {
 /** The folder `home`, which `make` fills where it does not exist. It gets its name when it is complete. */
 export function made(home: string, make: (partial: string) => void): string {
   if (existsSync(home)) return home
-  console.log(`fetching ${relative(dirname(HOME), home)}`)
+  console.error(`fetching ${relative(dirname(HOME), home)}`)
   const partial = `${home}.partial`
   rmSync(partial, { recursive: true, force: true })
   mkdirSync(partial, { recursive: true })

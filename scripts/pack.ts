@@ -26,7 +26,7 @@ if (folder === undefined || (all !== undefined && all !== '--all')) throw new Er
 const { scripts: _1, devDependencies: _2, napi, ...ours } = JSON.parse(read('package.json'))
 const { binaryName, targets } = napi
 const homepage = ours.repository.url.replace(/^git\+|\.git$/g, '')
-checkVersions(ours.version)
+execFileSync(process.execPath, [...process.execArgv, join(ROOT, 'scripts/version.ts')], { stdio: 'inherit' })
 const platforms = new Map<string, string>(
   targets.map((target: string) => [parseTriple(target).platformArchABI, target]),
 )
@@ -135,11 +135,6 @@ function filesOf(exports: unknown): string[] {
 }
 
 /** The crates have the version of the package. */
-function checkVersions(version: string): void {
-  const crates = /^version = "(.+)"$/m.exec(read('Cargo.toml'))?.[1]
-  if (crates !== version) throw new Error(`package.json has version ${version}, Cargo.toml has ${crates}`)
-}
-
 function binaryOf(platform: string): string {
   return `${binaryName}.${platform}.node`
 }

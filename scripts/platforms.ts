@@ -4,6 +4,7 @@
 import { execFileSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { debianMirror, KEYRING } from './debian.ts'
 import { exactNode, HOME, made } from './nodes.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
@@ -67,8 +68,8 @@ export function debianNode(): Platform | Absent {
   return { name, command: [...isolated, 'sh', '-c', script, 'sh'], addon: binary('x64-gnu') }
 }
 
-/** qemu's emulation of a processor, with a fast kind of pointer authentication. */
-function qemu(): string[] {
+/** Starts a program for AArch64: qemu's emulation of a processor, with a fast kind of pointer authentication. */
+export function qemu(): string[] {
   const { amd64, arm64 } = debian()
   return [join(amd64, 'usr/bin/qemu-aarch64'), '-cpu', 'max,pauth-impdef=on', '-L', arm64]
 }
@@ -101,13 +102,6 @@ for name in wheel.namelist():
 
 const RELEASE = 'trixie'
 const PACKAGES = ['nodejs', 'musl', 'qemu-user', 'musl:arm64', 'libstdc++6:arm64']
-const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
-
-/** Whether this machine has Debian's package manager, and why not. */
-export function whyNotDebian(): string | undefined {
-  if (existsSync(KEYRING) && existsSync('/usr/bin/apt-get') && existsSync('/usr/bin/dpkg')) return undefined
-  return "this machine has not Debian's package manager with Debian's keys"
-}
 
 /**
  * Two roots with Debian's packages and what they need, unpacked, not installed: one for x64, one for AArch64. The package manager is
@@ -119,7 +113,7 @@ function debian(): { amd64: string; arm64: string } {
     for (const folder of ['lists/partial', 'cache/archives/partial'])
       mkdirSync(join(state, folder), { recursive: true })
     writeFileSync(join(state, 'status'), '')
-    writeFileSync(join(state, 'list'), `deb [signed-by=${KEYRING}] http://deb.debian.org/debian ${RELEASE} main\n`)
+    writeFileSync(join(state, 'list'), `deb [signed-by=${KEYRING}] ${debianMirror()} ${RELEASE} main\n`)
     const settings = {
       'Dir::State': state,
       'Dir::State::status': join(state, 'status'),

@@ -202,7 +202,7 @@ test('fastify: an async hook that takes a callback is refused, as without greenl
     'FST_ERR_HOOK_INVALID_ASYNC_HANDLER',
   )
   t.is(
-    codeOf(() => app.get('/', { onRequest: wrong as never }, () => 1)),
+    codeOf(() => app.get('/', { onRequest: [wrong as never] }, () => 1)),
     'FST_ERR_HOOK_INVALID_ASYNC_HANDLER',
   )
 })

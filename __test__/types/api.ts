@@ -18,11 +18,15 @@ import {
   sleep,
   spawn,
   type SpawnedGreenlet,
+  type SleepOptions,
   StaleFrameError,
+  TimeoutError,
   type TraceFunction,
   UnsupportedRuntimeError,
   version,
   wait,
+  type WaitLimits,
+  type WaitOptions,
 } from 'greenlets'
 import { greenlets, type Middleware } from 'greenlets/express'
 
@@ -94,10 +98,33 @@ sleep(10, { signal: new AbortController().signal })
 // @ts-expect-error: milliseconds are a number
 sleep('10')
 
+// The options of a wait. `abandoned` gets what the wait would return.
+const limits: WaitLimits = { timeout: 10, signal: undefined }
+wait(Promise.resolve('x'), {
+  ...limits,
+  abandoned: (value) => {
+    same<typeof value, string>(true)
+  },
+})
+// @ts-expect-error: not the value of the promise
+wait(Promise.resolve('x'), { abandoned: (value: number) => value })
+// @ts-expect-error: no such option
+wait(Promise.resolve('x'), { timout: 10 })
+added.join(limits)
+// @ts-expect-error: join() has no abandoned
+added.join({ abandoned: () => {} })
+// @ts-expect-error: map() passes an index
+;[Promise.resolve(1)].map(wait)
+export const waitOptions: WaitOptions<number> = { abandoned: (value) => value.toFixed() }
+export const sleepOptions: SleepOptions = { signal: AbortSignal.timeout(5) }
+same<ReturnType<Greenlet['interrupt']>, boolean>(true)
+g.interrupt('any value')
+
 // Codes are literals.
 export function handle(error: unknown): number {
   if (error instanceof StaleFrameError) same<typeof error.code, 'ERR_GREENLET_STALE_FRAME'>(true)
   if (error instanceof UnsupportedRuntimeError) same<typeof error.code, 'ERR_GREENLET_UNSUPPORTED_RUNTIME'>(true)
+  if (error instanceof TimeoutError) same<typeof error.code, 'ERR_GREENLET_TIMEOUT'>(true)
   if (error instanceof GreenletExit) same<typeof error.code, 'ERR_GREENLET_EXIT'>(true)
   if (!(error instanceof GreenletError)) throw error
   same<typeof error.code, GreenletErrorCode>(true)

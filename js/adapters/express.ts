@@ -19,10 +19,12 @@ import { typeError } from '../common/errors.ts'
 import type { Greenlet } from '../engine.ts'
 import { Chain, chainOf, defineGreenlet, type Request } from './express/chain.ts'
 import { patchRouterOf } from './express/router.ts'
+import { type Bind, makeBind } from './request/bind.ts'
 import type { UnavailableError } from './request/errors.ts'
 import type { ServerOptions } from './request/options.ts'
 import { type ServerControl, ServerGreenlets } from './request/server.ts'
 
+export type { Bind } from './request/bind.ts'
 export type { CloseOptions, ServerOptions } from './request/options.ts'
 export type { ServerControl } from './request/server.ts'
 
@@ -109,6 +111,26 @@ export function greenlets(...given: readonly unknown[]): Middleware {
 }
 
 export default greenlets
+
+/**
+ * Makes a callback or listener of a request that may `wait()`: it calls `fn` in a greenlet of the request that runs now, or
+ * of `req`. That greenlet is killed with the others of the request. The callback returns what `fn` returns, or undefined if
+ * `fn` has to wait. An error goes to the error handlers, or becomes a warning where the answer has begun.
+ *
+ * @example
+ * ```js
+ * import express from 'express'
+ * const app = express()
+ * app.use(greenlets())
+ * app.get('/', (req, res) => {
+ *   res.on('finish', bind(() => sleep(10))) // without bind(), sleep() would throw: the event loop calls this
+ *   res.send('hello')
+ * })
+ * ```
+ *
+ * @throws TypeError `ERR_GREENLET_INVALID_ARG` if `fn` is not a function, or there is no request
+ */
+export const bind: Bind<IncomingMessage> = makeBind((req) => chainOf(req)?.greenlets)
 
 /** An error handler of the program may not look at the headers of the error. */
 function answerLater(res: ServerResponse, refusal: UnavailableError | undefined): UnavailableError | undefined {

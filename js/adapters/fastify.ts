@@ -25,10 +25,12 @@ import type {
 } from 'fastify'
 import { type Greenlet, GreenletExit } from '../engine.ts'
 import { disguised } from './disguise.ts'
+import { type Bind, makeBind } from './request/bind.ts'
 import type { ServerOptions } from './request/options.ts'
 import { RequestGreenlets, type Rules } from './request/request.ts'
 import { type ServerControl, ServerGreenlets } from './request/server.ts'
 
+export type { Bind } from './request/bind.ts'
 export type { CloseOptions, ServerOptions } from './request/options.ts'
 export type { ServerControl } from './request/server.ts'
 
@@ -299,3 +301,24 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 }
 
 export default greenlets
+
+/**
+ * Makes a callback or listener of a request that may `wait()`: it calls `fn` in a greenlet of the request that runs now, or
+ * of `request`. That greenlet is killed with the others of the request. The callback returns what `fn` returns, or undefined if
+ * `fn` has to wait. An error goes to the error handler, or becomes a warning where the answer has begun.
+ *
+ * @example
+ * ```js
+ * import fastify from 'fastify'
+ * import { bind, greenlets } from 'greenlets/fastify'
+ * const app = fastify()
+ * await app.register(greenlets())
+ * app.get('/', (request, reply) => {
+ *   reply.raw.on('finish', bind(() => sleep(10))) // without bind(), sleep() would throw: the event loop calls this
+ *   return 'hello'
+ * })
+ * ```
+ *
+ * @throws TypeError `ERR_GREENLET_INVALID_ARG` if `fn` is not a function, or there is no request
+ */
+export const bind: Bind<FastifyRequest> = makeBind((request) => requestOf(request))

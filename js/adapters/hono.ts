@@ -19,11 +19,13 @@ import type { Context, MiddlewareHandler } from 'hono'
 import { typeError } from '../common/errors.ts'
 import { Greenlet, GreenletExit } from '../engine.ts'
 import { disguised } from './disguise.ts'
+import { type Bind, makeBind } from './request/bind.ts'
 import type { ServerOptions } from './request/options.ts'
 import type { UnavailableError } from './request/errors.ts'
 import { RequestGreenlets, type Response as NodeResponse, type Rules, type Source } from './request/request.ts'
 import { type ServerControl, ServerGreenlets } from './request/server.ts'
 
+export type { Bind } from './request/bind.ts'
 export type { CloseOptions, ServerOptions } from './request/options.ts'
 export type { ServerControl } from './request/server.ts'
 
@@ -151,3 +153,24 @@ function left(): Response {
 }
 
 export default greenlets
+
+/**
+ * Makes a callback or listener of a request that may `wait()`: it calls `fn` in a greenlet of the request that runs now, or
+ * of `c`. That greenlet is killed with the others of the request. The callback returns what `fn` returns, or undefined if
+ * `fn` has to wait. An error becomes a warning, and ends the answer if that has begun.
+ *
+ * @example
+ * ```js
+ * import { Hono } from 'hono'
+ * import { bind, greenlets } from 'greenlets/hono'
+ * const app = new Hono()
+ * app.use(greenlets())
+ * app.get('/', (c) => {
+ *   setTimeout(bind(() => sleep(10)), 5) // without bind(), sleep() would throw: the event loop calls this
+ *   return c.text('hello')
+ * })
+ * ```
+ *
+ * @throws TypeError `ERR_GREENLET_INVALID_ARG` if `fn` is not a function, or there is no request
+ */
+export const bind: Bind<Context> = makeBind((c) => requests.get(c))

@@ -20,10 +20,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Middleware } from 'koa'
 import { type Greenlet, GreenletExit, isExit } from '../engine.ts'
 import { disguised } from './disguise.ts'
+import { type Bind, makeBind } from './request/bind.ts'
 import type { ServerOptions } from './request/options.ts'
 import { RequestGreenlets, type Rules } from './request/request.ts'
 import { type ServerControl, ServerGreenlets } from './request/server.ts'
 
+export type { Bind } from './request/bind.ts'
 export type { CloseOptions, ServerOptions } from './request/options.ts'
 export type { ServerControl } from './request/server.ts'
 
@@ -179,3 +181,24 @@ function over(): Promise<never> {
 }
 
 export default greenlets
+
+/**
+ * Makes a callback or listener of a request that may `wait()`: it calls `fn` in a greenlet of the request that runs now, or
+ * of `ctx`. That greenlet is killed with the others of the request. The callback returns what `fn` returns, or undefined if
+ * `fn` has to wait. An error goes to `app.on('error')`, and is answered, or becomes a warning where the answer has begun.
+ *
+ * @example
+ * ```js
+ * import Koa from 'koa'
+ * import { bind, greenlets } from 'greenlets/koa'
+ * const app = new Koa()
+ * app.use(greenlets())
+ * app.use((ctx) => {
+ *   ctx.res.on('finish', bind(() => sleep(10))) // without bind(), sleep() would throw: the event loop calls this
+ *   ctx.body = 'hello'
+ * })
+ * ```
+ *
+ * @throws TypeError `ERR_GREENLET_INVALID_ARG` if `fn` is not a function, or there is no request
+ */
+export const bind: Bind<object> = makeBind((ctx) => (ctx as Partial<Context>)[REQUEST])

@@ -18,7 +18,7 @@ import { isInstance } from './values.ts'
 export type GreenletErrorCode =
   /** A {@link GreenletExit}. */
   | 'ERR_GREENLET_EXIT'
-  /** TypeError or RangeError: an argument or option has the wrong type or is out of range. */
+  /** TypeError or RangeError: an argument or option has the wrong type or name, or is out of range. */
   | 'ERR_GREENLET_INVALID_ARG'
   /** TypeError: a greenlet has to start but has no `run` function. */
   | 'ERR_GREENLET_NO_RUN'
@@ -34,7 +34,7 @@ export type GreenletErrorCode =
   | 'ERR_GREENLET_WAIT_ON_MAIN'
   /** What `spawn()` gave was awaited, and a {@link GreenletExit} ended the greenlet. The exit is the `cause`. */
   | 'ERR_GREENLET_KILLED'
-  /** A TimeoutError: a wait took longer than its `timeout`. */
+  /** A {@link TimeoutError}: a wait took longer than its `timeout`. */
   | 'ERR_GREENLET_TIMEOUT'
   /** A greenlet would wait for its own end. */
   | 'ERR_GREENLET_WAIT_ON_SELF'
@@ -113,6 +113,30 @@ export class StaleFrameError extends GreenletError {
 }
 
 /**
+ * A wait took longer than the `timeout` of its options. The greenlet goes on; what it waited for goes on too, unless the
+ * program stops it. The message names the greenlet, the time, and what was waited for.
+ *
+ * @example
+ * ```js
+ * await spawn(() => {
+ *   try {
+ *     wait(new Promise(() => {}), { timeout: 5 })
+ *   } catch (error) {
+ *     console.log(error instanceof TimeoutError, error.code) // true ERR_GREENLET_TIMEOUT
+ *   }
+ * })
+ * ```
+ */
+export class TimeoutError extends GreenletError {
+  /** Stable, for programs. */
+  declare readonly code: 'ERR_GREENLET_TIMEOUT'
+
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_GREENLET_TIMEOUT', message, options)
+  }
+}
+
+/**
  * The first greenlet was made on a runtime that greenlets do not support. `runtimeInfo().reason` is the same text.
  *
  * @example
@@ -177,7 +201,7 @@ export class GreenletExit extends Error {
   }
 }
 
-for (const kind of [GreenletError, StaleFrameError, UnsupportedRuntimeError, GreenletExit]) {
+for (const kind of [GreenletError, StaleFrameError, TimeoutError, UnsupportedRuntimeError, GreenletExit]) {
   // On the prototype and not enumerable, as for the built-in errors.
   Object.defineProperty(kind.prototype, 'name', { value: kind.name, writable: true, configurable: true })
 }
@@ -198,6 +222,22 @@ export function isQuiet(value: unknown): boolean {
 /** For a GreenletExit on its way to a greenlet, or to main, where it is an error like others. Ignores other values. */
 export function setQuiet(value: unknown, quiet: boolean): void {
   quietness.write(value, quiet)
+}
+
+/**
+ * Makes an error of which the stack has no frames: where they would all be of the package or of a timer, and another
+ * stack tells what the program has to know. Capturing frames costs more than the rest of the error.
+ */
+export function withoutFrames<E extends Error>(make: () => E): E {
+  const limit = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit')
+  // A setter of the program must not be called.
+  if (limit?.writable !== true) return make()
+  Error.stackTraceLimit = 0
+  try {
+    return make()
+  } finally {
+    Error.stackTraceLimit = limit.value as number
+  }
 }
 
 /** Makes a TypeError with a code. */

@@ -7,39 +7,38 @@
  */
 
 import { inspect } from 'node:util'
-import { isProxy } from 'node:util/types'
 import type { AsyncResource } from 'node:async_hooks'
-import { GreenletError, GreenletExit, typeError } from '../common/errors.ts'
+import { GreenletExit } from '../common/errors.ts'
 import { addOwnCode, type Mark } from '../common/own-code.ts'
-import { describe } from '../common/values.ts'
 import { ensureAttached } from '../core/attach.ts'
 import { changeContext, inheritContext, showContext } from '../core/context.ts'
-import { deliver, describeState, endUnstarted, finishEnded, startThatThrows } from '../core/lifecycle.ts'
+import { changeParent, changeRun, replaceContext } from '../core/change.ts'
+import { interrupt } from '../core/interrupt.ts'
+import { killRecord } from '../core/kill.ts'
+import { deliver, describeState, finishEnded } from '../core/lifecycle.ts'
 import * as records from '../core/record.ts'
 import { holdWeakly, register, registeredRecords } from '../core/registry.ts'
-import { startAndSwitchTo, switchTo } from '../core/switch.ts'
+import { switchTo } from '../core/switch.ts'
 import * as threadModule from '../core/thread.ts'
 import { checkContext, checkName, checkRun } from '../core/validate.ts'
 import * as contract from '../native/contract.ts'
 import type { Frame } from '../stack/frame.ts'
 import { snapshotOf } from '../stack/snapshot.ts'
 import { EMPTY_STACK, type FrameStack } from '../stack/stack.ts'
+import * as accessModule from './access.ts'
+import { checkOptions, checkParent, isCopy } from './access.ts'
 import { Base, markAsUncloneable } from './base.ts'
+import { type GreenletState, stackSizeOf, stateOf } from './state.ts'
 // Only for its effect: it ends greenlets that have become unreachable.
 import '../core/unreachable.ts'
 
 type GreenletRecord = records.GreenletRecord
 
 // Own constants, because imported ones make a switch slower; see core/switch.ts.
-const { FLAGS, mail, setSubject } = contract
+const { FLAGS, mail } = contract
 const { DEAD, LIVE, UNSTARTED } = records
 const { main, thread } = threadModule
-
-/** The two functions that read private fields. The class sets them, and nothing changes them later. */
-const access = {} as {
-  recordOf(greenlet: Greenlet): GreenletRecord
-  isGreenlet(value: unknown): boolean
-}
+const { access } = accessModule
 
 /** The first mark of the class; see common/own-code.ts. */
 const marks: { first?: Mark } = {}
@@ -49,18 +48,9 @@ const hasInstance = Function.prototype[Symbol.hasInstance]
 
 /** In place of `run`: makes a new object for a record that exists. */
 const FOR_RECORD = Symbol('for record')
+
 /** The options of a spawned greenlet. They need no check. */
 const CHILD_OF_MAIN: GreenletOptions = {}
-/**
- * What a greenlet is doing. `'running'` is the current one alone.
- *
- * @example
- * ```js
- * new Greenlet(() => {}).state // 'unstarted'
- * Greenlet.main.state // 'running'
- * ```
- */
-export type GreenletState = 'unstarted' | 'running' | 'suspended' | 'dead'
 
 /**
  * The options of `new Greenlet(run, options)`. Each may be left out, or undefined.
@@ -142,8 +132,8 @@ export class Greenlet extends Base {
   #parent: Greenlet | null = null
 
   static {
-    access.recordOf = (greenlet) => greenlet.#record
-    access.isGreenlet = (value) => typeof value === 'object' && value !== null && #record in value
+    access.recordOf = (greenlet) => (greenlet as Greenlet).#record
+    access.isGreenlet = (value): value is object => typeof value === 'object' && value !== null && #record in value
     // What `spawn()` gives inherits from `Promise`. Not declared in the class body, so that TypeScript narrows as ever.
     Object.defineProperty(this, Symbol.hasInstance, {
       value(this: unknown, value: unknown) {
@@ -158,14 +148,7 @@ export class Greenlet extends Base {
         return this.#record.run
       },
       set(this: Greenlet, run: unknown) {
-        if (this.#record.state !== UNSTARTED) {
-          throw new GreenletError(
-            'ERR_GREENLET_STARTED',
-            `greenlet '${this.#record.name}' has started, and its run can no longer be set; make a new greenlet`,
-          )
-        }
-        this.#record.run = checkRun(run)
-        this.#record.spawnArguments = undefined
+        changeRun(this.#record, run)
       },
     })
   }
@@ -212,7 +195,7 @@ export class Greenlet extends Base {
       record.parent = main
       inheritContext(record)
     } else if (options !== undefined) {
-      const { parent, name, context } = checkOptions(options)
+      const { parent, name, context } = checkOptions(options) as GreenletOptions
       if (parent !== undefined && parent !== null) record.parent = checkParent(parent)
       if (name !== undefined) record.label = checkName(name)
       if (context === undefined) inheritContext(record)
@@ -306,38 +289,27 @@ export class Greenlet extends Base {
    *   on main; `ERR_GREENLET_FORBIDDEN` as `switch()`
    */
   kill(): void {
-    const record = this.#record
-    finishEnded()
-    const me = thread.current
-    if (record.state === DEAD) return
-    if (record === main) {
-      throw new GreenletError(
-        'ERR_GREENLET_MAIN',
-        'main cannot be killed: it is the stack of the thread itself; end the process or the Worker instead',
-      )
-    }
-    const exit = new GreenletExit()
-    if (record === me) throw exit
-    if (record.state === UNSTARTED && thread.tracer === undefined) {
-      endUnstarted(record, exit)
-      return
-    }
-    const killers = (record.killers ??= [])
-    killers.push(me)
-    try {
-      if (record.state === UNSTARTED) startAndSwitchTo(record, startThatThrows(exit))
-      else deliver(record, true, exit)
-    } finally {
-      killers.splice(killers.lastIndexOf(me), 1)
-      if (killers.length === 0 && record.killers === killers) record.killers = undefined
-    }
-    // TypeScript assumes that the state has not changed.
-    if ((record.state as records.RecordState) !== DEAD) {
-      throw new GreenletError(
-        'ERR_GREENLET_KILL_REFUSED',
-        `greenlet '${record.name}' is still alive: a catch or finally block in it waits or switches; it ends when a finally block is done, and a catch block must throw the GreenletExit again`,
-      )
-    }
+    killRecord(this.#record)
+  }
+
+  /**
+   * Throws `error` where this greenlet waits, in `wait()`, `sleep()` or `join()`, in the next turn of the event loop. Its
+   * wait is over from now on, and what it waited for is ignored. Unlike `throw()`, it never switches and never throws, so it
+   * can be called anywhere: on main, in greenlets, timers, callbacks and abort listeners.
+   *
+   * Returns whether the error will be thrown: false where this greenlet does not wait, and where its wait is over. After
+   * true, only a `kill()` or `throw()` before the next turn, or the error of a child, takes the place of the error.
+   *
+   * @example
+   * ```js
+   * const g = spawn(() => sleep(60_000))
+   * setTimeout(() => g.interrupt(new Error('enough')), 5)
+   * await g.catch((error) => error.message) // 'enough'
+   * g.interrupt(new Error('too late')) // false
+   * ```
+   */
+  interrupt(error: unknown): boolean {
+    return interrupt(this.#record, error)
   }
 
   /** `kill()`, for `using`. */
@@ -359,25 +331,7 @@ export class Greenlet extends Base {
   }
 
   set parent(parent: Greenlet) {
-    const record = this.#record
-    const next = checkParent(parent)
-    if (record === main) {
-      throw new GreenletError(
-        'ERR_GREENLET_MAIN',
-        'cannot set the parent of main: it has none, and every chain of parents ends there',
-      )
-    }
-    for (let ancestor: GreenletRecord | null = next; ancestor !== null; ancestor = ancestor.parent) {
-      if (ancestor !== record) continue
-      throw new GreenletError(
-        'ERR_GREENLET_PARENT_CYCLE',
-        next === record
-          ? `cyclic parent chain: '${record.name}' cannot be its own parent; give it another one`
-          : `cyclic parent chain: '${next.name}' descends from '${record.name}'; give '${next.name}' another parent first`,
-      )
-    }
-    record.parent = next
-    record.killers = undefined
+    changeParent(this.#record, checkParent(parent))
     this.#parent = parent
   }
 
@@ -403,11 +357,7 @@ export class Greenlet extends Base {
 
   /** What it is doing now. A greenlet in `wait()` or `sleep()` is suspended. */
   get state(): GreenletState {
-    const record = this.#record
-    finishEnded()
-    if (record === thread.current) return 'running'
-    if (record.state === UNSTARTED) return 'unstarted'
-    return record.state === DEAD ? 'dead' : 'suspended'
+    return stateOf(this.#record)
   }
 
   /**
@@ -439,16 +389,7 @@ export class Greenlet extends Base {
   }
 
   set gr_context(context: AsyncResource | null) {
-    const record = this.#record
-    const next = checkContext(context)
-    finishEnded()
-    if (record === main) {
-      throw new GreenletError(
-        'ERR_GREENLET_MAIN',
-        'cannot set the context of main: it changes with every callback of the event loop; use AsyncLocalStorage.run() there',
-      )
-    }
-    changeContext(record, next)
+    replaceContext(this.#record, checkContext(context))
   }
 
   /**
@@ -482,13 +423,7 @@ export class Greenlet extends Base {
    * ended.
    */
   get stackSize(): number {
-    const record = this.#record
-    const { index, generation } = record
-    if (index === -1) return 0
-    finishEnded()
-    if (record === thread.current) return 0
-    setSubject(index, generation)
-    return thread.native.stackSize()
+    return stackSizeOf(this.#record)
   }
 
   /** `<Greenlet 'name' suspended active started>`, in Python greenlet's words. */
@@ -539,14 +474,6 @@ export function isGreenlet(value: unknown): value is Greenlet {
   return access.isGreenlet(value)
 }
 
-/**
- * Whether `value` is the copy of a greenlet that a test runner makes for a diff: it has the prototype and the own properties, but no
- * record. Describing it must not throw, or the reason of the failure is lost.
- */
-function isCopy(value: object): boolean {
-  return !isGreenlet(value) && !isProxy(value) && Object.hasOwn(value, 'serial')
-}
-
 /** The object of a record; undefined where it was collected. */
 function objectIfAlive(record: GreenletRecord): Greenlet | undefined {
   return (record.greenlet ?? record.weakGreenlet?.deref()) as Greenlet | undefined
@@ -568,16 +495,3 @@ function remakeObject(record: GreenletRecord): Greenlet {
 }
 
 main.greenlet = new Greenlet(FOR_RECORD as never, main as never)
-
-function checkOptions(options: unknown): GreenletOptions {
-  if (isGreenlet(options)) throw typeError('the options of a greenlet are an object; pass a parent as { parent }')
-  if (typeof options !== 'object' || options === null) {
-    throw typeError(`the options of a greenlet are an object, not ${describe(options)}`)
-  }
-  return options
-}
-
-function checkParent(parent: unknown): GreenletRecord {
-  if (isGreenlet(parent)) return recordOf(parent)
-  throw typeError(`the parent of a greenlet must be a Greenlet of this thread, not ${describe(parent)}`)
-}

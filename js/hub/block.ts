@@ -7,6 +7,7 @@ import { addOwnCode } from '../common/own-code.ts'
 import { isPromise } from 'node:util/types'
 import { GreenletError } from '../common/errors.ts'
 import { isInstance } from '../common/values.ts'
+import type { Interruption } from '../core/interrupt.ts'
 import { finishEnded, refuseInHook } from '../core/lifecycle.ts'
 import { type BlockingCall, type GreenletRecord, LIVE, WAITING } from '../core/record.ts'
 import { switchTo } from '../core/switch.ts'
@@ -30,8 +31,9 @@ export function currentWaiter(what: string): GreenletRecord {
   if (thread.current !== main) return thread.current
   throw new GreenletError(
     'ERR_GREENLET_WAIT_ON_MAIN',
-    `main cannot ${what}: it runs the event loop, which has to end the wait; call it inside a greenlet, ` +
-      'for example one that spawn() makes, or use await',
+    `main cannot ${what}: it runs the event loop, which has to end the wait. Code runs on main after an await, in a ` +
+      'callback or listener (of a timer, fs, a request), and in a route before app.use(greenlets()); use await there, or ' +
+      'call it inside a greenlet: use spawn(fn), wrap the function by blocking(fn), or wrap the callback by bind(fn)',
   )
 }
 
@@ -45,18 +47,24 @@ export function currentWaiter(what: string): GreenletRecord {
 export function block(call: BlockingCall, from: (...args: never[]) => unknown, source: object | undefined): unknown {
   refuseInHook()
   const { current } = thread
+  // An interruption takes its place; see core/interrupt.ts.
   current.blockingCall = call
   current.state = WAITING
+  let ended: BlockingCall
   try {
     // The switch may also return because a child has ended. Only the outcome counts.
-    while (call.outcome === undefined) switchTo(nextWhileBlocked(current), undefined)
+    while (current.blockingCall.outcome === undefined) switchTo(nextWhileBlocked(current), undefined)
+    ended = current.blockingCall
   } finally {
     current.state = LIVE
     current.blockingCall = undefined
     if (call.outcome === undefined) call.greenlet = undefined
   }
-  if (call.outcome === 'error') throw failed(call.value, current, from, source)
-  return call.value
+  if (ended === call) {
+    if (call.outcome === 'error') throw failed(call.value, current, from, source)
+    return call.value
+  }
+  throw failed(ended.value, current, from, (ended as Interruption).source)
 }
 
 /** For the error of a call that failed: its `stack` will tell where the greenlet waited. Returns the error. */

@@ -3,21 +3,34 @@
  */
 
 import { addOwnCode } from '../common/own-code.ts'
-import { rangeError, typeError } from '../common/errors.ts'
-import { describe, isInstance } from '../common/values.ts'
+import { checkOptions } from '../common/options.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
 import { greenletOf } from '../greenlet/greenlet.ts'
 import { noteWait } from '../stack/waits.ts'
 import { block, currentWaiter, resume } from './block.ts'
+import { checkSignal, checkTime } from './limits.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
 function first<T>(probe: () => T): T {
   return probe()
 }
 
-/** The longest time that Node.js' timers take. */
-const LONGEST_SLEEP_MS = 2 ** 31 - 1
+const KNOWN = ['signal'] as const
+
+/**
+ * The options of {@link sleep}.
+ *
+ * @example
+ * ```js
+ * const options = { signal: AbortSignal.timeout(1000) }
+ * await spawn(() => sleep(1, options))
+ * ```
+ */
+export interface SleepOptions {
+  /** The sleep ends as soon as it is aborted, and throws its `reason`. */
+  readonly signal?: AbortSignal | undefined
+}
 
 /** A call that a timer ends. `stop` removes the timer and the abort listener. */
 interface TimedCall extends BlockingCall {
@@ -47,10 +60,11 @@ interface TimedCall extends BlockingCall {
  * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`
  * @throws GreenletError `ERR_GREENLET_WAIT_ON_MAIN`
  */
-export function sleep(ms: number, options?: { readonly signal?: AbortSignal | undefined }): void {
+export function sleep(ms: number, options?: SleepOptions): void {
   const waiter = currentWaiter('sleep()')
-  checkMilliseconds(ms)
-  const signal = checkSignal(options)
+  checkTime('sleep()', ms)
+  const signal = options === undefined ? undefined : checkOptions<SleepOptions>('sleep()', options, KNOWN).signal
+  checkSignal('sleep()', signal)
   if (signal?.aborted) {
     const reason: unknown = signal.reason
     noteWait(reason, waiter, signal, sleep)
@@ -90,22 +104,6 @@ function startTimer(ms: number, signal: AbortSignal | undefined, waiter: Greenle
     },
   }
   return call
-}
-
-function checkMilliseconds(ms: unknown): void {
-  if (typeof ms !== 'number' || Number.isNaN(ms)) throw typeError(`sleep() takes milliseconds, not ${describe(ms)}`)
-  if (ms >= 0 && ms <= LONGEST_SLEEP_MS) return
-  throw rangeError(`sleep() takes 0 to ${LONGEST_SLEEP_MS} milliseconds, not ${ms}`)
-}
-
-function checkSignal(options: { readonly signal?: AbortSignal | undefined } | undefined): AbortSignal | undefined {
-  if (options === undefined) return undefined
-  if (typeof options !== 'object' || options === null) {
-    throw typeError(`the options of sleep() are an object, not ${describe(options)}`)
-  }
-  const { signal } = options
-  if (signal === undefined || isInstance(signal, AbortSignal)) return signal
-  throw typeError(`the signal of sleep() must be an AbortSignal, not ${describe(signal)}`)
 }
 
 /** Where this file's own code ends. */

@@ -7,7 +7,7 @@
  */
 
 import { isPromise } from 'node:util/types'
-import { GreenletError, isExit, typeError } from '../common/errors.ts'
+import { GreenletError, isExit, typeError, withoutFrames } from '../common/errors.ts'
 import { addOwnCode, type Mark } from '../common/own-code.ts'
 import { Same } from '../common/same.ts'
 import { describe, NativePromise } from '../common/values.ts'
@@ -15,7 +15,9 @@ import { deliver, endUnstarted, finishEnded } from '../core/lifecycle.ts'
 import { DEAD, type GreenletRecord, UNSTARTED } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
 import { Greenlet, makeGreenlet, recordOf } from '../greenlet/greenlet.ts'
-import { wait } from './wait.ts'
+import { currentWaiter } from './block.ts'
+import { checkLimits, type WaitLimits } from './limits.ts'
+import { wait, waitWithin } from './wait.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
 function first<T>(probe: () => T): T {
@@ -148,12 +150,20 @@ export class SpawnedGreenlet<T> extends PromiseOfGreenlet<T> {
    * await spawn(() => g.join() + 1) // 43
    * ```
    *
+   * @param limits a `timeout` in milliseconds and a `signal`, after which it throws; the greenlet goes on. See
+   *   {@link WaitLimits}.
    * @throws any error of its function
+   * @throws TimeoutError `ERR_GREENLET_TIMEOUT`, and the `reason` of `signal`
+   * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG` for wrong limits
    * @throws GreenletError `ERR_GREENLET_KILLED` if a `GreenletExit` ended it; `ERR_GREENLET_WAIT_ON_MAIN`,
    *   `ERR_GREENLET_WAIT_ON_SELF`
    */
-  join(): Awaited<T> {
-    return wait<PromiseLike<T>>(this)
+  join(limits?: WaitLimits): Awaited<T> {
+    if (limits === undefined) return wait<PromiseLike<T>>(this)
+    const waiter = currentWaiter('join()')
+    const checked = checkLimits<WaitLimits>('join()', limits, ['signal', 'timeout'])
+    // oxlint-disable-next-line unbound-method -- only for the place of its frame
+    return waitWithin(this, checked, 'join()', this.join, waiter) as Awaited<T>
   }
 
   static {
@@ -264,6 +274,7 @@ function withoutExit(
   })
 }
 
+/** Without frames, of which capturing would make `kill()` of a spawned greenlet half as slow again. The cause has them. */
 function killedError(record: GreenletRecord, exit: unknown): GreenletError {
   return withoutFrames(
     () =>
@@ -273,22 +284,6 @@ function killedError(record: GreenletRecord, exit: unknown): GreenletError {
         { cause: exit },
       ),
   )
-}
-
-/**
- * Makes an error of which the stack has no frames: here they would all be of the package, and the cause tells where the
- * greenlet was killed. Capturing them would make `kill()` of a spawned greenlet half as slow again.
- */
-function withoutFrames<E extends Error>(make: () => E): E {
-  const limit = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit')
-  // A setter of the program must not be called.
-  if (limit?.writable !== true) return make()
-  Error.stackTraceLimit = 0
-  try {
-    return make()
-  } finally {
-    Error.stackTraceLimit = limit.value as number
-  }
 }
 
 /** From now on it is not reported if no other code handles the rejection of `promise`. */

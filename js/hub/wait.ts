@@ -4,18 +4,45 @@
 
 import { addOwnCode } from '../common/own-code.ts'
 import { isPromise } from 'node:util/types'
-import { GreenletError } from '../common/errors.ts'
+import { GreenletError, typeError } from '../common/errors.ts'
 import { Same } from '../common/same.ts'
-import { NativePromise } from '../common/values.ts'
+import { describe, NativePromise } from '../common/values.ts'
 import { withoutStores } from '../core/context.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
-import type { Greenlet } from '../greenlet/greenlet.ts'
+import { type Greenlet, isGreenlet } from '../greenlet/greenlet.ts'
+import { noteWait } from '../stack/waits.ts'
 import { block, currentWaiter, objectOf, resume } from './block.ts'
+import { checkLimits, Limits, type WaitLimits } from './limits.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
 function first<T>(probe: () => T): T {
   return probe()
+}
+
+/**
+ * The options of {@link wait}. Each may be left out, or undefined.
+ *
+ * @example
+ * ```js
+ * let open
+ * const opening = new Promise((resolve) => (open = resolve))
+ * const giveBack = (connection) => {
+ *   console.log(connection) // a connection
+ * }
+ * const g = spawn(() => wait(opening, { timeout: 5, abandoned: giveBack }))
+ * await g.catch((error) => error.code) // 'ERR_GREENLET_TIMEOUT'
+ * open('a connection')
+ * ```
+ */
+export interface WaitOptions<T = unknown> extends WaitLimits {
+  /**
+   * Gets the value if the wait has ended in another way (`kill()`, `throw()`, `interrupt()`, `timeout`, `signal`) and the
+   * promise is fulfilled all the same, now or later: so that a connection that a pool hands out too late goes back. It is
+   * called on main, in a turn of its own, where an error is an uncaught exception, as in a timer. If the promise is
+   * rejected, it is not called.
+   */
+  readonly abandoned?: ((value: T) => void) | undefined
 }
 
 /**
@@ -36,24 +63,108 @@ function first<T>(probe: () => T): T {
  * ```
  *
  * @param promise a promise, a thenable, or what `spawn()` gave
+ * @param options may end the wait earlier, with an error, by `timeout` (ms) or `signal`; see {@link WaitOptions}
  * @throws the reason of the promise; of a spawned greenlet that was killed, a GreenletError `ERR_GREENLET_KILLED`
+ * @throws TimeoutError `ERR_GREENLET_TIMEOUT` after `timeout` milliseconds
+ * @throws the `reason` of `signal`, as soon as that is aborted
+ * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG` for wrong options
  * @throws GreenletError `ERR_GREENLET_WAIT_ON_MAIN`, `ERR_GREENLET_WAIT_ON_SELF`
  */
-export function wait<T>(promise: T): Awaited<T> {
+export function wait<T>(promise: T, options?: WaitOptions<Awaited<T>>): Awaited<T> {
   const waiter = currentWaiter('wait()')
+  if (options !== undefined) {
+    return waitWithin(promise, checkWaitOptions(options), 'wait()', wait, waiter) as Awaited<T>
+  }
   if (!isThenable(promise)) return promise as Awaited<T>
   const call = follow(promise, waiter)
   try {
     return block(call, wait, promise) as Awaited<T>
   } finally {
-    call.value = undefined
-    // The promise is settled, so it has no callbacks any more.
-    if (call.outcome !== undefined) waiter.spareCall = call
-    else if (isPlain(promise)) Interrupted.keep(promise, call)
+    end(promise, call, waiter)
   }
 }
 
+function end(promise: PromiseLike<unknown>, call: PromiseCall, waiter: GreenletRecord): void {
+  call.value = undefined
+  // The promise is settled, so it has no callbacks any more.
+  if (call.outcome !== undefined) waiter.spareCall = call
+  else if (isPlain(promise)) Interrupted.keep(promise, call)
+}
+
 thread.wait = wait
+
+/**
+ * As `wait()`, with options that were checked.
+ *
+ * @param what the blocking function, for messages
+ * @param from the blocking function, as in `block`
+ */
+export function waitWithin(
+  promise: unknown,
+  options: WaitOptions<never>,
+  what: string,
+  from: (...args: never[]) => unknown,
+  waiter: GreenletRecord,
+): unknown {
+  const { signal, abandoned } = options
+  if (!isThenable(promise)) {
+    if (signal?.aborted) throw aborted(signal, waiter, from)
+    return promise
+  }
+  if ((promise as unknown) === objectOf(waiter)) throw waitOnSelf(waiter)
+  const followed = plainOf(promise)
+  const call = follow(followed, waiter)
+  let limits: Limits | undefined
+  let hasEnded = false
+  try {
+    limits = new Limits(what, options, call, waiter, promise)
+    // Not before: calling `then` may call code of the program, which may abort the signal.
+    if (signal?.aborted) throw aborted(signal, waiter, from)
+    const value = block(call, from, promise)
+    hasEnded = true
+    return value
+  } finally {
+    limits?.stop()
+    if (!hasEnded && abandoned !== undefined && call.outcome !== 'error') passOn(followed, abandoned)
+    end(followed, call, waiter)
+  }
+}
+
+/** The reason of an aborted signal. */
+function aborted(signal: AbortSignal, waiter: GreenletRecord, from: (...args: never[]) => unknown): unknown {
+  const reason: unknown = signal.reason
+  noteWait(reason, waiter, signal, from)
+  return reason
+}
+
+/** One promise for all waits of a greenlet, so that interrupted ones can share its callbacks. Other thenables may only be followed once. */
+function plainOf(promise: PromiseLike<unknown>): Promise<unknown> {
+  if (isPlain(promise)) return promise
+  if (isGreenlet(promise) && isPromise(promise)) return (promise as unknown as { promise: Promise<unknown> }).promise
+  return new NativePromise((resolve) => resolve(promise))
+}
+
+/** Calls `abandoned` with the value of a promise, on main, in a turn of its own. */
+function passOn(promise: Promise<unknown>, abandoned: (value: never) => void): void {
+  const { realm } = thread
+  const pass = (value: unknown): void => void realm.setImmediate(() => abandoned(value as never))
+  void Reflect.apply(NativePromise.prototype.then, promise, [pass, nothing])
+}
+
+function nothing(): void {}
+
+function checkWaitOptions(options: unknown): WaitOptions<never> {
+  if (typeof options === 'number') {
+    throw typeError(
+      `the options of wait() are an object, not the number ${options}; promises.map(wait) passes an index, so write ` +
+        'promises.map((promise) => wait(promise))',
+    )
+  }
+  const checked = checkLimits<WaitOptions<never>>('wait()', options, ['signal', 'timeout', 'abandoned'])
+  const { abandoned } = checked
+  if (abandoned === undefined || typeof abandoned === 'function') return checked
+  throw typeError(`the option abandoned of wait() takes a function, not ${describe(abandoned)}`)
+}
 
 /**
  * A call of `wait()`, and its callbacks on the promise. A greenlet uses one for all its waits, as long as each of them
@@ -95,9 +206,7 @@ function settle(call: PromiseCall, outcome: 'value' | 'error', value: unknown): 
 /** Returns the call that is over when `promise` is settled. The call holds the waiting greenlet until then. */
 function follow(promise: PromiseLike<unknown>, waiter: GreenletRecord): PromiseCall {
   const greenlet = objectOf(waiter)
-  if ((promise as unknown) === greenlet) {
-    throw new GreenletError('ERR_GREENLET_WAIT_ON_SELF', `greenlet '${waiter.name}' cannot wait for its own end`)
-  }
+  if ((promise as unknown) === greenlet) throw waitOnSelf(waiter)
   const call = (waiter.spareCall as PromiseCall | undefined) ?? new PromiseCall()
   // Where adding the callbacks calls code of the program, that may wait too.
   waiter.spareCall = undefined
@@ -109,6 +218,10 @@ function follow(promise: PromiseLike<unknown>, waiter: GreenletRecord): PromiseC
   call.outcome = undefined
   call.greenlet = greenlet
   return call
+}
+
+function waitOnSelf(waiter: GreenletRecord): GreenletError {
+  return new GreenletError('ERR_GREENLET_WAIT_ON_SELF', `greenlet '${waiter.name}' cannot wait for its own end`)
 }
 
 /**

@@ -3,6 +3,7 @@
  */
 
 import { GreenletError, rangeError, typeError } from '../common/errors.ts'
+import { refuseUnknown } from '../common/options.ts'
 import { describe } from '../common/values.ts'
 import { addon } from './addon.ts'
 import { refuseSecondCopy } from './copies.ts'
@@ -12,6 +13,8 @@ import { ensureSupported } from './runtime-info.ts'
 const MAX_SLOTS = 65_536
 const MIN_STACK_SIZE = 256 * 1024
 const MAX_STACK_SIZE = 1024 ** 3
+
+const KNOWN = ['slots', 'maxGreenlets', 'memory', 'stackSize'] as const
 
 /**
  * The settings for the stacks of a thread. A setting that is left out, or undefined, gets its default.
@@ -101,7 +104,7 @@ function checkOptions(options: unknown): Options {
   if (typeof options !== 'object' || options === null) {
     throw typeError(`configure() takes an object, not ${describe(options)}`)
   }
-  const { slots, maxGreenlets, memory, stackSize } = options as Options
+  const { slots, maxGreenlets, memory, stackSize } = refuseUnknown<Options>('configure()', options, KNOWN)
   checkCount('slots', slots, MAX_SLOTS)
   checkCount('maxGreenlets', maxGreenlets, Number.MAX_SAFE_INTEGER)
   checkCount('memory', memory, Number.MAX_SAFE_INTEGER)

@@ -2,7 +2,8 @@
 // Debian's Node, and Node for musl and for AArch64. Everything is fetched once, into `.nodes/`.
 
 import { join, resolve } from 'node:path'
-import { arm64, debianNode, musl, muslArm64, official, type Platform, whyNotDebian } from '../platforms.ts'
+import { whyNotDebian } from '../debian.ts'
+import { arm64, debianNode, musl, muslArm64, official, type Platform } from '../platforms.ts'
 import { run, twoAtOnce } from '../run.ts'
 import { counted, saysOk, sum, type Tally } from '../tally.ts'
 

@@ -1,6 +1,7 @@
 // Tests the core with tools of their own, which the Makefile installs: the oldest compiler, cargo deny, libFuzzer, and an emulator of
 // another processor. The targets `msrv`, `deny`, `fuzz` and `aarch64` of the Makefile run one of them alone.
 
+import { whyNotDebian } from '../debian.ts'
 import { type Outcome, run } from '../run.ts'
 import { counted, sum, type Tally } from '../tally.ts'
 import { libtest } from './rust.ts'
@@ -42,9 +43,9 @@ async function fuzzed(): Promise<Tally> {
 
 async function aarch64(): Promise<Tally> {
   const what = 'aarch64, emulated'
-  const apt = await run('apt-get', ['--version']).catch(() => undefined)
-  if (apt === undefined) {
-    console.log(`  ${what}: n/a, the emulator is a package of Debian`)
+  const reason = whyNotDebian()
+  if (reason !== undefined) {
+    console.log(`  ${what}: n/a, the emulator is a package of Debian, and ${reason}`)
     return NONE
   }
   const outcome = await make('aarch64')

@@ -53,13 +53,14 @@ export function defineGreenlet(req: Request): void {
 
 export class Chain {
   readonly #greenlets: RequestGreenlets
-  /** The `next` of the handler that was called last. */
+  /** The `next` of the handler that was called last: Express' own, and what the handler got in its place. */
   #next: Next | undefined = undefined
+  #follow: Next | undefined = undefined
   /**
-   * Counts the errors that did not come from a handler, for example of a deadline. The handlers before have had their turn
-   * then: what they pass to `next()` is too late.
+   * What handlers got as `next` whose turn is over, because of an error that was not theirs, for example of a deadline. What
+   * they pass on later is ignored.
    */
-  #failures = 0
+  #late: Set<Next> | undefined = undefined
 
   constructor(server: ServerGreenlets, req: Request, res: ServerResponse) {
     // Without the query: names are printed and logged.
@@ -101,7 +102,8 @@ export class Chain {
 
   /** One of the rules of RequestGreenlets: passes an error to the error handlers that come after the latest handler. */
   fail(error: unknown): void {
-    this.#failures++
+    this.#late ??= new Set()
+    this.#late.add(this.#follow!)
     const next = this.#next!
     this.enter(() => next(error), next)
   }
@@ -113,10 +115,8 @@ export class Chain {
 
   /** Makes the function that a handler gets in place of Express' own `next`. */
   follow(next: Next): Next {
-    this.#next = next
-    const failures = this.#failures
     const nextInGreenlet: Next = (error) => {
-      if (failures === this.#failures && this.mayGoOn(error)) {
+      if (this.mayGoOn(error) && this.#late?.has(nextInGreenlet) !== true) {
         const given = this.answerable(error)
         if (this.isHere) {
           next(given)
@@ -127,6 +127,8 @@ export class Chain {
       }
       if (this.#greenlets.abandoned && this.#greenlets.inside) throw isExit(error) ? error : new GreenletExit()
     }
+    this.#next = next
+    this.#follow = nextInGreenlet
     return nextInGreenlet
   }
 

@@ -2,7 +2,7 @@
  * The errors of the adapters. Each has a status, by which web frameworks choose the status of their answer.
  */
 
-import { GreenletError, isExit } from '../../engine.ts'
+import { GreenletError, isExit, TimeoutError } from '../../engine.ts'
 
 /** An error that makes web frameworks answer with its status and its headers. */
 export interface Unavailable {
@@ -46,7 +46,7 @@ export function requestTimeout(name: string, ms: number): UnavailableError {
   const message =
     `request '${name}' was not answered within ${ms} ms, the timeout of greenlets({ timeout }); ` +
     'raise it, or look at what the stack of this error waits for'
-  return withStatus503(new GreenletError('ERR_GREENLET_TIMEOUT', message)) as UnavailableError
+  return withStatus503(new TimeoutError(message)) as GreenletError as UnavailableError
 }
 
 const OUT_OF_RESOURCES: readonly string[] = ['ERR_GREENLET_LIMIT', 'ERR_GREENLET_NO_MEMORY', 'ERR_GREENLET_NO_SLOT']

@@ -31,7 +31,9 @@ export interface Rules {
 
 /** What is used of a response of node:http or node:http2. */
 export interface Response {
-  readonly destroyed: boolean
+  /** A response of HTTP/2 has that of its stream instead. */
+  readonly destroyed?: boolean
+  readonly stream?: { readonly destroyed: boolean } | undefined
   readonly headersSent: boolean
   readonly writableEnded: boolean
   readonly writableFinished: boolean
@@ -92,14 +94,16 @@ export class RequestGreenlets {
     if (response !== undefined) {
       // Not `once`, which makes more objects and removes the listener. A response closes once.
       response.on('close', () => {
-        if (!response.writableFinished) this.abandon()
+        // A response of HTTP/2 says that it is finished even if the client has reset its stream.
+        if (!response.writableFinished || response.writableEnded === false) this.abandon()
         this.end()
       })
     }
     if (signal !== undefined) signal.addEventListener('abort', this.#onAbort, { once: true })
-    if (response?.destroyed === true || signal?.aborted === true) this.abandon()
+    const closed = response !== undefined && isDestroyed(response)
+    if (closed || signal?.aborted === true) this.abandon()
     // It has closed already, and will not tell.
-    if (response?.destroyed === true) this.end()
+    if (closed) this.end()
   }
 
   readonly #onAbort = (): void => this.abandon()
@@ -319,7 +323,7 @@ export class RequestGreenlets {
       return
     }
     const response = this.#response
-    const begun = response !== undefined && (response.headersSent || response.writableEnded || response.destroyed)
+    const begun = response !== undefined && (response.headersSent || response.writableEnded || isDestroyed(response))
     if (!begun && !this.#over && this.#rules.fail !== undefined) {
       this.#rules.fail(error, this)
       return
@@ -439,6 +443,10 @@ class RequestGreenlet extends Greenlet {
 /** The request that a live greenlet works for; undefined for other greenlets. */
 export function requestOf(greenlet: Greenlet): RequestGreenlets | undefined {
   return RequestGreenlet.requestOf(greenlet)
+}
+
+function isDestroyed({ destroyed, stream }: Response): boolean {
+  return destroyed ?? stream?.destroyed ?? false
 }
 
 function isSuspended(greenlet: Greenlet): boolean {
