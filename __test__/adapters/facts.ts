@@ -465,6 +465,48 @@ export function facts(kit: Kit): void {
     }
   })
 
+  test.serial(`${name}: bind() lets callbacks and listeners of a request wait`, async (t) => {
+    const log: string[] = []
+    const note = (what: string): void => {
+      sleep(1)
+      log.push(`${what} ${Greenlet.current.name}`)
+    }
+    const site = await kit.serve(t, {}, (app) => {
+      app.get('/', async (asked) => {
+        asked.response.on(
+          'finish',
+          kit.bind(() => note('finish')),
+        )
+        await Promise.resolve()
+        const late = kit.bind(asked.owner as never, (what: string) => note(what))
+        await new Promise<void>((resolve) => {
+          setImmediate(() => (late('immediate'), resolve()))
+        })
+        return 'answer'
+      })
+      app.get('/parked', async (asked) => {
+        const parked = kit.bind(asked.owner as never, () => {
+          try {
+            forever()
+          } finally {
+            log.push('finally')
+          }
+        })
+        setImmediate(parked)
+        await new Promise(() => {})
+      })
+    })
+    t.is((await site.ask('/')).text, 'answer')
+    await until(() => log.length === 2)
+    t.deepEqual(log.splice(0).toSorted(), ['finish GET /', 'immediate GET /'])
+    const client = site.visit('/parked')
+    await until(() => others().length === 1)
+    client.destroy()
+    await until(() => log.length === 1)
+    t.deepEqual(log, ['finally'])
+    t.throws(() => kit.bind(() => {}), { code: 'ERR_GREENLET_INVALID_ARG' })
+  })
+
   test.serial(`${name}: wrong options are refused`, async (t) => {
     for (const options of [{ timeOut: 1 }, { limit: 0 }, { timeout: Number.NaN }, 7] as object[]) {
       const error = await t.throwsAsync(kit.serve(t, options, () => {}))

@@ -10,10 +10,11 @@ import { H3, type H3Event } from 'h3'
 import { toNodeHandler } from 'h3/node'
 import { type Context, Hono } from 'hono'
 import Koa from 'koa'
-import { greenlets as inFastify } from '../../js/adapters/fastify.ts'
-import { greenlets as inH3 } from '../../js/adapters/h3.ts'
-import { greenlets as inHono } from '../../js/adapters/hono.ts'
-import { greenlets as inKoa } from '../../js/adapters/koa.ts'
+import { bind as bindInFastify, greenlets as inFastify } from '../../js/adapters/fastify.ts'
+import { bind as bindInH3, greenlets as inH3 } from '../../js/adapters/h3.ts'
+import { bind as bindInHono, greenlets as inHono } from '../../js/adapters/hono.ts'
+import { bind as bindInKoa, greenlets as inKoa } from '../../js/adapters/koa.ts'
+import type { Bind } from '../../js/adapters/request/bind.ts'
 import type { ServerOptions } from '../../js/adapters/request/options.ts'
 import type { ServerControl } from '../../js/adapters/request/server.ts'
 import type { Greenlet } from '../../js/index.ts'
@@ -21,6 +22,8 @@ import { listen, type Site } from './server.ts'
 
 /** A request. */
 export interface Asked {
+  /** What stands for the request in the framework. */
+  readonly owner: object
   readonly path: string
   /** What the framework calls the greenlet of the request. */
   readonly greenlet: Greenlet
@@ -52,6 +55,8 @@ export interface Served extends Site {
 
 export interface Kit {
   readonly name: string
+  /** The `bind` of the adapter. */
+  readonly bind: Bind<never>
   /** Starts an app. Without options it has no greenlets. */
   serve(
     t: ExecutionContext,
@@ -82,11 +87,13 @@ const headersOf = (error: unknown): Record<string, string> =>
 
 export const koa: Kit = {
   name: 'koa',
+  bind: bindInKoa as Bind<never>,
   async serve(t, options, add, onError = plainError) {
     const app = new Koa()
     app.silent = true
     const control = options === undefined ? NONE : inKoa(options)
     const asked = (ctx: Koa.Context): Asked => ({
+      owner: ctx,
       path: ctx.path,
       get greenlet() {
         return ctx['greenlet'] as Greenlet
@@ -142,11 +149,13 @@ export const koa: Kit = {
 
 export const fastify: Kit = {
   name: 'fastify',
+  bind: bindInFastify as Bind<never>,
   async serve(t, options, add, onError = plainError) {
     const app = makeFastify()
     const control = options === undefined ? NONE : inFastify(options)
     if (options !== undefined) await app.register(control as ReturnType<typeof inFastify>)
     const asked = (request: FastifyRequest, reply: FastifyReply): Asked => ({
+      owner: request,
       path: request.url,
       get greenlet() {
         return request.greenlet
@@ -186,10 +195,12 @@ export const fastify: Kit = {
 
 export const hono: Kit = {
   name: 'hono',
+  bind: bindInHono as Bind<never>,
   async serve(t, options, add, onError = plainError) {
     const app = new Hono()
     const control = options === undefined ? NONE : inHono(options)
     const asked = (c: Context): Asked => ({
+      owner: c,
       path: c.req.path,
       get greenlet() {
         return c.var.greenlet
@@ -217,6 +228,7 @@ export const hono: Kit = {
 
 export const h3: Kit = {
   name: 'h3',
+  bind: bindInH3 as Bind<never>,
   async serve(t, options, add, onError = plainError) {
     const app = new H3({
       silent: true,
@@ -229,6 +241,7 @@ export const h3: Kit = {
     const control = options === undefined ? NONE : inH3(options)
     if (options !== undefined) app.register(control as ReturnType<typeof inH3>)
     const asked = (event: H3Event): Asked => ({
+      owner: event,
       // Not that of `event.url`, which changes in mounted apps.
       path: event.runtime!.node!.req.url!,
       get greenlet() {
