@@ -19,4 +19,10 @@ assert.equal(gr.switch(21), 42)
 assert.equal(gr.dead, true)
 assert.deepEqual([...gr.gr_stack], [])
 assert.notEqual(Object.keys(express).length, 0)
+// The frameworks are not installed.
+for (const name of ['fastify', 'h3', 'hono', 'koa']) {
+  const door = await import(`greenlets/${name}`)
+  assert.equal(door.default, door.greenlets)
+  assert.equal(door.greenlets({ limit: 5 }).living.size, 0)
+}
 console.log('ok')

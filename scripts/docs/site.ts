@@ -15,6 +15,9 @@ rmSync(SITE, { recursive: true, force: true })
 const problems = [
   ...missingExports('js/index.ts', 'scripts/docs/reference/greenlets.ts'),
   ...missingExports('js/adapters/express.ts', 'scripts/docs/reference/express.ts'),
+  ...['fastify', 'h3', 'hono', 'koa'].flatMap((name) =>
+    missingExports(`js/adapters/${name}.ts`, `scripts/docs/reference/${name}.ts`),
+  ),
 ]
 try {
   execFileSync(process.execPath, [TYPEDOC, '--logLevel', 'Warn'], {

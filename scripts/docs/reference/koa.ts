@@ -1,0 +1,8 @@
+/**
+ * The adapter for Koa. [Servers](../../../docs/servers.md#koa) shows it.
+ *
+ * @module greenlets/koa
+ */
+
+export { bind, default, greenlets } from '../../../js/adapters/koa.ts'
+export type { Bind, CloseOptions, ServerControl, ServerOptions } from '../../../js/adapters/koa.ts'
