@@ -92,42 +92,48 @@ for (const [version, make] of VERSIONS) {
     )
     const { status, text } = await site.ask('/deep')
     t.is(status, 503)
-    t.regex(text, /^\["ERR_GREENLET_TIMEOUT","request 'GET \/deep' was not answered within 30 ms, .*greenlets\({ timeout }\)/)
+    t.regex(
+      text,
+      /^\["ERR_GREENLET_TIMEOUT","request 'GET \/deep' was not answered within 30 ms, .*greenlets\({ timeout }\)/,
+    )
     t.deepEqual(log, ['ERR_GREENLET_TIMEOUT', 'finally'])
     t.regex((await site.ask('/caught')).text, /^instead of \w+Error$/)
   })
 
-  test.serial(`${version}: after an await, a deadline answers, and what the handler does later is ignored`, async (t) => {
-    const gate = pending<void>()
-    const done: string[] = []
-    const site = await serve(
-      t,
-      (app) => {
-        app.use(greenlets({ timeout: 30 }))
-        app.get('/throws', async (_req, _res, next) => {
-          await gate.promise
-          done.push('threw')
-          next(new Error('too late'))
-        })
-        app.get('/answers', async (_req, res) => {
-          await gate.promise
-          done.push('answered')
-          if (!res.headersSent) res.send('too late')
-        })
-        app.get('/never', () => {})
-        app.use(answerWithError)
-      },
-      make,
-    )
-    for (const path of ['/throws', '/answers', '/never']) {
-      const { status, text } = await site.ask(path)
-      t.is(status, 503, path)
-      t.regex(text, /ERR_GREENLET_TIMEOUT/)
-    }
-    gate.resolve()
-    await until(() => done.length === 2)
-    await setTimeout(5)
-  })
+  test.serial(
+    `${version}: after an await, a deadline answers, and what the handler does later is ignored`,
+    async (t) => {
+      const gate = pending<void>()
+      const done: string[] = []
+      const site = await serve(
+        t,
+        (app) => {
+          app.use(greenlets({ timeout: 30 }))
+          app.get('/throws', async (_req, _res, next) => {
+            await gate.promise
+            done.push('threw')
+            next(new Error('too late'))
+          })
+          app.get('/answers', async (_req, res) => {
+            await gate.promise
+            done.push('answered')
+            if (!res.headersSent) res.send('too late')
+          })
+          app.get('/never', () => {})
+          app.use(answerWithError)
+        },
+        make,
+      )
+      for (const path of ['/throws', '/answers', '/never']) {
+        const { status, text } = await site.ask(path)
+        t.is(status, 503, path)
+        t.regex(text, /ERR_GREENLET_TIMEOUT/)
+      }
+      gate.resolve()
+      await until(() => done.length === 2)
+      await setTimeout(5)
+    },
+  )
 
   test.serial(`${version}: a handler that catches its deadline and goes on is killed after the grace`, async (t) => {
     const log: string[] = []
@@ -230,7 +236,10 @@ for (const [version, make] of VERSIONS) {
     )
     const answer = site.ask('/')
     await until(() => middleware.living.size === 1)
-    t.deepEqual([...middleware.living].map(({ name }) => name), ['shop GET /'])
+    t.deepEqual(
+      [...middleware.living].map(({ name }) => name),
+      ['shop GET /'],
+    )
     let closed = 0
     const closing = [middleware.close(), middleware.close()].map((promise) => promise.then(() => closed++))
     const refused = await site.ask('/')
@@ -369,33 +378,39 @@ for (const [version, make] of VERSIONS) {
     warnings.length = 0
   })
 
-  test.serial(`${version}: bound callbacks are killed with their request, and may wait after the client has left`, async (t) => {
-    const log: string[] = []
-    const site = await serve(
-      t,
-      (app) => {
-        app.use(greenlets())
-        app.get('/', (_req, res) => {
-          res.on('close', bind(() => (sleep(1), log.push('after close'))))
-          setImmediate(
-            bind(() => {
-              try {
-                forever()
-              } finally {
-                log.push('killed')
-              }
-            }),
-          )
-        })
-      },
-      make,
-    )
-    const client = site.visit('/')
-    await until(() => others().length > 0)
-    client.destroy()
-    await until(() => log.length === 2)
-    t.deepEqual(log, ['killed', 'after close'])
-  })
+  test.serial(
+    `${version}: bound callbacks are killed with their request, and may wait after the client has left`,
+    async (t) => {
+      const log: string[] = []
+      const site = await serve(
+        t,
+        (app) => {
+          app.use(greenlets())
+          app.get('/', (_req, res) => {
+            res.on(
+              'close',
+              bind(() => (sleep(1), log.push('after close'))),
+            )
+            setImmediate(
+              bind(() => {
+                try {
+                  forever()
+                } finally {
+                  log.push('killed')
+                }
+              }),
+            )
+          })
+        },
+        make,
+      )
+      const client = site.visit('/')
+      await until(() => others().length > 0)
+      client.destroy()
+      await until(() => log.length === 2)
+      t.deepEqual(log, ['killed', 'after close'])
+    },
+  )
 
   test.serial(`${version}: a loop that tries again after each error is killed again until it ends`, async (t) => {
     let tries = 0
@@ -425,41 +440,44 @@ for (const [version, make] of VERSIONS) {
     t.deepEqual(more, [], 'it is reported once')
   })
 
-  test.serial(`${version}: handlers that answer twice, throw after the answer, or leave by hand hurt no other request`, async (t) => {
-    const middleware: Middleware = greenlets()
-    const failed: string[] = []
-    const site = await serve(
-      t,
-      (app) => {
-        app.use(middleware)
-        app.get('/twice', (_req, res) => {
-          res.send('first')
-          sleep(1)
-          res.send('second')
-        })
-        app.get('/after', (_req, res) => {
-          res.send('answer')
-          sleep(1)
-          throw new Error('after it')
-        })
-        app.get('/by-hand', greenlets({ timeout: 50 }), (_req, res) => {
-          Greenlet.main.switch()
-          res.send('not here')
-        })
-        app.get('/itself', () => Greenlet.current.kill())
-        app.get('/good', (_req, res) => void res.send(wait(setTimeout(2, 'good'))))
-        app.use(((error: GreenletError, _req, res, _next) => {
-          failed.push(error.code ?? error.message)
-          if (!res.headersSent) res.status(503).send(error.code)
-        }) as ErrorRequestHandler)
-      },
-      make,
-    )
-    const texts = await Promise.all(
-      ['/twice', '/good', '/after', '/by-hand', '/itself', '/good'].map(async (path) => (await site.ask(path)).text),
-    )
-    t.deepEqual(texts, ['first', 'good', 'answer', 'ERR_GREENLET_TIMEOUT', 'ERR_GREENLET_EXIT', 'good'])
-    await until(() => failed.length === 4)
-    t.deepEqual(failed.toSorted(), ['ERR_GREENLET_EXIT', 'ERR_GREENLET_TIMEOUT', 'ERR_HTTP_HEADERS_SENT', 'after it'])
-  })
+  test.serial(
+    `${version}: handlers that answer twice, throw after the answer, or leave by hand hurt no other request`,
+    async (t) => {
+      const middleware: Middleware = greenlets()
+      const failed: string[] = []
+      const site = await serve(
+        t,
+        (app) => {
+          app.use(middleware)
+          app.get('/twice', (_req, res) => {
+            res.send('first')
+            sleep(1)
+            res.send('second')
+          })
+          app.get('/after', (_req, res) => {
+            res.send('answer')
+            sleep(1)
+            throw new Error('after it')
+          })
+          app.get('/by-hand', greenlets({ timeout: 50 }), (_req, res) => {
+            Greenlet.main.switch()
+            res.send('not here')
+          })
+          app.get('/itself', () => Greenlet.current.kill())
+          app.get('/good', (_req, res) => void res.send(wait(setTimeout(2, 'good'))))
+          app.use(((error: GreenletError, _req, res, _next) => {
+            failed.push(error.code ?? error.message)
+            if (!res.headersSent) res.status(503).send(error.code)
+          }) as ErrorRequestHandler)
+        },
+        make,
+      )
+      const texts = await Promise.all(
+        ['/twice', '/good', '/after', '/by-hand', '/itself', '/good'].map(async (path) => (await site.ask(path)).text),
+      )
+      t.deepEqual(texts, ['first', 'good', 'answer', 'ERR_GREENLET_TIMEOUT', 'ERR_GREENLET_EXIT', 'good'])
+      await until(() => failed.length === 4)
+      t.deepEqual(failed.toSorted(), ['ERR_GREENLET_EXIT', 'ERR_GREENLET_TIMEOUT', 'ERR_HTTP_HEADERS_SENT', 'after it'])
+    },
+  )
 }

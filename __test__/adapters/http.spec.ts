@@ -32,7 +32,10 @@ const serve = (t: ExecutionContext, handler: Handler, options?: HttpOptions): Pr
 
 test('arguments are checked', (t) => {
   const invalid = { instanceOf: TypeError, code: 'ERR_GREENLET_INVALID_ARG' }
-  t.throws(() => greenlets(undefined as never), { ...invalid, message: /takes the listener of a server, not undefined/ })
+  t.throws(() => greenlets(undefined as never), {
+    ...invalid,
+    message: /takes the listener of a server, not undefined/,
+  })
   t.throws(() => greenlets(() => {}, { onerror() {} } as never), {
     ...invalid,
     message: /no option 'onerror'; it takes timeout, limit, grace, name, onError$/,
@@ -87,26 +90,29 @@ test.serial('errors go to onError, which may wait', async (t) => {
   t.is((await site.ask('/itself')).status, 503)
 })
 
-test.serial('without onError, the answer is the status of the error, or 500, without a text, and a warning', async (t) => {
-  const site = await serve(t, (req, res) => {
-    sleep(1)
-    if (req.url === '/teapot') throw Object.assign(new Error('teapot'), { status: 418 })
-    if (req.url === '/begun') res.write('begun')
-    if (req.url === '/ended') res.end('ended')
-    if (req.url === '/string') throw 'a string'
-    throw new Error(`plain ${req.url}`)
-  })
-  t.like(await site.ask('/teapot'), { status: 418, text: '' })
-  t.like(await site.ask('/'), { status: 500, text: '' })
-  t.like(await site.ask('/string'), { status: 500, text: '' })
-  t.like(await site.ask('/ended'), { status: 200, text: 'ended' })
-  await t.throwsAsync(site.ask('/begun'), { code: 'ECONNRESET' })
-  await until(() => warnings.length === 5)
-  t.deepEqual(
-    warnings.splice(0).map(({ message }) => message),
-    ['teapot', 'plain /', 'a listener of a server threw a string', 'plain /ended', 'plain /begun'],
-  )
-})
+test.serial(
+  'without onError, the answer is the status of the error, or 500, without a text, and a warning',
+  async (t) => {
+    const site = await serve(t, (req, res) => {
+      sleep(1)
+      if (req.url === '/teapot') throw Object.assign(new Error('teapot'), { status: 418 })
+      if (req.url === '/begun') res.write('begun')
+      if (req.url === '/ended') res.end('ended')
+      if (req.url === '/string') throw 'a string'
+      throw new Error(`plain ${req.url}`)
+    })
+    t.like(await site.ask('/teapot'), { status: 418, text: '' })
+    t.like(await site.ask('/'), { status: 500, text: '' })
+    t.like(await site.ask('/string'), { status: 500, text: '' })
+    t.like(await site.ask('/ended'), { status: 200, text: 'ended' })
+    await t.throwsAsync(site.ask('/begun'), { code: 'ECONNRESET' })
+    await until(() => warnings.length === 5)
+    t.deepEqual(
+      warnings.splice(0).map(({ message }) => message),
+      ['teapot', 'plain /', 'a listener of a server threw a string', 'plain /ended', 'plain /begun'],
+    )
+  },
+)
 
 test.serial('an error of onError destroys the response, and other requests go on', async (t) => {
   const site = await serve(
@@ -129,49 +135,52 @@ test.serial('an error of onError destroys the response, and other requests go on
   t.is(warnings.splice(0)[0]!.message, 'second')
 })
 
-test.serial('a client that disconnects ends the greenlets: before the answer, in the body, in the answer', async (t) => {
-  const log: string[] = []
-  const ended = (name: string, call: () => void): void => {
-    try {
-      call()
-    } finally {
-      log.push(name)
+test.serial(
+  'a client that disconnects ends the greenlets: before the answer, in the body, in the answer',
+  async (t) => {
+    const log: string[] = []
+    const ended = (name: string, call: () => void): void => {
+      try {
+        call()
+      } finally {
+        log.push(name)
+      }
     }
-  }
-  let response: ServerResponse | undefined
-  const site = await serve(t, (req, res) => {
-    response = res
-    if (req.url === '/before') ended('before', forever)
-    else if (req.url === '/answer') {
-      res.write('begin')
-      ended('in the answer', forever)
-    } else if (req.url === '/helper') {
-      const helper = async (): Promise<void> => ended('in an async helper', forever)
-      void helper().then(() => res.end())
-    } else {
-      const body = req[Symbol.asyncIterator]()
-      ended('in the body', () => {
-        while (!wait(body.next()).done);
-      })
-      res.end()
+    let response: ServerResponse | undefined
+    const site = await serve(t, (req, res) => {
+      response = res
+      if (req.url === '/before') ended('before', forever)
+      else if (req.url === '/answer') {
+        res.write('begin')
+        ended('in the answer', forever)
+      } else if (req.url === '/helper') {
+        const helper = async (): Promise<void> => ended('in an async helper', forever)
+        void helper().then(() => res.end())
+      } else {
+        const body = req[Symbol.asyncIterator]()
+        ended('in the body', () => {
+          while (!wait(body.next()).done);
+        })
+        res.end()
+      }
+    })
+    for (const path of ['/before', '/answer', '/helper']) {
+      const client = site.visit(path)
+      await until(() => others().length > 0)
+      client.destroy()
+      await until(() => others().length === 0 && response!.closed)
     }
-  })
-  for (const path of ['/before', '/answer', '/helper']) {
-    const client = site.visit(path)
+    const upload = http.request({ port: (site.server.address() as AddressInfo).port, method: 'POST', path: '/body' })
+    upload.on('error', () => {})
+    upload.write('a part')
     await until(() => others().length > 0)
-    client.destroy()
-    await until(() => others().length === 0 && response!.closed)
-  }
-  const upload = http.request({ port: (site.server.address() as AddressInfo).port, method: 'POST', path: '/body' })
-  upload.on('error', () => {})
-  upload.write('a part')
-  await until(() => others().length > 0)
-  upload.destroy()
-  await until(() => others().length === 0)
-  t.deepEqual(log, ['before', 'in the answer', 'in an async helper', 'in the body'])
-  // The error of the body that was cut off is thrown in the greenlet before that is killed, or the exit is.
-  warnings.length = 0
-})
+    upload.destroy()
+    await until(() => others().length === 0)
+    t.deepEqual(log, ['before', 'in the answer', 'in an async helper', 'in the body'])
+    // The error of the body that was cut off is thrown in the greenlet before that is killed, or the exit is.
+    warnings.length = 0
+  },
+)
 
 test.serial('bodies are read, and events are streamed, with waits between the pieces', async (t) => {
   const site = await serve(t, (req, res) => {
@@ -213,7 +222,10 @@ test.serial('timeout, limit and close() answer 503', async (t) => {
   const site = await listen(t, http.createServer(listener))
   const late = ['/forever', '/never'].map((path) => site.ask(path))
   await until(() => listener.living.size === 1)
-  t.deepEqual([...listener.living].map(({ name }) => name), ['api GET /forever'])
+  t.deepEqual(
+    [...listener.living].map(({ name }) => name),
+    ['api GET /forever'],
+  )
   for (const { status } of await Promise.all(late)) t.is(status, 503)
   t.deepEqual(log, ['ERR_GREENLET_TIMEOUT'])
   await until(() => warnings.length === 2)
@@ -234,7 +246,10 @@ test.serial('bound callbacks may wait, and their errors go to onError', async (t
   const site = await serve(
     t,
     (req, res) => {
-      res.on('finish', bind(() => (sleep(1), log.push('finished'))))
+      res.on(
+        'finish',
+        bind(() => (sleep(1), log.push('finished'))),
+      )
       if (req.url === '/') process.nextTick(bind(() => res.end(wait(setTimeout(1, 'bound')))))
       else {
         void setTimeout(1).then(() =>
@@ -254,51 +269,54 @@ test.serial('bound callbacks may wait, and their errors go to onError', async (t
   await until(() => log.length === 2)
 })
 
-test.serial('http2: streams are served at the same time, and a stream that is reset ends only its own greenlet', async (t) => {
-  const log: string[] = []
-  let arrived = 0
-  const gate = pending<void>()
-  const listener = greenlets<http2.Http2ServerRequest, http2.Http2ServerResponse>((req, res) => {
-    arrived++
-    try {
-      if (req.url === '/forever') forever()
-      if (req.url === '/throws') throw new Error('thrown')
-      wait(gate.promise)
-      res.end(`${req.greenlet.name} ${req.httpVersion}`)
-    } finally {
-      log.push(req.url)
+test.serial(
+  'http2: streams are served at the same time, and a stream that is reset ends only its own greenlet',
+  async (t) => {
+    const log: string[] = []
+    let arrived = 0
+    const gate = pending<void>()
+    const listener = greenlets<http2.Http2ServerRequest, http2.Http2ServerResponse>((req, res) => {
+      arrived++
+      try {
+        if (req.url === '/forever') forever()
+        if (req.url === '/throws') throw new Error('thrown')
+        wait(gate.promise)
+        res.end(`${req.greenlet.name} ${req.httpVersion}`)
+      } finally {
+        log.push(req.url)
+      }
+    })
+    const server = http2.createServer(listener).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const client = http2.connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+    t.teardown(() => {
+      client.destroy()
+      server.close()
+    })
+    const ask = async (path: string): Promise<string> => {
+      const stream = client.request({ ':path': path })
+      const [headers] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders & { ':status': number }]
+      let text = ''
+      for await (const chunk of stream.setEncoding('utf8')) text += chunk
+      return `${headers[':status']} ${text}`
     }
-  })
-  const server = http2.createServer(listener).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const client = http2.connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
-  t.teardown(() => {
-    client.destroy()
-    server.close()
-  })
-  const ask = async (path: string): Promise<string> => {
-    const stream = client.request({ ':path': path })
-    const [headers] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders & { ':status': number }]
-    let text = ''
-    for await (const chunk of stream.setEncoding('utf8')) text += chunk
-    return `${headers[':status']} ${text}`
-  }
-  const reset = client.request({ ':path': '/forever' })
-  reset.on('error', () => {})
-  await until(() => listener.living.size === 1)
-  const answers = Promise.all([ask('/a'), ask('/b')])
-  await until(() => arrived === 3)
-  t.is(listener.living.size, 3)
-  reset.close(http2.constants.NGHTTP2_CANCEL)
-  await until(() => log.includes('/forever'))
-  gate.resolve()
-  t.deepEqual(await answers, ['200 GET /a 2.0', '200 GET /b 2.0'])
-  t.is(await ask('/throws'), '500 ')
-  await until(() => warnings.length === 1)
-  t.is(warnings.splice(0)[0]!.message, 'thrown')
-  await listener.close()
-  t.is(await ask('/refused'), '503 ')
-})
+    const reset = client.request({ ':path': '/forever' })
+    reset.on('error', () => {})
+    await until(() => listener.living.size === 1)
+    const answers = Promise.all([ask('/a'), ask('/b')])
+    await until(() => arrived === 3)
+    t.is(listener.living.size, 3)
+    reset.close(http2.constants.NGHTTP2_CANCEL)
+    await until(() => log.includes('/forever'))
+    gate.resolve()
+    t.deepEqual(await answers, ['200 GET /a 2.0', '200 GET /b 2.0'])
+    t.is(await ask('/throws'), '500 ')
+    await until(() => warnings.length === 1)
+    t.is(warnings.splice(0)[0]!.message, 'thrown')
+    await listener.close()
+    t.is(await ask('/refused'), '503 ')
+  },
+)
 
 test('an unsupported runtime is an error at the start of the server, and not of each request', async (t) => {
   const { code, stdout, stderr } = await runProgram(

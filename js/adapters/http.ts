@@ -113,7 +113,8 @@ const greenletProperty: PropertyDescriptor & ThisType<AnyRequest> = {
  *   res.end(`served by ${req.greenlet.name}`)
  * })
  * const server = createServer(listener)
- * await listener.close() // at the end
+ * // At the end:
+ * await listener.close()
  * server.close()
  * ```
  *
@@ -222,7 +223,11 @@ function answerError(error: unknown, _req: AnyRequest, res: AnyResponse): void {
 function detailsOf(error: unknown): { status: number; headers: Record<string, string>; refused: boolean } {
   const { status, headers = {} } = (error ?? {}) as Unavailable
   const isStatus = typeof status === 'number' && Number.isInteger(status) && status >= 400 && status <= 599
-  return { status: isStatus ? status : 500, headers: { ...headers }, refused: 'Retry-After' in headers || isExit(error) }
+  return {
+    status: isStatus ? status : 500,
+    headers: { ...headers },
+    refused: 'Retry-After' in headers || isExit(error),
+  }
 }
 
 function warn(error: unknown): void {

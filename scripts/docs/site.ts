@@ -14,7 +14,9 @@ const TYPEDOC = join(ROOT, 'node_modules/typedoc/bin/typedoc')
 rmSync(SITE, { recursive: true, force: true })
 const problems = [
   ...missingExports('js/index.ts', 'scripts/docs/reference/greenlets.ts'),
-  ...missingExports('js/adapters/express.ts', 'scripts/docs/reference/express.ts'),
+  ...['express', 'http'].flatMap((name) =>
+    missingExports(`js/adapters/${name}.ts`, `scripts/docs/reference/${name}.ts`),
+  ),
 ]
 try {
   execFileSync(process.execPath, [TYPEDOC, '--logLevel', 'Warn'], {
