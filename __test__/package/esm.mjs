@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { Greenlet } from 'greenlets'
 import * as express from 'greenlets/express'
+import * as http from 'greenlets/http'
 
 const gr = new Greenlet(function outer(value) {
   const [reply] = [value].map(function inner(item) {
@@ -19,6 +20,7 @@ assert.equal(gr.switch(21), 42)
 assert.equal(gr.dead, true)
 assert.deepEqual([...gr.gr_stack], [])
 assert.notEqual(Object.keys(express).length, 0)
+assert.equal(http.default, http.greenlets)
 // The frameworks are not installed.
 for (const name of ['fastify', 'h3', 'hono', 'koa']) {
   const door = await import(`greenlets/${name}`)

@@ -83,7 +83,8 @@ export interface Middleware extends ServerControl {
  *   sleep(10) // blocks this request, and no other
  *   res.send(`served by ${req.greenlet.name}`)
  * })
- * await middleware.close() // at the end
+ * // At the end:
+ * await middleware.close()
  * ```
  *
  * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`, for example for an unknown option

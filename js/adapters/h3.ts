@@ -79,6 +79,12 @@ const installed = new WeakSet<object>()
  * mounted, runs in a greenlet of its request, `event.context.greenlet`, and so it may `wait()`. An error that it throws
  * after a wait goes to the app's `onError`, as usual.
  *
+ * - With `timeout`, a request that is not answered in time fails with a GreenletError `ERR_GREENLET_TIMEOUT`, thrown where it
+ *   waits. With `limit`, one that is too much is refused with `ERR_GREENLET_LIMIT` before any handler runs. Both errors have
+ *   the status 503.
+ * - When the client disconnects, the greenlets of its request are killed where they wait, and no more handlers run for it.
+ *   A GreenletExit goes to error handlers only while the client waits, and then has the status 503.
+ *
  * @example
  * ```js
  * import { H3 } from 'h3'
@@ -90,6 +96,9 @@ const installed = new WeakSet<object>()
  *   return `served by ${event.context.greenlet.name}`
  * })
  * ```
+ *
+ * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`, for example for an unknown option
+ * @throws UnsupportedRuntimeError where greenlets do not work
  */
 export function greenlets(options?: ServerOptions): ((app: H3) => void) & ServerControl {
   const server = new ServerGreenlets(options)

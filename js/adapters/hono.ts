@@ -59,6 +59,12 @@ const wrappers = new WeakSet<Handler>()
  * Makes a middleware. Every handler and middleware that matches a request after it runs in a greenlet of that request,
  * `c.var.greenlet`, and so it may `wait()`. An error that it throws after a wait goes to `app.onError()`, as usual.
  *
+ * - With `timeout`, a request that is not answered in time fails with a GreenletError `ERR_GREENLET_TIMEOUT`, thrown where it
+ *   waits. With `limit`, one that is too much is refused with `ERR_GREENLET_LIMIT` before any handler runs. Both errors have
+ *   the status 503.
+ * - When the client disconnects, the greenlets of its request are killed where they wait, and no more handlers run for it.
+ *   A GreenletExit goes to error handlers only while the client waits, and then has the status 503.
+ *
  * @example
  * ```js
  * import { Hono } from 'hono'
@@ -70,6 +76,9 @@ const wrappers = new WeakSet<Handler>()
  *   return c.text(`served by ${c.var.greenlet.name}`)
  * })
  * ```
+ *
+ * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`, for example for an unknown option
+ * @throws UnsupportedRuntimeError where greenlets do not work
  */
 export function greenlets(options?: ServerOptions): MiddlewareHandler & ServerControl {
   const server = new ServerGreenlets(options)

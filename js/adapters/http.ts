@@ -113,7 +113,8 @@ const greenletProperty: PropertyDescriptor & ThisType<AnyRequest> = {
  *   res.end(`served by ${req.greenlet.name}`)
  * })
  * const server = createServer(listener)
- * await listener.close() // at the end
+ * // At the end:
+ * await listener.close()
  * server.close()
  * ```
  *

@@ -10,7 +10,19 @@ import { type RequestGreenlets, requestOf } from './request.ts'
 type Callback<This, Args extends unknown[], Result> = (this: This, ...args: Args) => Result
 
 /**
- * The `bind` of an adapter.
+ * The type of `bind()`, which takes a function, or a request and a function.
+ *
+ * @example
+ * ```js
+ * import express from 'express'
+ * const app = express()
+ * app.use(greenlets())
+ * app.get('/', async (req, res) => {
+ *   await null
+ *   setImmediate(bind(req, () => sleep(10))) // after an await, it has to be told the request
+ *   res.on('close', bind(req, () => sleep(10)))
+ * })
+ * ```
  *
  * @typeParam Owner what stands for the request in the framework
  */

@@ -25,7 +25,9 @@ export function withStatus503<E extends object>(error: E & Unavailable): E {
 
 /** As `withStatus503`, with the header that tells the client when to come back. */
 function retryLater(error: GreenletError): UnavailableError {
-  return Object.assign(withStatus503(error), { headers: { 'Retry-After': RETRY_AFTER } }) as GreenletError as UnavailableError
+  return Object.assign(withStatus503(error), {
+    headers: { 'Retry-After': RETRY_AFTER },
+  }) as GreenletError as UnavailableError
 }
 
 /** For a request that comes when `limit` requests are there already. */

@@ -100,8 +100,11 @@ function checkNames(what: string, options: unknown, known: readonly string[]): v
 
 function checkNumber(name: string, value: unknown, least: number, most: number): void {
   if (value === undefined) return
-  if (typeof value !== 'number' || Number.isNaN(value)) throw typeError(`${name} must be a number, not ${describe(value)}`)
+  if (typeof value !== 'number' || Number.isNaN(value))
+    throw typeError(`${name} must be a number, not ${describe(value)}`)
   if (value >= least && value <= most && (name !== 'limit' || Number.isInteger(value))) return
   const hint = value === 0 ? `; leave it out for no ${name}` : ''
-  throw rangeError(`${name} must be ${name === 'limit' ? 'an integer ' : ''}from ${least} to ${most}, not ${value}${hint}`)
+  throw rangeError(
+    `${name} must be ${name === 'limit' ? 'an integer ' : ''}from ${least} to ${most}, not ${value}${hint}`,
+  )
 }

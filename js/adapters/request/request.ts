@@ -394,7 +394,7 @@ export class RequestGreenlets {
     const greenlet = run === undefined ? this.#living.findLast(isSuspended) : run.greenlet
     if (run?.reject !== undefined) run.reject(error)
     else if (greenlet === undefined || !isSuspended(greenlet)) this.#fail(error)
-    else throwInto(greenlet, error)
+    else if (!greenlet.interrupt(error)) throwInto(greenlet, error)
   }
 
   /** Kills the request's greenlets on main, where none of them runs. */
@@ -453,6 +453,7 @@ function isSuspended(greenlet: Greenlet): boolean {
   return greenlet.state === 'suspended'
 }
 
+/** For a greenlet that has switched away by hand, or that is about to be resumed. */
 function throwInto(greenlet: Greenlet, error: unknown): void {
   try {
     greenlet.throw(error)

@@ -14,7 +14,7 @@ import type { RequestGreenlets } from './request.ts'
  * @example
  * ```js
  * const middleware = greenlets({ limit: 100 })
- * middleware.living.size // 0: no request runs
+ * middleware.living.size // 0
  * await middleware.close()
  * ```
  */
