@@ -23,6 +23,7 @@ import type { ServerOptions } from './request/options.ts'
 import { RequestGreenlets, type Response as NodeResponse, type Rules, type Source } from './request/request.ts'
 import { type ServerControl, ServerGreenlets } from './request/server.ts'
 
+export { blocking } from '../engine.ts'
 export type { Bind } from './request/bind.ts'
 export type { CloseOptions, ServerOptions } from './request/options.ts'
 export type { ServerControl } from './request/server.ts'

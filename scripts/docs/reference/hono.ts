@@ -5,4 +5,5 @@
  */
 
 export { bind, default, greenlets } from '../../../js/adapters/hono.ts'
+export { blocking } from '../../../js/hub/blocking.ts'
 export type { Bind, CloseOptions, ServerControl, ServerOptions } from '../../../js/adapters/hono.ts'
