@@ -27,6 +27,7 @@ const SECONDS = 12
 const PYTHON_SECONDS = 4
 /** Seconds of each process with our own switch, which has one row. */
 const OWN_SWITCH_SECONDS = 2
+const REQUEST_SECONDS = 10
 /** The memory that a million suspended items need. */
 const GIB_FOR_A_CROWD = 8
 
@@ -46,6 +47,7 @@ for (let i = 1; i <= PROCESSES; i++) {
     console.log(`Node ${node.version}, process ${i} of ${PROCESSES}`)
     loads.push(currentLoad())
     times.push(JSON.parse(execute(node, 'bench/program.js', String(SECONDS))))
+    times.push(JSON.parse(execute(node, 'bench/requests.js', String(REQUEST_SECONDS))))
     times.push(JSON.parse(execute(node, 'bench/own-switch.js', String(OWN_SWITCH_SECONDS))))
   }
   console.log(`Python and Rust, process ${i} of ${PROCESSES}`)
@@ -106,7 +108,8 @@ function build(): NodeJS.ProcessEnv {
   const options = ['build', '--release', '--quiet', '--package=greenlets-napi', '--features=own-switch', '--target-dir']
   execFileSync('cargo', [...options, home], { cwd: ROOT, stdio: 'inherit' })
   copyFileSync(join(home, 'release/libgreenlets_napi.so'), OWN_SWITCH)
-  for (const file of ['js/native/binding.cjs', 'package.json']) copyFileSync(join(ROOT, file), join(BUILT, file))
+  for (const file of ['js/native/binding.cjs', 'js/native/load.cjs', 'package.json'])
+    copyFileSync(join(ROOT, file), join(BUILT, file))
   return { ...process.env, ...buildEmpty(ROOT, BUILT), NAPI_RS_NATIVE_LIBRARY_PATH: ADDON, NODE_OPTIONS: '' }
 }
 

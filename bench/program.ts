@@ -5,12 +5,11 @@
 import { Greenlet } from '../js/index.ts'
 import { measure } from './rig.ts'
 import { lifetimeRows } from './rows/lifetime.ts'
-import { requestRows } from './rows/requests.ts'
 import { readingRows } from './rows/reading.ts'
 import { switchingRows } from './rows/switching.ts'
 
 // The first greenlet connects the thread.
 new Greenlet(() => {}).switch()
 
-const rows = [...switchingRows(), ...lifetimeRows(), ...requestRows(), ...readingRows()]
+const rows = [...switchingRows(), ...lifetimeRows(), ...readingRows()]
 console.log(JSON.stringify(await measure(rows, Number(process.argv[2]))))

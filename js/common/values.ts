@@ -22,6 +22,7 @@ export function describe(value: unknown): string {
 
 /** The name of a function; undefined where the property is missing, empty, not a string, or throws. */
 export function nameOf(fn: unknown): string | undefined {
+  if (fn === undefined || fn === null) return undefined
   try {
     const { name } = fn as { name?: unknown }
     return typeof name === 'string' && name !== '' ? name : undefined

@@ -8,7 +8,7 @@
  * has seen gets an accessor in place of the remembered frame, which reads the greenlet's frame as it is now.
  */
 
-import { AsyncResource } from 'node:async_hooks'
+import { AsyncResource, type AsyncResourceOptions } from 'node:async_hooks'
 import { UnsupportedRuntimeError } from '../common/errors.ts'
 import { asyncIds, mail, SELF_GENERATION, SELF_INDEX, setSubject } from '../native/contract.ts'
 import type { ContextSharing, GreenletRecord } from './record.ts'
@@ -27,6 +27,9 @@ const PROBE = 'GREENLET_PROBE'
  */
 const STORE = /^k(?:ResourceStore|AsyncLocalStorageContext)$/
 
+/** Node's own default options are an object of which the properties are slow to read. */
+const DEFAULTS: AsyncResourceOptions = { triggerAsyncId: undefined, requireManualDestroy: false }
+
 type Framed = AsyncResource & { readonly [key: symbol]: unknown }
 
 /** The resource that a greenlet is made with. */
@@ -34,7 +37,7 @@ class GreenletResource extends AsyncResource {
   readonly #owner: GreenletRecord
 
   constructor(owner: GreenletRecord) {
-    super(TYPE)
+    super(TYPE, DEFAULTS)
     this.#owner = owner
   }
 

@@ -4,7 +4,6 @@
  */
 
 import type { AsyncResource } from 'node:async_hooks'
-import { nameOf } from '../common/values.ts'
 
 /** Has not been switched to: no stack yet. */
 export const UNSTARTED = 0
@@ -69,7 +68,7 @@ export class GreenletRecord {
   /** For a spawned greenlet, what `run` is called with in place of the arguments of the first switch. */
   spawnArguments: unknown[] | undefined = undefined
   /** Undefined where the name is made from the serial, when it is read. */
-  label: string | undefined
+  label: string | undefined = undefined
   /** Greenlets are numbered in the order in which they are made, from 1. Main is 0. */
   readonly serial: number
   /** Where the registry keeps it; undefined for a started greenlet that was sorted. */
@@ -93,7 +92,6 @@ export class GreenletRecord {
     this.greenlet = greenlet
     this.parent = parent
     this.run = run
-    this.label = nameOf(run)
   }
 
   /** During a `kill()`, the greenlet that gets the result in place of the parent. */

@@ -10,6 +10,7 @@ import { inspect } from 'node:util'
 import type { AsyncResource } from 'node:async_hooks'
 import { GreenletExit } from '../common/errors.ts'
 import { addOwnCode, type Mark } from '../common/own-code.ts'
+import { nameOf } from '../common/values.ts'
 import { ensureAttached } from '../core/attach.ts'
 import { changeContext, inheritContext, showContext } from '../core/context.ts'
 import { changeParent, changeRun, replaceContext } from '../core/change.ts'
@@ -193,14 +194,18 @@ export class Greenlet extends Base {
     const record = new records.GreenletRecord(thread.nextSerial++, this, thread.current, checkedRun)
     if (options === CHILD_OF_MAIN) {
       record.parent = main
+      record.label = nameOf(checkedRun)
       inheritContext(record)
     } else if (options !== undefined) {
       const { parent, name, context } = checkOptions(options) as GreenletOptions
       if (parent !== undefined && parent !== null) record.parent = checkParent(parent)
-      if (name !== undefined) record.label = checkName(name)
+      record.label = name === undefined ? nameOf(checkedRun) : checkName(name)
       if (context === undefined) inheritContext(record)
       else changeContext(record, checkContext(context))
-    } else inheritContext(record)
+    } else {
+      record.label = nameOf(checkedRun)
+      inheritContext(record)
+    }
     this.#record = record
     this.serial = record.serial
     this.#parent = greenletOf(record.parent!)
@@ -233,7 +238,11 @@ export class Greenlet extends Base {
     const record = this.#record
     if (record.state !== LIVE || record === thread.current || arguments.length > 1 || mail[FLAGS] !== 0) {
       // oxlint-disable-next-line prefer-rest-params -- see above
-      return deliver(record, false, arguments.length === 1 ? [value] : Array.prototype.slice.call(arguments))
+      return deliver(
+        record,
+        false,
+        arguments.length > 1 ? Array.prototype.slice.call(arguments) : arguments.length === 1 ? [value] : [],
+      )
     }
     return switchTo(record, value)
   }
