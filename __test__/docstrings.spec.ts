@@ -15,7 +15,7 @@ const ENTRIES = [INDEX, ...ADAPTERS].map((path) => join(ROOT, path))
 /** What the examples take for granted. `runProgram` has most exports in scope. */
 const BEFORE = `
   const { readFile } = await import('node:fs/promises')
-  const { settrace, gettrace, TimeoutError, version } = await import('./js/index.ts')
+  const { bind, blocking, settrace, gettrace, TimeoutError, version } = await import('./js/index.ts')
   const adapters = {}
   for (const path of ${JSON.stringify(ADAPTERS)}) adapters[path] = await import('./' + path)`
 
