@@ -51,6 +51,13 @@ export function defineGreenlet(req: Request): void {
   Object.defineProperty(isShared ? shared : req, 'greenlet', greenletProperty)
 }
 
+/** Without the query: names are printed and logged. */
+function pathOf(req: Request): string {
+  const url = req.originalUrl ?? req.url ?? ''
+  const end = url.indexOf('?')
+  return end === -1 ? url : url.slice(0, end)
+}
+
 export class Chain {
   readonly #greenlets: RequestGreenlets
   /** The `next` of the handler that was called last: Express' own, and what the handler got in its place. */
@@ -63,9 +70,7 @@ export class Chain {
   #late: Set<Next> | undefined = undefined
 
   constructor(server: ServerGreenlets, req: Request, res: ServerResponse) {
-    // Without the query: names are printed and logged.
-    const path = (req.originalUrl ?? req.url ?? '').split('?', 1)[0]
-    this.#greenlets = new RequestGreenlets(server, `${req.method} ${path}`, this, { response: res })
+    this.#greenlets = new RequestGreenlets(server, `${req.method} ${pathOf(req)}`, this, { response: res })
     req[CHAIN] = this
   }
 

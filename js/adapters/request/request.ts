@@ -11,7 +11,7 @@ import { AsyncResource } from 'node:async_hooks'
 import { Greenlet, isExit } from '../../engine.ts'
 import { end } from './ending.ts'
 import { answerable, requestTimeout, unavailable, type UnavailableError } from './errors.ts'
-import type { ServerGreenlets } from './server.ts'
+import type { Membership, ServerGreenlets } from './server.ts'
 
 /** What differs between frameworks. */
 export interface Rules {
@@ -62,7 +62,7 @@ export class RequestGreenlets {
   readonly #rules: Rules
   readonly #response: Response | undefined
   readonly #signal: AbortSignal | undefined
-  readonly #servers: ServerGreenlets[] = []
+  readonly #memberships: Membership[] = []
   readonly #living: RequestGreenlet[] = []
   readonly #runs: Run[] = []
   #latest: Greenlet = Greenlet.main
@@ -113,12 +113,12 @@ export class RequestGreenlets {
    * server refuses it; undefined where it does not, or where the request has joined it before.
    */
   join(server: ServerGreenlets): UnavailableError | undefined {
-    if (this.#over || this.#servers.includes(server)) return undefined
-    this.#servers.push(server)
-    const refusal = server.add(this)
+    if (this.#over || this.#memberships.some((one) => one.server === server)) return undefined
+    const membership = server.add(this)
+    this.#memberships.push(membership)
     const { timeout } = server.options
     if (timeout !== undefined) this.#at(timeout, () => this.#expire(timeout, server))
-    return refusal
+    return membership.refusal
   }
 
   /** Whether the client has disconnected without its answer. No more handlers of the request need to run. */
@@ -350,7 +350,8 @@ export class RequestGreenlets {
   }
 
   #leave(): void {
-    for (const server of this.#servers) if (this.#living.length === 0) server.remove(this)
+    // The server may call code that starts a greenlet of the request.
+    for (const membership of this.#memberships) if (this.#living.length === 0) membership.server.remove(membership)
   }
 
   /** For the server: kills its greenlets, or answers with `error` where no greenlet runs. */
@@ -403,7 +404,7 @@ export class RequestGreenlets {
       setImmediate(() => this.#killAll(why))
       return
     }
-    const { grace } = this.#servers[0]!.options
+    const { grace } = this.#memberships[0]!.server.options
     for (const greenlet of [...this.#living].toReversed()) end(greenlet, grace, why)
   }
 }

@@ -52,11 +52,22 @@ export interface ServerControl {
 /** So that `finally` blocks that wait can end, even if there is no grace. */
 const LEAST_END_MS = 1000
 
+/** A request that is being handled. */
+export interface Membership {
+  readonly server: ServerGreenlets
+  readonly request: RequestGreenlets
+  /** Why the request must be refused; undefined if it may be handled. */
+  readonly refusal: UnavailableError | undefined
+  /** Its index in the server's list; -1 once it was removed. */
+  place: number
+}
+
 export class ServerGreenlets {
   readonly options: Checked
-  readonly #requests = new Set<RequestGreenlets>()
-  /** Those of the requests that were refused. Only their error handlers run. */
-  readonly #refused = new Set<RequestGreenlets>()
+  /** Not a Set: adding an object to one gives the object a hash, which takes time. */
+  readonly #memberships: Membership[] = []
+  /** How many of them were refused. Only their error handlers run. */
+  #refused = 0
   #closed = false
   /** Called when the last request ends. */
   #onIdle: (() => void)[] = []
@@ -74,11 +85,11 @@ export class ServerGreenlets {
   }
 
   get #admitted(): number {
-    return this.#requests.size - this.#refused.size
+    return this.#memberships.length - this.#refused
   }
 
   get living(): Set<Greenlet> {
-    return new Set([...this.#requests].flatMap((request) => request.living))
+    return new Set(this.#memberships.flatMap(({ request }) => request.living))
   }
 
   /** Adds `living` and `close` to what the adapter's `greenlets()` gives. */
@@ -90,23 +101,31 @@ export class ServerGreenlets {
     return target as T & ServerControl
   }
 
-  /** For `RequestGreenlets`. Returns why the request must be refused; undefined if it may be handled. */
-  add(request: RequestGreenlets): UnavailableError | undefined {
+  /** For `RequestGreenlets`. */
+  add(request: RequestGreenlets): Membership {
     const { limit } = this.options
     const refusal = this.#closed
       ? closedError()
       : limit !== undefined && this.#admitted >= limit
         ? limitError(limit)
         : undefined
-    this.#requests.add(request)
-    if (refusal !== undefined) this.#refused.add(request)
-    return refusal
+    const membership = { server: this, request, refusal, place: this.#memberships.length }
+    this.#memberships.push(membership)
+    if (refusal !== undefined) this.#refused++
+    return membership
   }
 
   /** For `RequestGreenlets`. */
-  remove(request: RequestGreenlets): void {
-    this.#requests.delete(request)
-    this.#refused.delete(request)
+  remove(membership: Membership): void {
+    const { place } = membership
+    if (place === -1) return
+    const last = this.#memberships.pop()!
+    if (last !== membership) {
+      this.#memberships[place] = last
+      last.place = place
+    }
+    membership.place = -1
+    if (membership.refusal !== undefined) this.#refused--
     if (this.#onIdle.length === 0 || this.#admitted > 0) return
     for (const call of this.#onIdle.splice(0)) call()
   }
@@ -115,10 +134,10 @@ export class ServerGreenlets {
     const grace = checkClose(options, this.options.grace)
     this.#closed = true
     if (await this.#idle(grace)) return
-    for (const request of [...this.#requests]) request.shutDown(closedError())
+    for (const { request } of [...this.#memberships]) request.shutDown(closedError())
     if (await this.#idle(Math.max(grace, LEAST_END_MS))) return
     // Their answers began and did not end.
-    for (const request of [...this.#requests]) request.cutOff()
+    for (const { request } of [...this.#memberships]) request.cutOff()
     const left = [...this.living].map(({ name }) => `'${name}'`)
     if (left.length === 0) return
     throw new GreenletError(
