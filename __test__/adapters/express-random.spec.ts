@@ -47,6 +47,7 @@ const ENDINGS: readonly ((req: Request, res: Response, next: NextFunction, name:
   (_req, _res, next) => void setImmediate(next),
   (_req, _res, next) => queueMicrotask(() => next()),
   (_req, _res, next) => process.nextTick(next),
+  // oxlint-disable-next-line no-callback-in-promise -- programs do it
   (_req, _res, next) => void Promise.resolve().then(() => next()),
   (_req, res, _next, name) => answer(res, `from ${name}`),
   (_req, res, _next, name) => void setImmediate(() => answer(res, `later from ${name}`)),

@@ -504,7 +504,7 @@ export function facts(kit: Kit): void {
     client.destroy()
     await until(() => log.length === 1)
     t.deepEqual(log, ['finally'])
-    t.throws(() => kit.bind(() => {}), { code: 'ERR_GREENLET_INVALID_ARG' })
+    t.throws(() => kit.bind({} as never, () => {}), { code: 'ERR_GREENLET_INVALID_ARG' })
   })
 
   test.serial(`${name}: wrong options are refused`, async (t) => {

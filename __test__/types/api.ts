@@ -34,7 +34,7 @@ import {
   type WaitLimits,
   type WaitOptions,
 } from 'greenlets'
-import { bind, greenlets, type Middleware } from 'greenlets/express'
+import { bind as bindInExpress, greenlets, type Middleware } from 'greenlets/express'
 import { greenlets as inHttp } from 'greenlets/http'
 
 /** Whether two types are the same. */
@@ -214,7 +214,7 @@ export const middleware: Middleware = greenlets()
 greenlets({ timeouts: 3 })
 same<typeof middleware.living, Set<Greenlet>>(true)
 same<ReturnType<typeof middleware.close>, Promise<void>>(true)
-export const finished: (event: string) => number | undefined = bind((event: string) => event.length)
+export const finished: (event: string) => number | undefined = bindInExpress((event: string) => event.length)
 createServer(
   inHttp((req, res) => res.end(req.greenlet.name + req.url), {
     onError: (error, req, res) => res.end(`${error} ${req.url}`),

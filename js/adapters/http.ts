@@ -140,11 +140,12 @@ export function greenlets(listener: unknown, options?: unknown): ServerControl {
   })
 }
 
+export { blocking } from '../engine.ts'
 export default greenlets
 
 /**
  * Makes a callback or listener of a request that may `wait()`: it calls `fn` in a greenlet of the request that runs now, or
- * of `req`. That greenlet is killed with the others of the request. The callback returns what `fn` returns, or undefined if
+ * of `req`. Where no greenlet of a request runs, it is the `bind()` of `greenlets`. That greenlet is killed with the others of the request. The callback returns what `fn` returns, or undefined if
  * `fn` has to wait. An error goes to `onError`, or becomes a warning where the answer has begun.
  *
  * @example
@@ -155,7 +156,7 @@ export default greenlets
  * })
  * ```
  *
- * @throws TypeError `ERR_GREENLET_INVALID_ARG` if `fn` is not a function, or there is no request
+ * @throws TypeError `ERR_GREENLET_INVALID_ARG` if `fn` is not a function, or `req` is not a request of this server
  */
 export const bind: Bind<IncomingMessage | Http2ServerRequest> = makeBind(
   (req) => (req as AnyRequest | undefined)?.[REQUEST]?.greenlets,

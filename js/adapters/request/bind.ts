@@ -4,7 +4,7 @@
 
 import { typeError } from '../../common/errors.ts'
 import { describe } from '../../common/values.ts'
-import { Greenlet } from '../../engine.ts'
+import { bind as bindAnywhere, Greenlet } from '../../engine.ts'
 import { type RequestGreenlets, requestOf } from './request.ts'
 
 type Callback<This, Args extends unknown[], Result> = (this: This, ...args: Args) => Result
@@ -43,11 +43,8 @@ export function makeBind<Owner extends object>(
     if (typeof fn !== 'function') throw typeError(`bind() takes a function, not ${describe(fn)}`)
     const request = given.length === 1 ? requestOf(Greenlet.current) : requestOfOwner(given[0] as Owner)
     if (request !== undefined) return bindTo(request, fn as Callback<unknown, unknown[], never>)
-    throw typeError(
-      given.length === 1
-        ? 'bind(fn) is for code that runs in a greenlet of a request; elsewhere, as after an await, write bind(req, fn)'
-        : 'bind(req, fn) takes a request that greenlets() has seen',
-    )
+    if (given.length === 1) return bindAnywhere(fn as Callback<unknown, unknown[], never>)
+    throw typeError('bind(req, fn) takes a request that greenlets() has seen')
   }
 }
 

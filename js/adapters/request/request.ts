@@ -289,10 +289,11 @@ export class RequestGreenlets {
   bind<This, Args extends unknown[], Result>(
     fn: (this: This, ...args: Args) => Result,
   ): (this: This, ...args: Args) => Result | undefined {
-    const request = this
     const context = new AsyncResource('GREENLET_CALLBACK')
+    const call = (self: This, args: Args): Result | undefined =>
+      this.inside ? fn.apply(self, args) : this.#callBack(context, () => fn.apply(self, args))
     return function (...args) {
-      return request.inside ? fn.apply(this, args) : request.#callBack(context, () => fn.apply(this, args))
+      return call(this, args)
     }
   }
 

@@ -6,7 +6,6 @@
 import { Greenlet, GreenletError } from '../../engine.ts'
 import { closedError, limitError, type UnavailableError } from './errors.ts'
 import { type Checked, checkClose, checkOptions, type CloseOptions } from './options.ts'
-import type { RequestGreenlets } from './request.ts'
 
 /**
  * What `greenlets()` gives, beside its own type.
@@ -20,8 +19,7 @@ import type { RequestGreenlets } from './request.ts'
  */
 export interface ServerControl {
   /**
-   * The live greenlets of the requests that are being handled: a new set each time, in the order in which the requests
-   * came.
+   * The live greenlets of the requests that are being handled: a new set each time.
    *
    * @example
    * ```js
@@ -52,10 +50,17 @@ export interface ServerControl {
 /** So that `finally` blocks that wait can end, even if there is no grace. */
 const LEAST_END_MS = 1000
 
+/** What a server needs of a request. */
+interface Member {
+  readonly living: readonly Greenlet[]
+  shutDown(error: unknown): void
+  cutOff(): void
+}
+
 /** A request that is being handled. */
 export interface Membership {
   readonly server: ServerGreenlets
-  readonly request: RequestGreenlets
+  readonly request: Member
   /** Why the request must be refused; undefined if it may be handled. */
   readonly refusal: UnavailableError | undefined
   /** Its index in the server's list; -1 once it was removed. */
@@ -102,7 +107,7 @@ export class ServerGreenlets {
   }
 
   /** For `RequestGreenlets`. */
-  add(request: RequestGreenlets): Membership {
+  add(request: Member): Membership {
     const { limit } = this.options
     const refusal = this.#closed
       ? closedError()
@@ -134,10 +139,10 @@ export class ServerGreenlets {
     const grace = checkClose(options, this.options.grace)
     this.#closed = true
     if (await this.#idle(grace)) return
-    for (const { request } of [...this.#memberships]) request.shutDown(closedError())
+    for (const { request } of this.#memberships.slice()) request.shutDown(closedError())
     if (await this.#idle(Math.max(grace, LEAST_END_MS))) return
     // Their answers began and did not end.
-    for (const { request } of [...this.#memberships]) request.cutOff()
+    for (const { request } of this.#memberships.slice()) request.cutOff()
     const left = [...this.living].map(({ name }) => `'${name}'`)
     if (left.length === 0) return
     throw new GreenletError(

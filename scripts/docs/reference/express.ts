@@ -4,5 +4,5 @@
  * @module greenlets/express
  */
 
-export { bind, default, greenlets } from '../../../js/adapters/express.ts'
+export { bind, blocking, default, greenlets } from '../../../js/adapters/express.ts'
 export type { Bind, CloseOptions, Middleware, ServerControl, ServerOptions } from '../../../js/adapters/express.ts'

@@ -4,7 +4,7 @@
  * @module greenlets/http
  */
 
-export { bind, default, greenlets } from '../../../js/adapters/http.ts'
+export { bind, blocking, default, greenlets } from '../../../js/adapters/http.ts'
 export type {
   Bind,
   CloseOptions,
