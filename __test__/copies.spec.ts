@@ -98,9 +98,13 @@ test('greenlets/express of a copy uses the engine of the thread, or says why not
     for (const options of [{}, { version: '99.0.0', protocol: 99 }]) {
       const { greenlets } = await copy({ ...options, file: 'adapters/express' })
       const app = express()
-      app.use(greenlets())
+      try {
+        app.use(greenlets())
+      } catch (error) {
+        console.log(error.code)
+        continue
+      }
       app.get('/', (req, res) => res.json([req.greenlet === Greenlet.current, wait(Promise.resolve(1))]))
-      app.use((error, req, res, next) => res.json(error.code))
       const server = app.listen(0)
       await new Promise((resolve) => server.once('listening', resolve))
       console.log(await (await fetch('http://127.0.0.1:' + server.address().port)).text())
@@ -108,7 +112,7 @@ test('greenlets/express of a copy uses the engine of the thread, or says why not
       server.closeAllConnections()
     }
   `)
-  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: '[true,1]\n"ERR_GREENLET_SECOND_COPY"\n', stderr: '' })
+  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: '[true,1]\nERR_GREENLET_SECOND_COPY\n', stderr: '' })
 })
 
 for (const [name, list] of [

@@ -1,20 +1,23 @@
 // Each export of the package has a docstring with an example, and the examples print what they say: a line `expression // value` or
 // `console.log(...) // text`.
 
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import ts from 'typescript'
 import { runProgram } from './helpers/program.ts'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..')
-const ENTRIES = ['js/index.ts', 'js/adapters/express.ts', 'js/watchdog/watchdog.ts'].map((path) => join(ROOT, path))
+const INDEX = 'js/index.ts'
+const ADAPTERS = ['express', 'http'].map((name) => `js/adapters/${name}.ts`)
+const ENTRIES = [INDEX, ...ADAPTERS, 'js/watchdog/watchdog.ts'].map((path) => join(ROOT, path))
 
 /** What the examples take for granted. `runProgram` has most exports in scope. */
 const BEFORE = `
   const { readFile } = await import('node:fs/promises')
   const { bind, blocking, settrace, gettrace, TimeoutError, version } = await import('./js/index.ts')
-  const { greenlets: ofExpress } = await import('./js/adapters/express.ts')`
+  const adapters = {}
+  for (const path of ${JSON.stringify(ADAPTERS)}) adapters[path] = await import('./' + path)`
 
 /** The examples of a symbol's docstrings. */
 function examplesOf(symbol: ts.Symbol, checker: ts.TypeChecker): string[] {
@@ -28,13 +31,18 @@ function findExamples(): { exports: string[]; examples: Map<string, string[]> } 
   const checker = program.getTypeChecker()
   const exports: string[] = []
   const examples = new Map<string, string[]>()
+  // The types that adapters share are examples of the first one.
+  const seen = new Set<ts.Symbol>()
   for (const entry of ENTRIES) {
     for (const exported of checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(entry)!)!)) {
       const symbol = original(exported, checker)
-      exports.push(symbol.name)
-      examples.set(symbol.name, examplesOf(symbol, checker))
+      if (seen.has(symbol)) continue
+      seen.add(symbol)
+      const name = `${relative(ROOT, entry)} ${symbol.name}`
+      exports.push(name)
+      examples.set(name, examplesOf(symbol, checker))
       for (const member of [...(symbol.members?.values() ?? []), ...(symbol.exports?.values() ?? [])]) {
-        examples.set(`${symbol.name}.${member.name}`, examplesOf(member, checker))
+        examples.set(`${name}.${member.name}`, examplesOf(member, checker))
       }
     }
   }
@@ -64,7 +72,9 @@ function programOf(name: string, example: string): string {
     const found = logged === null ? `inspect(${code})` : `format(${logged[1]})`
     return `is(${found}, ${JSON.stringify(said)})`
   })
-  const text = `const greenlets = ofExpress
+  const [entry] = name.split(' ')
+  const adapter = entry === INDEX ? '' : `const { greenlets, bind } = adapters['${entry}']`
+  const text = `${adapter}
     const is = (found, said) => { if (found !== said) console.log(${JSON.stringify(name)}, 'gives', found, 'and not', said) }
     ${lines.join('\n')}`
   const { outputText } = ts.transpileModule(`${imports.join('\n')}\n{\n${text}\n}`, {

@@ -72,6 +72,9 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
   ERR_GREENLET_IN_USE: [
     ['in-use', 'GreenletError', /main cannot load '.*leaves\.cjs': greenlet 'loader' is loading it, .*; load it after/],
   ],
+  ERR_GREENLET_CLOSED: [
+    ['closed', 'GreenletError', /the server is closing: close\(\) was called; ask another server, or later/],
+  ],
   ERR_GREENLET_SECOND_COPY: [
     ['second-copy', 'GreenletError', /two copies of greenlets .* was first, .* is second; make the dependencies agree/],
   ],

@@ -2,6 +2,7 @@
 
 import { once } from 'node:events'
 import http from 'node:http'
+import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import type { ExecutionContext } from 'ava'
 import express, { type Express } from 'express'
@@ -21,9 +22,17 @@ export interface Site {
   visit(what: string): http.ClientRequest
 }
 
+/** Express 4 has no types of its own here. What the tests use of it is as in Express 5. */
+const express4 = createRequire(import.meta.url)('express4') as typeof express
+/** The versions of Express that `greenlets/express` is for. */
+export const VERSIONS: readonly (readonly [name: string, make: typeof express])[] = [
+  ['Express 5', express],
+  ['Express 4', express4],
+]
+
 /** Starts an app and stops it at the end of the test. */
-export function serve(t: ExecutionContext, addRoutes: (app: Express) => void): Promise<Site> {
-  const app = express()
+export function serve(t: ExecutionContext, addRoutes: (app: Express) => void, make = express): Promise<Site> {
+  const app = make()
   // Express logs unhandled errors, except if its setting 'env' is 'test'.
   app.set('env', 'test')
   addRoutes(app)

@@ -10,6 +10,11 @@ assert.equal(gr.gr_stack[0].functionName, 'outer')
 assert.equal(gr.switch(21), 42)
 assert.equal(gr.dead, true)
 
+// The frameworks are not installed.
+for (const name of ['fastify', 'h3', 'hono', 'koa']) {
+  assert.equal(typeof require(`greenlets/${name}`).greenlets, 'function')
+}
+
 // import and require() load two builds, which share one engine.
 import('greenlets').then((module) => {
   assert.equal(module.Greenlet, Greenlet)

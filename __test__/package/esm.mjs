@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { Greenlet } from 'greenlets'
 import * as express from 'greenlets/express'
 import { watch } from 'greenlets/watchdog'
+import * as http from 'greenlets/http'
 
 const gr = new Greenlet(function outer(value) {
   const [reply] = [value].map(function inner(item) {
@@ -21,4 +22,11 @@ assert.equal(gr.dead, true)
 assert.deepEqual([...gr.gr_stack], [])
 assert.notEqual(Object.keys(express).length, 0)
 watch().close()
+assert.equal(http.default, http.greenlets)
+// The frameworks are not installed.
+for (const name of ['fastify', 'h3', 'hono', 'koa']) {
+  const door = await import(`greenlets/${name}`)
+  assert.equal(door.default, door.greenlets)
+  assert.equal(door.greenlets({ limit: 5 }).living.size, 0)
+}
 console.log('ok')

@@ -1,6 +1,8 @@
 // What the compiler must say about the public types: a line below `@ts-expect-error` must be an error, every other line must not. It
 // is compiled against the built declarations by each compiler of scripts/stages/types.ts, and is not run.
 
+import { createServer } from 'node:http'
+import { createSecureServer } from 'node:http2'
 import {
   bind,
   blocking,
@@ -32,7 +34,8 @@ import {
   type WaitLimits,
   type WaitOptions,
 } from 'greenlets'
-import { greenlets, type Middleware } from 'greenlets/express'
+import { bind as bindInExpress, greenlets, type Middleware } from 'greenlets/express'
+import { greenlets as inHttp } from 'greenlets/http'
 
 /** Whether two types are the same. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -209,3 +212,18 @@ const info: RuntimeInfo = runtimeInfo()
 export const reason: string | undefined = info.reason
 export const text: string = version
 export const middleware: Middleware = greenlets()
+
+// The adapters check their options, and know their requests.
+// @ts-expect-error: not an option
+greenlets({ timeouts: 3 })
+same<typeof middleware.living, Set<Greenlet>>(true)
+same<ReturnType<typeof middleware.close>, Promise<void>>(true)
+export const finished: (event: string) => number | undefined = bindInExpress((event: string) => event.length)
+createServer(
+  inHttp((req, res) => res.end(req.greenlet.name + req.url), {
+    onError: (error, req, res) => res.end(`${error} ${req.url}`),
+  }),
+)
+createSecureServer(inHttp((req, res) => res.end(req.greenlet.name + req.stream.id)))
+// @ts-expect-error: a listener is needed
+inHttp({ timeout: 3 })

@@ -1,5 +1,5 @@
 /**
- * `greenlets/express`: runs the handlers of an Express 5 app in greenlets.
+ * `greenlets/express`: runs the handlers of an Express app, 5 or 4, in greenlets.
  *
  * ```js
  * import express from 'express'
@@ -16,9 +16,17 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { typeError } from '../common/errors.ts'
-import type { Greenlet } from '../greenlet/greenlet.ts'
-import { Chain, chainOf, type Request } from './express/chain.ts'
+import type { Greenlet } from '../engine.ts'
+import { Chain, chainOf, defineGreenlet, type Request } from './express/chain.ts'
 import { patchRouterOf } from './express/router.ts'
+import { type Bind, makeBind } from './request/bind.ts'
+import type { UnavailableError } from './request/errors.ts'
+import type { ServerOptions } from './request/options.ts'
+import { type ServerControl, ServerGreenlets } from './request/server.ts'
+
+export type { Bind } from './request/bind.ts'
+export type { CloseOptions, ServerOptions } from './request/options.ts'
+export type { ServerControl } from './request/server.ts'
 
 declare global {
   // Express' types are meant to be extended in this way.
@@ -32,7 +40,7 @@ declare global {
 }
 
 /**
- * What `app.use()` takes.
+ * What `app.use()` takes; it also has `living` and `close()`.
  *
  * @example
  * ```js
@@ -40,7 +48,9 @@ declare global {
  * middleware.length // 3
  * ```
  */
-export type Middleware = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void
+export interface Middleware extends ServerControl {
+  (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void): void
+}
 
 /**
  * Makes a middleware. Everything that Express calls for a request after it (middleware, routes, `param()` callbacks,
@@ -53,8 +63,61 @@ export type Middleware = (req: IncomingMessage, res: ServerResponse, next: (erro
  *   Errors go to the error handlers even then. A `GreenletExit` does not, unless the client is still connected: the
  *   answer is 503.
  * - When there is no stack slot left, the request fails with the `GreenletError`, which has the status 503.
+ * - With `timeout`, the error handlers get a `GreenletError` `ERR_GREENLET_TIMEOUT`, with the status 503, for a request that
+ *   is not answered in time. It is thrown where the request waits. If nothing of it waits in a greenlet, for example after
+ *   an `await`, what its handlers do later is ignored, also their errors.
+ * - With `limit`, the error handlers get a `GreenletError` `ERR_GREENLET_LIMIT`, with the status 503, for each request that
+ *   is too much.
  *
- * The middleware throws a TypeError `ERR_GREENLET_INVALID_ARG` in an app that is not of Express 5.
+ * May be used again for a part of the app, with options of its own: both deadlines and both limits hold there.
+ *
+ * In an app that is not of Express 5 or 4, each request fails with a TypeError `ERR_GREENLET_INVALID_ARG`.
+ *
+ * @example
+ * ```js
+ * import express from 'express'
+ * const app = express()
+ * const middleware = greenlets({ timeout: 10_000, limit: 500 })
+ * app.use(middleware)
+ * app.get('/', (req, res) => {
+ *   sleep(10) // blocks this request, and no other
+ *   res.send(`served by ${req.greenlet.name}`)
+ * })
+ * // At the end:
+ * await middleware.close()
+ * ```
+ *
+ * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`, for example for an unknown option
+ * @throws UnsupportedRuntimeError where greenlets do not work
+ */
+export function greenlets(options?: ServerOptions): Middleware
+export function greenlets(...given: readonly unknown[]): Middleware {
+  const [options] = given
+  if (given.length > 1) {
+    throw typeError('greenlets() takes options only; write app.use(greenlets()), with parentheses')
+  }
+  const server = new ServerGreenlets(options)
+  const middleware = function greenlets(req: Request, res: ServerResponse, next: (error?: unknown) => void): void {
+    patchRouterOf(req.app)
+    const outer = chainOf(req)
+    if (outer !== undefined) {
+      next(answerLater(res, outer.greenlets.join(server)))
+      return
+    }
+    defineGreenlet(req)
+    const chain = new Chain(server, req, res)
+    chain.follow(next)(answerLater(res, chain.refusal))
+  }
+  return server.control(middleware)
+}
+
+export { blocking } from '../engine.ts'
+export default greenlets
+
+/**
+ * Makes a callback or listener of a request that may `wait()`: it calls `fn` in a greenlet of the request that runs now, or
+ * of `req`. Where no greenlet of a request runs, it is the `bind()` of `greenlets`. That greenlet is killed with the others of the request. The callback returns what `fn` returns, or undefined if
+ * `fn` has to wait. An error goes to the error handlers, or becomes a warning where the answer has begun.
  *
  * @example
  * ```js
@@ -62,17 +125,19 @@ export type Middleware = (req: IncomingMessage, res: ServerResponse, next: (erro
  * const app = express()
  * app.use(greenlets())
  * app.get('/', (req, res) => {
- *   sleep(10) // blocks this request, and no other
- *   res.send(`served by ${req.greenlet.name}`)
+ *   res.on('finish', bind(() => sleep(10))) // without bind(), sleep() would throw: the event loop calls this
+ *   res.send('hello')
  * })
  * ```
+ *
+ * @throws TypeError `ERR_GREENLET_INVALID_ARG` if `fn` is not a function, or `req` is not a request of this server
  */
-export function greenlets(): Middleware
-export function greenlets(...given: readonly unknown[]): Middleware {
-  if (given.length > 0) throw typeError('greenlets() takes no arguments; write app.use(greenlets()), with parentheses')
-  return function greenlets(req: Request, res, next) {
-    patchRouterOf(req.app)
-    if (chainOf(req) !== undefined) next()
-    else new Chain(req, res).follow(next)()
+export const bind: Bind<IncomingMessage> = makeBind((req) => chainOf(req)?.greenlets)
+
+/** An error handler of the program may not look at the headers of the error. */
+function answerLater(res: ServerResponse, refusal: UnavailableError | undefined): UnavailableError | undefined {
+  if (refusal !== undefined && !res.headersSent) {
+    for (const [name, value] of Object.entries(refusal.headers)) res.setHeader(name, value)
   }
+  return refusal
 }

@@ -56,6 +56,8 @@ export type GreenletErrorCode =
   | 'ERR_GREENLET_FORBIDDEN'
   /** A call of another greenlet has not returned and uses what this call would close or run again. */
   | 'ERR_GREENLET_IN_USE'
+  /** A server was closed, by the `close()` of an adapter, and takes no more requests. */
+  | 'ERR_GREENLET_CLOSED'
   /** Another copy of this package already runs greenlets in this thread. */
   | 'ERR_GREENLET_SECOND_COPY'
   /** A {@link StaleFrameError}. */

@@ -158,7 +158,6 @@ export async function compile(files: readonly string[], home: Home): Promise<str
 /** What the examples of docstrings use without importing it. */
 const ASSUMED: readonly (readonly [names: readonly string[], from: string])[] = [
   [exportedValues(), 'greenlets'],
-  [['greenlets'], 'greenlets/express'],
   [['readFile'], 'node:fs/promises'],
 ]
 
@@ -167,9 +166,18 @@ function exportedValues(): string[] {
   return /export \{([^}]*)\} from '.\/engine.ts'/.exec(index)![1]!.match(/\w+/g) ?? []
 }
 
+/** An adapter has a `bind` of its own. */
+function withoutDoor([names, from]: (typeof ASSUMED)[number]): (typeof ASSUMED)[number] {
+  return [names.filter((name) => name !== 'bind'), from]
+}
+
 /** Adds what the example of a docstring uses and does not import. It may be TypeScript, and is not compiled. */
 export function withImports(block: Block): Block {
-  const imports = ASSUMED.map(([names, from]) => {
+  // The types that adapters share have examples with Express.
+  const [, adapter = 'express'] = /^js\/adapters\/(\w+)\.ts$/.exec(block.document) ?? []
+  const door: (typeof ASSUMED)[number] = [['greenlets', 'bind'], `greenlets/${adapter}`]
+  const assumed = block.document.startsWith('js/adapters/') ? [...ASSUMED.map(withoutDoor), door] : ASSUMED
+  const imports = assumed.map(([names, from]) => {
     const used = names.filter((name) => new RegExp(`(?<![.\\w'/])${name}\\b`).test(block.code))
     const missing = used.filter((name) => !new RegExp(`^import \\{[^}]*\\b${name}\\b`, 'm').test(block.code))
     return missing.length === 0 ? '' : `import { ${missing.join(', ')} } from '${from}'`

@@ -14,8 +14,10 @@ const TYPEDOC = join(ROOT, 'node_modules/typedoc/bin/typedoc')
 rmSync(SITE, { recursive: true, force: true })
 const problems = [
   ...missingExports('js/index.ts', 'scripts/docs/reference/greenlets.ts'),
-  ...missingExports('js/adapters/express.ts', 'scripts/docs/reference/express.ts'),
   ...missingExports('js/watchdog/watchdog.ts', 'scripts/docs/reference/watchdog.ts'),
+  ...['express', 'fastify', 'h3', 'hono', 'http', 'koa'].flatMap((name) =>
+    missingExports(`js/adapters/${name}.ts`, `scripts/docs/reference/${name}.ts`),
+  ),
 ]
 try {
   execFileSync(process.execPath, [TYPEDOC, '--logLevel', 'Warn'], {

@@ -1,7 +1,10 @@
 const assert = require('node:assert/strict')
 const greenlets = require('greenlets')
 const { greenlets: middleware } = require('greenlets/express')
+const { bind, greenlets: listener } = require('greenlets/http')
 const { body } = require('./body.cjs')
 
 assert.equal(typeof middleware, 'function')
+assert.equal(typeof listener, 'function')
+assert.equal(typeof bind, 'function')
 body(greenlets, assert.equal).then(console.log)

@@ -9,7 +9,9 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Greenlet, GreenletExit, isExit } from '../../engine.ts'
-import { RequestGreenlets, withStatus503 } from '../request.ts'
+import type { UnavailableError } from '../request/errors.ts'
+import { RequestGreenlets } from '../request/request.ts'
+import type { ServerGreenlets } from '../request/server.ts'
 
 /** Takes an error, `'route'`, `'router'` or nothing. */
 export type Next = (error?: unknown) => void
@@ -31,27 +33,45 @@ export function chainOf(req: Request): Chain | undefined {
   return req[CHAIN]
 }
 
-/** One for all requests: V8 would keep a getter for each request, and with it the request, until a full collection. */
+/** In the prototype of all requests of Express: a getter for each request would take time and memory. */
 const greenletProperty: PropertyDescriptor & ThisType<Request> = {
   configurable: true,
   get() {
-    return chainOf(this)!.greenlet
+    return chainOf(this)?.greenlet
   },
+}
+
+/** Gives all requests of this copy of Express the property `greenlet`, which is undefined without `greenlets()`. */
+export function defineGreenlet(req: Request): void {
+  if ('greenlet' in req) return
+  // Each app has a prototype of its own, which inherits from the one that they share.
+  const own: unknown = (req.app as { request?: unknown } | undefined)?.request
+  const shared: unknown = typeof own === 'object' && own !== null ? Object.getPrototypeOf(own) : undefined
+  const isShared = typeof shared === 'object' && shared !== null && Object.prototype.isPrototypeOf.call(shared, req)
+  Object.defineProperty(isShared ? shared : req, 'greenlet', greenletProperty)
+}
+
+/** Without the query: names are printed and logged. */
+function pathOf(req: Request): string {
+  const url = req.originalUrl ?? req.url ?? ''
+  const end = url.indexOf('?')
+  return end === -1 ? url : url.slice(0, end)
 }
 
 export class Chain {
   readonly #greenlets: RequestGreenlets
+  /** The `next` of the handler that was called last: Express' own, and what the handler got in its place. */
+  #next: Next | undefined = undefined
+  #follow: Next | undefined = undefined
   /**
-   * Whether no greenlet could be made. From then on the handlers of the request, mostly error handlers, run on main.
+   * What handlers got as `next` whose turn is over, because of an error that was not theirs, for example of a deadline. What
+   * they pass on later is ignored.
    */
-  #onMain = false
+  #late: Set<Next> | undefined = undefined
 
-  constructor(req: Request, res: ServerResponse) {
-    // Without the query: names are printed and logged.
-    const path = (req.originalUrl ?? req.url ?? '').split('?', 1)[0]
-    this.#greenlets = new RequestGreenlets(`${req.method} ${path}`, res)
+  constructor(server: ServerGreenlets, req: Request, res: ServerResponse) {
+    this.#greenlets = new RequestGreenlets(server, `${req.method} ${pathOf(req)}`, this, { response: res })
     req[CHAIN] = this
-    Object.defineProperty(req, 'greenlet', greenletProperty)
   }
 
   /** The greenlet that runs for the request, or that ran last. */
@@ -59,11 +79,18 @@ export class Chain {
     return this.#greenlets.current
   }
 
-  /**
-   * Whether a handler may be called on this stack: it is a greenlet of this request, or the request has to run on main.
-   */
+  get greenlets(): RequestGreenlets {
+    return this.#greenlets
+  }
+
+  /** Why no handler may be called except error handlers; they get this. */
+  get refusal(): UnavailableError | undefined {
+    return this.#greenlets.refusal
+  }
+
+  /** Whether a handler may be called on this stack. */
   get isHere(): boolean {
-    return this.#greenlets.inside || this.#onMain
+    return this.#greenlets.isHere
   }
 
   /** Calls `handler` in a new greenlet. An error that leaves it goes to `next`. */
@@ -72,13 +99,18 @@ export class Chain {
       try {
         handler()
       } catch (error) {
-        if (!this.isOver(error)) next(error)
+        if (!this.isOver(error)) next(this.answerable(error))
       }
     }
-    this.#greenlets.start(run, (reason) => {
-      this.#onMain = true
-      next(reason)
-    })
+    this.#greenlets.start(run, next)
+  }
+
+  /** One of the rules of RequestGreenlets: passes an error to the error handlers that come after the latest handler. */
+  fail(error: unknown): void {
+    this.#late ??= new Set()
+    this.#late.add(this.#follow!)
+    const next = this.#next!
+    this.enter(() => next(error), next)
   }
 
   /** Whether `error` is the GreenletExit that ends the request of a disconnected client. No handler must see it. */
@@ -89,30 +121,33 @@ export class Chain {
   /** Makes the function that a handler gets in place of Express' own `next`. */
   follow(next: Next): Next {
     const nextInGreenlet: Next = (error) => {
-      if (this.mayGoOn(error)) {
+      if (this.mayGoOn(error) && this.#late?.has(nextInGreenlet) !== true) {
+        const given = this.answerable(error)
         if (this.isHere) {
-          next(error)
+          next(given)
         } else {
-          const goOn = (): void => next(error)
+          const goOn = (): void => next(given)
           this.enter(goOn, next)
         }
       }
       if (this.#greenlets.abandoned && this.#greenlets.inside) throw isExit(error) ? error : new GreenletExit()
     }
+    this.#next = next
+    this.#follow = nextInGreenlet
     return nextInGreenlet
+  }
+
+  /** The program, or `close()`, has ended the greenlet, and the client waits for an answer. */
+  answerable(error: unknown): unknown {
+    return isExit(error) ? this.#greenlets.errorFor(error) : error
   }
 
   /**
    * Whether `next(error)` may go on, or a handler may be called. Once the client has disconnected, only errors go on.
    */
   mayGoOn(error: unknown): boolean {
-    const exit = isExit(error)
-    if (!this.#greenlets.abandoned) {
-      // The program has ended the greenlet, and the client waits for an answer.
-      if (exit) withStatus503(error)
-      return true
-    }
+    if (!this.#greenlets.abandoned) return true
     // Errors should be logged. The strings are instructions for the router.
-    return !exit && Boolean(error) && error !== 'route' && error !== 'router'
+    return !isExit(error) && Boolean(error) && error !== 'route' && error !== 'router'
   }
 }

@@ -1,8 +1,8 @@
 /**
- * The adapter for Express 5. [Servers](../../../docs/servers.md#express-5) shows it.
+ * The adapter for Express 5 and 4. [Servers](../../../docs/servers.md#express) shows it.
  *
  * @module greenlets/express
  */
 
-export { greenlets } from '../../../js/adapters/express.ts'
-export type { Middleware } from '../../../js/adapters/express.ts'
+export { bind, blocking, default, greenlets } from '../../../js/adapters/express.ts'
+export type { Bind, CloseOptions, Middleware, ServerControl, ServerOptions } from '../../../js/adapters/express.ts'

@@ -1,0 +1,46 @@
+/**
+ * Ends the greenlets of a request. A greenlet may wait in a `finally` block, so it gets time. One that catches the exit
+ * and waits again, as a loop that tries again after each error does, is killed again and again.
+ */
+
+import type { Greenlet } from '../../engine.ts'
+
+/** So that a grace of 0 does not take the whole processor. */
+const LEAST_MS = 50
+
+/**
+ * Kills a greenlet, on main. If it is alive `grace` milliseconds later, that is reported, and it is killed again.
+ *
+ * @param why for the report, for example 'its client disconnected'
+ */
+export function end(greenlet: Greenlet, grace: number, why: string): void {
+  kill(greenlet)
+  if (greenlet.dead) return
+  const wait = Math.max(grace, LEAST_MS)
+  let reported = false
+  const timer = setInterval(() => {
+    if (!greenlet.dead && !reported) {
+      reported = true
+      report(greenlet, wait, why)
+    }
+    if (!greenlet.dead) kill(greenlet)
+    if (greenlet.dead) clearInterval(timer)
+  }, wait).unref()
+}
+
+function kill(greenlet: Greenlet): void {
+  try {
+    greenlet.kill()
+  } catch (error) {
+    // Otherwise it has switched away and has not ended: it may have to wait in a `finally` block.
+    if (greenlet.dead) process.emitWarning(error as Error)
+  }
+}
+
+function report(greenlet: Greenlet, ms: number, why: string): void {
+  process.emitWarning(
+    `greenlet '${greenlet.name}' still runs ${ms / 1000} s after ${why}: it caught GreenletExit and waits again; ` +
+      'let it end after a GreenletExit, or give it more time by greenlets({ grace })',
+    { type: 'GreenletWarning', code: 'ERR_GREENLET_KILL_REFUSED', detail: greenlet.gr_stack.toString() },
+  )
+}
