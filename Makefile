@@ -75,6 +75,11 @@ docs: $(NODE_MODULES)
 bench: $(ADDON)
 	for file in bench/*.bench.ts; do $(TS) "$$file"; done
 
+# PostgreSQL and Redis on loopback, until Ctrl-C; what is missing is fetched from Debian. The stage `services` starts its own.
+.PHONY: services
+services: $(NODE_MODULES)
+	$(TS) scripts/services.ts
+
 # Long stress tests, hours of them.
 soak: export FUZZ_TOTAL ?= 7200
 soak: $(ADDON) $(DIST) $(LOCAL) miri asan fuzz

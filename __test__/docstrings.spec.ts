@@ -8,12 +8,12 @@ import ts from 'typescript'
 import { runProgram } from './helpers/program.ts'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..')
-const ENTRIES = ['js/index.ts', 'js/adapters/express.ts'].map((path) => join(ROOT, path))
+const ENTRIES = ['js/index.ts', 'js/adapters/express.ts', 'js/watchdog/watchdog.ts'].map((path) => join(ROOT, path))
 
 /** What the examples take for granted. `runProgram` has most exports in scope. */
 const BEFORE = `
   const { readFile } = await import('node:fs/promises')
-  const { settrace, gettrace, TimeoutError, version } = await import('./js/index.ts')
+  const { bind, blocking, settrace, gettrace, TimeoutError, version } = await import('./js/index.ts')
   const { greenlets: ofExpress } = await import('./js/adapters/express.ts')`
 
 /** The examples of a symbol's docstrings. */

@@ -8,6 +8,7 @@ import { version } from './common/version.ts'
 import { thread } from './core/thread.ts'
 import * as classes from './greenlet/greenlet.ts'
 import { gettrace as ownGettrace, settrace as ownSettrace } from './greenlet/tracing.ts'
+import { bind as ownBind, blocking as ownBlocking } from './hub/blocking.ts'
 import { sleep as ownSleep } from './hub/sleep.ts'
 import { spawn as ownSpawn } from './hub/spawn.ts'
 import { wait as ownWait } from './hub/wait.ts'
@@ -28,6 +29,8 @@ const engine = joinThread(
     settrace: ownSettrace,
     sleep: ownSleep,
     spawn: ownSpawn,
+    blocking: ownBlocking,
+    bind: ownBind,
     wait: ownWait,
     configure: ownConfigure,
     runtimeInfo: ownRuntimeInfo,
@@ -46,7 +49,7 @@ const engine = joinThread(
 )
 engine.useTimersOf(globalThis)
 
-export const { gettrace, settrace, sleep, spawn, wait, configure, runtimeInfo, isExit } = engine
+export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, configure, runtimeInfo, isExit } = engine
 export { version }
 
 // The classes, with their types.

@@ -4,6 +4,8 @@
 
 export type { GreenletErrorCode } from './common/errors.ts'
 export {
+  bind,
+  blocking,
   configure,
   gettrace,
   Greenlet,
@@ -24,7 +26,7 @@ export type { GreenletState } from './greenlet/state.ts'
 export type { TraceEvent, TraceFunction } from './greenlet/tracing.ts'
 export type { SleepOptions } from './hub/sleep.ts'
 export type { WaitLimits } from './hub/limits.ts'
-export type { SpawnedGreenlet } from './hub/spawn.ts'
+export type { Spawn, SpawnedGreenlet, SpawnOptions } from './hub/spawn.ts'
 export type { WaitOptions } from './hub/wait.ts'
 export type { Options } from './native/configure.ts'
 export type { RuntimeInfo } from './native/runtime-info.ts'

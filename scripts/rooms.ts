@@ -44,7 +44,17 @@ const HOUSES: readonly House[] = [
   },
   {
     folder: 'js',
-    rooms: ['common', 'native', 'core', 'stack', 'greenlet', 'hub', 'dump', 'engine.ts', ['adapters', 'index.ts']],
+    rooms: [
+      'common',
+      'native',
+      'core',
+      'stack',
+      'greenlet',
+      'hub',
+      'dump',
+      'engine.ts',
+      ['adapters', 'watchdog', 'index.ts'],
+    ],
   },
 ]
 

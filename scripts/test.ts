@@ -19,6 +19,7 @@ import { release } from './stages/release.ts'
 import { arm64Whole, platforms } from './stages/platforms.ts'
 import { rust } from './stages/rust.ts'
 import { rustExtras } from './stages/rust-extras.ts'
+import { services } from './stages/services.ts'
 import { sum, type Tally } from './tally.ts'
 import { types } from './stages/types.ts'
 
@@ -32,6 +33,7 @@ const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   docs,
   everywhere,
   consumers,
+  services,
   release,
   types,
   faults,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { Greenlet } from 'greenlets'
 import * as express from 'greenlets/express'
+import { watch } from 'greenlets/watchdog'
 
 const gr = new Greenlet(function outer(value) {
   const [reply] = [value].map(function inner(item) {
@@ -19,4 +20,5 @@ assert.equal(gr.switch(21), 42)
 assert.equal(gr.dead, true)
 assert.deepEqual([...gr.gr_stack], [])
 assert.notEqual(Object.keys(express).length, 0)
+watch().close()
 console.log('ok')

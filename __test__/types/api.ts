@@ -2,6 +2,8 @@
 // is compiled against the built declarations by each compiler of scripts/stages/types.ts, and is not run.
 
 import {
+  bind,
+  blocking,
   configure,
   type DetachedFrame,
   type Frame,
@@ -16,8 +18,10 @@ import {
   runtimeInfo,
   settrace,
   sleep,
+  type Spawn,
   spawn,
   type SpawnedGreenlet,
+  type SpawnOptions,
   type SleepOptions,
   StaleFrameError,
   TimeoutError,
@@ -88,6 +92,39 @@ export async function results(): Promise<void> {
   same<Awaited<typeof added>, number | GreenletExit>(true)
 }
 same<ReturnType<typeof added.join>, number>(true)
+
+// spawn.with() is typed as spawn().
+const options: SpawnOptions = { name: 'sum', context: null, signal: undefined }
+const summed = spawn.with(options, (a: number, b: string) => a + b.length, 1, 'x')
+same<typeof summed, SpawnedGreenlet<number>>(true)
+export const fromAsyncWith: SpawnedGreenlet<string> = spawn.with({}, async () => 'x')
+// @ts-expect-error: the arguments are those of the function
+spawn.with({}, (a: number) => a, 'one')
+// @ts-expect-error: no such option
+spawn.with({ nme: 'x' }, () => {})
+export const spawner: Spawn = spawn
+
+// blocking() and bind() keep this and the arguments.
+class Orders {
+  count = 1
+  total(this: Orders, price: number): string {
+    return String(this.count * price)
+  }
+}
+const total = blocking(Orders.prototype.total)
+same<typeof total, (this: Orders, price: number) => Promise<string>>(true)
+export const promised: Promise<number> = blocking(async () => 5)()
+// @ts-expect-error: this is missing
+total(5)
+// @ts-expect-error: the argument is a number
+total.call(new Orders(), '5')
+const totalNow = bind(Orders.prototype.total)
+same<typeof totalNow, (this: Orders, price: number) => string | undefined>(true)
+// @ts-expect-error: not a function
+bind('x')
+const resolver: (parent: unknown, args: { id: string }) => Promise<number> = blocking((_, { id }) => id.length)
+export const listener: (...args: unknown[]) => void = bind(() => {})
+void resolver
 
 // wait() returns what await would.
 const waited = wait(Promise.resolve(1))

@@ -467,8 +467,8 @@ function applyOptions(record: GreenletRecord, { parent, name, context }: Greenle
 }
 
 /** Makes `target` a greenlet, for `spawn()`: its parent is main. Its class must have the members of `Greenlet`. */
-export function makeGreenlet(target: object, run: (...args: never[]) => unknown): void {
-  new (Greenlet as new (...args: unknown[]) => unknown)(run, CHILD_OF_MAIN, target)
+export function makeGreenlet(target: object, run: (...args: never[]) => unknown, options = CHILD_OF_MAIN): void {
+  new (Greenlet as new (...args: unknown[]) => unknown)(run, options, target)
 }
 
 /** The record of a greenlet. */

@@ -6,17 +6,20 @@
  * private fields. The object inherits from `Promise`, so its class gets the members of `Greenlet` as its own.
  */
 
+import type { AsyncResource } from 'node:async_hooks'
 import { isPromise } from 'node:util/types'
-import { GreenletError, isExit, typeError, withoutFrames } from '../common/errors.ts'
+import { GreenletError, GreenletExit, isExit, typeError, withoutFrames } from '../common/errors.ts'
+import { checkOptions } from '../common/options.ts'
 import { addOwnCode, type Mark } from '../common/own-code.ts'
 import { Same } from '../common/same.ts'
 import { describe, NativePromise } from '../common/values.ts'
+import { killRecord } from '../core/kill.ts'
 import { deliver, endUnstarted, finishEnded } from '../core/lifecycle.ts'
 import { DEAD, type GreenletRecord, UNSTARTED } from '../core/record.ts'
-import { thread } from '../core/thread.ts'
-import { Greenlet, makeGreenlet, recordOf } from '../greenlet/greenlet.ts'
+import { main, thread } from '../core/thread.ts'
+import { Greenlet, type GreenletOptions, makeGreenlet, recordOf } from '../greenlet/greenlet.ts'
 import { currentWaiter } from './block.ts'
-import { checkLimits, type WaitLimits } from './limits.ts'
+import { checkLimits, checkSignal, type WaitLimits } from './limits.ts'
 import { wait, waitWithin } from './wait.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
@@ -96,11 +99,11 @@ export class SpawnedGreenlet<T> extends PromiseOfGreenlet<T> {
   #reject = rejectLatest
 
   /** @internal */
-  constructor(fn: (...args: never[]) => unknown, args: unknown[]) {
+  constructor(fn: (...args: never[]) => unknown, args: unknown[], options?: GreenletOptions) {
     super(keepSettlers)
     // They lead to this object.
     resolveLatest = rejectLatest = undefined
-    makeGreenlet(this, fn)
+    makeGreenlet(this, fn, options)
     const record = recordOf(this)
     record.spawnArguments = args
     record.settle = settle
@@ -209,29 +212,163 @@ class Killed extends Same {
 }
 
 /**
- * Calls `fn` in a new greenlet, soon: the event loop starts it after the code that runs now. The greenlet's parent is
- * main. Its result and its error go to the promise that it is, and not to its parent; see {@link SpawnedGreenlet}.
+ * The options of `spawn.with(options, fn, ...args)`. Each may be left out, or undefined.
  *
  * @example
  * ```js
- * const price = async (fruit) => fruit.length
- * function total(a, b) {
- *   return wait(price(a)) + wait(price(b)) // waits, and main goes on
- * }
- * await spawn(total, 'apple', 'pear') // 9
+ * const options = { name: 'worker', signal: AbortSignal.abort(), context: null }
+ * const g = spawn.with(options, () => {})
+ * g.dead // true
  * ```
- *
- * @param fn may be async; its promise is waited for then
- * @param args what `fn` is called with
- * @throws TypeError `ERR_GREENLET_INVALID_ARG` if `fn` is not a function
- * @throws UnsupportedRuntimeError where greenlets do not work
  */
-export function spawn<Args extends unknown[], T>(fn: (...args: Args) => T, ...args: Args): SpawnedGreenlet<Awaited<T>> {
-  if (typeof fn !== 'function') throw typeError(`spawn() takes a function, not ${describe(fn)}`)
-  const greenlet = new SpawnedGreenlet<Awaited<T>>(fn, args)
+export interface SpawnOptions {
+  /** For messages and stack dumps. Default: the name of `fn`, or `greenlet-N`. */
+  readonly name?: string | undefined
+  /** The async context it runs in, as that of {@link GreenletOptions}. Default: inherited from the caller. */
+  readonly context?: AsyncResource | null | undefined
+  /**
+   * When it is aborted, the greenlet is killed: in the next turn, on main, so the code that aborts it goes on. A greenlet
+   * that has not started by then never starts. What kills it is a `GreenletExit`, so its promise is rejected with
+   * `ERR_GREENLET_KILLED`.
+   */
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * The type of {@link spawn}.
+ *
+ * @example
+ * ```js
+ * const start = spawn
+ * await start((a, b) => a + b, 1, 2) // 3
+ * await start.with({ name: 'sum' }, (a, b) => a + b, 1, 2) // 3
+ * ```
+ */
+export interface Spawn {
+  /**
+   * Calls `fn` in a new greenlet, soon: the event loop starts it after the code that runs now. The greenlet's parent is
+   * main. Its result and its error go to the promise that it is, and not to its parent; see {@link SpawnedGreenlet}.
+   *
+   * @example
+   * ```js
+   * const price = async (fruit) => fruit.length
+   * function total(a, b) {
+   *   return wait(price(a)) + wait(price(b)) // waits, and main goes on
+   * }
+   * await spawn(total, 'apple', 'pear') // 9
+   * ```
+   *
+   * @param fn may be async; its promise is waited for then
+   * @param args what `fn` is called with
+   * @throws TypeError `ERR_GREENLET_INVALID_ARG` if `fn` is not a function
+   * @throws UnsupportedRuntimeError where greenlets do not work
+   */
+  <Args extends unknown[], T>(fn: (...args: Args) => T, ...args: Args): SpawnedGreenlet<Awaited<T>>
+
+  /**
+   * As `spawn(fn, ...args)`, with options: a name, an async context, and a signal that kills it.
+   *
+   * @example
+   * ```js
+   * const controller = new AbortController()
+   * const g = spawn.with({ name: 'poll', signal: controller.signal }, (ms) => sleep(ms), 60_000)
+   * setTimeout(() => controller.abort(), 5)
+   * await g.catch((error) => error.code) // 'ERR_GREENLET_KILLED'
+   * ```
+   *
+   * @param options see {@link SpawnOptions}
+   * @param fn may be async; its promise is waited for then
+   * @param args what `fn` is called with
+   * @throws TypeError `ERR_GREENLET_INVALID_ARG`
+   * @throws UnsupportedRuntimeError where greenlets do not work
+   */
+  with<Args extends unknown[], T>(
+    options: SpawnOptions,
+    fn: (...args: Args) => T,
+    ...args: Args
+  ): SpawnedGreenlet<Awaited<T>>
+}
+
+/** See {@link Spawn}. */
+export const spawn: Spawn = Object.assign(
+  function spawn<Args extends unknown[], T>(fn: (...args: Args) => T, ...args: Args): SpawnedGreenlet<Awaited<T>> {
+    if (typeof fn !== 'function') throw typeError(`spawn() takes a function, not ${describe(fn)}`)
+    const greenlet = new SpawnedGreenlet<Awaited<T>>(fn, args)
+    startSoon(greenlet)
+    return greenlet
+  },
+  { with: spawnWith },
+)
+
+function spawnWith<Args extends unknown[], T>(
+  options: SpawnOptions,
+  fn: (...args: Args) => T,
+  ...args: Args
+): SpawnedGreenlet<Awaited<T>> {
+  const { name, context, signal } = checkOptions<SpawnOptions>('spawn.with()', options, ['name', 'context', 'signal'])
+  checkSignal('spawn.with()', signal)
+  if (typeof fn !== 'function') throw typeError(`spawn.with() takes options and a function, not ${describe(fn)}`)
+  const greenlet = new SpawnedGreenlet<Awaited<T>>(fn, args, { parent: Greenlet.main, name, context })
+  if (signal !== undefined) killOnAbort(recordOf(greenlet), signal)
+  if (signal?.aborted !== true) startSoon(greenlet)
+  return greenlet
+}
+
+/** The record and not the object, which the stack would keep alive. */
+function killOnAbort(record: GreenletRecord, signal: AbortSignal): void {
+  const abort = (): void => {
+    if (record.state !== UNSTARTED) thread.realm.setImmediate(() => killAborted(record))
+    else endUnstarted(record, new GreenletExit('its signal was aborted', { cause: signal.reason as unknown }))
+  }
+  if (signal.aborted) {
+    abort()
+    return
+  }
+  signal.addEventListener('abort', abort, { once: true })
+  record.settle = function (threw, value) {
+    signal.removeEventListener('abort', abort)
+    settle.call(this, threw, value)
+  }
+}
+
+function killAborted(record: GreenletRecord): void {
+  finishEnded()
+  // This may be an event loop inside of a greenlet, which must not be left.
+  if (thread.current !== main) {
+    thread.realm.setImmediate(() => killAborted(record))
+    return
+  }
+  try {
+    killRecord(record)
+  } catch (error) {
+    if (!(error instanceof GreenletError) || error.code !== 'ERR_GREENLET_KILL_REFUSED') throw error
+    process.emitWarning(`the signal of spawn.with() was aborted, but ${error.message}`, {
+      type: 'GreenletWarning',
+      code: error.code,
+    })
+  }
+}
+
+function startSoon(greenlet: Greenlet): void {
   // The Immediate forgets a function when it has called it, but keeps arguments; and it keeps the Immediates after it.
   thread.realm.setImmediate(() => startSpawned(greenlet))
-  return greenlet
+}
+
+/** Starts a spawned greenlet if main runs. If a greenlet runs, it must not be left, so the event loop starts it soon. */
+export function startAtOnce(greenlet: Greenlet): void {
+  finishEnded()
+  if (thread.current !== main) {
+    startSoon(greenlet)
+    return
+  }
+  try {
+    startSpawned(greenlet)
+  } catch (error) {
+    // Another greenlet has sent it to main. The caller waits for a promise, and has nothing to do with it.
+    process.nextTick(() => {
+      throw error
+    })
+  }
 }
 
 /** Takes the result of a spawned greenlet to its promise. */
