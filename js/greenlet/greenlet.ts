@@ -205,35 +205,13 @@ export class Greenlet extends Base {
     super(target)
     // A promise cannot be cloned anyway.
     if (target === undefined) markAsUncloneable?.(this)
-    if ((run as unknown) === FOR_RECORD) {
-      const record = options as unknown as GreenletRecord
-      this.#record = record
-      this.serial = record.serial
-      if (record.parent !== null) this.#parent = greenletOf(record.parent)
-      return
-    }
-    ensureAttached()
-    finishEnded()
-    const checkedRun = checkRun(run)
-    const record = new records.GreenletRecord(thread.nextSerial++, this, thread.current, checkedRun)
-    if (options === CHILD_OF_MAIN) {
-      record.parent = main
-      record.label = nameOf(checkedRun)
-      inheritContext(record)
-    } else if (options !== undefined) {
-      const { parent, name, context } = checkOptions(options) as GreenletOptions
-      if (parent !== undefined && parent !== null) record.parent = checkParent(parent)
-      record.label = name === undefined ? nameOf(checkedRun) : checkName(name)
-      if (context === undefined) inheritContext(record)
-      else changeContext(record, checkContext(context))
-    } else {
-      record.label = nameOf(checkedRun)
-      inheritContext(record)
-    }
+    const isNew = (run as unknown) !== FOR_RECORD
+    // A short constructor is faster: V8 can compile it into its callers.
+    const record = isNew ? makeRecord(this, run, options) : (options as unknown as GreenletRecord)
     this.#record = record
     this.serial = record.serial
-    this.#parent = greenletOf(record.parent!)
-    register(record)
+    if (record.parent !== null) this.#parent = greenletOf(record.parent)
+    if (isNew) register(record)
   }
 
   /**
@@ -517,6 +495,26 @@ export interface Greenlet {
 }
 
 Object.setPrototypeOf(Greenlet.prototype, Object.prototype)
+
+/** Makes the record of a new greenlet. Throws where an argument is wrong. */
+function makeRecord(greenlet: Greenlet, run: unknown, options: GreenletOptions | undefined): GreenletRecord {
+  ensureAttached()
+  finishEnded()
+  const record = new records.GreenletRecord(thread.nextSerial++, greenlet, thread.current, checkRun(run))
+  if (options === undefined || options === CHILD_OF_MAIN) {
+    if (options === CHILD_OF_MAIN) record.parent = main
+    record.label = nameOf(run)
+    inheritContext(record)
+  } else applyOptions(record, checkOptions(options) as GreenletOptions)
+  return record
+}
+
+function applyOptions(record: GreenletRecord, { parent, name, context }: GreenletOptions): void {
+  if (parent !== undefined && parent !== null) record.parent = checkParent(parent)
+  record.label = name === undefined ? nameOf(record.run) : checkName(name)
+  if (context === undefined) inheritContext(record)
+  else changeContext(record, checkContext(context))
+}
 
 /** Makes `target` a greenlet, for `spawn()`: its parent is main. Its class must have the members of `Greenlet`. */
 export function makeGreenlet(target: object, run: (...args: never[]) => unknown, options = CHILD_OF_MAIN): void {
