@@ -8,13 +8,17 @@ import ts from 'typescript'
 import { runProgram } from './helpers/program.ts'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..')
-const ENTRIES = ['js/index.ts', 'js/adapters/express.ts', 'js/watchdog/watchdog.ts'].map((path) => join(ROOT, path))
+const ENTRIES = ['js/index.ts', 'js/adapters/express.ts', 'js/tools/index.ts', 'js/watchdog/watchdog.ts'].map((path) =>
+  join(ROOT, path),
+)
 
 /** What the examples take for granted. `runProgram` has most exports in scope. */
 const BEFORE = `
   const { readFile } = await import('node:fs/promises')
   const { bind, blocking, settrace, gettrace, TimeoutError, version } = await import('./js/index.ts')
-  const { greenlets: ofExpress } = await import('./js/adapters/express.ts')`
+  const { greenlets: ofExpress } = await import('./js/adapters/express.ts')
+  const { Condition, Event, exclusive, group, iterate, joinAll, Local, Lock, Pool, Queue, retry, Semaphore, timeout, waitAny } =
+    await import('./js/tools/index.ts')`
 
 /** The examples of a symbol's docstrings. */
 function examplesOf(symbol: ts.Symbol, checker: ts.TypeChecker): string[] {

@@ -86,6 +86,17 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
       /could not load its native addon on linux-.* names \/nowhere\/.* does not exist; correct or delete the variable/,
     ],
   ],
+  ERR_GREENLET_CLOSED: [
+    ['closed', 'GreenletError', /Queue\.put\(\): the Queue is closed; .* test 'closed' before/],
+    ['closed-group', 'GreenletError', /the group of greenlet 'owner' has ended, .*; spawn its children before/],
+  ],
+  ERR_GREENLET_DEADLOCK: [
+    ['deadlock', 'GreenletError', /'writer' has this Lock and would wait for itself; use new Lock\(\{ reentrant: true/],
+  ],
+  ERR_GREENLET_NOT_HELD: [
+    ['not-held', 'GreenletError', /'main' called release\(\) and does not have the Lock: it is free; call acquire\(\)/],
+    ['not-held-permit', 'GreenletError', /all 1 permits of the Semaphore are free already; call release\(\) once for/],
+  ],
   // These need a system without memory for a guard, or an environment that is gone. See spilling/configure.spec.ts and
   // crates/core.
   ERR_GREENLET_NO_MEMORY: [],

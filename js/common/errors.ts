@@ -60,6 +60,12 @@ export type GreenletErrorCode =
   | 'ERR_GREENLET_SECOND_COPY'
   /** A {@link StaleFrameError}. */
   | 'ERR_GREENLET_STALE_FRAME'
+  /** A tool was used after its end: a closed queue, or a group that has ended. */
+  | 'ERR_GREENLET_CLOSED'
+  /** A greenlet would wait for a lock that it has itself. */
+  | 'ERR_GREENLET_DEADLOCK'
+  /** A lock or a permit was released that is not held, or something needs a lock that is not held. */
+  | 'ERR_GREENLET_NOT_HELD'
   /** An {@link UnsupportedRuntimeError}. */
   | 'ERR_GREENLET_UNSUPPORTED_RUNTIME'
 

@@ -162,6 +162,15 @@ const ASSUMED: readonly (readonly [names: readonly string[], from: string])[] = 
   [['readFile'], 'node:fs/promises'],
 ]
 
+/** The same for the examples of js/tools, of which other examples use the names for variables. */
+const ASSUMED_BY_TOOLS: typeof ASSUMED = [...ASSUMED, [toolNames(), 'greenlets/tools']]
+
+function toolNames(): string[] {
+  const index = readFileSync(join(ROOT, 'js/tools/index.ts'), 'utf8')
+  const names = [...index.matchAll(/^export \{([^}]*)\}/gm)].flatMap(([, list]) => list!.match(/\w+/g) ?? [])
+  return names.filter((name) => !exportedValues().includes(name))
+}
+
 function exportedValues(): string[] {
   const index = readFileSync(join(ROOT, 'js/index.ts'), 'utf8')
   return /export \{([^}]*)\} from '.\/engine.ts'/.exec(index)![1]!.match(/\w+/g) ?? []
@@ -169,7 +178,8 @@ function exportedValues(): string[] {
 
 /** Adds what the example of a docstring uses and does not import. It may be TypeScript, and is not compiled. */
 export function withImports(block: Block): Block {
-  const imports = ASSUMED.map(([names, from]) => {
+  const assumed = block.document.startsWith('js/tools/') ? ASSUMED_BY_TOOLS : ASSUMED
+  const imports = assumed.map(([names, from]) => {
     const used = names.filter((name) => new RegExp(`(?<![.\\w'/])${name}\\b`).test(block.code))
     const missing = used.filter((name) => !new RegExp(`^import \\{[^}]*\\b${name}\\b`, 'm').test(block.code))
     return missing.length === 0 ? '' : `import { ${missing.join(', ')} } from '${from}'`

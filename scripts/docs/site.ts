@@ -15,6 +15,7 @@ rmSync(SITE, { recursive: true, force: true })
 const problems = [
   ...missingExports('js/index.ts', 'scripts/docs/reference/greenlets.ts'),
   ...missingExports('js/adapters/express.ts', 'scripts/docs/reference/express.ts'),
+  ...missingExports('js/tools/index.ts', 'scripts/docs/reference/tools.ts'),
   ...missingExports('js/watchdog/watchdog.ts', 'scripts/docs/reference/watchdog.ts'),
 ]
 try {
