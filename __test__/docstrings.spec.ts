@@ -9,15 +9,17 @@ import { runProgram } from './helpers/program.ts'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..')
 const INDEX = 'js/index.ts'
-const ADAPTERS = ['express', 'http'].map((name) => `js/adapters/${name}.ts`)
-const ENTRIES = [INDEX, ...ADAPTERS, 'js/watchdog/watchdog.ts'].map((path) => join(ROOT, path))
+const ADAPTERS = ['express', 'fastify', 'h3', 'hono', 'http', 'koa'].map((name) => `js/adapters/${name}.ts`)
+const ENTRIES = [INDEX, ...ADAPTERS, 'js/tools/index.ts', 'js/watchdog/watchdog.ts'].map((path) => join(ROOT, path))
 
 /** What the examples take for granted. `runProgram` has most exports in scope. */
 const BEFORE = `
   const { readFile } = await import('node:fs/promises')
   const { bind, blocking, settrace, gettrace, TimeoutError, version } = await import('./js/index.ts')
   const adapters = {}
-  for (const path of ${JSON.stringify(ADAPTERS)}) adapters[path] = await import('./' + path)`
+  for (const path of ${JSON.stringify(ADAPTERS)}) adapters[path] = await import('./' + path)
+  const { Condition, Event, exclusive, group, iterate, joinAll, Local, Lock, Pool, Queue, retry, Semaphore, timeout, waitAny } =
+    await import('./js/tools/index.ts')`
 
 /** The examples of a symbol's docstrings. */
 function examplesOf(symbol: ts.Symbol, checker: ts.TypeChecker): string[] {
@@ -73,7 +75,7 @@ function programOf(name: string, example: string): string {
     return `is(${found}, ${JSON.stringify(said)})`
   })
   const [entry] = name.split(' ')
-  const adapter = entry === INDEX ? '' : `const { greenlets, bind } = adapters['${entry}']`
+  const adapter = !ADAPTERS.includes(entry!) ? '' : `const { greenlets, bind } = adapters['${entry}']`
   const text = `${adapter}
     const is = (found, said) => { if (found !== said) console.log(${JSON.stringify(name)}, 'gives', found, 'and not', said) }
     ${lines.join('\n')}`

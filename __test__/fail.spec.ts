@@ -72,9 +72,6 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
   ERR_GREENLET_IN_USE: [
     ['in-use', 'GreenletError', /main cannot load '.*leaves\.cjs': greenlet 'loader' is loading it, .*; load it after/],
   ],
-  ERR_GREENLET_CLOSED: [
-    ['closed', 'GreenletError', /the server is closing: close\(\) was called; ask another server, or later/],
-  ],
   ERR_GREENLET_SECOND_COPY: [
     ['second-copy', 'GreenletError', /two copies of greenlets .* was first, .* is second; make the dependencies agree/],
   ],
@@ -88,6 +85,18 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
       'UnsupportedRuntimeError',
       /could not load its native addon on linux-.* names \/nowhere\/.* does not exist; correct or delete the variable/,
     ],
+  ],
+  ERR_GREENLET_CLOSED: [
+    ['closed-server', 'GreenletError', /the server is closing: close\(\) was called; ask another server, or later/],
+    ['closed', 'GreenletError', /Queue\.put\(\): the Queue is closed; .* test 'closed' before/],
+    ['closed-group', 'GreenletError', /the group of greenlet 'owner' has ended, .*; spawn its children before/],
+  ],
+  ERR_GREENLET_DEADLOCK: [
+    ['deadlock', 'GreenletError', /'writer' has this Lock and would wait for itself; use new Lock\(\{ reentrant: true/],
+  ],
+  ERR_GREENLET_NOT_HELD: [
+    ['not-held', 'GreenletError', /'main' called release\(\) and does not have the Lock: it is free; call acquire\(\)/],
+    ['not-held-permit', 'GreenletError', /all 1 permits of the Semaphore are free already; call release\(\) once for/],
   ],
   // These need a system without memory for a guard, or an environment that is gone. See spilling/configure.spec.ts and
   // crates/core.

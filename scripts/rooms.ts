@@ -53,6 +53,7 @@ const HOUSES: readonly House[] = [
       'hub',
       'dump',
       'engine.ts',
+      'tools',
       ['adapters', 'watchdog', 'index.ts', 'main.ts'],
     ],
   },

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { Greenlet } from 'greenlets'
 import * as express from 'greenlets/express'
+import * as tools from 'greenlets/tools'
 import { watch } from 'greenlets/watchdog'
 import * as http from 'greenlets/http'
 
@@ -21,6 +22,10 @@ assert.equal(gr.switch(21), 42)
 assert.equal(gr.dead, true)
 assert.deepEqual([...gr.gr_stack], [])
 assert.notEqual(Object.keys(express).length, 0)
+assert.equal(
+  new tools.Lock().run(() => 7),
+  7,
+)
 watch().close()
 assert.equal(http.default, http.greenlets)
 // The frameworks are not installed.

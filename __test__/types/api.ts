@@ -36,6 +36,7 @@ import {
 } from 'greenlets'
 import { bind as bindInExpress, greenlets, type Middleware } from 'greenlets/express'
 import { greenlets as inHttp } from 'greenlets/http'
+import { exclusive, group, iterate, joinAll, Local, Pool, Queue, retry, timeout, waitAny } from 'greenlets/tools'
 
 /** Whether two types are the same. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -227,3 +228,40 @@ createServer(
 createSecureServer(inHttp((req, res) => res.end(req.greenlet.name + req.stream.id)))
 // @ts-expect-error: a listener is needed
 inHttp({ timeout: 3 })
+
+// The tools pass the types of the program's functions on, and of their promises the values.
+export function tools(): void {
+  const inTime = timeout(5, async () => 1)
+  same<typeof inTime, number>(true)
+  const either = timeout(
+    5,
+    () => 1,
+    (error) => error.code,
+  )
+  same<typeof either, number | 'ERR_GREENLET_TIMEOUT'>(true)
+  const both = joinAll([spawn(() => 1), Promise.resolve('a')])
+  same<typeof both, [number, string]>(true)
+  const many = joinAll(new Set([spawn(() => 1)]))
+  same<typeof many, number[]>(true)
+  const first = waitAny([Promise.resolve(1)])
+  same<typeof first, Promise<number>>(true)
+  const lengths = new Pool(2).map(['a'], async (word, index) => word.length + index)
+  same<typeof lengths, number[]>(true)
+  const inGroup = group((children) => children.spawn((n: number) => n, 1))
+  same<typeof inGroup, number>(true)
+  const queue = new Queue<string>()
+  for (const item of queue) same<typeof item, string>(true)
+  // @ts-expect-error: an item of another type
+  queue.offer(1)
+  for (const item of iterate([Promise.resolve(1)])) same<typeof item, number>(true)
+  const library = exclusive({ parse: (text: string) => text.length })
+  same<ReturnType<typeof library.parse>, number>(true)
+  same<ReturnType<Local<number>['get']>, number>(true)
+  // @ts-expect-error: without a first value, get() may give undefined
+  new Local<number>()
+  new Local<number | undefined>()
+  same<typeof retried, string>(true)
+  // @ts-expect-error: no such option
+  retry(() => 1, { tries: 2 })
+}
+const retried = retry(async (attempt: number) => String(attempt))

@@ -56,12 +56,16 @@ export type GreenletErrorCode =
   | 'ERR_GREENLET_FORBIDDEN'
   /** A call of another greenlet has not returned and uses what this call would close or run again. */
   | 'ERR_GREENLET_IN_USE'
-  /** A server was closed, by the `close()` of an adapter, and takes no more requests. */
-  | 'ERR_GREENLET_CLOSED'
   /** Another copy of this package already runs greenlets in this thread. */
   | 'ERR_GREENLET_SECOND_COPY'
   /** A {@link StaleFrameError}. */
   | 'ERR_GREENLET_STALE_FRAME'
+  /** A queue or server is closed, or a group has ended. */
+  | 'ERR_GREENLET_CLOSED'
+  /** A greenlet would wait for a lock that it has itself. */
+  | 'ERR_GREENLET_DEADLOCK'
+  /** A lock or a permit was released that is not held, or something needs a lock that is not held. */
+  | 'ERR_GREENLET_NOT_HELD'
   /** An {@link UnsupportedRuntimeError}. */
   | 'ERR_GREENLET_UNSUPPORTED_RUNTIME'
 

@@ -161,6 +161,15 @@ const ASSUMED: readonly (readonly [names: readonly string[], from: string])[] = 
   [['readFile'], 'node:fs/promises'],
 ]
 
+/** The same for the examples of js/tools, of which other examples use the names for variables. */
+const ASSUMED_BY_TOOLS: typeof ASSUMED = [...ASSUMED, [toolNames(), 'greenlets/tools']]
+
+function toolNames(): string[] {
+  const index = readFileSync(join(ROOT, 'js/tools/index.ts'), 'utf8')
+  const names = [...index.matchAll(/^export \{([^}]*)\}/gm)].flatMap(([, list]) => list!.match(/\w+/g) ?? [])
+  return names.filter((name) => !exportedValues().includes(name))
+}
+
 function exportedValues(): string[] {
   const index = readFileSync(join(ROOT, 'js/index.ts'), 'utf8')
   return /export \{([^}]*)\} from '.\/engine.ts'/.exec(index)![1]!.match(/\w+/g) ?? []
@@ -176,7 +185,9 @@ export function withImports(block: Block): Block {
   // The types that adapters share have examples with Express.
   const [, adapter = 'express'] = /^js\/adapters\/(\w+)\.ts$/.exec(block.document) ?? []
   const door: (typeof ASSUMED)[number] = [['greenlets', 'bind'], `greenlets/${adapter}`]
-  const assumed = block.document.startsWith('js/adapters/') ? [...ASSUMED.map(withoutDoor), door] : ASSUMED
+  const inTools = block.document.startsWith('js/tools/')
+  const inAdapter = block.document.startsWith('js/adapters/')
+  const assumed = inTools ? ASSUMED_BY_TOOLS : inAdapter ? [...ASSUMED.map(withoutDoor), door] : ASSUMED
   const imports = assumed.map(([names, from]) => {
     const used = names.filter((name) => new RegExp(`(?<![.\\w'/])${name}\\b`).test(block.code))
     const missing = used.filter((name) => !new RegExp(`^import \\{[^}]*\\b${name}\\b`, 'm').test(block.code))
