@@ -175,7 +175,7 @@ const endAtTimeout: onRequestHookHandler = (request, _reply, done) => {
 }
 
 function requestOf(request: FastifyRequest): RequestGreenlets | undefined {
-  return (request.raw as Incoming)[REQUEST]
+  return (request.raw as Incoming | undefined)?.[REQUEST]
 }
 
 /** Replaces the methods that take functions. Instances of plugins inherit them. */
@@ -329,6 +329,6 @@ export default greenlets
  * })
  * ```
  *
- * @throws TypeError `ERR_GREENLET_INVALID_ARG` if `fn` is not a function, or there is no request
+ * @throws TypeError `ERR_GREENLET_INVALID_ARG` if `fn` is not a function, or the request is none that greenlets() has seen
  */
 export const bind: Bind<FastifyRequest> = makeBind((request) => requestOf(request))

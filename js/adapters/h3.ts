@@ -247,6 +247,6 @@ export default greenlets
  * })
  * ```
  *
- * @throws TypeError `ERR_GREENLET_INVALID_ARG` if `fn` is not a function, or there is no request
+ * @throws TypeError `ERR_GREENLET_INVALID_ARG` if `fn` is not a function, or the request is none that greenlets() has seen
  */
 export const bind: Bind<H3Event> = makeBind((event) => requests.get(event))

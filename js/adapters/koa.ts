@@ -209,6 +209,6 @@ export default greenlets
  * })
  * ```
  *
- * @throws TypeError `ERR_GREENLET_INVALID_ARG` if `fn` is not a function, or there is no request
+ * @throws TypeError `ERR_GREENLET_INVALID_ARG` if `fn` is not a function, or the request is none that greenlets() has seen
  */
 export const bind: Bind<object> = makeBind((ctx) => (ctx as Partial<Context>)[REQUEST])
