@@ -1,7 +1,7 @@
 import { MessageChannel } from 'node:worker_threads'
 import test from 'ava'
 import { Greenlet, GreenletError, settrace, sleep, spawn } from '../js/index.ts'
-
+import { isInstance } from '../js/common/values.ts'
 import { runProgram } from './helpers/program.ts'
 import { parked } from './helpers/seed.ts'
 
@@ -73,13 +73,13 @@ const TAKERS: readonly [what: string, call: (value: never) => unknown, takes: (v
   ['spawn(fn)', (fn) => spawn(fn).kill(), isRun],
   ['settrace(fn)', (fn) => settrace(fn) ?? settrace(null), (value) => value === null || isRun(value)],
   ['sleep(ms)', (ms) => sleep(ms, { signal: AbortSignal.abort(main) }), (value) => value === 0 || value === 0.5],
-  ['sleep(, options)', (options) => sleep(0, options), (value) => isOptions(value) || value === main || value === own],
+  ['sleep(, options)', (options) => sleep(0, options), isOptions],
   ['options.signal', (signal) => sleep(0, { signal }), (value) => value === undefined || value === signal],
 ]
 
-/** Any object. If reading it throws, that error belongs to the object. */
+/** Any object without keys that are no options; a greenlet has one. If reading it throws, that error belongs to the object. */
 function isOptions(value: unknown): boolean {
-  return value === undefined || (typeof value === 'object' && value !== null && value !== main && value !== own)
+  return value === undefined || (typeof value === 'object' && value !== null && !isInstance(value, Greenlet))
 }
 
 for (const [what, call, takes] of TAKERS) {
@@ -102,7 +102,11 @@ for (const [what, call, takes] of TAKERS) {
         } else {
           t.true(error instanceof TypeError || error instanceof RangeError, `${which}: ${error as Error}`)
           t.is((error as { code?: string }).code, 'ERR_GREENLET_INVALID_ARG', which)
-          t.regex((error as Error).message, /(?:, not .|pass a parent as \{ parent \})/, which)
+          t.regex(
+            (error as Error).message,
+            /(?:, not .|pass a parent as \{ parent \}|has no option 'serial'; it has )/,
+            which,
+          )
         }
         t.is(Greenlet.current, me, which)
         t.is(new Greenlet((x) => x).switch(i), i, which)

@@ -9,17 +9,23 @@ import { runProgram } from './helpers/program.ts'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..')
 const INDEX = 'js/index.ts'
+const TOOLS = 'js/tools/index.ts'
+const TOOL_NAMES =
+  'Condition, Event, exclusive, group, iterate, joinAll, Local, Lock, Pool, Queue, retry, Semaphore, timeout, waitAny'
 const ADAPTERS = ['express', 'fastify', 'h3', 'hono', 'http', 'koa'].map((name) => `js/adapters/${name}.ts`)
-const ENTRIES = [INDEX, ...ADAPTERS, 'js/tools/index.ts', 'js/watchdog/watchdog.ts'].map((path) => join(ROOT, path))
+const ENTRIES = [INDEX, ...ADAPTERS, TOOLS, 'js/watchdog/watchdog.ts'].map((path) => join(ROOT, path))
 
 /** What the examples take for granted. `runProgram` has most exports in scope. */
 const BEFORE = `
   const { readFile } = await import('node:fs/promises')
   const { bind, blocking, settrace, gettrace, TimeoutError, version } = await import('./js/index.ts')
-  const adapters = {}
-  for (const path of ${JSON.stringify(ADAPTERS)}) adapters[path] = await import('./' + path)
-  const { Condition, Event, exclusive, group, iterate, joinAll, Local, Lock, Pool, Queue, retry, Semaphore, timeout, waitAny } =
-    await import('./js/tools/index.ts')`
+`
+
+/** What the examples of an entry take for granted besides. */
+function assumedBy(entry: string): string {
+  if (ADAPTERS.includes(entry)) return `const { greenlets, bind } = await import('./${entry}')`
+  return entry === TOOLS ? `const { ${TOOL_NAMES} } = await import('./${entry}')` : ''
+}
 
 /** The examples of a symbol's docstrings. */
 function examplesOf(symbol: ts.Symbol, checker: ts.TypeChecker): string[] {
@@ -75,8 +81,7 @@ function programOf(name: string, example: string): string {
     return `is(${found}, ${JSON.stringify(said)})`
   })
   const [entry] = name.split(' ')
-  const adapter = !ADAPTERS.includes(entry!) ? '' : `const { greenlets, bind } = adapters['${entry}']`
-  const text = `${adapter}
+  const text = `${assumedBy(entry!)}
     const is = (found, said) => { if (found !== said) console.log(${JSON.stringify(name)}, 'gives', found, 'and not', said) }
     ${lines.join('\n')}`
   const { outputText } = ts.transpileModule(`${imports.join('\n')}\n{\n${text}\n}`, {

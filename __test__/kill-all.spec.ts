@@ -135,7 +135,7 @@ test('its options are checked', (t) => {
   const expected = { code: 'ERR_GREENLET_INVALID_ARG' }
   t.throws(() => Greenlet.killAll({ gracee: 1 } as never), {
     ...expected,
-    message: /no option 'gracee'; it has: grace/,
+    message: /no option 'gracee'; it has grace/,
   })
   for (const grace of ['1', NaN, null, -1, 2 ** 31]) t.throws(() => Greenlet.killAll({ grace } as never), expected)
   t.throws(() => Greenlet.killAll(5 as never), expected)

@@ -31,7 +31,7 @@ test('options are checked, and unknown ones are refused', (t) => {
   const wrong = (options: unknown, message: RegExp, instanceOf: ErrorConstructor = TypeError): void => {
     t.throws(() => greenlets(options as never), { instanceOf, code: 'ERR_GREENLET_INVALID_ARG', message })
   }
-  wrong({ limits: 3 }, /^greenlets\(\) has no option 'limits'; it takes timeout, limit, grace, name$/)
+  wrong({ limits: 3 }, /^greenlets\(\) has no option 'limits'; it has timeout, limit, grace, name$/)
   wrong(3, /^the options of greenlets\(\) are an object, not the number 3$/)
   wrong(null, /are an object, not null/)
   wrong({ timeout: '3' }, /^timeout must be a number, not '3'/)
@@ -49,7 +49,7 @@ test('close() checks its options and can be called again', async (t) => {
   t.is(middleware.living.size, 0)
   await t.throwsAsync(middleware.close({ graze: 1 } as never), {
     instanceOf: TypeError,
-    message: /^close\(\) has no option 'graze'; it takes grace$/,
+    message: /^close\(\) has no option 'graze'; it has grace$/,
   })
   await middleware.close()
   await Promise.all([middleware.close({ grace: 0 }), middleware.close()])
@@ -412,7 +412,7 @@ for (const [version, make] of VERSIONS) {
     },
   )
 
-  test.serial(`${version}: a loop that tries again after each error is killed again until it ends`, async (t) => {
+  test.serial(`${version}: a loop that tries again after each error gets the exit again until it ends`, async (t) => {
     let tries = 0
     const site = await serve(
       t,
@@ -435,6 +435,34 @@ for (const [version, make] of VERSIONS) {
     client.destroy()
     await until(() => others().length === 0)
     t.is(tries, 4)
+    t.deepEqual(warnings.splice(0), [])
+  })
+
+  test.serial(`${version}: cleanup that takes longer than the grace is reported once and ended`, async (t) => {
+    const log: string[] = []
+    const site = await serve(
+      t,
+      (app) => {
+        app.use(greenlets({ grace: 50 }))
+        app.get('/', () => {
+          try {
+            forever()
+          } finally {
+            try {
+              forever()
+            } finally {
+              log.push('ended')
+            }
+          }
+        })
+      },
+      make,
+    )
+    const client = site.visit('/')
+    await until(() => others().length > 0)
+    client.destroy()
+    await until(() => others().length === 0)
+    t.deepEqual(log, ['ended'])
     const [warning, ...more] = warnings.splice(0)
     t.is(warning?.code, 'ERR_GREENLET_KILL_REFUSED')
     t.deepEqual(more, [], 'it is reported once')

@@ -38,7 +38,7 @@ test('arguments are checked', (t) => {
   })
   t.throws(() => greenlets(() => {}, { onerror() {} } as never), {
     ...invalid,
-    message: /no option 'onerror'; it takes timeout, limit, grace, name, onError$/,
+    message: /no option 'onerror'; it has timeout, limit, grace, name, onError$/,
   })
   t.throws(() => greenlets(() => {}, { onError: 3 as never }), { ...invalid, message: /onError must be a function/ })
   t.throws(() => bind(3 as never), { ...invalid, message: /takes a function/ })

@@ -310,7 +310,7 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'
 }
 
-export default greenlets
+export { greenlets as default }
 
 /**
  * Makes a callback or listener of a request that may `wait()`: it calls `fn` in a greenlet of the request that runs now, or

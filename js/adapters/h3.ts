@@ -228,7 +228,7 @@ function left(): Response {
   return new Response(null, { status: CLIENT_LEFT })
 }
 
-export default greenlets
+export { greenlets as default }
 
 /**
  * Makes a callback or listener of a request that may `wait()`: it calls `fn` in a greenlet of the request that runs now, or

@@ -141,7 +141,7 @@ export function greenlets(listener: unknown, options?: unknown): ServerControl {
 }
 
 export { blocking } from '../engine.ts'
-export default greenlets
+export { greenlets as default }
 
 /**
  * Makes a callback or listener of a request that may `wait()`: it calls `fn` in a greenlet of the request that runs now, or

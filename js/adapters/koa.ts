@@ -190,7 +190,7 @@ function over(): Promise<never> {
   return rejected
 }
 
-export default greenlets
+export { greenlets as default }
 
 /**
  * Makes a callback or listener of a request that may `wait()`: it calls `fn` in a greenlet of the request that runs now, or

@@ -3,6 +3,7 @@
  */
 
 import { GreenletError, isExit, typeError, rangeError } from '../common/errors.ts'
+import { checkOptions } from '../common/options.ts'
 import { describe, NativePromise } from '../common/values.ts'
 import { endOf, killRecord } from '../core/kill.ts'
 import { finishEnded } from '../core/lifecycle.ts'
@@ -136,12 +137,7 @@ function withLimit(promise: Promise<unknown>, ms: number): Promise<unknown> {
 
 function checkGrace(options: unknown): number {
   if (options === undefined) return DEFAULT_GRACE_MS
-  if (typeof options !== 'object' || options === null) {
-    throw typeError(`the options of killAll() are an object, not ${describe(options)}`)
-  }
-  const unknown = Object.keys(options).find((name) => name !== 'grace')
-  if (unknown !== undefined) throw typeError(`killAll() has no option '${unknown}'; it has: grace`)
-  const { grace } = options as KillAllOptions
+  const { grace } = checkOptions<KillAllOptions>('killAll()', options, ['grace'])
   if (grace === undefined) return DEFAULT_GRACE_MS
   if (typeof grace !== 'number' || Number.isNaN(grace)) {
     throw typeError(`the grace of killAll() is a number of milliseconds, not ${describe(grace)}`)

@@ -7,7 +7,7 @@ import { finished, refuseOnMain } from './calls.ts'
 import { Line } from './line.ts'
 import { typeError } from '../common/errors.ts'
 import { describe } from '../common/values.ts'
-import { checkCount, checkFunction, checkLimits, checkOptions, type Limits } from './options.ts'
+import { checkCount, checkFunction, checkLimits, type Limits, optionsOf } from './options.ts'
 
 /** How often a greenlet tries to get its lock back after a `Condition.wait()`, if it is interrupted each time. */
 const MOST_ATTEMPTS = 10
@@ -76,7 +76,7 @@ export class Lock {
 
   /** @throws TypeError `ERR_GREENLET_INVALID_ARG` */
   constructor(options?: LockOptions) {
-    const { reentrant = false } = checkOptions('new Lock()', options, ['reentrant'])
+    const { reentrant = false } = optionsOf('new Lock()', options, ['reentrant'])
     if (typeof reentrant !== 'boolean') {
       throw typeError(`the option reentrant of a Lock is true or false, not ${describe(reentrant)}`)
     }

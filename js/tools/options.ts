@@ -3,6 +3,7 @@
  */
 
 import { rangeError, typeError } from '../common/errors.ts'
+import { checkOptions } from '../common/options.ts'
 import { describe, isInstance } from '../common/values.ts'
 
 /** The longest time that Node.js' timers take. */
@@ -30,30 +31,18 @@ export interface Limits {
   readonly signal?: AbortSignal | undefined
 }
 
-/**
- * Returns `options`, which must be an object without other own keys than the `known` ones; undefined counts as none.
- *
- * @param of what the options belong to, for the message: `new Queue()`
- */
-export function checkOptions<T extends object>(
+/** As `checkOptions`; undefined counts as no options. */
+export function optionsOf<T extends object>(
   of: string,
   options: T | undefined,
-  known: readonly string[],
+  known: readonly (keyof T & string)[],
 ): Partial<T> {
-  if (options === undefined) return {}
-  if (typeof options !== 'object' || options === null) {
-    throw typeError(`the options of ${of} are an object, not ${describe(options)}`)
-  }
-  for (const key of Object.keys(options)) {
-    if (!known.includes(key)) throw typeError(`${of} has no option '${key}'; it has ${known.join(', ')}`)
-  }
-  return options
+  return options === undefined ? {} : checkOptions<T>(of, options, known)
 }
 
 /** Checks the limits of a wait, also where the wait will not be needed. Throws the reason of a signal that is aborted. */
 export function checkLimits(of: string, limits: Limits | undefined): void {
-  if (limits === undefined) return
-  const { timeout, signal } = checkOptions(of, limits, ['timeout', 'signal'])
+  const { timeout, signal } = optionsOf(of, limits, ['timeout', 'signal'])
   if (timeout !== undefined) checkTime(`the timeout of ${of}`, timeout)
   if (signal === undefined) return
   if (!isInstance(signal, AbortSignal))

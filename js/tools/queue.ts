@@ -4,7 +4,7 @@
 
 import { GreenletError } from '../engine.ts'
 import { Line } from './line.ts'
-import { checkCount, checkLimits, checkOptions, type Limits } from './options.ts'
+import { checkCount, checkLimits, type Limits, optionsOf } from './options.ts'
 
 /**
  * The options of `new Queue()`.
@@ -62,7 +62,7 @@ export class Queue<T = unknown> implements Iterable<T> {
 
   /** @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG` */
   constructor(options?: QueueOptions) {
-    const { max = Infinity } = checkOptions('new Queue()', options, ['max'])
+    const { max = Infinity } = optionsOf('new Queue()', options, ['max'])
     checkCount('the option max of a Queue', max, 1, true)
     this.#max = max
   }

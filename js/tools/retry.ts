@@ -4,7 +4,7 @@
 
 import { isExit, sleep } from '../engine.ts'
 import { finished } from './calls.ts'
-import { checkCount, checkFunction, checkLimits, checkOptions, checkTime } from './options.ts'
+import { checkCount, checkFunction, checkLimits, checkTime, optionsOf } from './options.ts'
 import { isOfOuterDeadline } from './timeout.ts'
 
 /**
@@ -54,7 +54,7 @@ export interface RetryOptions {
  */
 export function retry<T>(fn: (attempt: number) => T, options?: RetryOptions): Awaited<T> {
   checkFunction('retry()', fn)
-  const { times = 3, delay = 0, when, signal } = checkOptions('retry()', options, ['times', 'delay', 'when', 'signal'])
+  const { times = 3, delay = 0, when, signal } = optionsOf('retry()', options, ['times', 'delay', 'when', 'signal'])
   checkCount('the option times of retry()', times, 1, true)
   if (typeof delay !== 'function') checkTime('the option delay of retry()', delay)
   if (when !== undefined) checkFunction('the option when of retry()', when)

@@ -5,7 +5,7 @@
 import { GreenletError } from '../engine.ts'
 import { finished } from './calls.ts'
 import { Line } from './line.ts'
-import { checkCount, checkFunction, checkLimits, checkOptions, type Limits } from './options.ts'
+import { checkCount, checkFunction, checkLimits, type Limits, optionsOf } from './options.ts'
 
 /**
  * The options of `new Semaphore()`.
@@ -54,7 +54,7 @@ export class Semaphore {
    */
   constructor(permits: number, options?: SemaphoreOptions) {
     checkCount('the number of permits of a Semaphore', permits, 0, true)
-    const { max = Infinity } = checkOptions('new Semaphore()', options, ['max'])
+    const { max = Infinity } = optionsOf('new Semaphore()', options, ['max'])
     checkCount('the option max of a Semaphore', max, permits, true)
     this.#free = permits
     this.#max = max

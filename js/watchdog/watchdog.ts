@@ -11,6 +11,7 @@
 import { setInterval } from 'node:timers'
 import { isMainThread, MessageChannel, receiveMessageOnPort, threadId, Worker } from 'node:worker_threads'
 import { rangeError, typeError } from '../common/errors.ts'
+import { checkOptions } from '../common/options.ts'
 import { describe } from '../common/values.ts'
 import { Greenlet, UnsupportedRuntimeError } from '../engine.ts'
 import { addon, location } from '../native/addon.ts'
@@ -28,7 +29,7 @@ const MOST_AFTER = 2 ** 31 - 1
 const BEATS = 3
 /** The key, on the global object of Node's own realm, of the function that names the running greenlet. */
 const QUESTION = 'greenlets.watchdog'
-const OPTIONS = ['after', 'print', 'report']
+const OPTIONS = ['after', 'print', 'report'] as const
 
 /**
  * A time during which the event loop of a thread was blocked.
@@ -112,7 +113,7 @@ export interface Watchdog extends Disposable {
  * @throws Error `ERR_ACCESS_DENIED`, Node's own, where its permissions deny Workers; start Node with `--allow-worker`
  */
 export function watch(options: WatchOptions = {}): Watchdog {
-  return new Watch(checkOptions(options))
+  return new Watch(checked(options))
 }
 
 class Watch implements Watchdog {
@@ -230,13 +231,8 @@ function homeOf(loader: string): string | undefined {
   return /^(.*\/)native\/load\.cjs$/.exec(file)?.[1]
 }
 
-function checkOptions(options: unknown): Required<WatchOptions> {
-  if (typeof options !== 'object' || options === null) {
-    throw typeError(`watch() takes an object, not ${describe(options)}`)
-  }
-  const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name))
-  if (unknown !== undefined) throw typeError(`watch() has no option '${unknown}'; there are: ${OPTIONS.join(', ')}`)
-  const { after = DEFAULT_AFTER, print = true, report } = options as WatchOptions
+function checked(options: unknown): Required<WatchOptions> {
+  const { after = DEFAULT_AFTER, print = true, report } = checkOptions<WatchOptions>('watch()', options, OPTIONS)
   if (typeof after !== 'number') throw typeError(`after must be a number, not ${describe(after)}`)
   if (!(after >= LEAST_AFTER && after <= MOST_AFTER)) {
     throw rangeError(`after must be ${LEAST_AFTER} to ${MOST_AFTER} milliseconds, not ${after}`)

@@ -3,6 +3,7 @@
  */
 
 import { rangeError, typeError } from '../../common/errors.ts'
+import { checkOptions as checkNames } from '../../common/options.ts'
 import { describe } from '../../common/values.ts'
 
 /**
@@ -54,7 +55,7 @@ export interface CloseOptions {
 /** The longest time that Node.js' timers take. */
 const LONGEST_MS = 2 ** 31 - 1
 const DEFAULT_GRACE_MS = 5000
-const KNOWN: readonly string[] = ['timeout', 'limit', 'grace', 'name']
+const KNOWN: readonly (keyof ServerOptions)[] = ['timeout', 'limit', 'grace', 'name']
 
 /** Checked options. */
 export interface Checked {
@@ -69,8 +70,9 @@ export interface Checked {
  * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`
  */
 export function checkOptions(options: unknown, more: readonly string[] = []): Checked {
-  checkNames('greenlets()', options, [...KNOWN, ...more])
-  const { timeout, limit, grace = DEFAULT_GRACE_MS, name } = (options ?? {}) as ServerOptions
+  const known = [...KNOWN, ...more] as typeof KNOWN
+  const given = options === undefined ? {} : checkNames<ServerOptions>('greenlets()', options, known)
+  const { timeout, limit, grace = DEFAULT_GRACE_MS, name } = given
   checkNumber('timeout', timeout, 1, LONGEST_MS)
   checkNumber('limit', limit, 1, Number.MAX_SAFE_INTEGER)
   checkNumber('grace', grace, 0, LONGEST_MS)
@@ -82,20 +84,10 @@ export function checkOptions(options: unknown, more: readonly string[] = []): Ch
 
 /** The grace of `close()`, in milliseconds. */
 export function checkClose(options: unknown, otherwise: number): number {
-  checkNames('close()', options, ['grace'])
-  const { grace = otherwise } = (options ?? {}) as CloseOptions
+  const given = options === undefined ? {} : checkNames<CloseOptions>('close()', options, ['grace'])
+  const { grace = otherwise } = given
   checkNumber('grace', grace, 0, LONGEST_MS)
   return grace
-}
-
-function checkNames(what: string, options: unknown, known: readonly string[]): void {
-  if (options === undefined) return
-  if (typeof options !== 'object' || options === null) {
-    throw typeError(`the options of ${what} are an object, not ${describe(options)}`)
-  }
-  const unknown = Object.keys(options).find((name) => !known.includes(name))
-  if (unknown === undefined) return
-  throw typeError(`${what} has no option '${unknown}'; it takes ${known.join(', ')}`)
 }
 
 function checkNumber(name: string, value: unknown, least: number, most: number): void {
