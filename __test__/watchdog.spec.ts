@@ -248,7 +248,7 @@ test('wrong options are errors that say what is right', (t) => {
     t.throws(() => watch(options as WatchOptions), { instanceOf, code: 'ERR_GREENLET_INVALID_ARG', message })
   }
   wrong({ ms: 5 }, /^watch\(\) has no option 'ms'; it has after, print, report$/)
-  wrong(null, /^watch\(\) takes an object, not null$/)
+  wrong(null, /^the options of watch\(\) are an object, not null$/)
   wrong(200, /^watch\(\) takes an object, not the number 200$/)
   wrong({ after: '200' }, /^after must be a number, not '200'$/)
   for (const after of [0, 99, -1, Number.NaN, 2 ** 31])

@@ -106,6 +106,7 @@ unsafe fn make_handles(env: sys::napi_env, number: usize) {
 pub(super) unsafe fn verify_spare(session: &Session<'_>, implementer: *mut u64) -> Result<(), Unsupported> {
     let (facts, peek, env) = (session.facts, session.peek, session.env);
     let words = || peek.words(implementer as usize, facts.implementer_words).unwrap_or_default();
+    let before = words();
     let mut scope = null_mut();
     // SAFETY: the session's clause **callback**; the scope is closed at the end.
     let during = unsafe {
@@ -116,9 +117,10 @@ pub(super) unsafe fn verify_spare(session: &Session<'_>, implementer: *mut u64) 
         during
     };
     let after = words();
-    let last = during[BLOCKS] as usize + (during[BLOCKS_SIZE] as usize).saturating_sub(1) * 8;
+    // V8 releases the blocks from the last to the first and keeps the first one. There are two where the block in use was full.
+    let first = during[BLOCKS] as usize + before[BLOCKS_SIZE] as usize * 8;
     ensure!(
-        facts.spare < after.len() && peek.word(last) == Some(after[facts.spare]),
+        facts.spare < after.len() && peek.word(first) == Some(after[facts.spare]),
         "V8's spare block of handles is not where it should be"
     );
     Ok(())
