@@ -249,7 +249,7 @@ test('wrong options are errors that say what is right', (t) => {
   }
   wrong({ ms: 5 }, /^watch\(\) has no option 'ms'; it has after, print, report$/)
   wrong(null, /^the options of watch\(\) are an object, not null$/)
-  wrong(200, /^watch\(\) takes an object, not the number 200$/)
+  wrong(200, /^the options of watch\(\) are an object, not the number 200$/)
   wrong({ after: '200' }, /^after must be a number, not '200'$/)
   for (const after of [0, 99, -1, Number.NaN, 2 ** 31])
     wrong({ after }, /^after must be 100 to \d+ milliseconds, not/, RangeError)

@@ -14,6 +14,7 @@ const ADDON = join(ROOT, 'target/fixtures/native.node')
 export interface Fixture {
   call<T>(fn: () => T): T
   callCatching<T>(fn: () => T): T
+  withHandles<T>(modulo: number, fn: () => T): T
   panicAfter(depth: number, fn: () => unknown): number
   abort(): never
   panic(): never
