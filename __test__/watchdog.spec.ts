@@ -197,12 +197,12 @@ test('a thread that another debugger has stopped is left alone and not reported'
 
 test('a very deep stack is told', async (t) => {
   const { stdout, stderr } = await run(`
-    watch({ after: 100, report: ({ stacks }) => console.log(stacks.at(-1).frames.length > 2000) })
+    watch({ after: 100, report: ({ stacks }) => console.log(stacks.some(({ frames }) => frames?.length > 2000)) })
     const down = (n) => { if (n > 0) down(n - 1); else spin(1) }
     countQuestions(spawn(() => down(2000)), 'deep')
     await later(1000)
   `)
-  t.regex(stdout, /^true\n/)
+  t.regex(stdout, /true\n/)
   t.regex(stderr, /\.\.\. and \d+ more\n/)
 })
 

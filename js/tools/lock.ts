@@ -10,7 +10,19 @@ import { describe } from '../common/values.ts'
 import { checkCount, checkFunction, checkLimits, type Limits, optionsOf } from './options.ts'
 
 /** How often a greenlet tries to get its lock back after a `Condition.wait()`, if it is interrupted each time. */
-const MOST_ATTEMPTS = 10
+const MOST_ATTEMPTS = 1000
+
+/**
+ * Calls for these attempts. They are at different places, because a killed greenlet that comes back to the same wait is
+ * told again to end. If all of them were interrupted by kills, the greenlet refuses to end, and gets its lock.
+ */
+const ATTEMPTS: readonly ((lock: Lock) => void)[] = [
+  (lock) => lock.acquire(),
+  (lock) => lock.acquire(),
+  (lock) => lock.acquire(),
+  (lock) => lock.acquire(),
+  (lock) => lock.acquire(),
+]
 
 /** What `Condition` uses of a lock. The class sets it. */
 const access = {} as {
@@ -181,9 +193,7 @@ export class Lock {
     let interruption: { readonly error: unknown } | undefined
     for (let attempts = 0; attempts < MOST_ATTEMPTS; attempts++) {
       try {
-        // Two calls: a killed greenlet that comes back to the same wait is told again to end.
-        if (attempts % 2 === 0) this.acquire()
-        else this.acquire()
+        ATTEMPTS[attempts % ATTEMPTS.length]!(this)
         this.#depth = depth
         return interruption
       } catch (error) {
