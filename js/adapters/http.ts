@@ -6,7 +6,7 @@
  * import { wait } from 'greenlets'
  * import { greenlets } from 'greenlets/http'
  *
- * createServer(greenlets((req, res) => res.end(wait(loadPage(req.url))))).listen(3000)
+ * const server = createServer(greenlets((req, res) => res.end(wait(loadPage(req.url)))))
  * ```
  */
 

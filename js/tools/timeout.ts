@@ -89,8 +89,11 @@ class Deadline {
  * @throws TimeoutError `ERR_GREENLET_TIMEOUT`
  * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`
  */
-export function timeout<T>(ms: number, fn: () => T): Awaited<T>
-export function timeout<T, U>(ms: number, fn: () => T, otherwise: (error: TimeoutError) => U): Awaited<T> | Awaited<U>
+export function timeout<T, U = never>(
+  ms: number,
+  fn: () => T,
+  otherwise?: (error: TimeoutError) => U,
+): Awaited<T> | Awaited<U>
 export function timeout(ms: number, fn: () => unknown, otherwise?: (error: TimeoutError) => unknown): unknown {
   checkTime('the deadline of timeout()', ms)
   checkFunction('timeout()', fn)
