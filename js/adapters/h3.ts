@@ -17,7 +17,6 @@
 import type { H3, H3Event } from 'h3'
 import { Greenlet, GreenletExit } from '../engine.ts'
 import { disguised } from './disguise.ts'
-import type { UnavailableError } from './request/errors.ts'
 import { type Bind, makeBind } from './request/bind.ts'
 import type { ServerOptions } from './request/options.ts'
 import { RequestGreenlets, type Response as NodeResponse, type Rules, type Source } from './request/request.ts'
@@ -107,24 +106,35 @@ export function greenlets(options?: ServerOptions): ((app: H3) => void) & Server
     const target = app as unknown as App
     wrapHooks(target, server)
     app.use((event, next) => {
-      const isNew = !requests.has(event)
-      const [request, refusal] = admit(server, event)
-      if (refusal !== undefined) throw refusal
-      return isNew && sourceOf(event).response === undefined ? endAfter(request, next) : next()
+      const request = admit(server, event)
+      return unended.delete(request) ? endAfter(request, next) : next()
     })
     install(target)
   })
 }
 
-/** Gives the greenlets of a request, which may be new, and why it is refused. */
-function admit(server: ServerGreenlets, event: H3Event): [RequestGreenlets, UnavailableError | undefined] {
+/** Those without a response of Node.js, which the first middleware has to end. */
+const unended = new WeakSet<RequestGreenlets>()
+
+/** Gives the greenlets of a request, which may be new. Throws where it is refused. */
+function admit(server: ServerGreenlets, event: H3Event): RequestGreenlets {
   const known = requests.get(event)
-  // A mounted app may have a plugin of its own.
-  if (known !== undefined) return [known, known.join(server)]
-  const name = `${event.req.method} ${event.url.pathname}`
-  const request = new RequestGreenlets(server, name, rules, sourceOf(event))
+  if (known !== undefined) {
+    // A mounted app may have a plugin of its own.
+    const refusal = known.join(server)
+    if (refusal !== undefined) throw refusal
+    return known
+  }
+  const source = sourceOf(event)
+  const request = new RequestGreenlets(server, `${event.req.method} ${event.url.pathname}`, rules, source)
   requests.set(event, request)
-  return [request, request.refusal]
+  const { refusal } = request
+  if (refusal !== undefined) {
+    if (source.response === undefined) setImmediate(() => request.end())
+    throw refusal
+  }
+  if (source.response === undefined) unended.add(request)
+  return request
 }
 
 /** What tells that the client has left: the response of a server of Node.js, else the signal of the request. */
@@ -147,8 +157,7 @@ function wrapHooks(app: App, server: ServerGreenlets): void {
   const hooks: Hooks = {}
   if (onRequest) {
     hooks.onRequest = (event) => {
-      const [request, refusal] = admit(server, event)
-      if (refusal !== undefined) throw refusal
+      const request = admit(server, event)
       return request.run(() => onRequest(event))
     }
   }

@@ -27,11 +27,13 @@ type Callback<This, Args extends unknown[], Result> = (this: This, ...args: Args
  * @typeParam Owner what stands for the request in the framework
  */
 export interface Bind<Owner> {
-  <This, Args extends unknown[], Result>(fn: Callback<This, Args, Result>): Callback<This, Args, Result | undefined>
+  <This, Args extends unknown[], Result>(
+    fn: (this: This, ...args: Args) => Result,
+  ): (this: This, ...args: Args) => Result | undefined
   <This, Args extends unknown[], Result>(
     request: Owner,
-    fn: Callback<This, Args, Result>,
-  ): Callback<This, Args, Result | undefined>
+    fn: (this: This, ...args: Args) => Result,
+  ): (this: This, ...args: Args) => Result | undefined
 }
 
 /** Makes the `bind` of an adapter. */

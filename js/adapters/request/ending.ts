@@ -8,14 +8,19 @@ import type { Greenlet } from '../../engine.ts'
 /** So that a grace of 0 does not take the whole processor. */
 const LEAST_MS = 50
 
+/** Those that are being ended: another kill would break their cleanup before its time is over. */
+const beingEnded = new WeakSet<Greenlet>()
+
 /**
- * Kills a greenlet, on main. If it is alive `grace` milliseconds later, that is reported, and it is killed again.
+ * Kills a greenlet, on main, unless it is being ended already. If it is alive `grace` milliseconds later, that is reported, and it is killed again.
  *
  * @param why for the report, for example 'its client disconnected'
  */
 export function end(greenlet: Greenlet, grace: number, why: string): void {
+  if (beingEnded.has(greenlet)) return
   kill(greenlet)
   if (greenlet.dead) return
+  beingEnded.add(greenlet)
   const wait = Math.max(grace, LEAST_MS)
   let reported = false
   const timer = setInterval(() => {

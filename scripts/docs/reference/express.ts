@@ -4,5 +4,6 @@
  * @module greenlets/express
  */
 
-export { bind, blocking, default, greenlets } from '../../../js/adapters/express.ts'
+export { bind, default, greenlets } from '../../../js/adapters/express.ts'
+export { blocking } from '../../../js/hub/blocking.ts'
 export type { Bind, CloseOptions, Middleware, ServerControl, ServerOptions } from '../../../js/adapters/express.ts'

@@ -1,10 +1,11 @@
 /**
- * The adapter for node:http, node:https and node:http2. [Servers](../../../docs/servers.md#nodehttp) shows it.
+ * The adapter for node:http, node:https and node:http2. [Servers](../../../docs/servers.md) shows it.
  *
  * @module greenlets/http
  */
 
-export { bind, blocking, default, greenlets } from '../../../js/adapters/http.ts'
+export { bind, default, greenlets } from '../../../js/adapters/http.ts'
+export { blocking } from '../../../js/hub/blocking.ts'
 export type {
   Bind,
   CloseOptions,
