@@ -68,8 +68,8 @@ export function debianNode(): Platform | Absent {
   return { name, command: [...isolated, 'sh', '-c', script, 'sh'], addon: binary('x64-gnu') }
 }
 
-/** Starts a program for AArch64: qemu's emulation of a processor, with a fast kind of pointer authentication. */
-export function qemu(): string[] {
+/** qemu's emulation of a processor, with a fast kind of pointer authentication. */
+function qemu(): string[] {
   const { amd64, arm64 } = debian()
   return [join(amd64, 'usr/bin/qemu-aarch64'), '-cpu', 'max,pauth-impdef=on', '-L', arm64]
 }
