@@ -1,7 +1,8 @@
 // Debian's packages: where this machine's package manager gets them, and whether it can.
 
 import { execFileSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 
 export const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 
@@ -25,4 +26,40 @@ function sites(): string[] {
   const args = ['indextargets', '--format=$(SITE)', 'Created-By: Packages', 'Origin: Debian']
   const found = execFileSync('apt-get', args, { encoding: 'utf8' }).split('\n')
   return found.map((site) => site.replace(/\/$/, '')).filter((site) => site !== '')
+}
+
+/**
+ * Fetches packages and what they need, and unpacks them without installing them. The package manager has a state of its own, in
+ * `<folder>/apt`, which is removed afterwards; it checks the signatures.
+ *
+ * @param settings of the package manager, besides those for the state
+ * @param rootOf the folder into which a package is unpacked, given its file's name
+ */
+export function unpackDebian(
+  packages: readonly string[],
+  folder: string,
+  settings: Readonly<Record<string, string>>,
+  rootOf: (file: string) => string,
+): void {
+  const state = join(folder, 'apt')
+  for (const part of ['lists/partial', 'cache/archives/partial']) mkdirSync(join(state, part), { recursive: true })
+  const all = {
+    'Dir::State': state,
+    'Dir::Cache': join(state, 'cache'),
+    'Acquire::Languages': 'none',
+    'APT::Sandbox::User': 'root',
+    ...settings,
+  }
+  const options = ['-qq', ...Object.entries(all).map(([name, value]) => `--option=${name}=${value}`)]
+  const apt = (...args: string[]) =>
+    execFileSync('apt-get', [...options, ...args], { stdio: ['ignore', 'ignore', 'pipe'] })
+  apt('update')
+  apt('install', '--download-only', '--no-install-recommends', '--yes', ...packages)
+  const archives = join(state, 'cache/archives')
+  for (const name of readdirSync(archives).filter((file) => file.endsWith('.deb'))) {
+    const root = rootOf(name)
+    mkdirSync(root, { recursive: true })
+    execFileSync('dpkg', ['-x', join(archives, name), root])
+  }
+  rmSync(state, { recursive: true })
 }

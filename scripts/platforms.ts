@@ -4,7 +4,7 @@
 import { execFileSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { debianMirror, KEYRING } from './debian.ts'
+import { debianMirror, KEYRING, unpackDebian } from './debian.ts'
 import { exactNode, HOME, made } from './nodes.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
@@ -110,40 +110,24 @@ const PACKAGES = ['nodejs', 'musl', 'qemu-user', 'musl:arm64', 'libstdc++6:arm64
 function debian(): { amd64: string; arm64: string } {
   const home = made(join(HOME, 'debian'), (partial) => {
     const state = join(partial, 'apt')
-    for (const folder of ['lists/partial', 'cache/archives/partial'])
-      mkdirSync(join(state, folder), { recursive: true })
+    mkdirSync(state, { recursive: true })
     writeFileSync(join(state, 'status'), '')
     writeFileSync(join(state, 'list'), `deb [signed-by=${KEYRING}] ${debianMirror()} ${RELEASE} main\n`)
     const settings = {
-      'Dir::State': state,
       'Dir::State::status': join(state, 'status'),
-      'Dir::Cache': join(state, 'cache'),
       'Dir::Etc::SourceList': join(state, 'list'),
       'Dir::Etc::SourceParts': '/dev/null',
-      'Acquire::Languages': 'none',
       'Acquire::IndexTargets::deb::DEP-11::DefaultEnabled': 'false',
       'APT::Architecture': 'amd64',
       'APT::Architectures': 'amd64,arm64',
-      'APT::Sandbox::User': 'root',
     }
-    const options = ['-qq', ...Object.entries(settings).map(([name, value]) => `--option=${name}=${value}`)]
-    const apt = (...args: string[]) =>
-      execFileSync('apt-get', [...options, ...args], { stdio: ['ignore', 'ignore', 'pipe'] })
-    apt('update')
-    apt('install', '--download-only', '--no-install-recommends', '--yes', ...PACKAGES)
-    const archives = join(state, 'cache/archives')
-    for (const name of readdirSync(archives).filter((name) => name.endsWith('.deb'))) {
-      const root = join(partial, name.endsWith('_arm64.deb') ? 'arm64' : 'amd64')
-      mkdirSync(root, { recursive: true })
-      execFileSync('dpkg', ['-x', join(archives, name), root])
-    }
+    unpackDebian(PACKAGES, partial, settings, (file) => join(partial, file.endsWith('_arm64.deb') ? 'arm64' : 'amd64'))
     for (const root of ['amd64', 'arm64']) {
       for (const folder of ['bin', 'lib', 'lib64']) {
         const [path, target] = [join(partial, root, folder), `usr/${folder}`]
         if (!existsSync(path) && existsSync(join(partial, root, target))) symlinkSync(target, path)
       }
     }
-    rmSync(state, { recursive: true })
   })
   return { amd64: join(home, 'amd64'), arm64: join(home, 'arm64') }
 }

@@ -8,7 +8,7 @@ import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } fr
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { delimiter, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { whyNotDebian } from './debian.ts'
+import { unpackDebian, whyNotDebian } from './debian.ts'
 import { HOME, made } from './nodes.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
@@ -147,31 +147,10 @@ function installedRedis(path: string): string | undefined {
     .find((file) => existsSync(file))
 }
 
-/**
- * Fetches packages, and what they need that is not installed, and unpacks them. The package manager has its lists in a state of its
- * own, because those of the machine may be old.
- */
+/** What is installed is not fetched. The lists are fetched anew, because those of the machine may be old. */
 function unpack(packages: readonly string[], root: string): void {
-  const state = join(root, 'apt')
-  for (const folder of ['lists/partial', 'cache/archives/partial']) mkdirSync(join(state, folder), { recursive: true })
-  const settings = {
-    'Dir::State': state,
-    'Dir::State::status': '/var/lib/dpkg/status',
-    'Dir::Cache': join(state, 'cache'),
-    'Acquire::Languages': 'none',
-    'APT::Sandbox::User': 'root',
-    'Debug::NoLocking': 'true',
-  }
-  const options = ['-qq', ...Object.entries(settings).map(([name, value]) => `--option=${name}=${value}`)]
-  const apt = (...args: string[]) =>
-    execFileSync('apt-get', [...options, ...args], { stdio: ['ignore', 'ignore', 'pipe'] })
-  apt('update')
-  apt('install', '--download-only', '--no-install-recommends', '--yes', ...packages)
-  const archives = join(state, 'cache/archives')
-  for (const name of readdirSync(archives).filter((file) => file.endsWith('.deb'))) {
-    execFileSync('dpkg', ['-x', join(archives, name), root])
-  }
-  rmSync(state, { recursive: true })
+  const settings = { 'Dir::State::status': '/var/lib/dpkg/status', 'Debug::NoLocking': 'true' }
+  unpackDebian(packages, root, settings, () => root)
 }
 
 async function freePort(): Promise<number> {
