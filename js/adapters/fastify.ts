@@ -27,7 +27,7 @@ import { type Greenlet, GreenletExit } from '../engine.ts'
 import { disguised } from './disguise.ts'
 import { type Bind, makeBind } from './request/bind.ts'
 import type { ServerOptions } from './request/options.ts'
-import { RequestGreenlets, type Rules } from './request/request.ts'
+import { isThenable, RequestGreenlets, type Rules } from './request/request.ts'
 import { type ServerControl, ServerGreenlets } from './request/server.ts'
 
 export { blocking } from '../engine.ts'
@@ -304,10 +304,6 @@ function wrapper(original: Handler, replacement: Handler): Handler {
 /** A new one each time, because a promise keeps the callbacks that it gets. */
 function never(): Promise<never> {
   return new Promise(() => {})
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'
 }
 
 export { greenlets as default }

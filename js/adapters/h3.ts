@@ -15,12 +15,12 @@
  */
 
 import type { H3, H3Event } from 'h3'
-import { Greenlet, GreenletExit } from '../engine.ts'
-import { disguised } from './disguise.ts'
+import type { Greenlet } from '../engine.ts'
 import { type Bind, makeBind } from './request/bind.ts'
 import type { ServerOptions } from './request/options.ts'
-import { RequestGreenlets, type Response as NodeResponse, type Rules, type Source } from './request/request.ts'
+import { RequestGreenlets, type Response as NodeResponse, type Source } from './request/request.ts'
 import { type ServerControl, ServerGreenlets } from './request/server.ts'
+import { enteredBy, rules } from './web.ts'
 
 export { blocking } from '../engine.ts'
 export type { Bind } from './request/bind.ts'
@@ -57,17 +57,6 @@ interface Hooks {
   onRequest?: (event: H3Event) => unknown
   onResponse?: (response: unknown, event: H3Event) => unknown
   onError?: (error: unknown, event: H3Event) => unknown
-}
-
-/** The status of an answer to a client that has left. It is not sent; logs of other servers use it too. */
-const CLIENT_LEFT = 499
-
-const rules: Rules = {
-  exit(exit, request) {
-    // `onError` would get it.
-    if (request.abandoned) return left()
-    throw request.errorFor(exit)
-  },
 }
 
 const requests = new WeakMap<H3Event, RequestGreenlets>()
@@ -215,26 +204,17 @@ function wrapRoute(route: Route): Route {
 
 function wrapped(handler: Handler): Handler {
   if (wrappers.has(handler)) return handler
-  const wrapper = disguised(function (this: unknown, event: H3Event, next: () => unknown): unknown {
-    const request = requests.get(event)
-    if (request === undefined) return handler.call(this, event, next)
-    if (request.abandoned) return left()
-    const goOn = (): unknown => {
-      const rest = next()
-      if (request.abandoned && request.inside) throw new GreenletExit()
-      return rest
-    }
-    return request.run(() => {
-      event.context.greenlet = Greenlet.current
-      return handler.call(this, event, goOn)
-    })
-  }, handler)
+  const wrapper = enteredBy(handler, requestOf, show)
   wrappers.add(wrapper)
   return wrapper
 }
 
-function left(): Response {
-  return new Response(null, { status: CLIENT_LEFT })
+function requestOf(event: H3Event): RequestGreenlets | undefined {
+  return requests.get(event)
+}
+
+function show(event: H3Event, greenlet: Greenlet): void {
+  event.context.greenlet = greenlet
 }
 
 export { greenlets as default }
@@ -258,4 +238,4 @@ export { greenlets as default }
  *
  * @throws TypeError `ERR_GREENLET_INVALID_ARG` if `fn` is not a function, or the request is none that greenlets() has seen
  */
-export const bind: Bind<H3Event> = makeBind((event) => requests.get(event))
+export const bind: Bind<H3Event> = makeBind(requestOf)

@@ -17,13 +17,13 @@
 
 import type { Context, MiddlewareHandler } from 'hono'
 import { typeError } from '../common/errors.ts'
-import { Greenlet, GreenletExit } from '../engine.ts'
-import { disguised } from './disguise.ts'
+import type { Greenlet } from '../engine.ts'
 import { type Bind, makeBind } from './request/bind.ts'
 import type { ServerOptions } from './request/options.ts'
 import type { UnavailableError } from './request/errors.ts'
-import { RequestGreenlets, type Response as NodeResponse, type Rules, type Source } from './request/request.ts'
+import { RequestGreenlets, type Response as NodeResponse, type Source } from './request/request.ts'
 import { type ServerControl, ServerGreenlets } from './request/server.ts'
+import { enteredBy, rules } from './web.ts'
 
 export { blocking } from '../engine.ts'
 export type { Bind } from './request/bind.ts'
@@ -41,17 +41,6 @@ type Next = () => Promise<void>
 type Handler = (c: Context, next: Next) => unknown
 /** What matches a request: for each handler the pair of it and its route, and its parameters. */
 type Match = readonly [readonly (readonly [[Handler, unknown], unknown])[]]
-
-/** The status of an answer to a client that has left. It is not sent; logs of other servers use it too. */
-const CLIENT_LEFT = 499
-
-const rules: Rules = {
-  exit(exit, request) {
-    // Hono would give it to `onError` at each level.
-    if (request.abandoned) return left()
-    throw request.errorFor(exit)
-  },
-}
 
 const requests = new WeakMap<Context, RequestGreenlets>()
 const wrappers = new WeakSet<Handler>()
@@ -140,26 +129,17 @@ function isMatch(value: unknown): value is Match {
 }
 
 function wrapped(handler: Handler): Handler {
-  const wrapper = disguised(function (this: unknown, c: Context, next: Next): unknown {
-    const request = requests.get(c)
-    if (request === undefined) return handler.call(this, c, next)
-    if (request.abandoned) return left()
-    const goOn: Next = () => {
-      const rest = next()
-      if (request.abandoned && request.inside) throw new GreenletExit()
-      return rest
-    }
-    return request.run(() => {
-      c.set('greenlet', Greenlet.current)
-      return handler.call(this, c, goOn)
-    })
-  }, handler)
+  const wrapper = enteredBy(handler, requestOf, show)
   wrappers.add(wrapper)
   return wrapper
 }
 
-function left(): Response {
-  return new Response(null, { status: CLIENT_LEFT })
+function requestOf(c: Context): RequestGreenlets | undefined {
+  return requests.get(c)
+}
+
+function show(c: Context, greenlet: Greenlet): void {
+  c.set('greenlet', greenlet)
 }
 
 export { greenlets as default }
@@ -183,4 +163,4 @@ export { greenlets as default }
  *
  * @throws TypeError `ERR_GREENLET_INVALID_ARG` if `fn` is not a function, or the request is none that greenlets() has seen
  */
-export const bind: Bind<Context> = makeBind((c) => requests.get(c))
+export const bind: Bind<Context> = makeBind(requestOf)

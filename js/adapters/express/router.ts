@@ -8,6 +8,7 @@
  */
 
 import { typeError } from '../../common/errors.ts'
+import { isThenable } from '../request/request.ts'
 import { type Chain, chainOf, type Next, type Request } from './chain.ts'
 
 type Param = (this: unknown, req: Request, res: object, next: Next, value: unknown, name: string) => unknown
@@ -152,8 +153,4 @@ function wrapParam(callback: Param, catchesRejections: boolean): Param {
   }
   patched.add(wrapped)
   return wrapped
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'
 }
