@@ -6,6 +6,9 @@
 import { typeError } from './errors.ts'
 import { describe } from './values.ts'
 
+/** The longest time that Node.js' timers take, in milliseconds. */
+export const LONGEST_MS = 2 ** 31 - 1
+
 /**
  * Returns `options`, which must be an object that has no other own keys than the `known` ones.
  *

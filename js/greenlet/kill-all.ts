@@ -3,7 +3,7 @@
  */
 
 import { GreenletError, isExit, typeError, rangeError } from '../common/errors.ts'
-import { checkOptions } from '../common/options.ts'
+import { checkOptions, LONGEST_MS } from '../common/options.ts'
 import { describe, NativePromise } from '../common/values.ts'
 import { endOf, killRecord } from '../core/kill.ts'
 import { finishEnded } from '../core/lifecycle.ts'
@@ -25,7 +25,6 @@ export interface KillAllOptions {
 }
 
 const DEFAULT_GRACE_MS = 1000
-const LONGEST_MS = 2 ** 31 - 1
 /** How often it is looked for greenlets that cleanups have made. */
 const STEP_MS = 20
 /** How often that is done at once, in case each cleanup makes a new greenlet. */

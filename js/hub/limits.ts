@@ -3,16 +3,14 @@
  */
 
 import { rangeError, TimeoutError, typeError, withoutFrames } from '../common/errors.ts'
-import { checkOptions } from '../common/options.ts'
+import { checkOptions, LONGEST_MS } from '../common/options.ts'
 import { describe, isInstance } from '../common/values.ts'
 import { endWait } from '../core/interrupt.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
 import { type Greenlet, isGreenlet } from '../greenlet/greenlet.ts'
+import { noteWait } from '../stack/waits.ts'
 import { objectOf, resume } from './block.ts'
-
-/** The longest time that Node.js' timers take. */
-const LONGEST_MS = 2 ** 31 - 1
 
 /**
  * When `join()` gives up. Each option may be left out, or undefined. `wait()` has one more: see {@link WaitOptions}.
@@ -63,6 +61,13 @@ export function checkTime(of: string, ms: unknown): void {
 export function checkSignal(of: string, signal: unknown): void {
   if (signal === undefined || isInstance(signal, AbortSignal)) return
   throw typeError(`the signal of ${of} must be an AbortSignal, not ${describe(signal)}`)
+}
+
+/** The reason of a signal that is aborted already, for `waiter` to throw. */
+export function aborted(signal: AbortSignal, waiter: GreenletRecord, from: (...args: never[]) => unknown): unknown {
+  const reason: unknown = signal.reason
+  noteWait(reason, waiter, signal, from)
+  return reason
 }
 
 /** The timer and the abort listener of one wait. */

@@ -7,9 +7,8 @@ import { checkOptions } from '../common/options.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
 import { greenletOf } from '../greenlet/greenlet.ts'
-import { noteWait } from '../stack/waits.ts'
 import { block, currentWaiter, resume } from './block.ts'
-import { checkSignal, checkTime } from './limits.ts'
+import { aborted, checkSignal, checkTime } from './limits.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
 function first<T>(probe: () => T): T {
@@ -65,11 +64,7 @@ export function sleep(ms: number, options?: SleepOptions): void {
   checkTime('sleep()', ms)
   const signal = options === undefined ? undefined : checkOptions<SleepOptions>('sleep()', options, KNOWN).signal
   checkSignal('sleep()', signal)
-  if (signal?.aborted) {
-    const reason: unknown = signal.reason
-    noteWait(reason, waiter, signal, sleep)
-    throw reason
-  }
+  if (signal?.aborted) throw aborted(signal, waiter, sleep)
 
   const call = startTimer(ms, signal, waiter)
   try {

@@ -11,9 +11,8 @@ import { withoutStores } from '../core/context.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
 import { type Greenlet, isGreenlet } from '../greenlet/greenlet.ts'
-import { noteWait } from '../stack/waits.ts'
 import { block, currentWaiter, objectOf, resume } from './block.ts'
-import { checkLimits, Limits, type WaitLimits } from './limits.ts'
+import { aborted, checkLimits, Limits, type WaitLimits } from './limits.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
 function first<T>(probe: () => T): T {
@@ -128,13 +127,6 @@ export function waitWithin(
     if (!hasEnded && abandoned !== undefined && call.outcome !== 'error') passOn(followed, abandoned)
     end(followed, call, waiter)
   }
-}
-
-/** The reason of an aborted signal. */
-function aborted(signal: AbortSignal, waiter: GreenletRecord, from: (...args: never[]) => unknown): unknown {
-  const reason: unknown = signal.reason
-  noteWait(reason, waiter, signal, from)
-  return reason
 }
 
 /** One promise for all waits of a greenlet, so that interrupted ones can share its callbacks. Other thenables may only be followed once. */

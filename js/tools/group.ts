@@ -31,8 +31,6 @@ export interface Group {
 class Children implements Group {
   readonly #owner = Greenlet.current
   readonly #living = new Set<Greenlet>()
-  /** Those that were told to end. */
-  readonly #killed = new WeakSet<Greenlet>()
   readonly #errors: unknown[] = []
   /** Where the owner waits at the end. */
   readonly #end = new Line()
@@ -114,9 +112,8 @@ class Children implements Group {
 
   /** Ends the children that are left, the latest first, and each one once: another kill would break its cleanup. */
   #cancel(): void {
+    const left = this.#closed ? [] : [...this.#living].toReversed()
     this.#closed = true
-    const left = [...this.#living].filter((child) => !this.#killed.has(child)).toReversed()
-    for (const child of left) this.#killed.add(child)
     for (const error of killEach(left)) {
       // Another greenlet has killed the owner meanwhile.
       if (isExit(error)) this.#exit = { error }

@@ -3,11 +3,8 @@
  */
 
 import { rangeError, typeError } from '../common/errors.ts'
-import { checkOptions } from '../common/options.ts'
+import { checkOptions, LONGEST_MS } from '../common/options.ts'
 import { describe, isInstance } from '../common/values.ts'
-
-/** The longest time that Node.js' timers take. */
-const LONGEST_MS = 2 ** 31 - 1
 
 /**
  * When a tool gives up waiting. Each option may be left out, or undefined.

@@ -3,7 +3,7 @@
  */
 
 import { rangeError, typeError } from '../../common/errors.ts'
-import { checkOptions as checkNames } from '../../common/options.ts'
+import { checkOptions as checkNames, LONGEST_MS } from '../../common/options.ts'
 import { describe } from '../../common/values.ts'
 
 /**
@@ -52,8 +52,6 @@ export interface CloseOptions {
   readonly grace?: number | undefined
 }
 
-/** The longest time that Node.js' timers take. */
-const LONGEST_MS = 2 ** 31 - 1
 const DEFAULT_GRACE_MS = 5000
 const KNOWN: readonly (keyof ServerOptions)[] = ['timeout', 'limit', 'grace', 'name']
 
