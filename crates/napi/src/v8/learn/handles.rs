@@ -99,6 +99,20 @@ unsafe fn make_handles(env: sys::napi_env, number: usize) {
     }
 }
 
+/// Makes sure that the block in use has space for all handles of the next steps: V8 itself makes handles where it restores a stack, and
+/// a new block would change words that are compared. The handles are released with the scope of the callback.
+///
+/// # Safety
+/// The session's clause **callback** holds, and `data` is the live HandleScopeData.
+pub(super) unsafe fn make_room(session: &Session<'_>, data: *mut u64) {
+    // SAFETY: the caller promises the words: next, and limit.
+    let free = unsafe { (*data.add(1) - *data) as usize / 8 };
+    if free < HANDLE_BLOCK_WORDS / 2 {
+        // SAFETY: the session's clause **callback**. One handle more than fit begins a new block.
+        unsafe { make_handles(session.env, free + 1) };
+    }
+}
+
 /// Verifies where the spare block of handles is: one more block is filled, and released.
 ///
 /// # Safety

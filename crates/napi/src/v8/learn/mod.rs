@@ -125,6 +125,7 @@ unsafe fn learn_from(
     // SAFETY: this function's own promise is the session's clause **callback**. The order of the steps is explained above.
     unsafe {
         let handle_scope_data = handles::handle_scope_data(s)?;
+        handles::make_room(s, handle_scope_data);
         let heap_stack_starts = heap_stack_start::learn(s)?;
         let (seen, debugger) = rehearse(s)?;
         let top = isolate as usize + facts.thread_local_top;
