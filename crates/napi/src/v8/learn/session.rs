@@ -3,8 +3,9 @@
 //! # Contract
 //! - **callback**: a session exists only inside a native callback of `env` that C++ called, on the isolate's thread and on the
 //!   thread's own stack. So an isolate and a context are entered, a HandleScope is open, and public functions of V8 and Node-API
-//!   may be called in the order in which C++ scopes would call them. Only V8 itself changes V8's words meanwhile, on this thread,
-//!   except for the interrupt words of the StackGuard.
+//!   may be called in the order in which C++ scopes would call them. On this thread only V8 itself changes
+//!   V8's words meanwhile. Its other threads may change words of the isolate: the interrupt words of the StackGuard, counters of the
+//!   heap. What is compared is therefore compared more than once, or by more than one word.
 
 use napi::sys;
 

@@ -219,10 +219,13 @@ symbols! {
 }
 
 /// `Isolate::SetContinuationPreservedEmbedderData(value)`: absent on Node 20.
-pub(crate) fn set_embedder_data() -> Result<unsafe extern "C" fn(Isolate, Local), Unsupported> {
+pub(crate) type SetEmbedderData = unsafe extern "C" fn(Isolate, Local);
+
+/// Finds it.
+pub(crate) fn set_embedder_data() -> Result<SetEmbedderData, Unsupported> {
     let address = find(c"_ZN2v87Isolate36SetContinuationPreservedEmbedderDataENS_5LocalINS_5ValueEEE")?;
     // SAFETY: the mangled name spells both parameter types, and v8-isolate.h declares no result (12.4 to 14.6).
-    Ok(unsafe { std::mem::transmute::<*mut c_void, unsafe extern "C" fn(Isolate, Local)>(address) })
+    Ok(unsafe { std::mem::transmute::<*mut c_void, SetEmbedderData>(address) })
 }
 
 type W = usize;
