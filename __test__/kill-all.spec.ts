@@ -100,6 +100,29 @@ test('in a greenlet it waits for those that are ending, and spares the caller', 
   t.true(victim.dead)
 })
 
+test('it does not interrupt the cleanup of a greenlet that was killed before', async (t) => {
+  const log: string[] = []
+  const cleaning = (ms: number): Greenlet =>
+    spawn(() => {
+      try {
+        sleep(1e6)
+      } finally {
+        sleep(ms)
+        log.push(`${ms} ms`)
+      }
+    })
+  const [short, long] = [cleaning(10), cleaning(1e6)]
+  await turn()
+  t.false(short.ending)
+  short.kill()
+  long.kill()
+  t.true(short.ending)
+  t.deepEqual(await Greenlet.killAll({ grace: 200 }), [])
+  t.deepEqual(log, ['10 ms'])
+  t.true(long.dead, 'it is killed again when the grace is over')
+  t.false(long.ending)
+})
+
 test('what is alive after the grace is in the list, with its name', async (t) => {
   let stop = false
   const stubborn = new Greenlet(

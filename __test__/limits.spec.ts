@@ -124,6 +124,17 @@ test('a signal that is aborted while a thenable is asked counts', async (t) => {
   t.is(await g, 'by the thenable')
 })
 
+test('abandoned() gets what is no promise too, where the signal was aborted before', async (t) => {
+  const log: unknown[] = []
+  const options = { signal: AbortSignal.abort(new Error('aborted')), abandoned: (value: string) => log.push(value) }
+  await t.throwsAsync(
+    spawn(() => wait('connection', options)),
+    { message: 'aborted' },
+  )
+  await turn()
+  t.deepEqual(log, ['connection'])
+})
+
 test('abandoned() gets a value that comes after the wait has ended, on main, in a turn of its own', async (t) => {
   const store = new AsyncLocalStorage<string>()
   const endings: [string, (g: Greenlet, controller: AbortController) => void][] = [

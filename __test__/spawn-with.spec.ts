@@ -55,6 +55,44 @@ test('an abort kills the greenlet in the next turn, and the aborter goes on', as
   t.deepEqual(log, ['aborted', 'true'])
 })
 
+test('a wait with the same signal does not end before the kill, which would interrupt the cleanup', async (t) => {
+  const controller = new AbortController()
+  const { signal } = controller
+  const log: unknown[] = []
+  const g = spawn.with({ signal }, () => {
+    try {
+      wait(new Promise(() => {}), { signal })
+    } catch (error) {
+      log.push(error instanceof GreenletExit)
+      sleep(5)
+      log.push('cleaned up')
+      throw error
+    }
+  })
+  await turn()
+  controller.abort()
+  await t.throwsAsync(g, killed)
+  t.deepEqual(log, [true, 'cleaned up'])
+})
+
+test('an abort does not interrupt the cleanup of a greenlet that was killed before', async (t) => {
+  const controller = new AbortController()
+  const log: unknown[] = []
+  const g = spawn.with({ signal: controller.signal }, () => {
+    try {
+      sleep(60_000)
+    } finally {
+      sleep(5)
+      log.push('cleaned up')
+    }
+  })
+  await turn()
+  g.kill()
+  controller.abort()
+  await t.throwsAsync(g, killed)
+  t.deepEqual(log, ['cleaned up'])
+})
+
 test('an abort kills a greenlet that switched away by hand, and one that runs', async (t) => {
   const first = new AbortController()
   const suspended = spawn.with({ signal: first.signal }, () => Greenlet.main.switch())

@@ -37,6 +37,8 @@ const engine = joinThread(
 
     // For the adapters.
     isExit: errors.isExit,
+    /** Greenlets of which the request had to end by now: nothing is tried again in them. */
+    expired: new WeakSet<classes.Greenlet>(),
     /** From now on the timers of this realm are used. A test runner may have replaced them by fake ones. */
     useTimersOf(realm: Partial<typeof globalThis>): void {
       const { setTimeout, clearTimeout, setImmediate } = realm
@@ -49,7 +51,8 @@ const engine = joinThread(
 )
 engine.useTimersOf(globalThis)
 
-export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, configure, runtimeInfo, isExit } = engine
+export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, configure, runtimeInfo } = engine
+export const { isExit, expired } = engine
 export { version }
 
 // The classes, with their types.

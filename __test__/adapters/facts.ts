@@ -4,6 +4,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { setTimeout } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { Greenlet, GreenletExit, sleep, wait } from '../../js/index.ts'
+import { retry } from '../../js/tools/index.ts'
 import { pending, until } from '../helpers/promises.ts'
 import type { App, Asked, Kit, Step } from './kits.ts'
 import { addRandom, PATHS, randomApp, randomNumbers } from './random.ts'
@@ -293,6 +294,50 @@ export function facts(kit: Kit): void {
     }
     t.is((await site.ask('/in-time')).text, 'in time')
     t.deepEqual(log, ['finally', 'finally of the step'])
+  })
+
+  test.serial(`${name}: a deadline is not tried again by retry()`, async (t) => {
+    let attempts = 0
+    const site = await kit.serve(
+      t,
+      { timeout: 30 },
+      (app) => {
+        app.get('/', () => {
+          const attempt = (): void => {
+            attempts++
+            sleep(100)
+          }
+          retry(attempt, { times: 5 })
+        })
+      },
+      (error) => (error as Error & { code: string }).code,
+    )
+    const { status, text } = await site.ask('/')
+    t.deepEqual([status, text, attempts], [503, 'ERR_GREENLET_TIMEOUT', 1])
+  })
+
+  test.serial(`${name}: a client that disconnects after the deadline does not interrupt the cleanup`, async (t) => {
+    const log: string[] = []
+    const cleanup = pending<void>()
+    const site = await kit.serve(t, { timeout: 30, grace: 60_000 }, (app) => {
+      app.get('/', () => {
+        try {
+          forever()
+        } finally {
+          log.push('begins')
+          wait(cleanup.promise)
+          log.push('ends')
+        }
+      })
+    })
+    const visit = site.visit('/').on('error', () => {})
+    await until(() => log.length === 1)
+    visit.destroy()
+    await new Promise((resolve) => visit.on('close', resolve))
+    await setTimeout(50)
+    cleanup.resolve()
+    await until(() => others().length === 0)
+    t.deepEqual(log, ['begins', 'ends'])
   })
 
   test.serial(`${name}: a request above the limit is refused before any step`, async (t) => {

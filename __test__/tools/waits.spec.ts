@@ -409,6 +409,27 @@ test('retry() does not try again after a kill or an outer deadline, but after it
   t.is(attempts, 5)
 })
 
+test('retry() does not try again where a kill or a deadline has become another error', async (t) => {
+  let attempts = 0
+  const query = (): never => {
+    attempts++
+    try {
+      return wait(new Promise<never>(() => {}))
+    } catch (cause) {
+      throw new Error('query failed', { cause })
+    }
+  }
+  const killed = spawn(() => retry(query))
+  await turn()
+  killed.kill()
+  await t.throwsAsync(killed, { message: 'query failed' })
+  t.is(String(await caught(() => timeout(2, () => retry(query)))), 'Error: query failed')
+  t.is(String(await caught(() => timeout(2, () => timeout(1000, () => retry(query))))), 'Error: query failed')
+  t.is(attempts, 3)
+  t.is(String(await caught(() => retry(() => timeout(1, query)))), 'Error: query failed', 'a deadline for each attempt')
+  t.is(attempts, 6)
+})
+
 test('retry() ends with its signal', async (t) => {
   const controller = new AbortController()
   const g = spawn(() =>

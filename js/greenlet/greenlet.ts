@@ -349,6 +349,31 @@ export class Greenlet extends Base {
     return endOf(this.#record)
   }
 
+  /**
+   * Whether it was killed and has not ended yet, because it waits in its cleanup. Another `kill()` would interrupt that.
+   *
+   * @example
+   * ```js
+   * const g = spawn(() => {
+   *   try {
+   *     sleep(60_000)
+   *   } finally {
+   *     sleep(5)
+   *   }
+   * })
+   * setTimeout(() => {
+   *   g.kill()
+   *   g.ending // true
+   * }, 1)
+   * await g.ended
+   * g.ending // false
+   * ```
+   */
+  get ending(): boolean {
+    finishEnded()
+    return this.#record.ending !== undefined
+  }
+
   /** `kill()`, for `using`. */
   [Symbol.dispose](): void {
     this.kill()

@@ -50,13 +50,17 @@ export function killAll(options: unknown): unknown[] | Promise<unknown[]> {
     return killing.errors
   }
   killing.kill()
-  return current === main ? killing.finish(grace) : killing.result(grace)
+  if (current === main) return killing.finish(grace)
+  killing.killSpared()
+  return killing.result(grace)
 }
 
 class Killing {
   readonly errors: unknown[] = []
   readonly #caller: GreenletRecord
   readonly #killed = new Set<GreenletRecord>()
+  /** Those that were being ended before: another kill would interrupt their cleanup. */
+  readonly #spared = new Set<GreenletRecord>()
 
   readonly #settle = (threw: boolean, error: unknown): void => {
     if (threw && !isExit(error)) this.errors.push(error)
@@ -77,10 +81,22 @@ class Killing {
   /** Kills those that were not killed yet, with those that are made meanwhile. */
   kill(): void {
     for (let round = 0; round < MOST_ROUNDS; round++) {
-      const found = this.living().filter((record) => !this.#killed.has(record))
+      const found = this.living().filter((record) => !this.#killed.has(record) && !this.#spared.has(record))
       if (found.length === 0) return
-      for (const record of found) this.#kill(record)
+      for (const record of found) {
+        if (record.ending === undefined) this.#kill(record)
+        else {
+          this.#spared.add(record)
+          record.settle ??= this.#settle
+        }
+      }
     }
+  }
+
+  /** When they get no more time. */
+  killSpared(): void {
+    const spared = this.living().filter((record) => this.#spared.has(record))
+    for (const record of spared) this.#kill(record)
   }
 
   #kill(record: GreenletRecord): void {
@@ -101,6 +117,7 @@ class Killing {
     for (;;) {
       const left = end - performance.now()
       const living = this.living()
+      if (left <= 0) this.killSpared()
       if (living.length === 0 || left <= 0) return this.result(grace)
       await withLimit(NativePromise.all(living.map(endOf)), Math.min(left, STEP_MS))
       this.kill()

@@ -13,6 +13,7 @@ import { checkOptions } from '../common/options.ts'
 import { addOwnCode, type Mark } from '../common/own-code.ts'
 import { Same } from '../common/same.ts'
 import { describe, NativePromise } from '../common/values.ts'
+import { endWait } from '../core/interrupt.ts'
 import { killRecord } from '../core/kill.ts'
 import { deliver, endUnstarted, finishEnded } from '../core/lifecycle.ts'
 import { DEAD, type GreenletRecord, UNSTARTED } from '../core/record.ts'
@@ -317,8 +318,11 @@ function spawnWith<Args extends unknown[], T>(
 /** The record and not the object, which the stack would keep alive. */
 function killOnAbort(record: GreenletRecord, signal: AbortSignal): void {
   const abort = (): void => {
-    if (record.state !== UNSTARTED) thread.realm.setImmediate(() => killAborted(record))
-    else endUnstarted(record, new GreenletExit('its signal was aborted', { cause: signal.reason as unknown }))
+    if (record.state !== UNSTARTED) {
+      // Otherwise a wait with the same signal would throw its reason first, and the kill would interrupt the cleanup.
+      if (record.ending === undefined) endWait(record, signal.reason)
+      thread.realm.setImmediate(() => killAborted(record))
+    } else endUnstarted(record, new GreenletExit('its signal was aborted', { cause: signal.reason as unknown }))
   }
   if (signal.aborted) {
     abort()
@@ -338,6 +342,8 @@ function killAborted(record: GreenletRecord): void {
     thread.realm.setImmediate(() => killAborted(record))
     return
   }
+  // Another `kill()` would interrupt its cleanup.
+  if (record.ending !== undefined) return
   try {
     killRecord(record)
   } catch (error) {

@@ -107,8 +107,9 @@ export function waitWithin(
 ): unknown {
   const { signal, abandoned } = options
   if (!isThenable(promise)) {
-    if (signal?.aborted) throw aborted(signal, waiter, from)
-    return promise
+    if (signal?.aborted !== true) return promise
+    if (abandoned !== undefined) thread.realm.setImmediate(() => abandoned(promise as never))
+    throw aborted(signal, waiter, from)
   }
   if ((promise as unknown) === objectOf(waiter)) throw waitOnSelf(waiter)
   const followed = plainOf(promise)

@@ -2,10 +2,10 @@
  * `retry()`: another attempt where one failed.
  */
 
-import { isExit, sleep } from '../engine.ts'
+import { expired, Greenlet, isExit, sleep } from '../engine.ts'
 import { finished } from './calls.ts'
 import { checkCount, checkFunction, checkLimits, checkTime, optionsOf } from './options.ts'
-import { isOfOuterDeadline } from './timeout.ts'
+import { isPastDeadline } from './timeout.ts'
 
 /**
  * The options of `retry()`.
@@ -33,8 +33,9 @@ export interface RetryOptions {
 /**
  * Calls `fn` until it does not throw, and returns its result. When no attempt is left, the last error is thrown.
  *
- * A `GreenletExit` is never retried, so a killed greenlet ends; nor is the error of a `timeout()` in which `retry` was
- * called. A `timeout()` inside of `fn` is a deadline for each attempt.
+ * There is no other attempt in a greenlet that was killed, nor after the deadline of a `timeout()` or of a server's request
+ * in which `retry` was called, whatever error `fn` has made of that. A `timeout()` inside of `fn` is a deadline for each
+ * attempt.
  *
  * On main it works while it neither has to pause nor to wait.
  *
@@ -63,11 +64,17 @@ export function retry<T>(fn: (attempt: number) => T, options?: RetryOptions): Aw
     try {
       return finished(fn(attempt))
     } catch (error) {
-      if (isExit(error) || isOfOuterDeadline(error) || attempt >= times) throw error
+      if (attempt >= times || isExit(error) || hasToEnd()) throw error
       if (when !== undefined && !when(error, attempt)) throw error
       const pause = typeof delay === 'function' ? delay(attempt, error) : delay
       checkTime('the option delay of retry()', pause)
       if (pause > 0) sleep(pause, { signal })
     }
   }
+}
+
+/** Whether the current greenlet was killed, or had to be done by now. Its code may have thrown another error because of that. */
+function hasToEnd(): boolean {
+  const { current } = Greenlet
+  return current.ending || expired.has(current) || isPastDeadline()
 }

@@ -111,10 +111,10 @@ export function timeout(ms: number, fn: () => unknown, otherwise?: (error: Timeo
   return finished(otherwise(deadline.error))
 }
 
-/** Whether `error` comes from a deadline that the current greenlet is still in. */
-export function isOfOuterDeadline(error: unknown): boolean {
+/** Whether a deadline has passed that the current greenlet is still in. */
+export function isPastDeadline(): boolean {
   for (let deadline = innermost.get(Greenlet.current); deadline !== undefined; deadline = deadline.outer) {
-    if (deadline.error !== undefined && (error === deadline.error || error === deadline.thrown)) return true
+    if (deadline.error !== undefined) return true
   }
   return false
 }

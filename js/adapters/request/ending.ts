@@ -12,13 +12,15 @@ const LEAST_MS = 50
 const beingEnded = new WeakSet<Greenlet>()
 
 /**
- * Kills a greenlet, on main, unless it is being ended already. If it is alive `grace` milliseconds later, that is reported, and it is killed again.
+ * Kills a greenlet, on main, unless it is being ended already. If it is alive `grace` milliseconds later, that is reported,
+ * and it is killed again.
  *
  * @param why for the report, for example 'its client disconnected'
+ * @param cleansUp whether it may be in its cleanup already, and so is not killed before `grace` is over
  */
-export function end(greenlet: Greenlet, grace: number, why: string): void {
+export function end(greenlet: Greenlet, grace: number, why: string, cleansUp: boolean): void {
   if (beingEnded.has(greenlet)) return
-  kill(greenlet)
+  if (!cleansUp && !greenlet.ending) kill(greenlet)
   if (greenlet.dead) return
   beingEnded.add(greenlet)
   const wait = Math.max(grace, LEAST_MS)

@@ -8,7 +8,7 @@
  */
 
 import { AsyncResource } from 'node:async_hooks'
-import { Greenlet, isExit } from '../../engine.ts'
+import { expired, Greenlet, isExit } from '../../engine.ts'
 import { end } from './ending.ts'
 import { answerable, requestTimeout, unavailable, type UnavailableError } from './errors.ts'
 import type { Membership, ServerGreenlets } from './server.ts'
@@ -72,6 +72,8 @@ export class RequestGreenlets {
   /** Whether no greenlet could be made. From then on the handlers of the request, mostly error handlers, run on main. */
   #onMain = false
   #timers: NodeJS.Timeout[] | undefined = undefined
+  /** Whether the time is over that its greenlets got to end after its deadline. */
+  #graceIsOver = false
   /** Why its greenlets were killed, if not because the client left or by the program. */
   #reason: unknown = undefined
 
@@ -380,6 +382,7 @@ export class RequestGreenlets {
     const error = requestTimeout(this.name, ms)
     this.#at(grace, () => {
       this.#reason = error
+      this.#graceIsOver = true
       this.#killAll('its timeout')
     })
     this.#interrupt(error)
@@ -394,6 +397,7 @@ export class RequestGreenlets {
     if (this.#over) return
     const run = this.#runs.at(-1)
     const greenlet = run === undefined ? this.#living.findLast(isSuspended) : run.greenlet
+    if (greenlet !== undefined) expired.add(greenlet)
     if (run?.reject !== undefined) run.reject(error)
     else if (greenlet === undefined || !isSuspended(greenlet)) this.#fail(error)
     else if (!greenlet.interrupt(error)) throwInto(greenlet, error)
@@ -406,7 +410,9 @@ export class RequestGreenlets {
       return
     }
     const { grace } = this.#memberships[0]!.server.options
-    for (const greenlet of [...this.#living].toReversed()) end(greenlet, grace, why)
+    for (const greenlet of [...this.#living].toReversed()) {
+      end(greenlet, grace, why, !this.#graceIsOver && expired.has(greenlet))
+    }
   }
 }
 

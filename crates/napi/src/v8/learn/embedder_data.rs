@@ -28,7 +28,10 @@ pub(super) unsafe fn learn(session: &Session<'_>, offset: usize) -> Result<*mut 
         let (before, after, tagged) = unsafe { while_set(session, set, word) };
         changed.retain(|&i| before.get(i) != after.get(i) && after.get(i) == Some(&tagged));
     }
-    ensure!(changed == [offset / 8], "V8's continuation-preserved embedder data is not where its headers say");
+    ensure!(
+        changed == [offset / 8],
+        "V8's continuation-preserved embedder data is not where its headers say"
+    );
     Ok(word)
 }
 
