@@ -12,6 +12,8 @@ import { others } from './server.ts'
 
 const SEED = Number(process.env['ADAPTERS_SEED'] ?? Date.now() % 1e6)
 const forever = (): void => sleep(1e6)
+/** An answer of the error handler. */
+const codeOf = (error: unknown): string => (error as Error & { code: string }).code
 /** Waits inside of a function that cannot be async. */
 const deep = <T>(promise: Promise<T>): T => JSON.parse('[1]', () => wait(promise)) as T
 
@@ -286,7 +288,7 @@ export function facts(kit: Kit): void {
         })
         app.get('/in-time', () => (sleep(1), 'in time'))
       },
-      (error) => (error as Error & { code: string }).code,
+      codeOf,
     )
     for (const path of ['/waits', '/awaits', '/step']) {
       const { status, text } = await site.ask(path)
@@ -310,7 +312,7 @@ export function facts(kit: Kit): void {
           retry(attempt, { times: 5 })
         })
       },
-      (error) => (error as Error & { code: string }).code,
+      codeOf,
     )
     const { status, text } = await site.ask('/')
     t.deepEqual([status, text, attempts], [503, 'ERR_GREENLET_TIMEOUT', 1])
@@ -352,7 +354,7 @@ export function facts(kit: Kit): void {
         app.get('/second', () => 'not here')
         app.get('/third', () => 'third')
       },
-      (error) => (error as Error & { code: string }).code,
+      codeOf,
     )
     const first = site.ask('/')
     await until(() => others().length === 1)
@@ -387,7 +389,7 @@ export function facts(kit: Kit): void {
           })
           app.get('/new', () => 'not here')
         },
-        (error) => (error as Error & { code: string }).code,
+        codeOf,
       )
       const [short, long] = [site.ask('/short'), site.ask('/long')]
       await until(() => site.control.living.size === 2)

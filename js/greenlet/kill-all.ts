@@ -50,16 +50,14 @@ export function killAll(options: unknown): unknown[] | Promise<unknown[]> {
     return killing.errors
   }
   killing.kill()
-  if (current === main) return killing.finish(grace)
-  killing.killSpared()
-  return killing.result(grace)
+  return current === main ? killing.finish(grace) : killing.result(grace)
 }
 
 class Killing {
   readonly errors: unknown[] = []
   readonly #caller: GreenletRecord
-  readonly #killed = new Set<GreenletRecord>()
-  /** Those that were being ended before: another kill would interrupt their cleanup. */
+  readonly #seen = new Set<GreenletRecord>()
+  /** Those of them that were being ended before: another kill would interrupt their cleanup. */
   readonly #spared = new Set<GreenletRecord>()
 
   readonly #settle = (threw: boolean, error: unknown): void => {
@@ -78,37 +76,28 @@ class Killing {
       .toReversed()
   }
 
-  /** Kills those that were not killed yet, with those that are made meanwhile. */
+  /** Kills those that it has not seen yet, with those that are made meanwhile. */
   kill(): void {
     for (let round = 0; round < MOST_ROUNDS; round++) {
-      const found = this.living().filter((record) => !this.#killed.has(record) && !this.#spared.has(record))
+      const found = this.living().filter((record) => !this.#seen.has(record))
       if (found.length === 0) return
       for (const record of found) {
+        this.#seen.add(record)
         if (record.ending === undefined) this.#kill(record)
-        else {
-          this.#spared.add(record)
-          record.settle ??= this.#settle
-        }
+        else this.#spared.add(record)
+        // An error that it ends with later would be thrown on main.
+        if (record.state !== DEAD) record.settle ??= this.#settle
       }
     }
   }
 
-  /** When they get no more time. */
-  killSpared(): void {
-    const spared = this.living().filter((record) => this.#spared.has(record))
-    for (const record of spared) this.#kill(record)
-  }
-
   #kill(record: GreenletRecord): void {
-    this.#killed.add(record)
     try {
       killRecord(record)
     } catch (error) {
       // One that refuses may end in time.
       if (record.state === DEAD) this.errors.push(error)
     }
-    // An error that it ends with later would be thrown on main.
-    if (record.state !== DEAD) record.settle ??= this.#settle
   }
 
   /** Waits until all have ended, or for `grace` milliseconds. */
@@ -117,15 +106,15 @@ class Killing {
     for (;;) {
       const left = end - performance.now()
       const living = this.living()
-      if (left <= 0) this.killSpared()
       if (living.length === 0 || left <= 0) return this.result(grace)
       await withLimit(NativePromise.all(living.map(endOf)), Math.min(left, STEP_MS))
       this.kill()
     }
   }
 
-  /** The errors, with one for each that is alive. */
+  /** Kills those that were spared, and gives the errors, with one for each that is alive. */
   result(grace: number): unknown[] {
+    for (const record of this.living()) if (this.#spared.has(record)) this.#kill(record)
     for (const record of this.living()) {
       if (record.settle === this.#settle) record.settle = undefined
       this.errors.push(

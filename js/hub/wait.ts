@@ -108,7 +108,7 @@ export function waitWithin(
   const { signal, abandoned } = options
   if (!isThenable(promise)) {
     if (signal?.aborted !== true) return promise
-    if (abandoned !== undefined) thread.realm.setImmediate(() => abandoned(promise as never))
+    if (abandoned !== undefined) passer(abandoned)(promise)
     throw aborted(signal, waiter, from)
   }
   if ((promise as unknown) === objectOf(waiter)) throw waitOnSelf(waiter)
@@ -137,11 +137,15 @@ function plainOf(promise: PromiseLike<unknown>): Promise<unknown> {
   return new NativePromise((resolve) => resolve(promise))
 }
 
-/** Calls `abandoned` with the value of a promise, on main, in a turn of its own. */
+/** Calls `abandoned` with the value of a promise. */
 function passOn(promise: Promise<unknown>, abandoned: (value: never) => void): void {
+  void Reflect.apply(NativePromise.prototype.then, promise, [passer(abandoned), nothing])
+}
+
+/** Returns a function that calls `abandoned` with its value, on main, in a turn of its own. */
+function passer(abandoned: (value: never) => void): (value: unknown) => void {
   const { realm } = thread
-  const pass = (value: unknown): void => void realm.setImmediate(() => abandoned(value as never))
-  void Reflect.apply(NativePromise.prototype.then, promise, [pass, nothing])
+  return (value) => void realm.setImmediate(() => abandoned(value as never))
 }
 
 function nothing(): void {}

@@ -72,8 +72,6 @@ export class RequestGreenlets {
   /** Whether no greenlet could be made. From then on the handlers of the request, mostly error handlers, run on main. */
   #onMain = false
   #timers: NodeJS.Timeout[] | undefined = undefined
-  /** Whether the time is over that its greenlets got to end after its deadline. */
-  #graceIsOver = false
   /** Why its greenlets were killed, if not because the client left or by the program. */
   #reason: unknown = undefined
 
@@ -382,8 +380,7 @@ export class RequestGreenlets {
     const error = requestTimeout(this.name, ms)
     this.#at(grace, () => {
       this.#reason = error
-      this.#graceIsOver = true
-      this.#killAll('its timeout')
+      this.#killAll('its timeout', true)
     })
     this.#interrupt(error)
   }
@@ -403,15 +400,18 @@ export class RequestGreenlets {
     else if (!greenlet.interrupt(error)) throwInto(greenlet, error)
   }
 
-  /** Kills the request's greenlets on main, where none of them runs. */
-  #killAll(why: string): void {
+  /**
+   * Kills the request's greenlets on main, where none of them runs. Those that had to end at the deadline get `grace`
+   * milliseconds first, unless they had them.
+   */
+  #killAll(why: string, graceIsOver = false): void {
     if (Greenlet.current !== Greenlet.main) {
-      setImmediate(() => this.#killAll(why))
+      setImmediate(() => this.#killAll(why, graceIsOver))
       return
     }
     const { grace } = this.#memberships[0]!.server.options
     for (const greenlet of [...this.#living].toReversed()) {
-      end(greenlet, grace, why, !this.#graceIsOver && expired.has(greenlet))
+      end(greenlet, grace, why, !graceIsOver && expired.has(greenlet))
     }
   }
 }

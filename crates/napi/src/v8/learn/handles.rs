@@ -131,7 +131,7 @@ pub(super) unsafe fn verify_spare(session: &Session<'_>, implementer: *mut u64) 
         during
     };
     let after = words();
-    // V8 releases the blocks from the last to the first and keeps the first one. There are two where the block in use was full.
+    // V8 releases the blocks from the last to the first and keeps the first one. `make_room` sees to it that there is only one.
     let first = during[BLOCKS] as usize + before[BLOCKS_SIZE] as usize * 8;
     ensure!(
         facts.spare < after.len() && peek.word(first) == Some(after[facts.spare]),
