@@ -160,7 +160,13 @@ export class Pool {
   #start<Args extends unknown[], T>(start: Spawn, fn: (...args: Args) => T, args: Args): SpawnedGreenlet<Awaited<T>> {
     if (!this.#places.tryAcquire()) {
       this.#sweep()
-      this.#places.acquire()
+      try {
+        this.#places.acquire()
+      } catch (error) {
+        // It may have handed on the last place.
+        this.#wakeJoining()
+        throw error
+      }
     }
     let greenlet: SpawnedGreenlet<Awaited<T>> | undefined
     try {
@@ -188,6 +194,10 @@ export class Pool {
 
   #giveBack(): void {
     this.#places.release()
+    this.#wakeJoining()
+  }
+
+  #wakeJoining(): void {
     if (this.#idle()) this.#joining.all()
   }
 
