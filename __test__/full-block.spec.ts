@@ -18,3 +18,17 @@ test('the first greenlet starts where the block of handles in use is full, or ne
     t.deepEqual(ending, printed('42 undefined\n'), `${remainder} handles`)
   }
 })
+
+/** Bytes of whole handles. The first greenlet makes 700 to 1,700 bytes of them while it formats an error, which depends on the Node. */
+const DISTANCES = Array.from({ length: 5 }, (_, i) => 704 + i * 200)
+
+test('the first greenlet writes to no wrong memory where the addresses of handles look like a mark of V8', async (t) => {
+  const path = JSON.stringify(fixturePath())
+  for (const distance of DISTANCES) {
+    const ending = await runProgram(`
+      const { createRequire } = await import('node:module')
+      const { beforeBoundary } = createRequire(import.meta.url)(${path})
+      console.log(beforeBoundary(${distance}, () => new Greenlet(() => 42).switch()), runtimeInfo().reason)`)
+    t.deepEqual(ending, printed('42 undefined\n'), `${distance} bytes`)
+  }
+})

@@ -15,6 +15,7 @@ export interface Fixture {
   call<T>(fn: () => T): T
   callCatching<T>(fn: () => T): T
   withHandles<T>(modulo: number, fn: () => T): T
+  beforeBoundary<T>(distance: number, fn: () => T): T
   panicAfter(depth: number, fn: () => unknown): number
   abort(): never
   panic(): never

@@ -52,18 +52,18 @@ pub(super) unsafe fn learn(session: &Session<'_>) -> Result<Formatting, Unsuppor
 /// # Safety
 /// The session's clause **callback** holds.
 unsafe fn find(session: &Session<'_>, errors: Errors<'_>) -> Result<Formatting, Unsupported> {
-    let bytes = || session.scan().into_iter().flat_map(u64::to_le_bytes).collect::<Vec<u8>>();
     // SAFETY: the session's clause **callback**.
     let looks = unsafe {
-        let before = bytes();
-        let one = while_formatting(session, errors, bytes).unwrap_or_default();
-        let other = in_callback(session.env, bytes).unwrap_or_default();
-        let two = while_formatting(session, errors, bytes).unwrap_or_default();
-        [before, one, other, two, bytes()]
+        let look = || session.scan();
+        let before = look();
+        let one = while_formatting(session, errors, look).unwrap_or_default();
+        let other = in_callback(session.env, look).unwrap_or_default();
+        let two = while_formatting(session, errors, look).unwrap_or_default();
+        [before, one, other, two, look()]
     };
-    let length = looks.iter().map(Vec::len).min().unwrap_or(0);
+    let length = looks.iter().map(Vec::len).min().unwrap_or(0) * 8;
     let places: Vec<usize> = (0..length)
-        .filter(|&i| looks.each_ref().map(|look| look[i]) == [0, 1, 0, 1, 0])
+        .filter(|&i| behaves_like_the_mark(looks.each_ref().map(|look| look[i / 8]), i % 8))
         .filter(|i| session.known.is_none_or(|known| known.formatting == *i))
         .collect();
     // Other bytes may repeat what the calls do. The act below tells them apart.
@@ -91,6 +91,15 @@ unsafe fn find(session: &Session<'_>, errors: Errors<'_>) -> Result<Formatting, 
         }
     }
     Err(Unsupported::Because("V8 asks Node to format an error, whatever its mark says".into()))
+}
+
+/// Whether a word had 1 in this byte during both formattings, 0 in it otherwise, and the same in its other bytes each time. A byte of an
+/// address may go from 0 to 1 and back, too: that of V8's next handle, or of a place on the stack. But then the lower bytes of the address
+/// change as well. Such a byte must not be written.
+fn behaves_like_the_mark(looks: [u64; 5], byte: usize) -> bool {
+    let [before, one, other, two, after] = looks;
+    let mark = 1 << (byte * 8);
+    before.to_le_bytes()[byte] == 0 && [other, after] == [before; 2] && [one, two] == [before | mark; 2]
 }
 
 /// Formats an error, and calls `look` whenever its name is read, or its method `toString` is called. Returns the last result.
