@@ -230,8 +230,8 @@ export interface SpawnOptions {
   /**
    * When it is aborted, the greenlet is killed: in the next turn, on main, so the code that aborts it goes on. A greenlet
    * that runs, as one that aborts its own signal, is ending from then on and is killed where it waits next, once: a wait
-   * with that signal throws a `GreenletExit` then, and not the reason. One that has not started never starts. What kills it is a `GreenletExit`, so its promise is rejected with
-   * `ERR_GREENLET_KILLED`.
+   * with that signal throws a `GreenletExit` then, and not the reason. One that has not started never starts. The
+   * greenlet's promise is rejected with `ERR_GREENLET_KILLED`.
    */
   readonly signal?: AbortSignal | undefined
 }
