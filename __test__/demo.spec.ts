@@ -13,5 +13,8 @@ test('the demo runs, and its checks pass', async (t) => {
     [...process.execArgv, '--import=@oxc-node/core/register', 'examples/demo.ts'],
     { cwd: ROOT },
   )
-  t.regex(stdout, /200 answers, each the right one\.\n$/)
+  t.regex(stdout, /200 answers, each the right one\.\n/)
+  const served = [...stdout.matchAll(/^(\S+) gave 100 answers, each the right one\.$/gm)].map(([, name]) => name)
+  t.deepEqual(served, ['Express', 'Koa', 'Fastify', 'Hono', 'h3', 'node:http'])
+  t.is(stdout.match(/^90 requests are parked here:\n\n +at #price /gm)?.length, served.length)
 })

@@ -117,13 +117,65 @@ test('the top level of a Worker waits too, and the program can wait for the Work
   t.is(code, 0)
 })
 
-test('--eval works: as an ES module in a greenlet, as CommonJS on main', async (t) => {
-  const print = 'console.log(Greenlet.current === Greenlet.main)'
-  const [esm, cjs] = [
-    await runNode([MAIN, '--input-type=module', '--eval', `${ESM}sleep(1)\n${print}`]),
-    await runNode([MAIN, '--input-type=commonjs', '--eval', CJS + print]),
+for (const [type, head] of [
+  ['commonjs', CJS],
+  ['module', ESM],
+] as const) {
+  test(`--eval and stdin: the top level of the type ${type} waits`, async (t) => {
+    const flags = [MAIN, `--input-type=${type}`]
+    const evaluated = await runNode([...flags, '--eval', head + WORK, 'x', 'a', 'b'])
+    const piped = await runNode([...flags, '-', 'a', 'b'], {}, head + WORK)
+    const expected = { code: 4, signal: null, stdout: worked, stderr: '' }
+    t.deepEqual([evaluated, piped], [expected, expected])
+  })
+}
+
+test('--eval as CommonJS: globals, exit code and errors are as without greenlets', async (t) => {
+  const text = `${CJS}function f(error) { throw error }
+    console.log(typeof require, typeof module, __filename, this === globalThis, Greenlet.current.name)
+    setImmediate(() => console.log(typeof require, Greenlet.current === Greenlet.main))
+    process.on('exit', (code) => console.log(code))\n`
+  const { stdout, stderr, code } = await runNode([MAIN, '--eval', `${text}sleep(1)\nf(new TypeError('late'))`])
+  t.is(stdout, 'function object [eval] true [eval]\nfunction true\n1\n', stderr)
+  t.is(code, 1)
+  t.regex(stderr, /^\[eval\]:2\nfunction f[^]*TypeError: late\n +at \[eval\]:7:/)
+  const [early, plain] = [[MAIN], ['--import=data:text/javascript,']].map((flags) =>
+    runNode([...flags, '--eval', `"use strict"\nfunction f() { throw new TypeError('early') }\nf()`]),
+  )
+  const [first, second] = [await early!, await plain!]
+  t.deepEqual([first.code, first.stdout], [1, ''])
+  t.is(first.stderr.split('    at ')[0], second.stderr.split('    at ')[0])
+})
+
+test('--eval as CommonJS: a top level that waits for ever ends with the code 13, and one that is killed ends', async (t) => {
+  const stuck = await runNode([MAIN, '--eval', `${CJS}function stuck() { wait(new Promise(() => {})) }\nstuck()`])
+  t.is(stuck.code, 13)
+  t.regex(stuck.stderr, /^Warning: the top level of the program still waits[^\n]*\n +at stuck /)
+  const killed = await runNode([
+    MAIN,
+    '--eval',
+    `${CJS}const me = Greenlet.current\nsetImmediate(() => me.kill())\nsleep(1e6)`,
+  ])
+  t.deepEqual(killed, { code: 0, signal: null, stdout: '', stderr: '' })
+})
+
+test('--print prints what the top level gives after its waits', async (t) => {
+  const print = (text: string): Promise<Ending> => runNode([MAIN, '--print', CJS + text])
+  t.is((await print('1 + 1')).stdout, '2\n')
+  const [text, object, stuck] = [
+    await print("sleep(1), 'text'"),
+    await print('({ a: wait(Promise.resolve([1])) })'),
+    await print('wait(new Promise(() => {}))'),
   ]
-  t.deepEqual([esm.stdout, cjs.stdout], ['false\n', 'true\n'], esm.stderr + cjs.stderr)
+  if (Number.parseInt(process.versions.node) >= 22) {
+    t.deepEqual([text.stdout, object.stdout, stuck.stdout], ['text\n', '{ a: [ 1 ] }\n', '<pending>\n'], text.stderr)
+    t.deepEqual([text.code, stuck.code], [0, 13])
+  } else {
+    // It prints before the wait is over.
+    t.deepEqual([text.code, text.stdout], [1, ''])
+    t.regex(text.stderr, /ERR_GREENLET_FORBIDDEN/)
+    t.regex(text.stderr, /--print .* use --eval and console\.log\(\)/)
+  }
 })
 
 test('a CommonJS program with --require is refused with a hint, and an ES module works', async (t) => {

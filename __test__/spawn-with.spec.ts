@@ -4,6 +4,7 @@ import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import { getEventListeners } from 'node:events'
 import test from 'ava'
 import { Greenlet, GreenletError, GreenletExit, settrace, sleep, spawn, wait } from '../js/index.ts'
+import { group, Lock, retry } from '../js/tools/index.ts'
 import { printed, runProgram } from './helpers/program.ts'
 import { later, pending, turn } from './helpers/promises.ts'
 
@@ -110,6 +111,150 @@ test('an abort kills a greenlet that switched away by hand, and one that runs', 
   })
   await t.throwsAsync(running, killed)
   t.deepEqual(log, ['goes on'])
+})
+
+/** Ways to wait after an abort of the signal of the greenlet itself. */
+const waits: Record<string, (signal: AbortSignal) => void> = {
+  'in sleep() with that signal': (signal) => sleep(60_000, { signal }),
+  'in wait() with that signal': (signal) => wait(new Promise(() => {}), { signal }),
+  'in wait() with that signal, of no promise': (signal) => wait(7, { signal }),
+  'for what that signal ends': (signal) => {
+    wait(Promise.reject(signal.reason as Error))
+  },
+  'without that signal': () => sleep(60_000),
+  'for a lock, with that signal': (signal) => new Lock().acquire({ signal }),
+  'in retry(), with that signal': (signal) => retry(() => sleep(60_000), { signal }),
+}
+
+for (const [what, waitWith] of Object.entries(waits)) {
+  test(`a greenlet that aborts its own signal and waits ${what} is killed once, and its cleanup may wait`, async (t) => {
+    const controller = new AbortController()
+    const { signal } = controller
+    const log: unknown[] = []
+    const g = spawn.with({ signal }, () => {
+      sleep(1)
+      try {
+        controller.abort(new RangeError('enough'))
+        log.push(g.ending)
+        waitWith(signal)
+        log.push('not reached')
+      } catch (error) {
+        log.push(error instanceof GreenletExit, (error as Error).cause === signal.reason, g.ending)
+        sleep(5)
+        log.push('cleaned up')
+        throw error
+      }
+    })
+    await t.throwsAsync(g, killed)
+    t.deepEqual(log, [true, true, true, true, 'cleaned up'])
+    t.false(g.ending)
+  })
+}
+
+test('a greenlet that aborts its own signal and starts over gets the exit again; one that does not wait returns', async (t) => {
+  const controller = new AbortController()
+  let exits = 0
+  const again = spawn.with({ signal: controller.signal }, () => {
+    sleep(1)
+    controller.abort()
+    for (;;) {
+      try {
+        sleep(60_000)
+      } catch (error) {
+        if (exits++ > 3) throw error
+      }
+    }
+  })
+  await t.throwsAsync(again, killed)
+  t.is(exits, 5)
+
+  const other = new AbortController()
+  const returns = spawn.with({ signal: other.signal }, () => {
+    other.abort()
+    return 'value'
+  })
+  t.is(await returns, 'value')
+  await turn()
+  t.deepEqual([returns.ending, returns.dead], [false, true])
+})
+
+test('a signal that a greenlet aborts in its cleanup, or that ends by its own kill(), does not kill it again', async (t) => {
+  const log: string[] = []
+  const first = new AbortController()
+  const cleaning = spawn.with({ signal: first.signal }, () => {
+    try {
+      sleep(60_000)
+    } finally {
+      first.abort()
+      sleep(5)
+      log.push('cleaned up')
+    }
+  })
+  await turn()
+  cleaning.kill()
+  await t.throwsAsync(cleaning, killed)
+
+  const second = new AbortController()
+  const ownKill = spawn.with({ signal: second.signal }, () => {
+    try {
+      second.abort()
+      Greenlet.current.kill()
+    } finally {
+      sleep(5)
+      log.push('cleaned up')
+    }
+  })
+  await t.throwsAsync(ownKill, killed)
+  t.deepEqual(log, ['cleaned up', 'cleaned up'])
+})
+
+test('a greenlet that was suspended by hand when its signal was aborted is killed once, also if it is resumed first', async (t) => {
+  const controller = new AbortController()
+  const { signal } = controller
+  const log: string[] = []
+  const g = spawn.with({ signal }, () => {
+    Greenlet.main.switch()
+    try {
+      sleep(60_000, { signal })
+    } finally {
+      sleep(5)
+      log.push('cleaned up')
+    }
+  })
+  await turn()
+  controller.abort()
+  g.switch()
+  t.true(g.ending)
+  await t.throwsAsync(g, killed)
+  t.deepEqual(log, ['cleaned up'])
+})
+
+test('a group of which the owner aborts its own signal ends with its children, and each cleanup may wait', async (t) => {
+  const controller = new AbortController()
+  const { signal } = controller
+  const log: string[] = []
+  const clean = (name: string, call: () => void): void => {
+    try {
+      call()
+    } finally {
+      sleep(5)
+      log.push(name)
+    }
+  }
+  const g = spawn.with({ signal }, () =>
+    clean('around', () =>
+      group((children) => {
+        children.spawn(() => clean('child', () => sleep(60_000)))
+        sleep(1)
+        clean('owner', () => {
+          controller.abort()
+          sleep(60_000, { signal })
+        })
+      }),
+    ),
+  )
+  await t.throwsAsync(g, killed)
+  t.deepEqual(log, ['owner', 'child', 'around'])
 })
 
 test('a greenlet of which the signal is aborted before the start never starts', async (t) => {

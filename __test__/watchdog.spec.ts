@@ -1,6 +1,8 @@
 // The watchdog: what it tells of a thread whose event loop is blocked, and when it is silent.
 
+import { readFileSync } from 'node:fs'
 import test from 'ava'
+import ts from 'typescript'
 import { watch, type WatchOptions } from '../js/watchdog/watchdog.ts'
 import { type Ending, printed, runNode, runProgram } from './helpers/program.ts'
 
@@ -275,4 +277,41 @@ test('where the permissions of Node deny the inspector or Workers, an error says
   if (major < 26) return
   t.regex((await allowing('--allow-inspector')).stdout, /^ERR_ACCESS_DENIED /)
   t.is((await allowing('--allow-inspector', '--allow-worker')).stdout, 'works\n')
+})
+
+test('the program of the watching thread uses no helper of compilers, but for a helper that keeps the names of functions', async (t) => {
+  const file = new URL('../js/watchdog/watcher.ts', import.meta.url)
+  const { outputText } = ts.transpileModule(readFileSync(file, 'utf8'), {
+    compilerOptions: { target: ts.ScriptTarget.ES2015, module: ts.ModuleKind.ESNext, noEmitHelpers: true },
+  })
+  t.deepEqual(outputText.match(/\b__\w+/g), null)
+  t.notRegex(outputText, /\?\?|\?\./)
+
+  // As esbuild does, minified.
+  const before = `
+    const { toString } = Function.prototype
+    Function.prototype.toString = function () {
+      const text = Reflect.apply(toString, this, [])
+      return this.name === 'runWatcher' ? text.replace('{', '{ i(heard, "heard");') : text
+    }`
+  const ending = await runProgram(
+    `${HEAD}\n watch({ after: 100, print: false, report: tell })\n await hog(1)\n await later(300)`,
+    { before },
+  )
+  t.deepEqual(ending, printed('hog spin < endless < hog\n'))
+})
+
+test('an error in the program of the watching thread is a warning', async (t) => {
+  const before = `
+    const { toString } = Function.prototype
+    Function.prototype.toString = function () {
+      return this.name === 'runWatcher' ? '() => { coverage().lines[1]++ }' : Reflect.apply(toString, this, [])
+    }`
+  const program = `${HEAD}
+    watch()
+    const timer = setInterval(() => {}, 1000)
+    process.on('warning', ({ message }) => { console.log(message); clearInterval(timer) })`
+  const { code, stdout } = await runProgram(program, { before })
+  t.is(code, 0)
+  t.regex(stdout, /^watch\(\) has ended: TypeError: Cannot read properties of undefined[^\n]*\n$/)
 })

@@ -1,8 +1,9 @@
 /**
- * `make demo`: shows in two parts what greenlets can do. It checks everything that it prints, and ends with exit code 1 if a
+ * `make demo`: shows in three parts what greenlets can do. It checks everything that it prints, and ends with exit code 1 if a
  * check fails.
  */
 
+import { frameworks } from './frameworks.ts'
 import { parked } from './parked.ts'
 import { seed } from './seed.ts'
 
@@ -14,4 +15,5 @@ const limit = setTimeout(() => {
 
 seed()
 await parked()
+await frameworks()
 clearTimeout(limit)

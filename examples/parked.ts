@@ -11,7 +11,8 @@ import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Greenlet } from '../js/index.ts'
 import type { ClientRequest, ClientResponse, ClientTask } from './client.ts'
-import { articles, makeShop, type PriceList } from './server.ts'
+import { articles, priceOf, SlowPrices } from './prices.ts'
+import { makeShop } from './server.ts'
 import { columns, heading, isInPackage, stackText } from './show.ts'
 
 const COUNT = 200
@@ -43,27 +44,6 @@ export async function parked(): Promise<void> {
   server.close()
   await once(server, 'close')
   assert.deepEqual(Greenlet.all(), [Greenlet.main])
-}
-
-/** A price list that answers no lookup until it is opened. */
-class SlowPrices implements PriceList {
-  lookups = 0
-  open!: () => void
-  readonly #opened = new Promise<void>((resolve) => (this.open = resolve))
-
-  find(article: number): Promise<number> {
-    this.lookups++
-    return this.#opened.then(() => priceOf(article))
-  }
-
-  findVisitor(id: number): Promise<string> {
-    this.lookups++
-    return this.#opened.then(() => `visitor ${id}`)
-  }
-}
-
-function priceOf(article: number): number {
-  return 5000 - article
 }
 
 function makeCase(id: number): Case {

@@ -6,12 +6,7 @@
 import express, { type Express } from 'express'
 import { greenlets } from '../js/adapters/express.ts'
 import { wait } from '../js/index.ts'
-
-/** The source of the prices; it is slow. */
-export interface PriceList {
-  find(article: number): Promise<number>
-  findVisitor(id: number): Promise<string>
-}
+import { articles, type PriceList } from './prices.ts'
 
 export function makeShop(prices: PriceList): Express {
   /** Blocks the greenlet of the request until the price is known. */
@@ -62,9 +57,4 @@ export function makeShop(prices: PriceList): Express {
     res.json(JSON.parse(text, (_key, value: unknown) => (typeof value === 'number' ? price(value) : value)))
   })
   return app
-}
-
-/** The three articles of order, cart or offer number `id`. */
-export function articles(id: number | string): number[] {
-  return [1, 2, 3].map((n) => Number(id) * 10 + n)
 }

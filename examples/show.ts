@@ -38,6 +38,11 @@ export function isInPackage(frame: Frame): boolean {
   return frame.fileName?.includes('/node_modules/') === true
 }
 
+/** Whether a frame is in one of these examples. */
+export function isInExamples(frame: Frame): boolean {
+  return frame.fileName?.startsWith(new URL('.', import.meta.url).href) === true
+}
+
 function where({ fileName, lineNumber, columnNumber }: Frame): string {
   if (fileName === null || lineNumber === null || columnNumber === null) return 'no source'
   const path = fileName.startsWith('file:') ? fileURLToPath(fileName) : fileName

@@ -9,6 +9,7 @@ import { thread } from './core/thread.ts'
 import * as classes from './greenlet/greenlet.ts'
 import { gettrace as ownGettrace, settrace as ownSettrace } from './greenlet/tracing.ts'
 import { bind as ownBind, blocking as ownBlocking } from './hub/blocking.ts'
+import { reasonOf as ownReasonOf } from './hub/limits.ts'
 import { sleep as ownSleep } from './hub/sleep.ts'
 import { spawn as ownSpawn } from './hub/spawn.ts'
 import { wait as ownWait } from './hub/wait.ts'
@@ -35,8 +36,9 @@ const engine = joinThread(
     configure: ownConfigure,
     runtimeInfo: ownRuntimeInfo,
 
-    // For the adapters.
+    // For the adapters and the tools.
     isExit: errors.isExit,
+    reasonOf: ownReasonOf,
     /** Greenlets of which the request had to end by now: nothing is tried again in them. */
     expired: new WeakSet<classes.Greenlet>(),
     /** From now on the timers of this realm are used. A test runner may have replaced them by fake ones. */
@@ -52,7 +54,7 @@ const engine = joinThread(
 engine.useTimersOf(globalThis)
 
 export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, configure, runtimeInfo } = engine
-export const { isExit, expired } = engine
+export const { isExit, reasonOf, expired } = engine
 export { version }
 
 // The classes, with their types.

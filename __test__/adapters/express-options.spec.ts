@@ -7,6 +7,7 @@ import type { ErrorRequestHandler, Response } from 'express'
 import standard, { bind, greenlets, type Middleware } from '../../js/adapters/express.ts'
 import { Greenlet, type GreenletError, GreenletExit, sleep, wait } from '../../js/index.ts'
 import { pending, until } from '../helpers/promises.ts'
+import { closingFacts } from './closing.ts'
 import { others, serve, VERSIONS } from './server.ts'
 
 // The tests check the warnings, so they are not printed.
@@ -281,6 +282,11 @@ for (const [version, make] of VERSIONS) {
       t.regex(text, /ERR_GREENLET_CLOSED/)
     }
     t.is(middleware.living.size, 0)
+  })
+
+  closingFacts(version, async (t, options, handler) => {
+    const control = greenlets(options)
+    return { ...(await serve(t, (app) => app.use(control).get('/', handler), make)), control }
   })
 
   test.serial(`${version}: greenlets() for a part of the app has limits and a deadline of its own`, async (t) => {

@@ -6,6 +6,7 @@ import test, { type ExecutionContext } from 'ava'
 import { Greenlet, GreenletExit, sleep, wait } from '../../js/index.ts'
 import { retry } from '../../js/tools/index.ts'
 import { pending, until } from '../helpers/promises.ts'
+import { closingFacts } from './closing.ts'
 import type { App, Asked, Kit, Step } from './kits.ts'
 import { addRandom, PATHS, randomApp, randomNumbers } from './random.ts'
 import { others } from './server.ts'
@@ -44,6 +45,7 @@ async function abandon(t: ExecutionContext, kit: Kit, add: (app: App, log: strin
 
 export function facts(kit: Kit): void {
   const { name } = kit
+  closingFacts(name, (t, options, handler) => kit.serve(t, options, (app) => app.get('/', handler)))
 
   test.afterEach.always('no greenlet is left', async (t) => {
     await until(() => others().length === 0)

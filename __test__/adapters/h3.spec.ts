@@ -3,11 +3,11 @@
 import http from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
-import { createEventStream, defineHandler, H3, HTTPError, readBody } from 'h3'
+import { createEventStream, defineHandler, H3, type H3Config, HTTPError, readBody } from 'h3'
 import { toNodeHandler } from 'h3/node'
 import door, { greenlets } from '../../js/adapters/h3.ts'
 import { Greenlet, sleep, spawn, wait } from '../../js/index.ts'
-import { until } from '../helpers/promises.ts'
+import { turn, until } from '../helpers/promises.ts'
 import { facts } from './facts.ts'
 import { h3 } from './kits.ts'
 import { listen, others, type Site } from './server.ts'
@@ -120,6 +120,46 @@ test.serial('h3: without a server, the signal of the request ends its greenlets'
   controller.abort()
   t.is((await answer).status, 499)
   t.deepEqual(log, ['finally'])
+})
+
+test.serial('h3: without a server, each request leaves its place, however it ends', async (t) => {
+  const fail = (): never => {
+    sleep(1)
+    throw new Error('of a hook')
+  }
+  const wait1 = (): void => sleep(1)
+  const cases: Record<string, readonly [config: H3Config, early?: boolean]> = {
+    'no hooks': [{}],
+    'a hook onRequest': [{ onRequest: wait1 }],
+    'a plain hook onRequest': [{ onRequest() {} }],
+    'a hook onRequest that fails': [{ onRequest: fail }],
+    'hooks that fail': [{ onRequest: fail, onError: fail, onResponse: fail }],
+    'an async hook that fails': [{ onRequest: async () => fail() }],
+    'hooks after the answer': [{ onError: wait1, onResponse: wait1 }],
+    'a hook, and a middleware that answers before greenlets()': [{ onRequest: wait1 }, true],
+  }
+  for (const [what, [config, early = false]] of Object.entries(cases)) {
+    const requests = greenlets({ limit: 1 })
+    const app = new H3({ silent: true, ...config })
+    if (early) app.use(() => 'early')
+    app.register(requests)
+    app.get('/', () => (sleep(1), 'answer'))
+    app.get('/fails', fail)
+    const statuses = []
+    for (const path of ['/', '/fails', '/none', '/', '/fails', '/none']) {
+      statuses.push((await app.request(path)).status)
+      await turn()
+      await turn()
+    }
+    t.false(statuses.includes(503), `${what}: ${statuses.join()}`)
+    // More are refused than there are places.
+    const first = app.request('/')
+    for (let i = 0; i < 20; i++) await app.request('/')
+    await first
+    await until(() => others().length === 0)
+    await requests.close({ grace: 60_000 })
+    t.is(requests.living.size, 0)
+  }
 })
 
 test.serial('h3: handlers that were there before, and apps without the plugin, do not change', async (t) => {

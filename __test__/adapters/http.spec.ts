@@ -11,6 +11,7 @@ import standard, { bind, greenlets, type HttpOptions, type WithGreenlet } from '
 import { Greenlet, type GreenletError, sleep, wait } from '../../js/index.ts'
 import { runProgram } from '../helpers/program.ts'
 import { pending, until } from '../helpers/promises.ts'
+import { closingFacts } from './closing.ts'
 import { listen, others, type Site } from './server.ts'
 
 const warnings: Error[] = []
@@ -239,6 +240,11 @@ test.serial('timeout, limit and close() answer 503', async (t) => {
   gate.resolve()
   for (const { text } of await Promise.all(parked)) t.is(text, 'answered')
   await closing
+})
+
+closingFacts('http', async (t, options, handler) => {
+  const control = greenlets(handler, options)
+  return { ...(await listen(t, http.createServer(control))), control }
 })
 
 test.serial('bound callbacks may wait, and their errors go to onError', async (t) => {

@@ -46,10 +46,15 @@ export function runFile(file: string): Promise<Ending> {
   return runNode(['--no-warnings', ...LOADER, join(ROOT, '__test__', file)])
 }
 
-export async function runNode(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ending> {
+/** `input` goes to stdin. */
+export async function runNode(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  input: string | undefined = undefined,
+): Promise<Ending> {
   await processor()
   try {
-    return await start(args, env)
+    return await start(args, env, input)
   } finally {
     free++
     queue.shift()?.()
@@ -72,9 +77,14 @@ function processor(): Promise<void> {
   })
 }
 
-function start(args: readonly string[], more: Readonly<Record<string, string>>): Promise<Ending> {
+function start(
+  args: readonly string[],
+  more: Readonly<Record<string, string>>,
+  input: string | undefined,
+): Promise<Ending> {
   const env = { ...process.env, ...more }
   const child = spawn(process.execPath, args, { cwd: ROOT, env, timeout: LIMIT_MS, killSignal: 'SIGKILL' })
+  if (input !== undefined) child.stdin.end(input)
   let [stdout, stderr] = ['', '']
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk))
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk))

@@ -2,7 +2,7 @@ import { EventEmitter, on } from 'node:events'
 import { Readable } from 'node:stream'
 import test from 'ava'
 import { Greenlet, type GreenletError, GreenletExit, sleep, spawn, wait } from '../../js/index.ts'
-import { iterate, joinAll, Local, retry, timeout, TimeoutError, waitAny } from '../../js/tools/index.ts'
+import { group, iterate, joinAll, Local, retry, timeout, TimeoutError, waitAny } from '../../js/tools/index.ts'
 import { later, pending, turn } from '../helpers/promises.ts'
 import { caught, codeOf } from './helpers.ts'
 
@@ -73,6 +73,88 @@ test('timeout() calls its third argument for its own deadline only', async (t) =
     ),
     inner,
   )
+})
+
+test('timeout() calls its third argument whatever error its function made of the deadline', async (t) => {
+  const given: unknown[] = []
+  const wrapping = (): void => {
+    try {
+      never()
+    } catch (error) {
+      throw new Error('not loaded', { cause: error })
+    }
+  }
+  const failing = (): unknown =>
+    group((children) => {
+      children.spawn(() => {
+        try {
+          never()
+        } finally {
+          // oxlint-disable-next-line no-unsafe-finally -- this is what the test is about
+          throw new RangeError('of the cleanup')
+        }
+      })
+      never()
+    })
+  for (const fn of [wrapping, failing]) {
+    const run = () => timeout(2, fn, (error, thrown) => (given.push(error, thrown), 'instead'))
+    t.is(await spawn(run), 'instead')
+    const [error, thrown] = given.splice(0) as [GreenletError, Error]
+    t.true(error instanceof TimeoutError)
+    t.is(thrown.constructor, fn === wrapping ? Error : AggregateError)
+    // Without it, the function's own error comes out.
+    t.is(((await caught(() => timeout(2, fn))) as Error).constructor, thrown.constructor)
+  }
+})
+
+test('timeout() does not call its third argument for an error that the deadline has not caused, nor for a kill', async (t) => {
+  const wrong = (): string => 'wrong'
+  // The deadline passes, and the function ends before it waits again.
+  const early = () =>
+    timeout(
+      1,
+      () => {
+        const end = performance.now() + 5
+        while (performance.now() < end);
+        throw new RangeError('of the function')
+      },
+      wrong,
+    )
+  t.true((await caught(early)) instanceof RangeError)
+  // It is killed, or an outer deadline passes, while it cleans up.
+  const cleaning = pending()
+  const slow = (): void => {
+    try {
+      never()
+    } catch {
+      cleaning.resolve(undefined)
+      try {
+        never()
+      } catch (error) {
+        throw new Error('wrapped', { cause: error })
+      }
+    }
+  }
+  const killed = spawn(() => timeout(1, slow, wrong))
+  await cleaning.promise
+  killed.kill()
+  await t.throwsAsync(killed, { message: 'wrapped' })
+  const log: unknown[] = []
+  const outer = () =>
+    timeout(
+      30,
+      () => {
+        try {
+          timeout(1, slow, wrong)
+        } catch (error) {
+          log.push((error as Error).message)
+          throw error
+        }
+      },
+      () => 'outer',
+    )
+  t.is(await spawn(outer), 'outer')
+  t.deepEqual(log, ['wrapped'])
 })
 
 test('an outer deadline that passes in an inner block is not taken for the inner one', async (t) => {

@@ -48,6 +48,7 @@ interface App {
   readonly '~routes': Route[]
   '~composed'?: unknown
   '~dispatch'?: unknown
+  handler: (event: H3Event) => unknown
   '~addRoute'(route: Route): void
   use(...given: unknown[]): unknown
   mount(base: string, input: unknown): unknown
@@ -102,7 +103,7 @@ export function greenlets(options?: ServerOptions): ((app: H3) => void) & Server
   })
 }
 
-/** Those without a response of Node.js, which the first middleware has to end. */
+/** Those without a response of Node.js, which have to be ended here. */
 const unended = new WeakSet<RequestGreenlets>()
 
 /** Gives the greenlets of a request, which may be new. Throws where it is refused. */
@@ -140,6 +141,17 @@ async function endAfter(request: RequestGreenlets, next: () => unknown): Promise
   }
 }
 
+/** Runs a hook. If it fails, no handler follows, but the app's other hooks do. */
+async function endIfFailed(request: RequestGreenlets, hook: () => unknown): Promise<void> {
+  try {
+    await request.run(hook)
+  } catch (error) {
+    unended.delete(request)
+    setImmediate(() => request.end())
+    throw error
+  }
+}
+
 /** Runs the hooks that the app's configuration has in greenlets. */
 function wrapHooks(app: App, server: ServerGreenlets): void {
   const { onRequest, onResponse, onError } = app.config
@@ -147,7 +159,14 @@ function wrapHooks(app: App, server: ServerGreenlets): void {
   if (onRequest) {
     hooks.onRequest = (event) => {
       const request = admit(server, event)
-      return request.run(() => onRequest(event))
+      return unended.has(request) ? endIfFailed(request, () => onRequest(event)) : request.run(() => onRequest(event))
+    }
+    // A middleware that was there before may answer.
+    const { handler } = app
+    app.handler = function handleToEnd(event) {
+      const request = requests.get(event)
+      const handle = (): unknown => handler.call(app, event)
+      return request !== undefined && unended.delete(request) ? endAfter(request, handle) : handle()
     }
   }
   if (onResponse) hooks.onResponse = (response, event) => runHook(event, () => onResponse(response, event))

@@ -19,10 +19,17 @@ function first<T>(probe: () => T): T {
 
 /** What `kill()` of a greenlet that runs or waits needs; see record.ts. */
 function startEnding(record: GreenletRecord, exit: GreenletExit): Ending {
-  const ending = (record.ending ??= { exit, again: 0, isDropped: false, interrupted: [] })
+  const ending = (record.ending ??= { exit, again: 0, isDropped: false, isPending: false, interrupted: [] })
   ending.exit = exit
   ending.again = 0
+  ending.isPending = false
   return ending
+}
+
+/** For a greenlet that does not wait: from now on it is ending, and gets `exit` where it waits next. */
+export function killAtNextWait(record: GreenletRecord, exit: GreenletExit): void {
+  const ending = startEnding(record, exit)
+  ending.isPending = ending.isDropped = true
 }
 
 /** See `Greenlet.prototype.kill`. */
@@ -37,12 +44,16 @@ export function killRecord(record: GreenletRecord): void {
     )
   }
   const exit = new GreenletExit()
-  if (record === me) throw exit
+  if (record === me) {
+    if (record.ending !== undefined) record.ending.isPending = false
+    throw exit
+  }
   if (record.state === UNSTARTED && thread.tracer === undefined) {
     endUnstarted(record, exit)
     return
   }
   const before = record.ending?.exit
+  const wasPending = record.ending?.isPending === true
   const ending = startEnding(record, exit)
   const killers = (record.killers ??= [])
   killers.push(me)
@@ -52,7 +63,10 @@ export function killRecord(record: GreenletRecord): void {
   } catch (error) {
     // It has ended with this error; or the exit has not arrived, and all is as it was before.
     if (before === undefined) record.ending = undefined
-    else if (ending.exit === exit) ending.exit = before
+    else if (ending.exit === exit) {
+      ending.exit = before
+      ending.isPending = wasPending
+    }
     throw error
   } finally {
     ending.isDropped ||= record.killers === killers

@@ -48,6 +48,8 @@ export interface Ending {
   again: number
   /** Whether no code waits for its result: `kill()` has returned. */
   isDropped: boolean
+  /** Whether the exit has still to be thrown, where the greenlet waits next. */
+  isPending: boolean
   /** The stacks of the waits that it was thrown into; see hub/ending.ts. */
   readonly interrupted: unknown[]
 }

@@ -55,11 +55,25 @@ export function noteExit({ ending }: GreenletRecord, error: unknown): void {
 }
 
 /**
+ * For a greenlet that is about to wait: gives the exit that it has not got yet, because its signal was aborted while it did
+ * not wait. Undefined where there is none. The caller throws it in place of whatever ends the wait.
+ */
+export function takePendingExit(waiter: GreenletRecord): unknown {
+  const { ending } = waiter
+  if (ending?.isPending !== true) return undefined
+  ending.isPending = false
+  noteExit(waiter, ending.exit)
+  return ending.exit
+}
+
+/**
  * For a killed greenlet that is about to wait: throws the exit again if it has started over. After {@link MOST_EXITS} it waits
  * as any other, and is no longer one that ends. `kill()` tells that its caller, and a warning if `kill()` has returned.
  */
 export function throwAgain(waiter: GreenletRecord): void {
   const ending = waiter.ending!
+  const pending = takePendingExit(waiter)
+  if (pending !== undefined) throw pending
   if (ending.interrupted.length === 0) return
   ensureCaptureRealm()
   const now = placeOf(thread.capture())

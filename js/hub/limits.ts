@@ -11,6 +11,7 @@ import { thread } from '../core/thread.ts'
 import { type Greenlet, isGreenlet } from '../greenlet/greenlet.ts'
 import { noteWait } from '../stack/waits.ts'
 import { objectOf, resume } from './block.ts'
+import { takePendingExit } from './ending.ts'
 
 /**
  * When `join()` gives up. Each option may be left out, or undefined. `wait()` has one more: see {@link WaitOptions}.
@@ -63,11 +64,17 @@ export function checkSignal(of: string, signal: unknown): void {
   throw typeError(`the signal of ${of} must be an AbortSignal, not ${describe(signal)}`)
 }
 
-/** The reason of a signal that is aborted already, for `waiter` to throw. */
+/** What `waiter` has to throw where the signal of a wait is aborted already: its reason. */
 export function aborted(signal: AbortSignal, waiter: GreenletRecord, from: (...args: never[]) => unknown): unknown {
-  const reason: unknown = signal.reason
+  const reason = reasonOf(signal, waiter)
   noteWait(reason, waiter, signal, from)
   return reason
+}
+
+/** The same without a place: for the tools, also on main. */
+export function reasonOf(signal: AbortSignal, waiter: GreenletRecord = thread.current): unknown {
+  // The same signal may have to kill the greenlet. After the reason, the exit would interrupt the cleanup.
+  return takePendingExit(waiter) ?? signal.reason
 }
 
 /** The timer and the abort listener of one wait. */

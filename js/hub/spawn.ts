@@ -14,7 +14,7 @@ import { addOwnCode, type Mark } from '../common/own-code.ts'
 import { Same } from '../common/same.ts'
 import { describe, NativePromise } from '../common/values.ts'
 import { endWait } from '../core/interrupt.ts'
-import { killRecord } from '../core/kill.ts'
+import { killAtNextWait, killRecord } from '../core/kill.ts'
 import { deliver, endUnstarted, finishEnded } from '../core/lifecycle.ts'
 import { DEAD, type GreenletRecord, UNSTARTED } from '../core/record.ts'
 import { main, thread } from '../core/thread.ts'
@@ -229,8 +229,9 @@ export interface SpawnOptions {
   readonly context?: AsyncResource | null | undefined
   /**
    * When it is aborted, the greenlet is killed: in the next turn, on main, so the code that aborts it goes on. A greenlet
-   * that has not started by then never starts. What kills it is a `GreenletExit`, so its promise is rejected with
-   * `ERR_GREENLET_KILLED`.
+   * that runs, as one that aborts its own signal, is ending from then on and is killed where it waits next, once: a wait
+   * with that signal throws a `GreenletExit` then, and not the reason. One that has not started never starts. The
+   * greenlet's promise is rejected with `ERR_GREENLET_KILLED`.
    */
   readonly signal?: AbortSignal | undefined
 }
@@ -318,11 +319,16 @@ function spawnWith<Args extends unknown[], T>(
 /** The record and not the object, which the stack would keep alive. */
 function killOnAbort(record: GreenletRecord, signal: AbortSignal): void {
   const abort = (): void => {
-    if (record.state !== UNSTARTED) {
-      // Otherwise a wait with the same signal would throw its reason first, and the kill would interrupt the cleanup.
-      if (record.ending === undefined) endWait(record, signal.reason)
-      thread.realm.setImmediate(() => killAborted(record))
-    } else endUnstarted(record, new GreenletExit('its signal was aborted', { cause: signal.reason as unknown }))
+    const makeExit = () => new GreenletExit('its signal was aborted', { cause: signal.reason as unknown })
+    if (record.state === UNSTARTED) {
+      endUnstarted(record, makeExit())
+      return
+    }
+    if (record.state === DEAD) return
+    // Otherwise a wait with the same signal would throw its reason first, and the kill would interrupt the cleanup. So would
+    // the next wait, if it does not wait now: it may have aborted the signal itself.
+    if (record.ending === undefined && endWait(record, signal.reason) === undefined) killAtNextWait(record, makeExit())
+    thread.realm.setImmediate(() => killAborted(record))
   }
   if (signal.aborted) {
     abort()
@@ -343,7 +349,7 @@ function killAborted(record: GreenletRecord): void {
     return
   }
   // Another `kill()` would interrupt its cleanup.
-  if (record.ending !== undefined) return
+  if (record.ending?.isPending === false) return
   try {
     killRecord(record)
   } catch (error) {

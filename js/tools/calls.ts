@@ -60,9 +60,20 @@ const { setTimeout } = globalThis
  * the event loop is about to resume, cannot be interrupted now.
  *
  * @param wanted returns false once the error is not wanted any more
+ * @param done called once the error is on its way
  */
-export function interruptSoon(greenlet: Greenlet, error: unknown, wanted: () => boolean, pause = 1): void {
-  if (!wanted() || greenlet.dead || greenlet.interrupt(error)) return
+export function interruptSoon(
+  greenlet: Greenlet,
+  error: unknown,
+  wanted: () => boolean,
+  done?: () => void,
+  pause = 1,
+): void {
+  if (!wanted() || greenlet.dead) return
+  if (greenlet.interrupt(error)) {
+    done?.()
+    return
+  }
   const next = Math.min(2 * pause, LONGEST_PAUSE_MS)
-  setTimeout(() => interruptSoon(greenlet, error, wanted, next), pause).unref()
+  setTimeout(() => interruptSoon(greenlet, error, wanted, done, next), pause).unref()
 }

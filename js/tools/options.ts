@@ -5,6 +5,7 @@
 import { rangeError, typeError } from '../common/errors.ts'
 import { checkOptions, LONGEST_MS } from '../common/options.ts'
 import { describe, isInstance } from '../common/values.ts'
+import { reasonOf } from '../engine.ts'
 
 /**
  * When a tool gives up waiting. Each option may be left out, or undefined.
@@ -44,7 +45,7 @@ export function checkLimits(of: string, limits: Limits | undefined): void {
   if (signal === undefined) return
   if (!isInstance(signal, AbortSignal))
     throw typeError(`the signal of ${of} must be an AbortSignal, not ${describe(signal)}`)
-  signal.throwIfAborted()
+  if (signal.aborted) throw reasonOf(signal)
 }
 
 /** Checks a time in milliseconds. */

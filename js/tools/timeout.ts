@@ -3,7 +3,7 @@
  */
 
 import { withoutFrames } from '../common/errors.ts'
-import { Greenlet, GreenletExit, TimeoutError } from '../engine.ts'
+import { expired, Greenlet, GreenletExit, isExit, TimeoutError } from '../engine.ts'
 import { finished, interruptSoon } from './calls.ts'
 import { checkFunction, checkTime } from './options.ts'
 
@@ -22,6 +22,8 @@ class Deadline {
   error: TimeoutError | undefined = undefined
   /** Once it has passed: what is thrown where the greenlet waits. */
   thrown: unknown = undefined
+  /** Whether it was thrown, or will be in this turn. */
+  isThrown = false
   readonly #timer: NodeJS.Timeout
 
   constructor(ms: number) {
@@ -35,6 +37,14 @@ class Deadline {
     clearTimeout(this.#timer)
     if (this.outer === undefined) innermost.delete(this.greenlet)
     else innermost.set(this.greenlet, this.outer)
+  }
+
+  /** Whether this deadline has ended the block, which has thrown `error`: its error, or what the block made of it. */
+  hasCaused(error: unknown): boolean {
+    if (!this.isThrown) return false
+    if (error === this.thrown) return true
+    // The same cannot be told of an error that comes after a later end.
+    return !isExit(error) && !this.greenlet.ending && !expired.has(this.greenlet) && !isPast(this.outer)
   }
 
   #pass(): void {
@@ -55,7 +65,12 @@ class Deadline {
         : new GreenletExit(`the block is ended: the deadline of ${ms} ms of an outer timeout() has passed`, {
             cause: error,
           })
-    interruptSoon(greenlet, this.thrown, () => !this.over)
+    interruptSoon(
+      greenlet,
+      this.thrown,
+      () => !this.over,
+      () => (this.isThrown = true),
+    )
   }
 }
 
@@ -68,7 +83,9 @@ class Deadline {
  *
  * Deadlines may be nested. If an outer one passes inside of an inner block, a `GreenletExit` is thrown there, of which the
  * `cause` is the `TimeoutError`, and the outer `timeout()` throws the `TimeoutError`. So an inner `catch` of TimeoutErrors
- * does not take it for its own. `otherwise` is called only for the deadline that it was given with.
+ * does not take it for its own. `otherwise` is called only for the deadline that it was given with, whatever error `fn` has
+ * made of that: another one with a `cause`, or one of its cleanup. It is not called if the greenlet was killed meanwhile, or
+ * if an outer deadline has passed.
  *
  * On main `fn` is called without a deadline, because it cannot wait there.
  *
@@ -84,7 +101,8 @@ class Deadline {
  *
  * @param ms milliseconds, 0 to 2**31 - 1
  * @param fn may be async; its promise is waited for then
- * @param otherwise called, without a deadline, if this deadline has ended `fn`; its result is returned then
+ * @param otherwise called, without a deadline, if this deadline has ended `fn`; its result is returned then. It gets the
+ *   `TimeoutError`, and the error that `fn` has thrown
  * @throws any error of `fn`
  * @throws TimeoutError `ERR_GREENLET_TIMEOUT`
  * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`
@@ -92,28 +110,39 @@ class Deadline {
 export function timeout<T, U = never>(
   ms: number,
   fn: () => T,
-  otherwise?: (error: TimeoutError) => U,
+  otherwise?: (error: TimeoutError, thrown: unknown) => U,
 ): Awaited<T> | Awaited<U>
-export function timeout(ms: number, fn: () => unknown, otherwise?: (error: TimeoutError) => unknown): unknown {
+export function timeout(
+  ms: number,
+  fn: () => unknown,
+  otherwise?: (error: TimeoutError, thrown: unknown) => unknown,
+): unknown {
   checkTime('the deadline of timeout()', ms)
   checkFunction('timeout()', fn)
   if (otherwise !== undefined) checkFunction("timeout()'s third parameter", otherwise)
   if (Greenlet.current === Greenlet.main) return finished(fn())
   const deadline = new Deadline(ms)
+  let thrown: unknown
   try {
     return finished(fn())
   } catch (error) {
-    if (deadline.error === undefined || error !== deadline.thrown) throw error
-    if (otherwise === undefined) throw deadline.error
+    if (!deadline.hasCaused(error)) throw error
+    if (otherwise === undefined) throw error === deadline.thrown ? deadline.error : error
+    thrown = error
   } finally {
     deadline.end()
   }
-  return finished(otherwise(deadline.error))
+  return finished(otherwise(deadline.error!, thrown))
 }
 
 /** Whether a deadline has passed that the current greenlet is still in. */
 export function isPastDeadline(): boolean {
-  for (let deadline = innermost.get(Greenlet.current); deadline !== undefined; deadline = deadline.outer) {
+  return isPast(innermost.get(Greenlet.current))
+}
+
+/** Whether this deadline has passed, or one around it. */
+function isPast(from: Deadline | undefined): boolean {
+  for (let deadline = from; deadline !== undefined; deadline = deadline.outer) {
     if (deadline.error !== undefined) return true
   }
   return false

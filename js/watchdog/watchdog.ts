@@ -148,10 +148,8 @@ class Watch implements Watchdog {
       home: homeOf(location),
       question: `globalThis[Symbol.for('${QUESTION}')]?.()`,
     }
-    // Some bundlers put calls of `__name` into functions, to keep their names.
-    const source = `const __name = (fn) => fn; (${String(runWatcher)})(require('node:worker_threads').workerData)`
     // Without the flags and preloads of the program, which would run there too.
-    this.#worker = new Worker(source, {
+    this.#worker = new Worker(watcherText(), {
       eval: true,
       name: 'greenlets watchdog',
       env: {},
@@ -163,7 +161,9 @@ class Watch implements Watchdog {
     this.#worker.unref()
     this.#worker.on('error', (error) => {
       this.close()
-      process.emitWarning(`watch() has ended: ${String(error)}`, 'GreenletWarning')
+      const hint =
+        data.home === undefined ? '; leave the package greenlets out of the bundle if that has changed it' : ''
+      process.emitWarning(`watch() has ended: ${String(error)}${hint}`, 'GreenletWarning')
     })
     this.#timer = setInterval(this.#beat, interval).unref()
     process.on('exit', this.#beat)
@@ -199,6 +199,16 @@ class Watch implements Watchdog {
     }
     if (stacks.length > 0 || (!paused && ms >= this.#after * (1 + 1 / BEATS))) this.#report?.({ ms, threadId, stacks })
   }
+}
+
+/**
+ * The program of the watching thread. Bundlers that keep the names of functions put calls of a helper into them, of which
+ * nothing but the first argument matters; minified, it may have any name. So each name that is no global one is such a helper.
+ */
+function watcherText(): string {
+  const helpers =
+    "{ has: (_, name) => !(name in globalThis), get: (_, name) => typeof name === 'string' && ((fn) => fn) }"
+  return `with (new Proxy({}, ${helpers})) (${String(runWatcher)})(require('node:worker_threads').workerData)`
 }
 
 /** Without the permission, Node aborts the process when a Worker connects to the inspector. */

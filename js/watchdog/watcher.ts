@@ -13,7 +13,8 @@ import type { BlockedStack, Paused, Sample, WatchedFrame, WatcherData } from './
 
 /**
  * Runs in the watching thread. That thread gets the text of this function (`watchdog.ts`), because in a bundle there is no
- * file that a Worker could load. So this function uses nothing from outside of it but types and globals.
+ * file that a Worker could load. So this function uses nothing from outside of it but types and globals. Nor does it use what
+ * compilers to ES2015 replace by calls of helpers: async functions, and rest or spread properties.
  */
 export function runWatcher(data: WatcherData): void {
   const { beats, port, after, interval, print, threadId, isMainThread, home, question } = data
@@ -133,7 +134,7 @@ export function runWatcher(data: WatcherData): void {
   }, interval)
 
   /** Reads the stack of the thread, which has been blocked since `since`. */
-  async function look(since: bigint): Promise<void> {
+  function look(since: bigint): Promise<unknown> {
     pausedByOther = false
     silent = false
     const impatience = setTimeout(() => {
@@ -142,18 +143,22 @@ export function runWatcher(data: WatcherData): void {
       next = msSince(since) * 2
       tell(since, null, null)
     }, PATIENCE)
-    await ask('Debugger.enable')
-    const callFrames = pausedByOther || since !== Atomics.load(beats, 0) ? undefined : await pause()
-    clearTimeout(impatience)
-    silent = false
-    if (callFrames !== undefined) {
-      const greenlet = await nameRunning()
-      tell(since, greenlet, framesOf(callFrames))
-      void ask('Debugger.resume')
-    }
-    await ask('Debugger.disable')
-    urls.clear()
-    if (pausedByOther) port.postMessage({ beat: since } satisfies Paused)
+    return ask('Debugger.enable')
+      .then(() => (pausedByOther || since !== Atomics.load(beats, 0) ? undefined : pause()))
+      .then((callFrames) => {
+        clearTimeout(impatience)
+        silent = false
+        if (callFrames === undefined) return undefined
+        return nameRunning().then((greenlet) => {
+          tell(since, greenlet, framesOf(callFrames))
+          void ask('Debugger.resume')
+        })
+      })
+      .then(() => ask('Debugger.disable'))
+      .then(() => {
+        urls.clear()
+        if (pausedByOther) port.postMessage({ beat: since } satisfies Paused)
+      })
   }
 
   function pause(): Promise<readonly CallFrame[] | undefined> {
@@ -163,11 +168,12 @@ export function runWatcher(data: WatcherData): void {
     }).finally(() => (onPause = undefined))
   }
 
-  async function nameRunning(): Promise<BlockedStack['greenlet']> {
+  function nameRunning(): Promise<BlockedStack['greenlet']> {
     // There is no answer where another debugger has let the thread go on.
     const late = new Promise<void>((resolve) => setTimeout(resolve, PATIENCE))
-    const answer = await Promise.race([ask('Runtime.evaluate', { expression: question, returnByValue: true }), late])
-    return (answer as { result?: { value?: BlockedStack['greenlet'] } } | void)?.result?.value ?? null
+    return Promise.race([ask('Runtime.evaluate', { expression: question, returnByValue: true }), late]).then(
+      (answer) => (answer as { result?: { value?: BlockedStack['greenlet'] } } | void)?.result?.value ?? null,
+    )
   }
 
   function framesOf(callFrames: readonly CallFrame[]): WatchedFrame[] {

@@ -136,8 +136,11 @@ function bundles({ project, scratch, nodes, node, start }: Context): Case[] {
     ['tsdown', 'esm', 'external', 'import.mjs'],
     ['ncc', 'cjs', 'copied', 'require.cjs'],
     ['parcel', 'cjs', 'external', 'import.mjs'],
+    ['esbuild', 'cjs', 'external', 'watch.mjs'],
+    ['rollup', 'esm', 'external', 'watch.mjs'],
+    ['webpack', 'esm', 'external', 'watch.mjs'],
   ].map(([tool, format, mode, entry]) => {
-    const name = `${tool}-${format}-${mode}`
+    const name = `${tool}-${format}-${mode}${entry === 'watch.mjs' ? '-watch' : ''}`
     const folder = join(mode === 'copied' ? scratch : join(project, 'out'), name)
     const file = join(folder, format === 'cjs' ? 'main.cjs' : 'main.mjs')
     const prepare = () => mkdirSync(folder, { recursive: true })

@@ -23,6 +23,8 @@ const TOOLS = {
       platform: 'node',
       format,
       minify: true,
+      // Its helper, with a short name, is in all functions then.
+      keepNames: entry.includes('watch'),
       ...options,
     })
   },

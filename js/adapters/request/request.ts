@@ -421,8 +421,10 @@ class RequestGreenlet extends Greenlet {
   #request: RequestGreenlets | undefined
   #task: (() => void) | undefined
 
+  /** Called on main, which so is its parent. Without options, because checking them takes time. */
   constructor(request: RequestGreenlets, task: () => void) {
-    super(undefined, { parent: Greenlet.main, name: request.name })
+    super()
+    this.name = request.name
     this.#request = request
     this.#task = task
   }
