@@ -59,7 +59,7 @@ class Snapshot implements StackSource {
   // The id and not the record: a frame that a program keeps must not keep the greenlet alive.
   readonly #index: number
   readonly #generation: number
-  readonly #name: string
+  readonly name: string
 
   /** What native captured, until the frames are made from it. */
   #capture: Error | undefined
@@ -74,7 +74,7 @@ class Snapshot implements StackSource {
     this.#native = native
     this.#index = record.index
     this.#generation = record.generation
-    this.#name = record.name
+    this.name = record.name
     this.#capture = error
     this.#epoch = this.#epochNow()
   }
@@ -86,7 +86,7 @@ class Snapshot implements StackSource {
   get staleness(): string | undefined {
     const now = this.#epochNow()
     if (now === this.#epoch) return undefined
-    const name = `greenlet '${this.#name}'`
+    const name = `greenlet '${this.name}'`
     return now === -1
       ? `${name} has ended; this snapshot is of epoch ${this.#epoch}; use detach() to keep one`
       : `${name} was resumed; this snapshot is of epoch ${this.#epoch}, it is now at ${now}; use detach() to keep one`
@@ -120,8 +120,7 @@ class Snapshot implements StackSource {
     if (this.#detached === undefined) {
       const copies: DetachedFrame[] = []
       for (const [level, frame] of this.frames.entries()) copies.push(new DetachedFrame(frame, copies, level))
-      const text = textOf(copies)
-      Object.defineProperty(copies, 'toString', { value: () => text })
+      Object.defineProperty(copies, 'toString', { value: () => textOf(copies) })
       this.#detached = Object.freeze(copies)
     }
     return this.#detached
@@ -144,7 +143,7 @@ class Snapshot implements StackSource {
       // V8 keeps what it has made, so this capture is of no use any more. The next read makes a new one.
       recent.forEach((snapshot, record) => snapshot === this && recent.delete(record))
       throw new RangeError(
-        `the stack of greenlet '${this.#name}' cannot be read here, because the running stack is nearly full; read it further out`,
+        `the stack of greenlet '${this.name}' cannot be read here, because the running stack is nearly full; read it further out`,
       )
     }
     // Where a promise job runs, V8 adds the async callers at the outer end. They are not on the stack.

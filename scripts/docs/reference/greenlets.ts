@@ -33,6 +33,7 @@ export type {
   GreenletState,
   KillAllOptions,
   Options,
+  OriginalPosition,
   RuntimeInfo,
   SleepOptions,
   Spawn,
