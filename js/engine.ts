@@ -9,6 +9,7 @@ import { thread } from './core/thread.ts'
 import * as classes from './greenlet/greenlet.ts'
 import { gettrace as ownGettrace, settrace as ownSettrace } from './greenlet/tracing.ts'
 import { bind as ownBind, blocking as ownBlocking } from './hub/blocking.ts'
+import { describe as ownDescribe } from './hub/describe.ts'
 import { sleep as ownSleep } from './hub/sleep.ts'
 import { spawn as ownSpawn } from './hub/spawn.ts'
 import { wait as ownWait } from './hub/wait.ts'
@@ -32,6 +33,7 @@ const engine = joinThread(
     blocking: ownBlocking,
     bind: ownBind,
     wait: ownWait,
+    describe: ownDescribe,
     configure: ownConfigure,
     runtimeInfo: ownRuntimeInfo,
 
@@ -51,7 +53,7 @@ const engine = joinThread(
 )
 engine.useTimersOf(globalThis)
 
-export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, configure, runtimeInfo } = engine
+export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, describe, configure, runtimeInfo } = engine
 export const { isExit, expired } = engine
 export { version }
 

@@ -7,6 +7,7 @@ export {
   bind,
   blocking,
   configure,
+  describe,
   gettrace,
   Greenlet,
   GreenletError,

@@ -53,7 +53,7 @@ export function ensureCaptureRealm(): void {
   thread.captureRealmIsSet = true
 }
 
-class Snapshot implements StackSource {
+export class Snapshot implements StackSource {
   readonly #native: Native
   readonly #epoch: number
   // The id and not the record: a frame that a program keeps must not keep the greenlet alive.
@@ -66,6 +66,7 @@ class Snapshot implements StackSource {
   /** All that V8 captured, with the package's own frames. */
   #sites: readonly CallSite[] = []
   #frames: readonly Frame[] = []
+  #call: string | null = null
   #scriptIds: ReadonlyMap<CallSite, number> | undefined
   #detached: readonly DetachedFrame[] | undefined
   #stack: FrameStack | undefined
@@ -111,6 +112,12 @@ class Snapshot implements StackSource {
     return this.#frames
   }
 
+  /** The function of the package that the innermost frame has called; null where its name is not known. */
+  get call(): string | null {
+    void this.frames
+    return this.#call
+  }
+
   get stack(): FrameStack {
     return (this.#stack ??= makeStack(this))
   }
@@ -153,6 +160,7 @@ class Snapshot implements StackSource {
     while (innermost < end && isOwnFrame(sites[end - 1]!)) end--
     while (innermost < end && isOwnFrame(sites[innermost]!)) innermost++
     this.#sites = sites
+    this.#call = sites[innermost - 1]?.getFunctionName() ?? null
     this.#frames = sites.slice(innermost, end).map((site, level) => new Frame(this, level, site))
   }
 

@@ -99,7 +99,9 @@ class Stack extends Array<Frame> {
   toError(message?: string): Error {
     const source = this[SOURCE]
     const text = textOf(source.frames)
-    const error = new thread.realm.Error(message ?? `greenlet '${source.name}' is suspended here`)
+    const where =
+      text === '' ? 'the greenlet is not suspended' : `greenlet '${printable(source.name, 100)}' is suspended here`
+    const error = new thread.realm.Error(message ?? where)
     const stack = `${String(error)}${text === '' ? '' : `\n${text}`}`
     return Object.defineProperty(error, 'stack', { value: stack, writable: true, configurable: true })
   }
