@@ -37,10 +37,13 @@ const CALLS: ReadonlySet<string> = new Set(['wait', 'sleep', 'join', 'switch', '
  * const g = spawn(function importFile() {
  *   sleep(60_000)
  * })
- * setImmediate(() => console.log(describe(g)))
- * // greenlet "importFile" #1, suspended in sleep(), parent "main" #0
- * //     at importFile (file:///app/main.js:3:3)
- * //         > sleep(60_000)
+ * setImmediate(() => {
+ *   const [first, ...stack] = describe(g).split('\n')
+ *   first // 'greenlet "importFile" #1, suspended in sleep(), parent "main" #0'
+ *   stack[1] // '        > sleep(60_000)'
+ *   g.kill()
+ * })
+ * await g.catch(() => {})
  * ```
  *
  * @throws TypeError `ERR_GREENLET_INVALID_ARG` if it is not a greenlet of this thread

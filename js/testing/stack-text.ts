@@ -40,10 +40,9 @@ export interface StackTextOptions {
  *   ;[1].map(() => Greenlet.main.switch())
  * })
  * g.switch()
- * console.log(stackText(g))
- * // at <anonymous> (main.js:2)
- * // at Array.map
- * // at job (main.js:2)
+ * const [, map, job] = stackText(g).split('\n')
+ * map // 'at Array.map'
+ * job.startsWith('at job (') // true, and then the relative path and the line
  * ```
  *
  * @throws TypeError `ERR_GREENLET_INVALID_ARG`
