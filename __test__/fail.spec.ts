@@ -98,6 +98,12 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
     ['not-held', 'GreenletError', /'main' called release\(\) and does not have the Lock: it is free; call acquire\(\)/],
     ['not-held-permit', 'GreenletError', /all 1 permits of the Semaphore are free already; call release\(\) once for/],
   ],
+  ERR_GREENLET_NOT_PARKED: [
+    ['not-parked', 'GreenletError', /'worker' has ended and was not seen parked at \['acquire'\]; look at its result/],
+  ],
+  ERR_GREENLET_LEFT: [
+    ['left', 'GreenletError', /1 greenlet was left suspended, and killed now; let the test wait .*, or kill/],
+  ],
   // These need a system without memory for a guard, or an environment that is gone. See spilling/configure.spec.ts and
   // crates/core.
   ERR_GREENLET_NO_MEMORY: [],

@@ -10,6 +10,7 @@ import * as classes from './greenlet/greenlet.ts'
 import { gettrace as ownGettrace, settrace as ownSettrace } from './greenlet/tracing.ts'
 import { bind as ownBind, blocking as ownBlocking } from './hub/blocking.ts'
 import { reasonOf as ownReasonOf } from './hub/limits.ts'
+import { describe as ownDescribe } from './hub/describe.ts'
 import { sleep as ownSleep } from './hub/sleep.ts'
 import { spawn as ownSpawn } from './hub/spawn.ts'
 import { wait as ownWait } from './hub/wait.ts'
@@ -33,6 +34,7 @@ const engine = joinThread(
     blocking: ownBlocking,
     bind: ownBind,
     wait: ownWait,
+    describe: ownDescribe,
     configure: ownConfigure,
     runtimeInfo: ownRuntimeInfo,
 
@@ -53,7 +55,7 @@ const engine = joinThread(
 )
 engine.useTimersOf(globalThis)
 
-export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, configure, runtimeInfo } = engine
+export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, describe, configure, runtimeInfo } = engine
 export const { isExit, reasonOf, expired } = engine
 export { version }
 

@@ -7,6 +7,7 @@ export {
   bind,
   blocking,
   configure,
+  describe,
   gettrace,
   Greenlet,
   GreenletError,
@@ -32,6 +33,7 @@ export type { WaitOptions } from './hub/wait.ts'
 export type { Options } from './native/configure.ts'
 export type { RuntimeInfo } from './native/runtime-info.ts'
 export type { DetachedFrame, Frame, FrameData, FrameJSON } from './stack/frame.ts'
+export type { OriginalPosition } from './stack/source-maps.ts'
 export type { FrameStack } from './stack/stack.ts'
 
 // Only for its effect: it prints leaked greenlets at the end, if an environment variable asks for it.

@@ -7,6 +7,7 @@ const gr = new Greenlet(function outer(value) {
 
 assert.equal(gr.switch(1), 2)
 assert.equal(gr.gr_stack[0].functionName, 'outer')
+assert.equal(require('greenlets/testing').parkedAt(gr, ['outer']), true)
 assert.equal(gr.switch(21), 42)
 assert.equal(gr.dead, true)
 

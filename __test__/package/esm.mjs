@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { Greenlet } from 'greenlets'
 import * as express from 'greenlets/express'
+import * as testing from 'greenlets/testing'
 import * as tools from 'greenlets/tools'
 import { watch } from 'greenlets/watchdog'
 import * as http from 'greenlets/http'
@@ -18,6 +19,7 @@ assert.deepEqual(
   ['inner', 'outer'],
 )
 assert.equal(gr.gr_frame.functionName, 'inner')
+assert.equal(testing.parkedAt(gr, ['inner', 'outer']), true)
 assert.equal(gr.switch(21), 42)
 assert.equal(gr.dead, true)
 assert.deepEqual([...gr.gr_stack], [])

@@ -7,6 +7,7 @@ import {
   bind,
   blocking,
   configure,
+  describe,
   type DetachedFrame,
   type Frame,
   type FrameStack,
@@ -16,6 +17,7 @@ import {
   GreenletExit,
   type GreenletState,
   gettrace,
+  type OriginalPosition,
   type RuntimeInfo,
   runtimeInfo,
   settrace,
@@ -36,6 +38,15 @@ import {
 } from 'greenlets'
 import { bind as bindInExpress, greenlets, type Middleware } from 'greenlets/express'
 import { greenlets as inHttp } from 'greenlets/http'
+import {
+  type GreenletMatchers,
+  matchers,
+  noGreenletsLeft,
+  parkedAt,
+  settle,
+  stackText,
+  untilParked,
+} from 'greenlets/testing'
 import { exclusive, group, iterate, joinAll, Local, Pool, Queue, retry, timeout, waitAny } from 'greenlets/tools'
 
 /** Whether two types are the same. */
@@ -265,3 +276,27 @@ export function tools(): void {
   retry(() => 1, { tries: 2 })
 }
 const retried = retry(async (attempt: number) => String(attempt))
+
+export async function inTests(g: Greenlet): Promise<void> {
+  same<ReturnType<typeof describe>, string>(true)
+  const original = g.gr_stack[0]?.original ?? g.gr_stack.detach()[0]?.original ?? null
+  same<typeof original, OriginalPosition | null>(true)
+  const error: Error = g.gr_stack.toError('still there')
+  same<typeof error.message, string>(true)
+  const isParked = parkedAt(g, ['acquire', /^with/], { gaps: false })
+  same<typeof isParked, boolean>(true)
+  // @ts-expect-error: no name
+  parkedAt(g, [1])
+  // @ts-expect-error: no such option
+  stackText(g, { line: false })
+  await untilParked(g, { at: ['acquire'], timeout: 1000 })
+  const parked = await settle()
+  same<typeof parked, Greenlet[]>(true)
+  // A hook without parameters: runners call those that have one with a callback.
+  const hook: () => Promise<void> = noGreenletsLeft
+  await hook()
+  const found = matchers.toBeParkedAt(g, ['acquire'])
+  same<typeof found.pass, boolean>(true)
+  const expected = {} as GreenletMatchers<void>
+  same<ReturnType<typeof expected.toBeParkedAt>, void>(true)
+}

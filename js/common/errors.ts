@@ -66,6 +66,10 @@ export type GreenletErrorCode =
   | 'ERR_GREENLET_DEADLOCK'
   /** A lock or a permit was released that is not held, or something needs a lock that is not held. */
   | 'ERR_GREENLET_NOT_HELD'
+  /** A test waited until a greenlet is parked, and the greenlet has ended. */
+  | 'ERR_GREENLET_NOT_PARKED'
+  /** A test has left greenlets suspended. */
+  | 'ERR_GREENLET_LEFT'
   /** An {@link UnsupportedRuntimeError}. */
   | 'ERR_GREENLET_UNSUPPORTED_RUNTIME'
 

@@ -65,8 +65,8 @@ export const thread = {
   /** Called with each started greenlet that was collected; see unreachable.ts. Not during a collection. */
   onUnreachable: undefined as ((record: GreenletRecord) => void) | undefined,
 
-  /** The realm of which the timers are used; see engine.ts. */
-  realm: globalThis as Pick<typeof globalThis, 'setTimeout' | 'clearTimeout' | 'setImmediate'>,
+  /** The realm of which the timers, and the settings of `Error` for text, are used; see engine.ts. */
+  realm: globalThis as Pick<typeof globalThis, 'setTimeout' | 'clearTimeout' | 'setImmediate' | 'Error'>,
   /** The call during which the running greenlet must not be left; undefined for a `vm` script. See held.ts. */
   heldBy: undefined as string | undefined,
 

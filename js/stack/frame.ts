@@ -7,7 +7,11 @@ import { isAbsolute, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import { isProxy } from 'node:util/types'
+import { lineByProgram } from './program-text.ts'
 import type { CallSite } from './realm.ts'
+import { CopiedSite } from './copied-site.ts'
+import { mappingOf, type OriginalPosition } from './source-maps.ts'
+import { printable } from './text.ts'
 
 /**
  * The data of a frame. A string or number that the frame does not have is null, for example the line of a built-in
@@ -103,6 +107,16 @@ export type FrameJSON = Omit<FrameData, 'scriptId'>
 let siteOf: (frame: Frame) => CallSite
 let isFrame: (value: object) => boolean
 let isDetached: (value: object) => boolean
+let siteOfCopy: (frame: DetachedFrame) => CallSite
+
+/** What V8 told of a frame or of its copy. Throws where the frame is stale. */
+export function siteOfFrame(frame: Frame | DetachedFrame): CallSite {
+  return isDetached(frame) ? siteOfCopy(frame as DetachedFrame) : siteOf(frame as Frame)
+}
+
+function textOfSite(site: CallSite): string {
+  return printable(lineByProgram(site) ?? site.toString())
+}
 
 /**
  * Whether `value` is the copy of a frame that a test runner makes for a diff: it has the prototype and the own properties, but no
@@ -228,6 +242,19 @@ export class Frame implements FrameData {
     return this.#source.frames[this.#level + 1] ?? null
   }
 
+  /**
+   * The position in the source that the script was made of, by its source map; null where there is none, and where
+   * {@link mapProblem} says why it cannot be used. The map is read when this or the frame's text is first asked for.
+   */
+  get original(): OriginalPosition | null {
+    return mappingOf(this.#site).original
+  }
+
+  /** Why {@link original} is null although the script has a source map; null where it has none, or a good one. */
+  get mapProblem(): string | null {
+    return mappingOf(this.#site).problem
+  }
+
   /** Whether it can still be read. Never throws. */
   get valid(): boolean {
     return this.#source.valid
@@ -238,9 +265,12 @@ export class Frame implements FrameData {
     return this.#source.detach()[this.#level]!
   }
 
-  /** As V8 prints it: `fn (file:line:column)`. */
+  /**
+   * As an error's stack shows it: `fn (file:line:column)`, with the position in the source where errors have that. Control
+   * characters are escaped, and a very long text is cut.
+   */
   toString(): string {
-    return isCopy(this) ? String(this.functionName) : this.#site.toString()
+    return isCopy(this) ? String(this.functionName) : textOfSite(this.#site)
   }
 
   /** The fields without the script's id, which differs from run to run, and with paths as seen from the working directory. */
@@ -287,10 +317,11 @@ export class DetachedFrame implements FrameData {
 
   readonly #stack: readonly DetachedFrame[]
   readonly #level: number
-  readonly #text: string
+  readonly #site: CopiedSite
 
   static {
-    isDetached = (value) => #text in value
+    isDetached = (value) => #site in value
+    siteOfCopy = (frame) => frame.#site
   }
 
   /** @param stack the array that will contain this frame and those further out */
@@ -298,7 +329,7 @@ export class DetachedFrame implements FrameData {
     Object.assign(this, dataOf(frame))
     this.#stack = stack
     this.#level = level
-    this.#text = frame.toString()
+    this.#site = new CopiedSite(siteOf(frame))
     Object.freeze(this)
   }
 
@@ -307,9 +338,19 @@ export class DetachedFrame implements FrameData {
     return this.#stack[this.#level + 1] ?? null
   }
 
-  /** As V8 prints the frame: `fn (file:line:column)`. */
+  /** As {@link Frame.original}. */
+  get original(): OriginalPosition | null {
+    return mappingOf(this.#site).original
+  }
+
+  /** As {@link Frame.mapProblem}. */
+  get mapProblem(): string | null {
+    return mappingOf(this.#site).problem
+  }
+
+  /** As {@link Frame.toString}. */
   toString(): string {
-    return isCopy(this) ? String(this.functionName) : this.#text
+    return isCopy(this) ? String(this.functionName) : textOfSite(this.#site)
   }
 
   /** As {@link Frame.toJSON}. */

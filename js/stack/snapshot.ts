@@ -53,19 +53,20 @@ export function ensureCaptureRealm(): void {
   thread.captureRealmIsSet = true
 }
 
-class Snapshot implements StackSource {
+export class Snapshot implements StackSource {
   readonly #native: Native
   readonly #epoch: number
   // The id and not the record: a frame that a program keeps must not keep the greenlet alive.
   readonly #index: number
   readonly #generation: number
-  readonly #name: string
+  readonly name: string
 
   /** What native captured, until the frames are made from it. */
   #capture: Error | undefined
   /** All that V8 captured, with the package's own frames. */
   #sites: readonly CallSite[] = []
   #frames: readonly Frame[] = []
+  #call: string | null = null
   #scriptIds: ReadonlyMap<CallSite, number> | undefined
   #detached: readonly DetachedFrame[] | undefined
   #stack: FrameStack | undefined
@@ -74,7 +75,7 @@ class Snapshot implements StackSource {
     this.#native = native
     this.#index = record.index
     this.#generation = record.generation
-    this.#name = record.name
+    this.name = record.name
     this.#capture = error
     this.#epoch = this.#epochNow()
   }
@@ -86,7 +87,7 @@ class Snapshot implements StackSource {
   get staleness(): string | undefined {
     const now = this.#epochNow()
     if (now === this.#epoch) return undefined
-    const name = `greenlet '${this.#name}'`
+    const name = `greenlet '${this.name}'`
     return now === -1
       ? `${name} has ended; this snapshot is of epoch ${this.#epoch}; use detach() to keep one`
       : `${name} was resumed; this snapshot is of epoch ${this.#epoch}, it is now at ${now}; use detach() to keep one`
@@ -111,6 +112,12 @@ class Snapshot implements StackSource {
     return this.#frames
   }
 
+  /** The function of the package that the innermost frame has called; null where its name is not known. */
+  get call(): string | null {
+    void this.frames
+    return this.#call
+  }
+
   get stack(): FrameStack {
     return (this.#stack ??= makeStack(this))
   }
@@ -120,8 +127,7 @@ class Snapshot implements StackSource {
     if (this.#detached === undefined) {
       const copies: DetachedFrame[] = []
       for (const [level, frame] of this.frames.entries()) copies.push(new DetachedFrame(frame, copies, level))
-      const text = textOf(copies)
-      Object.defineProperty(copies, 'toString', { value: () => text })
+      Object.defineProperty(copies, 'toString', { value: () => textOf(copies) })
       this.#detached = Object.freeze(copies)
     }
     return this.#detached
@@ -144,7 +150,7 @@ class Snapshot implements StackSource {
       // V8 keeps what it has made, so this capture is of no use any more. The next read makes a new one.
       recent.forEach((snapshot, record) => snapshot === this && recent.delete(record))
       throw new RangeError(
-        `the stack of greenlet '${this.#name}' cannot be read here, because the running stack is nearly full; read it further out`,
+        `the stack of greenlet '${this.name}' cannot be read here, because the running stack is nearly full; read it further out`,
       )
     }
     // Where a promise job runs, V8 adds the async callers at the outer end. They are not on the stack.
@@ -154,6 +160,7 @@ class Snapshot implements StackSource {
     while (innermost < end && isOwnFrame(sites[end - 1]!)) end--
     while (innermost < end && isOwnFrame(sites[innermost]!)) innermost++
     this.#sites = sites
+    this.#call = sites[innermost - 1]?.getFunctionName() ?? null
     this.#frames = sites.slice(innermost, end).map((site, level) => new Frame(this, level, site))
   }
 

@@ -5,11 +5,16 @@
  */
 
 import { inspect } from 'node:util'
-import type { DetachedFrame, Frame, FrameJSON, FrameSource } from './frame.ts'
+import { thread } from '../core/thread.ts'
+import { type DetachedFrame, type Frame, type FrameJSON, type FrameSource, siteOfFrame } from './frame.ts'
+import { linesByProgram } from './program-text.ts'
+import { printable } from './text.ts'
 
 /** What a stack reads from: a snapshot. */
 export interface StackSource extends FrameSource {
   readonly epoch: number
+  /** The greenlet's name when the snapshot was taken. */
+  readonly name: string
 }
 
 /**
@@ -38,8 +43,28 @@ export interface FrameStack extends ReadonlyArray<Frame> {
   readonly epoch: number
   /** Copies of the frames that last, in an array. */
   detach(): readonly DetachedFrame[]
-  /** A line `    at fn (file:line:column)` for each frame, as in an error's stack. */
+  /**
+   * A line `    at fn (file:line:column)` for each frame, as in an error's stack: with the positions in the sources where errors have
+   * them. The maps are read now. Control characters are escaped.
+   */
   toString(): string
+  /**
+   * An error that has this stack as its own, for tools that show errors, such as Sentry. It is a copy that lasts.
+   *
+   * @example
+   * ```js
+   * const g = new Greenlet(function job() {
+   *   Greenlet.main.switch()
+   * })
+   * g.switch()
+   * const error = g.gr_stack.toError('still there')
+   * error.message // 'still there'
+   * error.stack.startsWith('Error: still there\n    at job (') // true
+   * ```
+   *
+   * @param message default: `greenlet 'name' is suspended here`
+   */
+  toError(message?: string): Error
   /** The frames as {@link Frame.toJSON} gives them. */
   toJSON(): FrameJSON[]
 }
@@ -71,6 +96,16 @@ class Stack extends Array<Frame> {
     return textOf(this[SOURCE].frames)
   }
 
+  toError(message?: string): Error {
+    const source = this[SOURCE]
+    const text = textOf(source.frames)
+    const where =
+      text === '' ? 'the greenlet is not suspended' : `greenlet '${printable(source.name, 100)}' is suspended here`
+    const error = new thread.realm.Error(message ?? where)
+    const stack = `${String(error)}${text === '' ? '' : `\n${text}`}`
+    return Object.defineProperty(error, 'stack', { value: stack, writable: true, configurable: true })
+  }
+
   toJSON(): FrameJSON[] {
     return this[SOURCE].frames.map((frame) => frame.toJSON())
   }
@@ -89,8 +124,15 @@ export function makeStack(source: StackSource): FrameStack {
 }
 
 /** A line for each frame, innermost first. */
-export function textOf(frames: readonly { toString(): string }[]): string {
-  return frames.map((frame) => `    at ${frame.toString()}`).join('\n')
+export function textOf(frames: readonly (Frame | DetachedFrame)[]): string {
+  return linesOf(frames)
+    .map((line) => `    at ${line}`)
+    .join('\n')
+}
+
+/** The text of each frame. Frames that are formatted together may have better names than one by one. */
+export function linesOf(frames: readonly (Frame | DetachedFrame)[]): string[] {
+  return linesByProgram(frames.map(siteOfFrame)).map((line) => printable(line))
 }
 
 class Reader implements ProxyHandler<Stack> {
@@ -165,6 +207,7 @@ class Reader implements ProxyHandler<Stack> {
 export const EMPTY_STACK = makeStack({
   valid: true,
   epoch: -1,
+  name: '',
   staleness: undefined,
   frames: [],
   detach: () => [],

@@ -13,6 +13,7 @@ import { Same } from '../common/same.ts'
 import type { GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
 import { isOwnFrame } from './own-frames.ts'
+import { textByProgram } from './program-text.ts'
 import { type CallSite, getStack, sitesOf } from './realm.ts'
 import { ensureCaptureRealm } from './snapshot.ts'
 
@@ -270,18 +271,7 @@ function linesOf(capture: Error): string {
     shown[shown.length] = sites[i]!
     lines += `\n    at ${sites[i]!.toString()}`
   }
-  return (lines === '' ? '' : formatted(shown)) ?? lines
-}
-
-/** The lines by `Error.prepareStackTrace`: the program's, or that of Node.js, which reads source maps. */
-function formatted(sites: CallSite[]): string | undefined {
-  const prepare = (Error as { prepareStackTrace?: unknown }).prepareStackTrace
-  if (typeof prepare !== 'function') return undefined
-  try {
-    return atLines(apply(prepare as () => unknown, Error, [new Error(), sites])) || undefined
-  } catch {
-    return undefined
-  }
+  return (lines === '' ? '' : textByProgram(shown)) ?? lines
 }
 
 function atLines(text: unknown): string {

@@ -162,10 +162,11 @@ const ASSUMED: readonly (readonly [names: readonly string[], from: string])[] = 
 ]
 
 /** The same for the examples of js/tools, of which other examples use the names for variables. */
-const ASSUMED_BY_TOOLS: typeof ASSUMED = [...ASSUMED, [toolNames(), 'greenlets/tools']]
+const ASSUMED_BY_TOOLS: typeof ASSUMED = [...ASSUMED, [namesIn('tools'), 'greenlets/tools']]
+const ASSUMED_BY_TESTING: typeof ASSUMED = [...ASSUMED, [namesIn('testing'), 'greenlets/testing']]
 
-function toolNames(): string[] {
-  const index = readFileSync(join(ROOT, 'js/tools/index.ts'), 'utf8')
+function namesIn(wing: string): string[] {
+  const index = readFileSync(join(ROOT, `js/${wing}/index.ts`), 'utf8').replaceAll(/\btype \w+/g, '')
   const names = [...index.matchAll(/^export \{([^}]*)\}/gm)].flatMap(([, list]) => list!.match(/\w+/g) ?? [])
   return names.filter((name) => !exportedValues().includes(name))
 }
@@ -187,7 +188,14 @@ export function withImports(block: Block): Block {
   const door: (typeof ASSUMED)[number] = [['greenlets', 'bind'], `greenlets/${adapter}`]
   const inTools = block.document.startsWith('js/tools/')
   const inAdapter = block.document.startsWith('js/adapters/')
-  const assumed = inTools ? ASSUMED_BY_TOOLS : inAdapter ? [...ASSUMED.map(withoutDoor), door] : ASSUMED
+  const inTesting = block.document.startsWith('js/testing/')
+  const assumed = inTesting
+    ? ASSUMED_BY_TESTING
+    : inTools
+      ? ASSUMED_BY_TOOLS
+      : inAdapter
+        ? [...ASSUMED.map(withoutDoor), door]
+        : ASSUMED
   const imports = assumed.map(([names, from]) => {
     const used = names.filter((name) => new RegExp(`(?<![.\\w'/])${name}\\b`).test(block.code))
     const missing = used.filter((name) => !new RegExp(`^import \\{[^}]*\\b${name}\\b`, 'm').test(block.code))

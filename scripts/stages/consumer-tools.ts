@@ -10,28 +10,13 @@ import { type Node, testedNodes } from '../nodes.ts'
 import { startRegistry } from '../registry.ts'
 import { type Outcome, run, twoAtOnce } from '../run.ts'
 import { counted, saysOk, sum, type Tally } from '../tally.ts'
+import type { Case, Context, Step } from './consumer-cases.ts'
+import { maps, suites } from './consumer-testing.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 const ARTIFACTS = join(ROOT, 'artifacts')
 const BINARY = 'greenlets.linux-x64-gnu.node'
 const LIMIT = 600
-
-/** Runs one program after the other. */
-interface Case {
-  readonly what: string
-  readonly steps: readonly Step[]
-  /** Whether the last one ended well; that it says ok, unless given. */
-  readonly good?: (outcome: Outcome) => boolean
-}
-
-interface Step {
-  readonly command: string
-  readonly args: readonly string[]
-  readonly cwd: string
-  readonly env?: NodeJS.ProcessEnv
-  /** Called before it runs. */
-  readonly prepare?: () => void
-}
 
 export async function tools(): Promise<Tally> {
   const home = consumerTools()
@@ -49,7 +34,7 @@ export async function tools(): Promise<Tally> {
     writeFileSync(join(project, 'package.json'), '{ "name": "project", "private": true }')
     const installed = await all({ what: 'npm install', steps: [npm(project, 'install', 'greenlets')], good: endsWell })
     const context = { home, project, scratch, registry: registry.url, nodes, node, npm, start }
-    const cases = [...bundles(context), ...executables(context), ...runners(context), ...managers(context)]
+    const cases = [bundles, executables, runners, suites, maps, managers].flatMap((casesOf) => casesOf(context))
     const chosen = process.env['CONSUMERS']
     const wanted = cases.filter(({ what }) => chosen === undefined || new RegExp(chosen).test(what))
     return sum([installed, ...(await twoAtOnce(wanted, all))])
@@ -76,21 +61,6 @@ async function all({ what, steps, good = saysOk }: Case): Promise<Tally> {
 }
 
 const endsWell = ({ end }: Outcome): boolean => end === 0
-
-interface Context {
-  /** The tools' folder. */
-  readonly home: string
-  /** A project below it, with greenlets installed and with the programs. */
-  readonly project: string
-  /** A folder that no tool is above of. */
-  readonly scratch: string
-  readonly registry: string
-  readonly nodes: readonly Node[]
-  /** The Node that the tools run on. */
-  readonly node: Node
-  readonly npm: (cwd: string, ...args: string[]) => Step
-  readonly start: (cwd: string, node: Node, ...args: string[]) => Step
-}
 
 function npmIn(scratch: string, registry: string): Context['npm'] {
   const settings = { npm_config_registry: registry, npm_config_cache: join(scratch, 'npm'), npm_config_audit: 'false' }

@@ -19,6 +19,7 @@ export { version } from '../../../js/common/version.ts'
 export { Greenlet } from '../../../js/greenlet/greenlet.ts'
 export { gettrace, settrace } from '../../../js/greenlet/tracing.ts'
 export { bind, blocking } from '../../../js/hub/blocking.ts'
+export { describe } from '../../../js/hub/describe.ts'
 export { sleep } from '../../../js/hub/sleep.ts'
 export { spawn } from '../../../js/hub/spawn.ts'
 export { wait } from '../../../js/hub/wait.ts'
@@ -33,6 +34,7 @@ export type {
   GreenletState,
   KillAllOptions,
   Options,
+  OriginalPosition,
   RuntimeInfo,
   SleepOptions,
   Spawn,

@@ -1,0 +1,3 @@
+import { compare } from './where.js'
+
+console.log(compare() ?? 'ok')
