@@ -54,7 +54,8 @@ const HOUSES: readonly House[] = [
       'dump',
       'engine.ts',
       'tools',
-      ['adapters', 'watchdog', 'index.ts', 'main.ts'],
+      'dump.ts',
+      ['adapters', 'watchdog', 'index.ts', 'main.ts', 'dump-on-signal.ts', 'cli'],
     ],
   },
 ]

@@ -10,6 +10,8 @@ assert.equal(gr.gr_stack[0].functionName, 'outer')
 assert.equal(gr.switch(21), 42)
 assert.equal(gr.dead, true)
 
+assert.equal(require('greenlets/dump').dump().toJSON().version, 1)
+
 // The frameworks are not installed.
 for (const name of ['fastify', 'h3', 'hono', 'koa']) {
   assert.equal(typeof require(`greenlets/${name}`).greenlets, 'function')
