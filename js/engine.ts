@@ -4,8 +4,11 @@
  */
 
 import * as errors from './common/errors.ts'
+import { tellWait as ownTellWait } from './common/tool-wait.ts'
 import { version } from './common/version.ts'
 import { thread } from './core/thread.ts'
+import { collectThread as ownCollectThread, dumpJSON as ownDumpJSON } from './dump/collect.ts'
+import { recordOrigins as ownRecordOrigins } from './dump/origins.ts'
 import * as classes from './greenlet/greenlet.ts'
 import { gettrace as ownGettrace, settrace as ownSettrace } from './greenlet/tracing.ts'
 import { bind as ownBind, blocking as ownBlocking } from './hub/blocking.ts'
@@ -38,7 +41,13 @@ const engine = joinThread(
     configure: ownConfigure,
     runtimeInfo: ownRuntimeInfo,
 
-    // For the adapters and the tools.
+    // For the tools and the adapters.
+    tellWait: ownTellWait,
+    // For dumps, also those that another process asks for; see dump/protocol.ts.
+    collectThread: ownCollectThread,
+    dumpJSON: ownDumpJSON,
+    recordOrigins: ownRecordOrigins,
+
     isExit: errors.isExit,
     reasonOf: ownReasonOf,
     /** Greenlets of which the request had to end by now: nothing is tried again in them. */
@@ -56,7 +65,7 @@ const engine = joinThread(
 engine.useTimersOf(globalThis)
 
 export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, describe, configure, runtimeInfo } = engine
-export const { isExit, reasonOf, expired } = engine
+export const { isExit, reasonOf, expired, tellWait, collectThread, dumpJSON, recordOrigins } = engine
 export { version }
 
 // The classes, with their types.

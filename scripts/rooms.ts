@@ -54,7 +54,8 @@ const HOUSES: readonly House[] = [
       'dump',
       'engine.ts',
       'tools',
-      ['adapters', 'testing', 'watchdog', 'index.ts', 'main.ts'],
+      'dump.ts',
+      ['adapters', 'testing', 'watchdog', 'index.ts', 'main.ts', 'dump-on-signal.ts', 'cli'],
     ],
   },
 ]

@@ -11,6 +11,8 @@ assert.equal(require('greenlets/testing').parkedAt(gr, ['outer']), true)
 assert.equal(gr.switch(21), 42)
 assert.equal(gr.dead, true)
 
+assert.equal(require('greenlets/dump').dump().toJSON().version, 1)
+
 // The frameworks are not installed.
 for (const name of ['fastify', 'h3', 'hono', 'koa']) {
   assert.equal(typeof require(`greenlets/${name}`).greenlets, 'function')

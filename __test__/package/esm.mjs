@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { Greenlet } from 'greenlets'
 import * as express from 'greenlets/express'
 import * as testing from 'greenlets/testing'
+import { dump } from 'greenlets/dump'
 import * as tools from 'greenlets/tools'
 import { watch } from 'greenlets/watchdog'
 import * as http from 'greenlets/http'
@@ -29,6 +30,7 @@ assert.equal(
   7,
 )
 watch().close()
+assert.equal(dump().toJSON().version, 1)
 assert.equal(http.default, http.greenlets)
 // The frameworks are not installed.
 for (const name of ['fastify', 'h3', 'hono', 'koa']) {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { type Frame, Greenlet, GreenletExit } from 'greenlets'
 import 'greenlets/express'
 import 'greenlets/testing'
+import 'greenlets/dump'
 import 'greenlets/watchdog'
 import 'greenlets/http'
 

@@ -15,6 +15,8 @@ export class Interruption implements BlockingCall {
   readonly outcome = 'error'
   readonly value: unknown
   greenlet: GreenletObject | undefined = undefined
+  readonly waitsFor = undefined
+  since = 0
   /** What interrupts the wait, for the `stack` of the error; undefined where it must not be kept. */
   readonly source: object | undefined
 

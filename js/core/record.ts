@@ -38,6 +38,24 @@ export interface BlockingCall {
    * pending, so an interrupted call must not hold the greenlet.
    */
   greenlet: GreenletObject | undefined
+  /** What ends it, for dumps: a promise, a thenable or a timer. See hub/wait-of.ts. */
+  waitsFor: unknown
+  /** Since when, in milliseconds of `performance.now()`; 0 where that is not recorded. */
+  since: number
+  /** How long a `sleep()` is, in milliseconds. */
+  readonly ms?: number
+  /** The limits of a wait that has some. */
+  limits?:
+    { readonly timer: object | undefined; readonly ms: number | undefined; readonly hasSignal: boolean } | undefined
+}
+
+/** Where a greenlet was made, if that is recorded; see dump/origins.ts. */
+export interface Origin {
+  /** The greenlet that has made it. */
+  readonly id: number
+  readonly name: string
+  /** The frames of that greenlet then, innermost first. V8 makes them when they are read. */
+  readonly frames: Error | undefined
 }
 
 /** What is known of a greenlet that was killed and has not ended; see kill.ts. */
@@ -101,6 +119,8 @@ export class GreenletRecord {
   greenlet: GreenletObject | undefined
   /** Its public object after that. */
   weakGreenlet: WeakRef<GreenletObject> | undefined = undefined
+  /** Set while origins are recorded. */
+  origin: Origin | undefined = undefined
   /** The async context it runs in; null for none, and for main, which runs in the context of each callback. */
   context: AsyncResource | null = null
   /** Set where other code knows the context too. */

@@ -65,6 +65,11 @@ export const thread = {
   /** Called with each started greenlet that was collected; see unreachable.ts. Not during a collection. */
   onUnreachable: undefined as ((record: GreenletRecord) => void) | undefined,
 
+  /** Called with each new greenlet while origins are recorded; see dump/origins.ts. */
+  onNew: undefined as ((record: GreenletRecord) => void) | undefined,
+  /** Tells since when greenlets wait, while that is recorded. */
+  clock: undefined as (() => number) | undefined,
+
   /** The realm of which the timers, and the settings of `Error` for text, are used; see engine.ts. */
   realm: globalThis as Pick<typeof globalThis, 'setTimeout' | 'clearTimeout' | 'setImmediate' | 'Error'>,
   /** The call during which the running greenlet must not be left; undefined for a `vm` script. See held.ts. */

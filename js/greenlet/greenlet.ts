@@ -531,6 +531,7 @@ function makeRecord(greenlet: Greenlet, run: unknown, options: GreenletOptions |
     record.label = nameOf(run)
     inheritContext(record)
   } else applyOptions(record, checkOptions(options) as GreenletOptions)
+  if (thread.onNew !== undefined) thread.onNew(record)
   return record
 }
 

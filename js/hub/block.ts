@@ -51,6 +51,7 @@ export function block(call: BlockingCall, from: (...args: never[]) => unknown, s
   if (current.ending !== undefined) throwAgain(current)
   // An interruption takes its place; see core/interrupt.ts.
   current.blockingCall = call
+  if (thread.clock !== undefined) call.since = thread.clock()
   current.state = WAITING
   let ended: BlockingCall
   try {

@@ -81,7 +81,8 @@ export function reasonOf(signal: AbortSignal, waiter: GreenletRecord = thread.cu
 export class Limits {
   readonly #signal: AbortSignal | undefined
   readonly #abort: () => void
-  readonly #timer: NodeJS.Timeout | undefined
+  readonly timer: NodeJS.Timeout | undefined
+  readonly ms: number | undefined
   readonly #realm = thread.realm
 
   /**
@@ -98,18 +99,23 @@ export class Limits {
       if (interruption !== undefined) queueMicrotask(() => resume(interruption, greenlet))
     }
     signal?.addEventListener('abort', this.#abort, { once: true })
+    this.ms = timeout
     if (timeout === undefined) return
-    this.#timer = this.#realm.setTimeout(() => {
+    this.timer = this.#realm.setTimeout(() => {
       if (waiter.blockingCall !== call) return
       const interruption = endWait(waiter, timeoutError(what, timeout, waiter, source))
       if (interruption !== undefined) resume(interruption, greenlet)
     }, timeout)
   }
 
+  get hasSignal(): boolean {
+    return this.#signal !== undefined
+  }
+
   /** Removes both. */
   stop(): void {
     this.#signal?.removeEventListener('abort', this.#abort)
-    if (this.#timer !== undefined) this.#realm.clearTimeout(this.#timer)
+    if (this.timer !== undefined) this.#realm.clearTimeout(this.timer)
   }
 }
 

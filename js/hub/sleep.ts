@@ -93,6 +93,10 @@ function startTimer(ms: number, signal: AbortSignal | undefined, waiter: Greenle
     outcome: undefined,
     value: undefined,
     greenlet: undefined,
+    waitsFor: timer,
+    since: 0,
+    ms,
+    limits: signal === undefined ? undefined : { timer: undefined, ms: undefined, hasSignal: true },
     stop() {
       realm.clearTimeout(timer)
       signal?.removeEventListener('abort', abort)

@@ -76,6 +76,7 @@ export function wait<T>(promise: T, options?: WaitOptions<Awaited<T>>): Awaited<
   }
   if (!isThenable(promise)) return promise as Awaited<T>
   const call = follow(promise, waiter)
+  call.waitsFor = promise
   try {
     return block(call, wait, promise) as Awaited<T>
   } finally {
@@ -85,6 +86,7 @@ export function wait<T>(promise: T, options?: WaitOptions<Awaited<T>>): Awaited<
 
 function end(promise: PromiseLike<unknown>, call: PromiseCall, waiter: GreenletRecord): void {
   call.value = undefined
+  call.waitsFor = undefined
   // The promise is settled, so it has no callbacks any more.
   if (call.outcome !== undefined) waiter.spareCall = call
   else if (isPlain(promise)) Interrupted.keep(promise, call)
@@ -114,10 +116,12 @@ export function waitWithin(
   if ((promise as unknown) === objectOf(waiter)) throw waitOnSelf(waiter)
   const followed = plainOf(promise)
   const call = follow(followed, waiter)
+  call.waitsFor = promise
   let limits: Limits | undefined
   let hasEnded = false
   try {
     limits = new Limits(what, options, call, waiter, promise)
+    call.limits = limits
     // Not before: calling `then` may call code of the program, which may abort the signal.
     if (signal?.aborted) throw aborted(signal, waiter, from)
     const value = block(call, from, promise)
@@ -125,6 +129,7 @@ export function waitWithin(
     return value
   } finally {
     limits?.stop()
+    call.limits = undefined
     if (!hasEnded && abandoned !== undefined && call.outcome !== 'error') passOn(followed, abandoned)
     end(followed, call, waiter)
   }
@@ -171,6 +176,9 @@ class PromiseCall implements BlockingCall {
   outcome: 'value' | 'error' | undefined = undefined
   value: unknown = undefined
   greenlet: Greenlet | undefined = undefined
+  waitsFor: unknown = undefined
+  since = 0
+  limits: Limits | undefined = undefined
   /** Once the call was interrupted: those that share its callbacks. */
   joined: Set<PromiseCall> | undefined = undefined
   // A pending promise keeps them when the greenlet was killed. Bound functions are smaller than closures.

@@ -23,7 +23,7 @@ import { checkLimits, type Limits } from './options.ts'
  * ```
  */
 export class Event {
-  readonly #line = new Line()
+  readonly #line = new Line('event', this)
   #set = false
 
   /** Whether the flag is set. */

@@ -33,7 +33,7 @@ class Children implements Group {
   readonly #living = new Set<Greenlet>()
   readonly #errors: unknown[] = []
   /** Where the owner waits at the end. */
-  readonly #end = new Line()
+  readonly #end = new Line('group', this, (group: Children) => ({ joined: [...group.#living] }))
   #inBody = true
   #closed = false
   /** What was thrown in the owner to end it; it goes on if there are no errors. */

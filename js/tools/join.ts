@@ -4,7 +4,7 @@
 
 import { rangeError, typeError } from '../common/errors.ts'
 import { describe } from '../common/values.ts'
-import { wait } from '../engine.ts'
+import { tellWait, wait } from '../engine.ts'
 import { combined, refuseOnMain } from './calls.ts'
 import { checkLimits, type Limits } from './options.ts'
 
@@ -49,7 +49,9 @@ export function joinAll(list: Iterable<PromiseLike<unknown>>, limits?: Limits): 
   refuseOnMain('joinAll()')
   const results: unknown[] = []
   const errors: unknown[] = []
-  for (const outcome of wait(Promise.allSettled(all), limits)) {
+  const settled = Promise.allSettled(all)
+  tellWait(settled, { told: { kind: 'greenlets', tool: settled, waiting: 1, joined: all } })
+  for (const outcome of wait(settled, limits)) {
     if (outcome.status === 'fulfilled') results.push(outcome.value)
     else errors.push(outcome.reason)
   }

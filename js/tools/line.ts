@@ -6,7 +6,8 @@
  * it hands its turn on. This is the one place that does so; a tool only says how.
  */
 
-import { Greenlet, wait } from '../engine.ts'
+import { Greenlet, tellWait, wait } from '../engine.ts'
+import type { ToldByTool, ToolWait } from '../common/tool-wait.ts'
 import type { Limits } from './options.ts'
 
 /** Where one greenlet waits. */
@@ -22,10 +23,30 @@ interface Place<T> {
   wake: () => void
 }
 
-export class Line<T = void> {
+export class Line<T = void> implements ToldByTool {
+  readonly #kind: ToolWait['kind']
+  readonly #tool: object
+  readonly #tell: ((tool: never) => Partial<ToolWait>) | undefined
   #first: Place<T> | undefined
   #last: Place<T> | undefined
   #length = 0
+
+  /**
+   * All of it is for dumps.
+   *
+   * @param kind what the greenlets wait for
+   * @param tell says more of the tool; it must not call code of the program
+   */
+  constructor(kind: ToolWait['kind'], tool: object, tell?: (tool: never) => Partial<ToolWait>) {
+    this.#kind = kind
+    this.#tool = tool
+    this.#tell = tell
+  }
+
+  /** What a dump tells of the greenlets in the line. */
+  get told(): ToolWait {
+    return { kind: this.#kind, tool: this.#tool, waiting: this.#length, ...this.#tell?.(this.#tool as never) }
+  }
 
   /** How many greenlets wait for their turn. */
   get length(): number {
@@ -42,6 +63,7 @@ export class Line<T = void> {
     const place = this.#append()
     // The executor runs at once.
     const turn = new Promise<void>((resolve) => (place.wake = resolve))
+    tellWait(turn, this)
     try {
       wait(turn, limits)
     } catch (error) {

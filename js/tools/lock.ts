@@ -31,6 +31,8 @@ const access = {} as {
   /** Takes the lock again as often. Returns the last error that interrupted it meanwhile, if there was one. */
   enterAgain(lock: Lock, depth: number): { readonly error: unknown } | undefined
   check(lock: Lock, what: string): void
+  /** For dumps. */
+  tell(lock: Lock): { readonly holder: Greenlet | null }
 }
 
 /**
@@ -69,7 +71,7 @@ export interface LockOptions {
  * ```
  */
 export class Lock {
-  readonly #line = new Line()
+  readonly #line = new Line('lock', this, access.tell)
   readonly #reentrant: boolean
   #owner: Greenlet | null = null
   #depth = 0
@@ -83,6 +85,7 @@ export class Lock {
       return depth
     }
     access.enterAgain = (lock, depth) => lock.#enterAgain(depth)
+    access.tell = (lock) => ({ holder: lock.#owner })
     access.check = (lock, what) => lock.#checkOwner(what)
   }
 
@@ -236,7 +239,7 @@ export class Condition {
   /** The lock that must be held. Several conditions may share one. */
   readonly lock: Lock
   /** A turn says whether all were notified. */
-  readonly #line = new Line<'one' | 'all'>()
+  readonly #line = new Line<'one' | 'all'>('condition', this)
 
   /** @throws TypeError `ERR_GREENLET_INVALID_ARG` if `lock` is not a Lock */
   constructor(lock: Lock = new Lock()) {

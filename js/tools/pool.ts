@@ -12,6 +12,9 @@ import { Line } from './line.ts'
 import { checkCount, checkFunction, checkLimits, type Limits } from './options.ts'
 import { Semaphore } from './semaphore.ts'
 
+/** For dumps: the greenlets that `join()` waits for. The class sets it. */
+let tell: (pool: Pool) => { readonly joined: readonly object[] }
+
 type Spawn = <Args extends unknown[], T>(fn: (...args: Args) => T, ...args: Args) => SpawnedGreenlet<Awaited<T>>
 
 /**
@@ -31,10 +34,14 @@ type Spawn = <Args extends unknown[], T>(fn: (...args: Args) => T, ...args: Args
  * ```
  */
 export class Pool {
+  static {
+    tell = (pool) => ({ joined: [...pool.#living] })
+  }
+
   readonly size: number
   readonly #places: Semaphore
   readonly #living = new Set<SpawnedGreenlet<unknown>>()
-  readonly #joining = new Line()
+  readonly #joining = new Line('pool', this, tell)
 
   /**
    * @param size a whole number from 1 on

@@ -52,8 +52,8 @@ export class Queue<T = unknown> implements Iterable<T> {
   #items: T[] = []
   /** Where the oldest item is; those before it were taken. */
   #head = 0
-  readonly #getters = new Line()
-  readonly #putters = new Line()
+  readonly #getters = new Line('queue item', this)
+  readonly #putters = new Line('queue place', this)
   /** Items that greenlets will take that have got their turn and have not run yet. */
   #promised = 0
   /** Places that greenlets will fill that have got their turn and have not run yet. */

@@ -44,7 +44,7 @@ export interface SemaphoreOptions {
  * ```
  */
 export class Semaphore {
-  readonly #line = new Line()
+  readonly #line = new Line('semaphore', this)
   readonly #max: number
   #free: number
 

@@ -1,0 +1,265 @@
+// npx greenlets: another process is looked at from outside, and left as it was.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import test, { type ExecutionContext } from 'ava'
+import type { DumpData, ThreadData } from '../js/dump.ts'
+import { type Ending, runNode } from './helpers/program.ts'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const CLI = join(ROOT, 'dist/cli/greenlets.js')
+const URL_OF = (path: string): string => JSON.stringify(new URL(`../dist/${path}`, import.meta.url).href)
+/** Longer than a busy machine takes to start a program. */
+const START_MS = 60_000
+
+const cli = (...args: string[]): Promise<Ending> => runNode([CLI, ...args])
+const folder = mkdtempSync(join(ROOT, 'target/cli-'))
+test.after.always(() => rmSync(folder, { recursive: true }))
+
+/** What a program has in scope. */
+const HEAD = `
+  import { spawn, sleep, wait, Greenlet } from ${URL_OF('index.js')}
+  import { Lock } from ${URL_OF('tools/index.js')}
+  import { Worker } from 'node:worker_threads'
+  const never = new Promise(() => {})
+  setInterval(() => {}, 1e6)
+`
+const WORKER = `
+  new Worker(new URL('data:text/javascript,' + encodeURIComponent(\`
+    import { spawn, wait } from ${URL_OF('index.js').slice(1, -1).replace(/^/, "'").replace(/$/, "'")}
+    import { parentPort } from 'node:worker_threads'
+    setInterval(() => {}, 1e6)
+    spawn(function inWorker() { wait(new Promise(() => {})) })
+    setTimeout(() => parentPort.postMessage(1), 10)
+  \`)), { name: 'helper' })
+`
+
+interface Program extends ChildProcess {
+  readonly pid: number
+  output: string
+}
+
+/** Starts a program, which says `ready` on standard output. */
+async function start(t: ExecutionContext, source: string, flags: string[] = []): Promise<Program> {
+  const child = spawn(process.execPath, [...flags, '--input-type=module', '--eval', source], { cwd: ROOT }) as Program
+  t.teardown(() => child.kill('SIGKILL'))
+  child.output = ''
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`it does not start: ${child.output}`)), START_MS)
+    const take = (chunk: Buffer): void => {
+      child.output += chunk.toString()
+      if (!child.output.includes('ready')) return
+      clearTimeout(timer)
+      resolve()
+    }
+    child.stdout!.on('data', take)
+    child.stderr!.on('data', take)
+  })
+  return child
+}
+
+/** The ports that a process listens on. */
+function portsOf(pid: number): number[] {
+  const rows = readFileSync(`/proc/${pid}/net/tcp`, 'utf8').matchAll(
+    /: [\dA-F]+:([\dA-F]{4}) \S+ 0A(?:\s+\S+){5}\s+(\d+)/g,
+  )
+  const ports = new Map(Array.from(rows, ([, port, inode]) => [`socket:[${inode}]`, Number.parseInt(port!, 16)]))
+  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => ports.get(readlinkSync(`/proc/${pid}/fd/${fd}`)) ?? [])
+}
+
+const dataOf = ({ stdout }: Ending): DumpData => JSON.parse(stdout) as DumpData
+const namesOf = ({ greenlets }: ThreadData): string[] => greenlets.map(({ name }) => name)
+
+/** Each program has a port of its own, because the tests run at the same time. */
+const ANY_PORT = ['--inspect-port=0']
+
+test.serial('a process is looked at from outside, and its inspector is closed again', async (t) => {
+  const program = await start(
+    t,
+    `${HEAD}
+    const lock = new Lock()
+    spawn(function holder() { lock.acquire(); sleep(1e6) })
+    for (let i = 0; i < 3; i++) spawn(function waiter() { lock.acquire() })
+    ${WORKER}.once('message', () => console.log('ready'))`,
+    ANY_PORT,
+  )
+  const { pid } = program
+  const json = await cli('ps', `${pid}`, '--json')
+  t.is(json.stderr, '')
+  t.is(json.code, 0)
+  const [main, worker] = dataOf(json).threads
+  t.is(dataOf(json).pid, pid)
+  t.deepEqual(namesOf(main!), ['main', 'holder', 'waiter', 'waiter', 'waiter'])
+  t.deepEqual([worker!.title, namesOf(worker!)], ['helper', ['main', 'inWorker']])
+  t.deepEqual(portsOf(pid), [])
+
+  const ps = await cli('ps', `${pid}`)
+  t.regex(ps.stdout, /\nID +PARENT +STATE +WAITS FOR +NAME +AT\n0 /)
+  t.regex(ps.stdout, /\n2 +0 +suspended +Lock #1 of 'holder' \(#1\), 3 wait +waiter +waiter \(/)
+  const tree = await cli('pstree', `${pid}`)
+  t.regex(tree.stdout, /\n'main' \(#0\) running\n├─ 'holder' \(#1\) suspended, waits for sleep\(1000000\)/)
+  const text = await cli('dump', `${pid}`, '--limit', '3')
+  t.regex(text.stdout, /main thread: 5 greenlets: 1 running, 4 suspended; 2 of them are left out \(limit\)/)
+  const file = join(folder, 'page.html')
+  t.deepEqual(await cli('dump', `${pid}`, '--html', file), { code: 0, signal: null, stdout: `${file}\n`, stderr: '' })
+  t.true(readFileSync(file, 'utf8').includes('<summary>3 greenlets, such as &#39;waiter&#39; (#2)'))
+  const top = await cli('top', `${pid}`, '--count', '2', '--interval', '10')
+  t.is(top.code, 0)
+  t.is(top.stdout.match(/^ {6}3 {2}lock {9}waiter \(/gm)!.length, 2)
+  t.deepEqual(portsOf(pid), [])
+})
+
+test.serial('a process that hangs in a loop is looked at, and goes on', async (t) => {
+  const program = await start(
+    t,
+    `${HEAD}
+    import { existsSync } from 'node:fs'
+    spawn(function other() { wait(never) })
+    spawn(function hog() {
+      console.log('ready')
+      const Symbol = undefined
+      ;[1].forEach(function endless() { for (let i = 0; ; i++) if (i % 1e6 === 0 && existsSync(${JSON.stringify(join(folder, 'stop'))})) return })
+      console.log('went on')
+    })`,
+    ANY_PORT,
+  )
+  const ending = await cli('dump', `${program.pid}`, '--json')
+  t.is(ending.stderr, '')
+  const [main] = dataOf(ending).threads
+  t.is(main!.greenlets.find(({ id }) => id === main!.running)!.name, 'hog')
+  const frames = main!.runningStack!.map((frame) => frame.function ?? '')
+  t.deepEqual(frames.slice(frames.indexOf('endless')), ['endless', 'forEach', 'hog'])
+  t.deepEqual(portsOf(program.pid), [])
+  writeFileSync(join(folder, 'stop'), '')
+  while (!program.output.includes('went on')) await new Promise((resolve) => setTimeout(resolve, 10))
+  t.pass()
+})
+
+test.serial('an inspector that is open stays open', async (t) => {
+  const program = await start(
+    t,
+    `${HEAD} spawn(function waiter() { wait(never) }); setTimeout(() => console.log('started'), 10)`.replace(
+      'started',
+      'ready',
+    ),
+    ['--inspect=127.0.0.1:0'],
+  )
+  const [port] = portsOf(program.pid)
+  const ending = await cli('ps', '--port', `${port}`, '--json')
+  t.is(ending.stderr, '')
+  t.deepEqual(namesOf(dataOf(ending).threads[0]!), ['main', 'waiter'])
+  t.deepEqual(portsOf(program.pid), [port])
+})
+
+test.serial('what cannot be looked at is refused with the reason', async (t) => {
+  const refused = async (code: number, message: RegExp, ...args: string[]): Promise<void> => {
+    const ending = await cli(...args)
+    t.deepEqual([ending.code, ending.stdout], [code, ''])
+    t.regex(ending.stderr, message)
+  }
+  const plain = await start(t, "setInterval(() => {}, 1e6); console.log('ready')", ANY_PORT)
+  await refused(6, /^greenlets: the process does not use greenlets/, 'ps', `${plain.pid}`)
+  t.deepEqual(portsOf(plain.pid), [])
+
+  const sleeper = spawn('sleep', ['1000'])
+  t.teardown(() => sleeper.kill())
+  await refused(5, /^greenlets: process \d+ is not Node\.js, but .*\n$/, 'ps', `${sleeper.pid}`)
+  t.is(sleeper.exitCode ?? sleeper.signalCode, null)
+
+  if (process.allowedNodeEnvironmentFlags.has('--disable-sigusr1')) {
+    const deaf = await start(t, "setInterval(() => {}, 1e6); console.log('ready')", ['--disable-sigusr1'])
+    await refused(4, /^greenlets: process \d+ does not handle SIGUSR1, which would end it/, 'ps', `${deaf.pid}`)
+    t.is(deaf.signalCode, null)
+  }
+  const blocked = await start(
+    t,
+    "console.log('ready'); process.getBuiltinModule('node:child_process').execSync('sleep 20')",
+    ANY_PORT,
+  )
+  await refused(
+    7,
+    /^greenlets: process \d+ has not opened its inspector in 300 ms/,
+    'ps',
+    '--timeout',
+    '300',
+    `${blocked.pid}`,
+  )
+
+  if (process.getuid?.() === 0) {
+    const child = spawn(process.execPath, [CLI, 'ps', `${plain.pid}`], { uid: 65_534, gid: 65_534 })
+    let stderr = ''
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
+    const code = await new Promise((resolve) => child.on('close', resolve))
+    t.deepEqual([code, stderr.includes('belongs to another user')], [4, true], stderr)
+  }
+
+  const server = createServer((_, response) => response.end('hello')).listen(0, '127.0.0.1')
+  t.teardown(() => server.close())
+  await new Promise((resolve) => server.once('listening', resolve))
+  const { port } = server.address() as AddressInfo
+  await refused(5, /^greenlets: no inspector of Node\.js listens on 127\.0\.0\.1:\d+: /, 'ps', '--port', `${port}`)
+
+  await Promise.all([
+    refused(3, /^greenlets: there is no process 999999999\n$/, 'ps', '999999999'),
+    refused(2, /^greenlets: ps takes a process id, or --port; see greenlets --help\n$/, 'ps'),
+    refused(2, /^greenlets: 'x' is not a process id/, 'dump', 'x'),
+    refused(2, /^greenlets: there is no command 'look'/, 'look', '1'),
+    refused(2, /^greenlets: a command is missing/),
+    refused(2, /^greenlets: Unknown option '--fast'/, 'ps', '--fast', '1'),
+    refused(2, /^greenlets: --limit takes a number, not 'x'/, 'ps', '1', '--limit', 'x'),
+    refused(2, /^greenlets: --format is one of text, tree,/, 'ps', '1', '--format', 'xml'),
+    refused(2, /^greenlets: greenlets run takes a script/, 'run'),
+  ])
+})
+
+test.serial('a process that ends meanwhile is told', async (t) => {
+  const program = await start(t, `${HEAD} spawn(function waiter() { wait(never) }); console.log('ready')`, ANY_PORT)
+  const top = spawn(process.execPath, [CLI, 'top', `${program.pid}`, '--interval', '10'])
+  t.teardown(() => top.kill('SIGKILL'))
+  let stderr = ''
+  top.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
+  top.stdout.once('data', () => program.kill('SIGKILL'))
+  const code = await new Promise((resolve) => top.on('close', resolve))
+  t.deepEqual([code, stderr], [3, 'greenlets: the process has ended, or has closed its inspector\n'])
+})
+
+test.serial('a look that is interrupted closes the inspector', async (t) => {
+  const program = await start(t, `${HEAD} spawn(function waiter() { wait(never) }); console.log('ready')`, ANY_PORT)
+  const top = spawn(process.execPath, [CLI, 'top', `${program.pid}`])
+  t.teardown(() => top.kill('SIGKILL'))
+  top.stdout.once('data', () => top.kill('SIGINT'))
+  t.is(await new Promise((resolve) => top.on('close', resolve)), 0)
+  t.deepEqual(portsOf(program.pid), [])
+})
+
+test.serial('doctor says whether greenlets work here', async (t) => {
+  const good = await cli('doctor', '--json')
+  t.is(good.code, 0)
+  const { supported, checks, node, runtime } = JSON.parse(good.stdout) as Record<string, unknown>
+  t.deepEqual([supported, node, (runtime as { lane: string }).lane !== undefined], [true, process.versions.node, true])
+  t.true((checks as { ok: boolean }[]).length === 3 && (checks as { ok: boolean }[]).every(({ ok }) => ok))
+  const bad = await runNode([CLI, 'doctor'], { GREENLETS_SPILL: 'sometimes' })
+  t.is(bad.code, 1)
+  t.regex(bad.stdout, /^Greenlets do not work here: GREENLETS_SPILL must be/)
+  t.regex(bad.stdout, /\nGREENLETS_SPILL +sometimes\n[\s\S]*npx greenlets doctor --json\n$/)
+})
+
+test.serial('run starts a script of which the top level may wait', async (t) => {
+  const script = join(folder, 'script.mjs')
+  writeFileSync(
+    script,
+    `import { sleep, Greenlet } from ${URL_OF('index.js')}
+    sleep(1)
+    console.log(Greenlet.current.name, process.argv.slice(2).join(), process.execArgv.includes('--stack-trace-limit=7'))
+    process.exitCode = 5`,
+  )
+  const ending = await cli('run', '--stack-trace-limit=7', script, '--json', 'a')
+  t.deepEqual(ending, { code: 5, signal: null, stdout: 'script.mjs --json,a true\n', stderr: '' })
+  const help = await cli('--help')
+  t.true(help.code === 0 && help.stdout.startsWith('Usage: greenlets COMMAND'))
+  t.regex((await cli('--version')).stdout, /^\d+\.\d+\.\d+\n$/)
+})

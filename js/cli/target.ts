@@ -1,0 +1,216 @@
+/**
+ * The process that is looked at: whether it may be, and how its inspector is opened. Node.js opens it on loopback when it gets
+ * `SIGUSR1`; the signal would end a process that does not handle it, so that is looked at first. All of it is read from /proc.
+ */
+
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { basename } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Failure } from './failure.ts'
+import { connect, type Connection } from './websocket.ts'
+
+const DEFAULT_PORT = 9229
+const SIGUSR1 = 10
+const STEP_MS = 20
+
+interface Listener {
+  readonly host: string
+  readonly port: number
+  readonly inode: string
+}
+
+/** A connection to a process, and whether this program has opened the inspector. */
+export interface Opened {
+  readonly connection: Connection
+  readonly isOurs: boolean
+}
+
+/** @param patience how many milliseconds the process may take to open its inspector */
+export async function open(pid: number, patience: number): Promise<Opened> {
+  if (process.platform !== 'linux') {
+    throw new Failure('forbidden', `a process can only be looked at on Linux, not on ${process.platform}; use --port`)
+  }
+  checkProcess(pid)
+  const before = listenersOf(pid)
+  const expected = portOf(pid)
+  const already = before.find(({ port }) => port === expected)
+  if (already !== undefined && expected !== 0) {
+    try {
+      return { connection: await connect(already.host, already.port, patience), isOurs: false }
+    } catch (error) {
+      throw new Failure(
+        'silent',
+        `process ${pid} uses port ${expected} for something else than its inspector: ${messageOf(error)}`,
+      )
+    }
+  }
+  await untilFree(pid, expected, patience)
+  signal(pid, 'SIGUSR1')
+  const known = new Set(before.map(({ inode }) => inode))
+  for (let waited = 0; waited <= patience; waited += STEP_MS) {
+    const opened = listenersOf(pid).find(({ inode }) => !known.has(inode))
+    if (opened !== undefined) {
+      return { connection: await connect(opened.host, opened.port, patience), isOurs: true }
+    }
+    await sleep(STEP_MS)
+  }
+  throw new Failure(
+    'silent',
+    `process ${pid} has not opened its inspector in ${patience} ms: it handles SIGUSR1 itself, or is in native code, such as ` +
+      `execSync(), and will open it afterwards, on port ${expected}; try again, or start it with --inspect and use --port`,
+  )
+}
+
+/** Throws where the process must not get the signal. */
+function checkProcess(pid: number): void {
+  signal(pid, 0)
+  const status = read(pid, 'status')
+  if (/^State:\s+[ZX]/m.test(status)) throw ended(pid)
+  const program = linkOf(pid, 'exe')
+  if (!isNode(pid, program)) throw new Failure('notNode', `process ${pid} is not Node.js, but ${program}`)
+  if (linkOf(pid, 'ns/net') !== readlinkSync('/proc/self/ns/net')) {
+    throw new Failure(
+      'forbidden',
+      `process ${pid} has a network of its own, as in a container, so its inspector cannot be reached; run this command there: ` +
+        'docker exec CONTAINER npx greenlets …, with the process ids of the container',
+    )
+  }
+  const caught = BigInt(`0x${/^SigCgt:\s+([\da-f]+)/m.exec(status)?.[1] ?? '0'}`)
+  if ((caught & (1n << BigInt(SIGUSR1 - 1))) === 0n) {
+    throw new Failure(
+      'forbidden',
+      `process ${pid} does not handle SIGUSR1, which would end it: it was started with --disable-sigusr1, or starts just now; ` +
+        'start it with --inspect and use --port',
+    )
+  }
+}
+
+function isNode(pid: number, program: string): boolean {
+  const name = basename(program.replace(/ \(deleted\)$/, ''))
+  if (/^(?:node|nodejs)(?:[-.\d]|$)/.test(name)) return true
+  // A program that has Node.js in it, or loads it as a library.
+  return /\/libnode\.so|\.node$/m.test(read(pid, 'maps'))
+}
+
+function ended(pid: number): Failure {
+  return new Failure('ended', `there is no process ${pid}`)
+}
+
+function signal(pid: number, name: NodeJS.Signals | 0): void {
+  try {
+    process.kill(pid, name)
+  } catch (error) {
+    throw failureOf(pid, error)
+  }
+}
+
+function failureOf(pid: number, error: unknown): Failure {
+  const { code } = error as NodeJS.ErrnoException
+  if (code === 'EPERM' || code === 'EACCES') {
+    return new Failure(
+      'forbidden',
+      `process ${pid} belongs to another user, or is protected; run this command as its user`,
+    )
+  }
+  return code === 'ENOENT' || code === 'ESRCH' ? ended(pid) : new Failure('error', messageOf(error))
+}
+
+function read(pid: number, name: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${name}`, 'utf8')
+  } catch (error) {
+    throw failureOf(pid, error)
+  }
+}
+
+function linkOf(pid: number, name: string): string {
+  try {
+    return readlinkSync(`/proc/${pid}/${name}`)
+  } catch (error) {
+    throw failureOf(pid, error)
+  }
+}
+
+/** The port that the inspector will have, as the process was started; 0 for any. */
+function portOf(pid: number): number {
+  const inEnvironment = /(?:^|\0)NODE_OPTIONS=([^\0]*)/.exec(read(pid, 'environ'))?.[1] ?? ''
+  const words = [...inEnvironment.split(/\s+/), ...read(pid, 'cmdline').split('\0')]
+  let port = DEFAULT_PORT
+  for (const [i, word] of words.entries()) {
+    const option = /^--(?:inspect-port|debug-port|inspect(?:-brk|-wait)?)(?:=(.*))?$/.exec(word)
+    if (option === null) continue
+    const value = option[1] ?? (word.endsWith('-port') ? words[i + 1] : undefined)
+    const digits = /(?:^|:)(\d+)$/.exec(value ?? '')?.[1]
+    if (digits !== undefined) port = Number(digits)
+  }
+  return port
+}
+
+/** Waits while another process has the port: without it, Node.js does not open the inspector. */
+async function untilFree(pid: number, port: number, patience: number): Promise<void> {
+  if (port === 0) return
+  for (let waited = 0; waited <= patience; waited += STEP_MS) {
+    if (!allListeners(pid).some((listener) => listener.port === port)) return
+    await sleep(STEP_MS)
+  }
+  throw new Failure(
+    'silent',
+    `process ${pid} cannot open its inspector, because another process listens on port ${port}; end that, or start the program ` +
+      'with --inspect-port=0',
+  )
+}
+
+/** The sockets that the process listens on. */
+function listenersOf(pid: number): Listener[] {
+  const own = new Set<string>()
+  for (const fd of namesOf(pid)) {
+    try {
+      const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1]
+      if (inode !== undefined) own.add(inode)
+    } catch {
+      // It was closed meanwhile.
+    }
+  }
+  return allListeners(pid).filter(({ inode }) => own.has(inode))
+}
+
+function namesOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`)
+  } catch (error) {
+    throw failureOf(pid, error)
+  }
+}
+
+/** All listening sockets of the process's network. */
+function allListeners(pid: number): Listener[] {
+  return [...tableOf(pid, 'net/tcp'), ...tableOf(pid, 'net/tcp6')]
+}
+
+function tableOf(pid: number, name: string): Listener[] {
+  let table = ''
+  try {
+    table = readFileSync(`/proc/${pid}/${name}`, 'utf8')
+  } catch (error) {
+    // Without IPv6 there is no tcp6.
+    if (name === 'net/tcp') throw failureOf(pid, error)
+  }
+  const rows = table.matchAll(/^\s*\d+: ([\dA-F]+):([\dA-F]{4}) \S+ 0A(?:\s+\S+){5}\s+(\d+)/gm)
+  return Array.from(rows, ([, address, port, inode]) => ({
+    host: hostOf(address!),
+    port: Number.parseInt(port!, 16),
+    inode: inode!,
+  }))
+}
+
+/** An address of /proc, of which the bytes of each word are reversed. Where a socket listens everywhere, loopback is it too. */
+function hostOf(address: string): string {
+  const words = address.match(/.{8}/g)!.map((word) => word.match(/../g)!.toReversed())
+  if (/^0*$/.test(address)) return words.length === 1 ? '127.0.0.1' : '::1'
+  if (words.length === 1) return words[0]!.map((byte) => Number.parseInt(byte, 16)).join('.')
+  return words.flat().join('').match(/.{4}/g)!.join(':')
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

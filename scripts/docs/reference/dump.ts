@@ -1,0 +1,19 @@
+/**
+ * What all greenlets are doing, as data or printed. [Debugging](../../../docs/debugging.md) shows it.
+ *
+ * @module greenlets/dump
+ */
+
+export { Dump, dump, installDumpSignal, recordOrigins } from '../../../js/dump.ts'
+export type {
+  DeadlockData,
+  DumpData,
+  DumpFormat,
+  DumpOptions,
+  DumpSignalOptions,
+  FrameLine,
+  GreenletData,
+  StackData,
+  ThreadData,
+  WaitData,
+} from '../../../js/dump.ts'
