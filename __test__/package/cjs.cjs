@@ -12,6 +12,7 @@ assert.equal(gr.switch(21), 42)
 assert.equal(gr.dead, true)
 
 assert.equal(require('greenlets/dump').dump().toJSON().version, 1)
+assert.equal(typeof require('greenlets/inspect').inspector({ token: null }).fetch, 'function')
 
 // The frameworks are not installed.
 for (const name of ['fastify', 'h3', 'hono', 'koa']) {

@@ -3,6 +3,7 @@ import { Greenlet } from 'greenlets'
 import * as express from 'greenlets/express'
 import * as testing from 'greenlets/testing'
 import { dump } from 'greenlets/dump'
+import { serve } from 'greenlets/inspect'
 import * as tools from 'greenlets/tools'
 import { watch } from 'greenlets/watchdog'
 import * as http from 'greenlets/http'
@@ -31,6 +32,9 @@ assert.equal(
 )
 watch().close()
 assert.equal(dump().toJSON().version, 1)
+const page = await serve()
+assert.equal((await fetch(page.url)).status, 401)
+await page.close()
 assert.equal(http.default, http.greenlets)
 // The frameworks are not installed.
 for (const name of ['fastify', 'h3', 'hono', 'koa']) {

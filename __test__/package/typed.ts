@@ -3,6 +3,7 @@ import { type Frame, Greenlet, GreenletExit } from 'greenlets'
 import 'greenlets/express'
 import 'greenlets/testing'
 import 'greenlets/dump'
+import 'greenlets/inspect'
 import 'greenlets/watchdog'
 import 'greenlets/http'
 

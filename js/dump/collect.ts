@@ -15,7 +15,7 @@ import { stackSizeOf } from '../greenlet/state.ts'
 import { endlessWaitOf, timersNow, type Wait, waitOf } from '../hub/wait-of.ts'
 import { refusal } from '../native/copies.ts'
 import { cyclesOf, type Edge } from './deadlocks.ts'
-import type { DeadlockData, DumpData, GreenletData, ThreadData, WaitData } from './data.ts'
+import type { DeadlockData, DumpData, GreenletData, StackData, ThreadData, WaitData } from './data.ts'
 import { siteOf } from './origins.ts'
 import { clean, kindOf } from './safe.ts'
 import { runningFrames, Stacks } from './stacks.ts'
@@ -63,10 +63,11 @@ export function emptyThread(id: number, problem: string, title?: string): Thread
   return title === undefined ? { threadId: id, problem, ...rest } : { threadId: id, title, problem, ...rest }
 }
 
-class Collection {
+/** Reads greenlets. Equal stacks, and the same promises and tools, keep their numbers as long as it lives. */
+export class Collection {
   readonly #extent: Extent
   readonly #stacks: Stacks
-  readonly #now = timersNow()
+  #now = timersNow()
   /** The numbers of promises and tools. */
   readonly #objects = new Map<object, number>()
 
@@ -75,15 +76,27 @@ class Collection {
     this.#stacks = new Stacks(extent.frames)
   }
 
+  /** All stacks so far. */
+  get stacks(): readonly StackData[] {
+    return this.#stacks.list
+  }
+
+  /** Before greenlets are read at another time. */
+  begin(): void {
+    this.#now = timersNow()
+    // Promises that are pending for long would be kept alive.
+    this.#objects.clear()
+  }
+
   collect(): ThreadData {
     const records = registeredRecords()
     const states = { unstarted: 0, running: 0, suspended: 0 }
     for (const record of records) states[stateOf(record)]++
-    const deadlocks = this.#deadlocks(records)
-    const shown = this.#select(records, deadlocks)
+    const deadlocks = this.deadlocks(records)
+    const shown = this.select(records, deadlocks)
     const { asker, frames } = this.#extent
     const runningStack = asker === undefined || !thread.attached ? [] : runningFrames(asker, frames)
-    const greenlets = shown.map((record) => this.#greenlet(record))
+    const greenlets = shown.map((record) => this.greenlet(record))
     return {
       threadId,
       running: thread.current.serial,
@@ -98,7 +111,7 @@ class Collection {
   }
 
   /** The first ones, the one that runs, and those of deadlocks. */
-  #select(records: GreenletRecord[], deadlocks: readonly DeadlockData[]): GreenletRecord[] {
+  select(records: GreenletRecord[], deadlocks: readonly DeadlockData[]): GreenletRecord[] {
     const { limit } = this.#extent
     if (records.length <= limit) return records
     const wanted = new Set([thread.current.serial])
@@ -109,7 +122,8 @@ class Collection {
     return records.filter(({ serial }) => wanted.has(serial) || free-- > 0)
   }
 
-  #greenlet(record: GreenletRecord): GreenletData {
+  /** What a dump says of one greenlet. */
+  greenlet(record: GreenletRecord): GreenletData {
     const state = stateOf(record)
     const wait = waitOf(record, this.#now)
     const stack = wait === undefined || this.#extent.frames === 0 ? undefined : this.#stacks.add(record)
@@ -192,7 +206,8 @@ class Collection {
     return this.#objects.size
   }
 
-  #deadlocks(records: readonly GreenletRecord[]): DeadlockData[] {
+  /** Waits that cannot end. */
+  deadlocks(records: readonly GreenletRecord[]): DeadlockData[] {
     const edges = new Map<number, Edge>()
     const waiters = new Map<number, GreenletRecord>()
     const abandoned: DeadlockData[] = []
@@ -244,7 +259,7 @@ function hasGreenlets({ holder, joined }: ToolWait): boolean {
 }
 
 /** As {@link Greenlet.state}. */
-function stateOf(record: GreenletRecord): 'unstarted' | 'running' | 'suspended' {
+export function stateOf(record: GreenletRecord): 'unstarted' | 'running' | 'suspended' {
   if (record === thread.current) return 'running'
   return record.state === UNSTARTED ? 'unstarted' : 'suspended'
 }

@@ -17,6 +17,7 @@ const problems = [
   ...missingExports('js/tools/index.ts', 'scripts/docs/reference/tools.ts'),
   ...missingExports('js/testing/index.ts', 'scripts/docs/reference/testing.ts'),
   ...missingExports('js/dump.ts', 'scripts/docs/reference/dump.ts'),
+  ...missingExports('js/inspect/index.ts', 'scripts/docs/reference/inspect.ts'),
   ...missingExports('js/watchdog/watchdog.ts', 'scripts/docs/reference/watchdog.ts'),
   ...['express', 'fastify', 'h3', 'hono', 'http', 'koa'].flatMap((name) =>
     missingExports(`js/adapters/${name}.ts`, `scripts/docs/reference/${name}.ts`),

@@ -1,0 +1,190 @@
+// The server of the page, without a browser; `__test__/browser` has the page itself.
+
+import { once } from 'node:events'
+import { createServer, request } from 'node:http'
+import test from 'ava'
+import { Greenlet, sleep, spawn } from '../../js/index.ts'
+import { inspector, serve } from '../../js/inspect/index.ts'
+import type { Refresh } from '../../js/inspect/feed.ts'
+
+const TOKEN = 'a-token-for-the-tests'
+
+interface Got {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  readonly body: string
+}
+
+/** Not `fetch`, which does not set `Host`. */
+function get(url: string, headers: Readonly<Record<string, string>> = {}, method = 'GET'): Promise<Got> {
+  return new Promise((resolve, reject) => {
+    const sent = request(url, { headers, method, agent: false }, (res) => {
+      let body = ''
+      res.setEncoding('utf8').on('data', (text: string) => (body += text))
+      res.on('end', () => resolve({ status: res.statusCode!, headers: res.headers, body }))
+    })
+    sent.on('error', reject).end()
+  })
+}
+
+const cookie = { cookie: `other=1; greenlets_inspect=${TOKEN}` }
+
+/** Reads refreshes until `isEnough` of one, then disconnects. */
+async function refreshes(url: string, isEnough: (refresh: Refresh) => boolean): Promise<Refresh[]> {
+  const all: Refresh[] = []
+  await new Promise<void>((resolve, reject) => {
+    const sent = request(url, { headers: cookie, agent: false }, (res) => {
+      let text = ''
+      res.setEncoding('utf8').on('data', (part: string) => {
+        text += part
+        for (let end = text.indexOf('\n\n'); end !== -1; end = text.indexOf('\n\n')) {
+          const refresh = JSON.parse(text.slice(text.indexOf('data: ') + 6, end)) as Refresh
+          text = text.slice(end + 2)
+          all.push(refresh)
+          if (!isEnough(refresh)) continue
+          sent.destroy()
+          return resolve()
+        }
+      })
+    })
+    sent.on('error', reject).end()
+  })
+  return all
+}
+
+test.serial('serve() gives the page to this machine, with its token only', async (t) => {
+  const page = await serve({ token: TOKEN })
+  t.teardown(() => page.close())
+  const base = `http://127.0.0.1:${page.port}`
+  t.is(page.url, `${base}/?token=${TOKEN}`)
+  for (const path of ['/', '/events', '/dump.json', '/source?file=x&line=1']) {
+    t.is((await get(base + path)).status, 401, path)
+    t.is((await get(`${base}${path}${path.includes('?') ? '&' : '?'}token=wrong`)).status, 401, path)
+  }
+  const entered = await get(page.url)
+  t.is(entered.status, 303)
+  t.is(entered.headers['location'], './')
+  t.deepEqual(entered.headers['set-cookie'], [`greenlets_inspect=${TOKEN}; HttpOnly; SameSite=Strict`])
+  const { status, body, headers } = await get(`${base}/`, cookie)
+  t.is(status, 200)
+  t.true(body.includes('<title>greenlets</title>'))
+  t.regex(String(headers['content-security-policy']), /^default-src 'none'; script-src 'sha256-/)
+  t.is(headers['cache-control'], 'no-store')
+  t.is((await get(`${base}/`, { ...cookie, host: 'evil.example' })).status, 403)
+  t.is((await get(`${base}/`, { ...cookie, host: `localhost:${page.port}` })).status, 200)
+  t.is((await get(`${base}/`, cookie, 'POST')).status, 405)
+  t.is((await get(`${base}/`, cookie, 'HEAD')).body, '')
+})
+
+test.serial('dump.json is a dump, and hostile names are in it as text', async (t) => {
+  const page = await serve({ token: TOKEN })
+  const name = '</script><b>\u001B[31m'
+  const g = new Greenlet(() => Greenlet.main.switch(), { name })
+  g.switch()
+  t.teardown(() => (g.kill(), page.close()))
+  const { body, headers } = await get(`http://127.0.0.1:${page.port}/dump.json`, cookie)
+  t.is(headers['content-type'], 'application/json')
+  const { version, threads } = JSON.parse(body) as { version: number; threads: { greenlets: { name: string }[] }[] }
+  t.is(version, 1)
+  t.true(
+    threads[0]!.greenlets.some(
+      (each) => each.name === '</script><b>\\u001b[31m' || each.name === '</script><b>\\x1b[31m',
+    ),
+  )
+})
+
+test.serial('the events have everything first, and then only what has changed', async (t) => {
+  const page = await serve({ token: TOKEN, refresh: 100 })
+  const still = Array.from({ length: 50 }, () => spawn(() => sleep(60_000)))
+  const ticker = spawn(function tick() {
+    for (;;) sleep(20)
+  })
+  let late: ReturnType<typeof spawn> | undefined
+  t.teardown(() => {
+    for (const each of [...still, ticker, late]) each?.kill()
+    return page.close()
+  })
+  const ids = new Set<number>()
+  const url = `http://127.0.0.1:${page.port}/events`
+  const all = await refreshes(url, (refresh) => {
+    for (const { id } of refresh.greenlets) ids.add(id)
+    if (!refresh.whole && late === undefined) late = spawn(() => sleep(60_000))
+    else if (late !== undefined && ids.has(late.serial)) late.kill()
+    return late !== undefined && refresh.ended.includes(late.serial)
+  })
+  const [first, ...others] = all as [Refresh, ...Refresh[]]
+  t.true(first.whole)
+  t.true(first.greenlets.length >= 52)
+  t.is(first.greenlets.filter(({ id }) => id === still[0]!.serial)[0]!.state, 'suspended')
+  t.true(others.length > 0)
+  for (const { whole, greenlets } of others) {
+    t.false(whole)
+    t.false(greenlets.some(({ id }) => still.some(({ serial }) => serial === id)))
+  }
+  t.true(others.some(({ greenlets }) => greenlets.some(({ id }) => id === ticker.serial)))
+  // Each stack that a greenlet names was told.
+  const stacks = new Set(all.flatMap((refresh) => refresh.stacks.map(([index]) => index)))
+  for (const { greenlets } of all) t.true(greenlets.every(({ stack }) => stack === undefined || stacks.has(stack)))
+})
+
+test.serial('source lines come from files that parked stacks name, and from no other', async (t) => {
+  const page = await serve({ token: TOKEN })
+  const g = spawn(() => sleep(60_000))
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  t.teardown(() => (g.kill(), page.close()))
+  const frame = g.gr_stack.find(({ fileName }) => fileName?.endsWith('page.spec.ts'))!
+  const ask = (file: string, line: number | string): Promise<Got> =>
+    get(`http://127.0.0.1:${page.port}/source?${new URLSearchParams({ file, line: String(line) })}`, cookie)
+  const good = await ask(frame.fileName!, frame.lineNumber!)
+  t.is(good.status, 200)
+  const { first, lines } = JSON.parse(good.body) as { first: number; lines: string[] }
+  t.true(lines[frame.lineNumber! - first]!.includes('sleep(60_000)'))
+  t.is((await ask('/etc/passwd', 1)).status, 404)
+  t.is((await ask(frame.fileName!, 1e6)).status, 404)
+  t.is((await ask(frame.fileName!, 'x')).status, 400)
+  t.is((await ask('', 1)).status, 404)
+})
+
+test.serial('inspector() is mounted anywhere, and answers a web Request', async (t) => {
+  const page = inspector({ token: null })
+  const server = createServer((req, res) => page(req, res)).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => (page.close(), server.close()))
+  const { port } = server.address() as { port: number }
+  t.is((await get(`http://127.0.0.1:${port}/deep/inspect`)).headers['location'], './inspect/')
+  t.is((await get(`http://127.0.0.1:${port}/deep/inspect/`)).status, 200)
+  t.is((await get(`http://127.0.0.1:${port}/deep/inspect/dump.json`)).status, 200)
+  // No redirect leads to another host.
+  t.is((await get(`http://127.0.0.1:${port}//evil.example`)).headers['location'], './evil.example/')
+
+  const answer = await page.fetch(new Request('http://host/inspect/'))
+  t.is(answer.status, 200)
+  t.true((await answer.text()).startsWith('<!doctype html>'))
+  const events = await page.fetch(new Request('http://host/inspect/events'))
+  const reader = events.body!.getReader()
+  const { value } = await reader.read()
+  t.true(new TextDecoder().decode(value).startsWith('event: refresh\ndata: {"whole":true'))
+  page.close()
+  // One more event may have been on its way.
+  while (!(await reader.read()).done);
+  t.pass()
+})
+
+test('wrong options are refused', async (t) => {
+  const invalid = { code: 'ERR_GREENLET_INVALID_ARG' }
+  t.throws(() => inspector({ token: 'short' }), { ...invalid, instanceOf: RangeError })
+  t.throws(() => inspector({ token: 'semicolon;semicolon' }), invalid)
+  t.throws(() => inspector({ refresh: 1 }), { ...invalid, instanceOf: RangeError })
+  t.throws(() => inspector({ wrong: 1 } as object), { ...invalid, message: /has no option 'wrong'/ })
+  await t.throwsAsync(serve({ port: -1 }), invalid)
+  await t.throwsAsync(serve({ wrong: 1 } as object), {
+    ...invalid,
+    message: /has no option 'wrong'; it has port, token/,
+  })
+})
+
+test.serial('a server that is in use is an error of Node.js', async (t) => {
+  const page = await serve()
+  await t.throwsAsync(serve({ port: page.port }), { code: 'EADDRINUSE' })
+  await page.close()
+})

@@ -1,0 +1,110 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test from 'ava'
+import { Greenlet, gettrace, settrace } from '../../js/index.ts'
+import { record } from '../../js/inspect/index.ts'
+
+interface TraceEvent {
+  readonly name?: string
+  readonly ph: string
+  readonly ts?: number
+  readonly tid: number
+  readonly args?: { readonly name?: string }
+}
+
+/** Checks what a viewer relies on: times that do not go back, and on each track begins and ends in turn. */
+function slicesOf(
+  t: { true(value: boolean, message?: string): void },
+  events: readonly TraceEvent[],
+): Map<number, number> {
+  const open = new Map<number, boolean>()
+  const slices = new Map<number, number>()
+  let last = 0
+  for (const { ph, ts, tid } of events) {
+    if (ph === 'M') continue
+    t.true(ts! >= last, 'times do not go back')
+    last = ts!
+    if (ph === 'i') continue
+    t.true(ph === (open.get(tid) ? 'E' : 'B'), `${ph} on track ${tid}`)
+    open.set(tid, ph === 'B')
+    if (ph === 'E') slices.set(tid, (slices.get(tid) ?? 0) + 1)
+  }
+  t.true(
+    [...open.values()].every((isOpen) => !isOpen),
+    'all slices end',
+  )
+  return slices
+}
+
+test.serial('each greenlet is a track, with a slice for each time that it ran', (t) => {
+  const parts: string[] = []
+  const recording = record({ write: (text) => parts.push(text) })
+  const g = new Greenlet(
+    () => {
+      for (let i = 0; i < 3; i++) Greenlet.main.switch()
+    },
+    { name: 'worker' },
+  )
+  while (!g.dead) g.switch()
+  recording.stop()
+  recording.stop()
+  t.is(gettrace(), null)
+  t.is(recording.switches, 8)
+  const events = JSON.parse(parts.join('')) as TraceEvent[]
+  const names = new Map(events.filter(({ name }) => name === 'thread_name').map(({ tid, args }) => [tid, args!.name]))
+  t.is(names.get(0), 'main')
+  t.is(names.get(g.serial), 'worker')
+  const slices = slicesOf(t, events)
+  t.is(slices.get(g.serial), 4)
+  t.is(slices.get(0), 5)
+})
+
+test.serial('an error is a mark, and the trace function of the program is called', (t) => {
+  const seen: string[] = []
+  const own = (event: string): void => void seen.push(event)
+  settrace(own)
+  const parts: string[] = []
+  const recording = record({ write: (text) => parts.push(text) })
+  t.throws(() =>
+    new Greenlet(() => {
+      throw new Error('x')
+    }).switch(),
+  )
+  recording.stop()
+  t.is(gettrace(), own)
+  settrace(null)
+  t.deepEqual(seen, ['switch', 'throw'])
+  t.is((JSON.parse(parts.join('')) as TraceEvent[]).filter(({ ph }) => ph === 'i').length, 1)
+})
+
+test.serial('it ends at its limit, and a file is whole JSON', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'recording-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const file = join(folder, 'switches.json')
+  const recording = record({ file, limit: 10_000 })
+  const g = new Greenlet(
+    () => {
+      for (;;) Greenlet.main.switch()
+    },
+    { name: '"</script>\n'.repeat(1000) },
+  )
+  for (let i = 0; i < 6000; i++) g.switch()
+  t.is(recording.switches, 10_000)
+  t.is(recording.omitted, 2000)
+  recording.stop()
+  g.kill()
+  const events = JSON.parse(readFileSync(file, 'utf8')) as TraceEvent[]
+  t.is(slicesOf(t, events).get(g.serial), 5000)
+  t.is(events.find(({ tid, name }) => tid === g.serial && name === 'thread_name')!.args!.name!.length, 200)
+})
+
+test('wrong options are refused', (t) => {
+  const invalid = { code: 'ERR_GREENLET_INVALID_ARG' }
+  t.throws(() => record({}), { ...invalid, message: 'record() needs one of its options file and write' })
+  t.throws(() => record({ file: 'x', write() {} }), invalid)
+  t.throws(() => record({ file: 1 as never }), invalid)
+  t.throws(() => record({ write() {}, limit: 0 }), { ...invalid, instanceOf: RangeError })
+  t.throws(() => record({ file: '/nowhere/x' }), { code: 'ENOENT' })
+  t.is(gettrace(), null)
+})

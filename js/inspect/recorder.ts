@@ -1,0 +1,232 @@
+/**
+ * Records switches as a timeline, in the Trace Event Format that ui.perfetto.dev and chrome://tracing open: one track for each greenlet,
+ * with a slice for each time that it ran.
+ *
+ * A switch is noted as numbers. They become text, and are written, a few thousand at a time, so a recording takes bounded memory.
+ */
+
+import { closeSync, openSync, writeSync } from 'node:fs'
+import { threadId } from 'node:worker_threads'
+import { rangeError, typeError } from '../common/errors.ts'
+import { checkOptions } from '../common/options.ts'
+import { describe } from '../common/values.ts'
+import { Greenlet, gettrace, settrace } from '../engine.ts'
+import type { TraceFunction } from '../greenlet/tracing.ts'
+
+/**
+ * The options of {@link record}. One of `file` and `write` is needed.
+ *
+ * @example
+ * ```js
+ * import { record } from 'greenlets/inspect'
+ * const parts = []
+ * const recording = record({ write: (text) => parts.push(text), limit: 10_000 })
+ * recording.stop()
+ * JSON.parse(parts.join(''))[0].name // 'process_name'
+ * ```
+ */
+export interface RecordOptions {
+  /** The file that is written. It is replaced where it exists. */
+  readonly file?: string | undefined
+  /** Gets the texts of the recording, one after the other; together they are JSON. */
+  readonly write?: ((text: string) => void) | undefined
+  /** After so many switches the recording ends by itself. Default: 1,000,000, which are about 150 MB. */
+  readonly limit?: number | undefined
+}
+
+/**
+ * A recording that {@link record} has begun.
+ *
+ * @example
+ * ```js
+ * import { record } from 'greenlets/inspect'
+ * const recording = record({ write: () => {} })
+ * spawn(() => sleep(1))
+ * await new Promise((resolve) => setTimeout(resolve, 20))
+ * recording.stop()
+ * recording.switches // 4
+ * ```
+ */
+export interface Recording {
+  /** How many switches were recorded. */
+  readonly switches: number
+  /** How many were not, because the `limit` was reached. */
+  readonly omitted: number
+  /** Ends the recording and writes what is left. Can be called again. */
+  stop(): void
+}
+
+/** Switches that are noted before they are written. */
+const BATCH = 4096
+/** Numbers of one: when, from, to, whether an error was thrown. */
+const WORDS = 4
+const LONGEST_NAME = 200
+
+/**
+ * Records the switches of this thread from now on, until `stop()`, as a timeline for ui.perfetto.dev or chrome://tracing: each greenlet is a
+ * track, and each time that it runs is a slice. An error that a switch throws is a mark.
+ *
+ * It is a function for `settrace()`: while it records, a switch takes about 0.2 microseconds more. The trace function of the program is
+ * called as before.
+ *
+ * @example
+ * ```js
+ * import { record } from 'greenlets/inspect'
+ * const recording = record({ file: '/tmp/switches.json' })
+ * new Greenlet(() => Greenlet.main.switch()).switch()
+ * recording.stop()
+ * ```
+ *
+ * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`
+ * @throws Error of Node.js, where the file cannot be written
+ */
+export function record(options: RecordOptions): Recording {
+  const {
+    file,
+    write,
+    limit = 1_000_000,
+  } = checkOptions<RecordOptions>('record()', options, ['file', 'write', 'limit'])
+  if ((file === undefined) === (write === undefined))
+    throw typeError('record() needs one of its options file and write')
+  if (file !== undefined && typeof file !== 'string') {
+    throw typeError(`the option file of record() is a path, not ${describe(file)}`)
+  }
+  if (write !== undefined && typeof write !== 'function') {
+    throw typeError(`the option write of record() is a function, not ${describe(write)}`)
+  }
+  if (typeof limit !== 'number' || Number.isNaN(limit)) {
+    throw typeError(`the option limit of record() is a number, not ${describe(limit)}`)
+  }
+  if (limit < 1) throw rangeError(`the option limit of record() is a number from 1 on, not ${limit}`)
+  return new Recorder(file === undefined ? { write: write!, close: () => {} } : fileSink(file), limit)
+}
+
+interface Sink {
+  write(text: string): void
+  close(): void
+}
+
+function fileSink(file: string): Sink {
+  const descriptor = openSync(file, 'w')
+  return {
+    write(text) {
+      for (let bytes = Buffer.from(text); bytes.length > 0;) bytes = bytes.subarray(writeSync(descriptor, bytes))
+    },
+    close: () => closeSync(descriptor),
+  }
+}
+
+class Recorder implements Recording {
+  readonly #sink: Sink
+  readonly #limit: number
+  readonly #noted = new Float64Array(BATCH * WORDS)
+  #count = 0
+  /** Which greenlets have a track, and those that need one, with their names. */
+  readonly #tracks = new Set<number>()
+  #newTracks: [number, string][] = []
+  readonly #previous: TraceFunction | null
+  /** The track on which a slice is open. */
+  #running = Greenlet.current.serial
+  #isOver = false
+  switches = 0
+  omitted = 0
+
+  constructor(sink: Sink, limit: number) {
+    this.#sink = sink
+    this.#limit = limit
+    const about = [
+      metadata('process_name', 0, threadId === 0 ? 'main thread' : `Worker ${threadId}`),
+      event({ name: 'running', ph: 'B', ts: now(), tid: this.#running }),
+    ]
+    // Without a closing bracket it is complete, too: a recording may end with its process.
+    this.#sink.write(`[${about[0]}`)
+    this.#track(Greenlet.current)
+    this.#writeTracks()
+    this.#sink.write(`,\n${about[1]}`)
+    this.#previous = settrace(this.#trace)
+  }
+
+  stop(): void {
+    if (!this.#isOver) this.#end()
+    // The program may have set another one, which may call this one.
+    if (gettrace() === this.#trace) settrace(this.#previous)
+  }
+
+  readonly #trace: TraceFunction = (kind, switched) => {
+    if (!this.#isOver) this.#note(kind === 'throw', switched.origin, switched.target)
+    else if (this.omitted > 0) this.omitted++
+    this.#previous?.(kind, switched)
+  }
+
+  #note(threw: boolean, origin: Greenlet, target: Greenlet): void {
+    if (this.switches >= this.#limit) {
+      this.omitted++
+      this.#end()
+      return
+    }
+    this.switches++
+    this.#running = target.serial
+    this.#track(origin)
+    this.#track(target)
+    const at = this.#count * WORDS
+    this.#noted[at] = now()
+    this.#noted[at + 1] = origin.serial
+    this.#noted[at + 2] = target.serial
+    this.#noted[at + 3] = Number(threw)
+    if (++this.#count === BATCH) this.#flush()
+  }
+
+  /** Makes a track for a greenlet that has none. */
+  #track(greenlet: Greenlet): void {
+    const { serial } = greenlet
+    if (this.#tracks.has(serial)) return
+    this.#tracks.add(serial)
+    this.#newTracks.push([serial, greenlet.name])
+  }
+
+  #writeTracks(): void {
+    const tracks = this.#newTracks
+    this.#newTracks = []
+    for (const [serial, name] of tracks) {
+      this.#sink.write(`,\n${metadata('thread_name', serial, name)},\n${metadata('thread_sort_index', serial, serial)}`)
+    }
+  }
+
+  #flush(): void {
+    this.#writeTracks()
+    let text = ''
+    for (let i = 0; i < this.#count; i++) {
+      const [ts, from, to, threw] = this.#noted.subarray(i * WORDS, (i + 1) * WORDS) as unknown as [
+        number,
+        number,
+        number,
+        number,
+      ]
+      text += `,\n${event({ ph: 'E', ts, tid: from })},\n${event({ name: 'running', ph: 'B', ts, tid: to })}`
+      if (threw) text += `,\n${event({ name: 'error', ph: 'i', ts, tid: to, s: 't' })}`
+    }
+    this.#count = 0
+    this.#sink.write(text)
+  }
+
+  #end(): void {
+    this.#isOver = true
+    this.#flush()
+    this.#sink.write(`,\n${event({ ph: 'E', ts: now(), tid: this.#running })}\n]\n`)
+    this.#sink.close()
+  }
+}
+
+/** Microseconds, as the format wants. */
+function now(): number {
+  return performance.now() * 1000
+}
+
+function event(fields: Readonly<Record<string, unknown>>): string {
+  return JSON.stringify({ ...fields, pid: process.pid })
+}
+
+function metadata(name: string, tid: number, value: string | number): string {
+  const args = typeof value === 'number' ? { sort_index: value } : { name: value.slice(0, LONGEST_NAME) }
+  return JSON.stringify({ name, ph: 'M', pid: process.pid, tid, args })
+}
