@@ -108,3 +108,52 @@ test('wrong options are refused', (t) => {
   t.throws(() => record({ file: '/nowhere/x' }), { code: 'ENOENT' })
   t.is(gettrace(), null)
 })
+
+test.serial("Chrome's own parser of traces reads it", async (t) => {
+  // It is made for a browser.
+  Object.assign(globalThis, { localStorage: { getItem() {}, setItem() {} } })
+  const { Processor } = (await import('@paulirish/trace_engine')) as unknown as TraceEngine
+  const parts: string[] = []
+  const recording = record({ write: (text) => parts.push(text) })
+  const g = new Greenlet(
+    () => {
+      for (let i = 0; i < 3; i++) Greenlet.main.switch()
+    },
+    { name: 'worker' },
+  )
+  while (!g.dead) g.switch()
+  recording.stop()
+  const processor = Processor.TraceProcessor.createWithAllHandlers()
+  await processor.parse(JSON.parse(parts.join('')) as object[], {})
+  const threads = processor.data!.Renderer.processes.get(process.pid)!.threads
+  t.deepEqual(
+    [...threads.keys()].toSorted((a, b) => a - b),
+    [0, g.serial],
+  )
+  t.is(threads.get(g.serial)!.entries.length, 4)
+  t.is(threads.get(g.serial)!.name, 'worker')
+})
+
+/** The parts of it that are used here. */
+interface TraceEngine {
+  readonly Processor: {
+    readonly TraceProcessor: {
+      createWithAllHandlers(): {
+        parse(events: readonly object[], options: object): Promise<void>
+        readonly data?: {
+          readonly Renderer: {
+            readonly processes: ReadonlyMap<
+              number,
+              {
+                readonly threads: ReadonlyMap<
+                  number,
+                  { readonly name: string | null; readonly entries: readonly unknown[] }
+                >
+              }
+            >
+          }
+        }
+      }
+    }
+  }
+}

@@ -202,7 +202,7 @@ class Recorder implements Recording {
         number,
         number,
       ]
-      text += `,\n${event({ ph: 'E', ts, tid: from })},\n${event({ name: 'running', ph: 'B', ts, tid: to })}`
+      text += `,\n${event({ name: 'running', ph: 'E', ts, tid: from })},\n${event({ name: 'running', ph: 'B', ts, tid: to })}`
       if (threw) text += `,\n${event({ name: 'error', ph: 'i', ts, tid: to, s: 't' })}`
     }
     this.#count = 0
@@ -212,7 +212,7 @@ class Recorder implements Recording {
   #end(): void {
     this.#isOver = true
     this.#flush()
-    this.#sink.write(`,\n${event({ ph: 'E', ts: now(), tid: this.#running })}\n]\n`)
+    this.#sink.write(`,\n${event({ name: 'running', ph: 'E', ts: now(), tid: this.#running })}\n]\n`)
     this.#sink.close()
   }
 }
@@ -223,10 +223,10 @@ function now(): number {
 }
 
 function event(fields: Readonly<Record<string, unknown>>): string {
-  return JSON.stringify({ ...fields, pid: process.pid })
+  return JSON.stringify({ ...fields, cat: 'greenlets', pid: process.pid })
 }
 
 function metadata(name: string, tid: number, value: string | number): string {
   const args = typeof value === 'number' ? { sort_index: value } : { name: value.slice(0, LONGEST_NAME) }
-  return JSON.stringify({ name, ph: 'M', pid: process.pid, tid, args })
+  return JSON.stringify({ name, cat: '__metadata', ph: 'M', ts: 0, pid: process.pid, tid, args })
 }
