@@ -65,7 +65,7 @@ try {
 
   // Search finds names, waits and frames.
   await page.keyboard.press('/')
-  await page.keyboard.type('orders/1234')
+  await page.keyboard.type(`orders/${PARKED - 1}`)
   await page.waitForFunction(() => document.querySelector('#found').textContent === '1 found')
   await page.keyboard.press('Escape')
   await page.keyboard.press('/')
