@@ -175,6 +175,7 @@ test('the package exports these names and no others', (t) => {
     'bind',
     'blocking',
     'configure',
+    'describe',
     'gettrace',
     'runtimeInfo',
     'settrace',

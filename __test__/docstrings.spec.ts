@@ -13,17 +13,20 @@ const TOOLS = 'js/tools/index.ts'
 const TOOL_NAMES =
   'Condition, Event, exclusive, group, iterate, joinAll, Local, Lock, Pool, Queue, retry, Semaphore, timeout, waitAny'
 const ADAPTERS = ['express', 'fastify', 'h3', 'hono', 'http', 'koa'].map((name) => `js/adapters/${name}.ts`)
-const ENTRIES = [INDEX, ...ADAPTERS, TOOLS, 'js/dump.ts', 'js/watchdog/watchdog.ts'].map((path) => join(ROOT, path))
+const TESTING = 'js/testing/index.ts'
+const TESTING_NAMES = 'matchers, noGreenletsLeft, parkedAt, settle, stackText, untilParked'
+const ENTRIES = [INDEX, ...ADAPTERS, TESTING, TOOLS, 'js/dump.ts', 'js/inspect/index.ts', 'js/watchdog/watchdog.ts'].map((path) => join(ROOT, path))
 
 /** What the examples take for granted. `runProgram` has most exports in scope. */
 const BEFORE = `
   const { readFile } = await import('node:fs/promises')
-  const { bind, blocking, settrace, gettrace, TimeoutError, version } = await import('./js/index.ts')
+  const { bind, blocking, describe, settrace, gettrace, TimeoutError, version } = await import('./js/index.ts')
 `
 
 /** What the examples of an entry take for granted besides. */
 function assumedBy(entry: string): string {
   if (ADAPTERS.includes(entry)) return `const { greenlets, bind } = await import('./${entry}')`
+  if (entry === TESTING) return `const { ${TESTING_NAMES} } = await import('./${entry}')`
   return entry === TOOLS ? `const { ${TOOL_NAMES} } = await import('./${entry}')` : ''
 }
 

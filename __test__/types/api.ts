@@ -278,7 +278,8 @@ export function tools(): void {
 const retried = retry(async (attempt: number) => String(attempt))
 
 export async function inTests(g: Greenlet): Promise<void> {
-  same<ReturnType<typeof describe>, string>(true)
+  const described = describe(g)
+  same<typeof described, string>(true)
   const original = g.gr_stack[0]?.original ?? g.gr_stack.detach()[0]?.original ?? null
   same<typeof original, OriginalPosition | null>(true)
   const error: Error = g.gr_stack.toError('still there')

@@ -23,7 +23,7 @@ const LONGEST_FILE = 64 * 2 ** 20
  * ```js
  * const g = new Greenlet(() => Greenlet.main.switch())
  * g.switch()
- * g.gr_frame.original // null: this program was not compiled
+ * g.gr_frame.original // null
  * ```
  */
 export interface OriginalPosition {

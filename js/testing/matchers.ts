@@ -32,10 +32,9 @@ export interface MatcherResult {
  * ```
  *
  * @example
- * ```ts
- * import type { GreenletMatchers } from 'greenlets/testing'
- *
- * export type Parked = GreenletMatchers<void>['toBeParkedAt']
+ * ```js
+ * const { toBeParkedAt } = matchers
+ * toBeParkedAt(Greenlet.main, ['job']).pass // false
  * ```
  */
 export interface GreenletMatchers<R = unknown> {

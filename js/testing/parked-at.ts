@@ -28,7 +28,7 @@ export type FrameName = string | RegExp
  * })
  * g.switch()
  * parkedAt(g, ['lock', 'job']) // true
- * parkedAt(g, ['lock', 'job'], { gaps: false }) // false: Array.map lies between them
+ * parkedAt(g, ['lock', 'job'], { gaps: false }) // false
  * ```
  */
 export interface ParkedAtOptions {

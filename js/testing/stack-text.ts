@@ -42,7 +42,7 @@ export interface StackTextOptions {
  * g.switch()
  * const [, map, job] = stackText(g).split('\n')
  * map // 'at Array.map'
- * job.startsWith('at job (') // true, and then the relative path and the line
+ * job.startsWith('at job (') // true
  * ```
  *
  * @throws TypeError `ERR_GREENLET_INVALID_ARG`
