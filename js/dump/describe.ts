@@ -7,7 +7,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { typeError } from '../common/errors.ts'
 import { describe as describeValue } from '../common/values.ts'
-import type { GreenletRecord } from '../core/record.ts'
+import { DEAD, type GreenletRecord } from '../core/record.ts'
 import { access } from '../greenlet/access.ts'
 import type { Greenlet } from '../greenlet/greenlet.ts'
 import { stateOf } from '../greenlet/state.ts'
@@ -16,6 +16,8 @@ import { type Snapshot, snapshotOf } from '../stack/snapshot.ts'
 import { placeOf } from '../stack/source-maps.ts'
 import { linesOf } from '../stack/stack.ts'
 import { printable } from '../stack/text.ts'
+import { Collection } from './collect.ts'
+import type { WaitData } from './data.ts'
 
 /** Of a longer stack, this many lines at each end are shown. */
 const SHOWN_LINES = 100
@@ -28,7 +30,8 @@ const LONGEST_FILE = 4 * 2 ** 20
 const CALLS: ReadonlySet<string> = new Set(['wait', 'sleep', 'join', 'switch', 'throw', 'kill'])
 
 /**
- * Describes a greenlet for people: its name and number, its state, the call that it is suspended in, and its parent; then its stack as
+ * Describes a greenlet for people: its name and number, its state, what it waits for and for how long, as far as that is
+ * known, and its parent; then its stack as
  * {@link FrameStack.toString} gives it, with the source line of the innermost function of the program, and with the internals of
  * Node.js folded. Control characters are escaped, and what is very long is cut. It reads files, and never throws for a greenlet.
  *
@@ -39,7 +42,7 @@ const CALLS: ReadonlySet<string> = new Set(['wait', 'sleep', 'join', 'switch', '
  * })
  * setImmediate(() => {
  *   const [first, ...stack] = describe(g).split('\n')
- *   first // 'greenlet "importFile" #1, suspended in sleep(), parent "main" #0'
+ *   first.startsWith('greenlet "importFile" #1, suspended') // true
  *   stack[0].startsWith('    at importFile (') // true
  *   g.kill()
  * })
@@ -64,10 +67,13 @@ export function describe(greenlet: Greenlet): string {
 }
 
 function header(record: GreenletRecord, snapshot: Snapshot | undefined): string {
-  const facts = [`greenlet ${label(record)}`, `${stateText(record)}${waitText(snapshot)}`]
+  const facts = [`greenlet ${label(record)}`]
+  const { waits, site } = new Collection({ limit: 1, frames: 0 }).greenlet(record)
+  facts.push(record.state === DEAD ? 'dead' : `${stateText(record)}${waitText(waits, snapshot)}`)
   // As `Greenlet.prototype.parent`.
   const parent = record.killer ?? record.parent
   if (parent !== null) facts.push(`parent ${label(parent)}`)
+  if (site !== undefined) facts.push(`spawned at ${site}`)
   return facts.join(', ')
 }
 
@@ -80,10 +86,18 @@ function stateText(record: GreenletRecord): string {
   return record.ending !== undefined && state !== 'dead' ? `${state} while it ends` : state
 }
 
-/** What it waits for. This is the place to tell more, once that is recorded. */
-function waitText(snapshot: Snapshot | undefined): string {
+/** For how long it has waited, where that is known, in which call, and what for. */
+function waitText(waits: WaitData | undefined, snapshot: Snapshot | undefined): string {
+  if (waits === undefined) return ''
+  const since = waits.since === undefined ? '' : ` ${seconds(waits.since)}`
+  if (waits.kind === 'timer') return `${since} in ${waits.text}`
   const call = snapshot?.call ?? null
-  return call !== null && CALLS.has(call) ? ` in ${call}()` : ''
+  const where = call !== null && CALLS.has(call) ? ` in ${call}()` : ''
+  return waits.kind === 'switch' ? since + where : `${since}${where}, waits for ${waits.text}`
+}
+
+function seconds(ms: number): string {
+  return ms < 1000 ? `${ms} ms` : `${(ms / 1000).toFixed(1)} s`
 }
 
 function stackLines(frames: readonly Frame[]): string[] {
