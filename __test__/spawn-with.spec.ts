@@ -229,6 +229,27 @@ test('a greenlet that was suspended by hand when its signal was aborted is kille
   t.deepEqual(log, ['cleaned up'])
 })
 
+test('killAll() at the exit kills a greenlet of which the signal was aborted while it was suspended by hand', async (t) => {
+  const ending = await runProgram(`
+    const controller = new AbortController()
+    const g = spawn.with({ signal: controller.signal }, () => {
+      try {
+        main.switch()
+      } finally {
+        console.log('finally')
+      }
+    })
+    await new Promise(setImmediate)
+    process.on('exit', () => {
+      controller.abort()
+      const { ending } = g
+      Greenlet.killAll()
+      console.log(ending, g.dead)
+    })
+    process.exit()`)
+  t.deepEqual(ending, printed('finally\ntrue true\n'))
+})
+
 test('a group of which the owner aborts its own signal ends with its children, and each cleanup may wait', async (t) => {
   const controller = new AbortController()
   const { signal } = controller

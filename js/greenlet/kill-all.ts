@@ -83,7 +83,7 @@ class Killing {
       if (found.length === 0) return
       for (const record of found) {
         this.#seen.add(record)
-        if (record.ending === undefined) this.#kill(record)
+        if (record.ending === undefined || record.ending.isPending) this.#kill(record)
         else this.#spared.add(record)
         // An error that it ends with later would be thrown on main.
         if (record.state !== DEAD) record.settle ??= this.#settle
