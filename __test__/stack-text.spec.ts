@@ -43,8 +43,13 @@ test('describe() tells the name, the number, the state, the call and the parent'
   await turn()
   calls[3].kill()
   t.deepEqual(
-    calls.map((each) => /#\d+, (.*), parent/.exec(headOf(each))![1]),
-    ['suspended in wait()', 'suspended in sleep()', 'suspended in join()', 'suspended while it ends in wait()'],
+    calls.map((each) => /#\d+, (.*), parent/.exec(headOf(each))![1]!.replaceAll(/\d+/g, 'N')),
+    [
+      'suspended in wait(), waits for a promise',
+      'suspended N ms in sleep(N), N ms left',
+      "suspended in join(), waits for the end of 'greenlet-N' (#N)",
+      'suspended while it ends in wait(), waits for a promise',
+    ],
   )
   resolve(undefined)
   sleeper.kill()
