@@ -99,6 +99,13 @@ export interface Native {
   readonly restoreStack: (error: object) => void
   /** The script ids of those of its frames that have one, innermost first. Costs another stack walk. */
   readonly scriptIds: () => Int32Array | undefined
+  /**
+   * Calls `fn` as if the suspended stack in `SUBJECT_*` had called it. `fn` cannot switch and must not throw, and pauses of the debugger in it do
+   * not wait. Returns a `Status`: `Gone` where the stack is not suspended; or -1 where this runtime has no inspector that is known.
+   */
+  readonly callAbove: (fn: () => void) => number
+  /** Bits of V8's debugger. `Debugger.enable` adds one where no other session has the debugger enabled. */
+  readonly debuggerMembers: () => number
   /** A number that changes each time the stack in `SUBJECT_*` is resumed; -1 once it has ended. */
   readonly epoch: () => number
   /**

@@ -10,8 +10,8 @@
 //! The words are found by a mark: it is put into the archive during the rehearsal, and V8 restores it to the live words. They do not
 //! change while no debugger is attached. `stack/debugger.rs` says which of them belong to a stack.
 
-use super::facts::Facts;
-use super::peek::Peek;
+use super::facts::{Abi, Facts};
+use super::peek::{Peek, is_plausible};
 use super::session::Session;
 use super::symbols::Isolate;
 use crate::unsupported::{Unsupported, ensure, only};
@@ -19,6 +19,20 @@ use crate::unsupported::{Unsupported, ensure, only};
 /// The address of `Debug::thread_local_`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Debugger(pub(crate) *mut u64);
+
+impl Debugger {
+    /// Which words of the Debug object before `thread_local_` hold an address, as bits. One of them is the debugger that V8 calls
+    /// (`debug_delegate_`): it is null while no session of the inspector has the debugger enabled, and
+    /// V8 sets it when the first one has (V8Debugger::enable, v8-debugger.cc).
+    pub(crate) fn members(&self, facts: &Facts) -> u32 {
+        let count = MEMBERS_BEFORE[usize::from(facts.abi != Abi::V8_11_3)];
+        (0..count).fold(0, |found, i| {
+            // SAFETY: the words of the live Debug object before the learnt ones, which only this thread changes.
+            let word = unsafe { *self.0.sub(count).add(i) };
+            found | u32::from(is_plausible(word)) << i
+        })
+    }
+}
 
 /// Word of `last_breakpoint_id_`. V8 restores it without looking at it.
 pub(crate) const MARKED: usize = 8;
