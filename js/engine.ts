@@ -16,6 +16,7 @@ import { location } from './native/addon.ts'
 import { configure as ownConfigure } from './native/configure.ts'
 import { joinThread } from './native/copies.ts'
 import { runtimeInfo as ownRuntimeInfo } from './native/runtime-info.ts'
+import { placeOf as ownPlaceOf } from './stack/frame.ts'
 
 const engine = joinThread(
   {
@@ -35,6 +36,10 @@ const engine = joinThread(
     configure: ownConfigure,
     runtimeInfo: ownRuntimeInfo,
 
+    // For `greenlets/inspect`.
+    placeOf: ownPlaceOf,
+    debuggerIsActive: (): boolean => thread.native.debuggerIsActive(),
+
     // For the adapters.
     isExit: errors.isExit,
     /** Greenlets of which the request had to end by now: nothing is tried again in them. */
@@ -52,7 +57,7 @@ const engine = joinThread(
 engine.useTimersOf(globalThis)
 
 export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, configure, runtimeInfo } = engine
-export const { isExit, expired } = engine
+export const { isExit, expired, placeOf, debuggerIsActive } = engine
 export { version }
 
 // The classes, with their types.

@@ -54,7 +54,7 @@ const HOUSES: readonly House[] = [
       'dump',
       'engine.ts',
       'tools',
-      ['adapters', 'watchdog', 'index.ts', 'main.ts'],
+      ['adapters', 'inspect', 'watchdog', 'index.ts', 'main.ts'],
     ],
   },
 ]

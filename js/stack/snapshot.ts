@@ -132,6 +132,15 @@ class Snapshot implements StackSource {
     return this.#native.epoch()
   }
 
+  get name(): string {
+    return this.#name
+  }
+
+  callAbove(fn: () => void, objects: object): number {
+    this.check()
+    return this.#native.callAbove(fn, objects)
+  }
+
   scriptIdOf(site: CallSite): number | null {
     this.check()
     this.#scriptIds ??= this.#readScriptIds()

@@ -8,7 +8,7 @@ import { inspect } from 'node:util'
 import type { DetachedFrame, Frame, FrameJSON, FrameSource } from './frame.ts'
 
 /** What a stack reads from: a snapshot. */
-export interface StackSource extends FrameSource {
+export interface StackSource extends Omit<FrameSource, 'name' | 'callAbove'> {
   readonly epoch: number
 }
 

@@ -16,7 +16,7 @@ use crate::v8_host::V8Host;
 /// Node's client of the inspector was not found.
 const NO_CLIENT: i32 = -1;
 
-/// `callAbove(fn)`: calls `fn` as if the stack of the mail's subject had called it. Returns a status.
+/// `callAbove(fn, objects)`: calls `fn` as if the stack of the mail's subject had called it. Returns a status.
 pub(super) unsafe extern "C" fn call_above(
     env: sys::napi_env,
     info: sys::napi_callback_info,
@@ -25,19 +25,23 @@ pub(super) unsafe extern "C" fn call_above(
     let Some(thread) = (unsafe { thread_of(env) }) else { return std::ptr::null_mut() };
     // SAFETY: the clause **callback**; the reference is deleted after its last use.
     unsafe {
-        let [function] = arguments_of(env, info);
+        let [function, objects] = arguments_of(env, info);
         let Some(function) = function_reference(env, function) else {
             return number(env, Status::Forbidden as i32 as f64);
         };
-        let status = call_above_subject(thread, function);
+        let status = call_above_subject(thread, function, objects);
         sys::napi_delete_reference(env, function);
         number(env, status.into())
     }
 }
 
 /// # Safety
-/// The clause **callback**; `function` is a strong reference.
-unsafe fn call_above_subject(thread: &Thread<V8Host>, function: sys::napi_ref) -> i32 {
+/// The clause **callback**; `function` is a strong reference, and `objects` a handle of an object without setters.
+unsafe fn call_above_subject(
+    thread: &Thread<V8Host>,
+    function: sys::napi_ref,
+    objects: sys::napi_value,
+) -> i32 {
     let host = thread.host();
     let v8 = &host.v8.layout;
     // SAFETY: the clause **callback**: in a native callback on the isolate's thread.
@@ -49,8 +53,10 @@ unsafe fn call_above_subject(thread: &Thread<V8Host>, function: sys::napi_ref) -
     host.v8.capture.wanted.set(Wanted::Call(call_function, function));
     host.mail.set_in_hook(true);
     // SAFETY: the clause **callback**. The function cannot switch: the mail says that a hook runs.
-    let captured = unsafe { host.pauses.without(v8, || thread.snapshot(host.mail.subject()).ok()?.detach()) };
+    let captured =
+        unsafe { host.pauses.keep(v8, objects, || thread.snapshot(host.mail.subject()).ok()?.detach()) };
     host.mail.set_in_hook(false);
+    host.v8.capture.wanted.set(Wanted::Frames);
     match captured {
         None => NO_CLIENT,
         Some(Some(Captured::Called(terminated))) => {
@@ -82,14 +88,16 @@ unsafe fn call_function(v8: &Layout, function: sys::napi_ref) -> bool {
     }
 }
 
-/// `debuggerMembers()`: which words of V8's debugger hold an address, as bits.
-pub(super) unsafe extern "C" fn debugger_members(
+/// `debuggerIsActive()`: whether a session of the inspector has the debugger enabled.
+pub(super) unsafe extern "C" fn debugger_is_active(
     env: sys::napi_env,
     _: sys::napi_callback_info,
 ) -> sys::napi_value {
     // SAFETY: the clause **callback**.
     let Some(thread) = (unsafe { thread_of(env) }) else { return std::ptr::null_mut() };
     let v8 = &thread.host().v8.layout;
+    let mut result = std::ptr::null_mut();
     // SAFETY: the clause **callback**.
-    unsafe { number(env, v8.debugger.members(v8.facts).into()) }
+    unsafe { sys::napi_get_boolean(env, v8.debugger.is_active(v8.facts), &mut result) };
+    result
 }

@@ -11,7 +11,7 @@
 //! change while no debugger is attached. `stack/debugger.rs` says which of them belong to a stack.
 
 use super::facts::{Abi, Facts};
-use super::peek::{Peek, is_plausible};
+use super::peek::Peek;
 use super::session::Session;
 use super::symbols::Isolate;
 use crate::unsupported::{Unsupported, ensure, only};
@@ -21,16 +21,12 @@ use crate::unsupported::{Unsupported, ensure, only};
 pub(crate) struct Debugger(pub(crate) *mut u64);
 
 impl Debugger {
-    /// Which words of the Debug object before `thread_local_` hold an address, as bits. One of them is the debugger that V8 calls
-    /// (`debug_delegate_`): it is null while no session of the inspector has the debugger enabled, and
-    /// V8 sets it when the first one has (V8Debugger::enable, v8-debugger.cc).
-    pub(crate) fn members(&self, facts: &Facts) -> u32 {
+    /// Whether V8 calls a debugger (`is_active_`, debug.h): a session of the inspector has `Debugger` enabled. Callers prove that this is
+    /// the byte: it is 1 while they have the debugger enabled.
+    pub(crate) fn is_active(&self, facts: &Facts) -> bool {
         let count = MEMBERS_BEFORE[usize::from(facts.abi != Abi::V8_11_3)];
-        (0..count).fold(0, |found, i| {
-            // SAFETY: the words of the live Debug object before the learnt ones, which only this thread changes.
-            let word = unsafe { *self.0.sub(count).add(i) };
-            found | u32::from(is_plausible(word)) << i
-        })
+        // SAFETY: the first byte of the live Debug object's words before the learnt ones. Only this thread changes it.
+        unsafe { *self.0.sub(count).cast::<u8>() == 1 }
     }
 }
 
