@@ -48,6 +48,8 @@ export interface Bounds {
 
 /** Values in one preview. */
 const MOST_VALUES = 500
+/** Characters of the name of a class, function or variable. */
+const MOST_IN_NAME = 100
 /** Prototypes that are searched for the name of a class. */
 const MOST_PROTOTYPES = 20
 
@@ -56,6 +58,9 @@ const { getOwnPropertyDescriptor: describe, getPrototypeOf, ownKeys, apply } = R
 const { isArray } = Array
 const { isInteger } = Number
 const { fromCharCode } = String
+const { stringify } = JSON
+const { min } = Math
+const { test } = RegExp.prototype
 const { charCodeAt } = String.prototype
 const { toString: symbolToString } = Symbol.prototype
 const { toString: bigintToString } = BigInt.prototype
@@ -79,6 +84,9 @@ const FLAGS = [
   ['v', 'unicodeSets'],
   ['y', 'sticky'],
 ].map(([flag, name]) => [flag!, describe(RegExp.prototype, name!)?.get] as const)
+
+const IDENTIFIER = /^[A-Za-z_$][\w$]*$/
+const PLAIN = /^[^']*$/
 
 function getterOf(object: object, key: string): (this: unknown) => unknown {
   return describe(object, key)!.get!
@@ -106,7 +114,7 @@ export const UNAVAILABLE: Preview = Object.freeze({ type: 'unavailable', text: '
 
 /** The name of a variable, which keeps no longer string alive. */
 export function nameOf(key: string, bounds: Bounds): string {
-  return new Writer(bounds).copyOf(key)
+  return new Writer(bounds).copyOf(key, MOST_IN_NAME)
 }
 
 function typeOf(value: unknown): string {
@@ -122,6 +130,12 @@ function typeOf(value: unknown): string {
   if (types.isRegExp(value)) return 'regexp'
   if (types.isPromise(value)) return 'promise'
   return types.isTypedArray(value) ? 'typedarray' : 'object'
+}
+
+/** As the console quotes a string: with single quotes where nothing has to be escaped. */
+function quote(text: string): string {
+  const escaped = stringify(text)
+  return apply(test, PLAIN, [text]) === true && escaped.length === text.length + 2 ? `'${text}'` : escaped
 }
 
 /** Writes one preview. */
@@ -155,9 +169,12 @@ class Writer {
     }
   }
 
-  /** A copy of the beginning of a string. `slice()` would keep the whole one alive, and so would the string itself if it is a part of one. */
-  copyOf(text: string): string {
-    const length = Math.min(text.length, this.#bounds.characters)
+  /**
+   * A copy of the beginning of a string. `slice()` would keep the whole one alive, and so would the string itself if it is a part of
+   * one.
+   */
+  copyOf(text: string, most: number = this.#bounds.characters): string {
+    const length = min(text.length, most)
     if (length < text.length) this.cut = true
     let copy = ''
     for (let i = 0; i < length; i++) copy += fromCharCode(apply(charCodeAt, text, [i]) as number)
@@ -166,10 +183,7 @@ class Writer {
 
   #quoted(text: string): string {
     const copy = this.copyOf(text)
-    const escaped = JSON.stringify(copy)
-    // As the console does, where nothing has to be escaped.
-    const quoted = escaped.length === copy.length + 2 && !copy.includes("'") ? `'${copy}'` : escaped
-    return copy.length < text.length ? `${quoted}... ${text.length - copy.length} more characters` : quoted
+    return copy.length < text.length ? `${quote(copy)}... ${text.length - copy.length} more characters` : quote(copy)
   }
 
   #bigint(value: bigint): string {
@@ -217,7 +231,7 @@ class Writer {
     const prototype = describe(fn, 'prototype')
     const kind =
       prototype !== undefined && prototype.writable === false && !types.isGeneratorFunction(fn) ? 'class' : 'function'
-    return typeof name === 'string' && name !== '' ? `[${kind} ${this.copyOf(name)}]` : `[${kind}]`
+    return typeof name === 'string' && name !== '' ? `[${kind} ${this.copyOf(name, MOST_IN_NAME)}]` : `[${kind}]`
   }
 
   #date(date: Date): string {
@@ -241,7 +255,7 @@ class Writer {
 
   #list(prefix: string, list: object, length: number): string {
     const parts: string[] = []
-    const shown = Math.min(length, this.#bounds.items)
+    const shown = min(length, this.#bounds.items)
     for (let i = 0; i < shown && this.#goesOn(); i++) {
       const property = describe(list, `${i}`)
       parts.push(property === undefined ? '<empty>' : this.#property(property))
@@ -296,8 +310,8 @@ class Writer {
   }
 
   #key(key: string): string {
-    const copy = this.copyOf(key)
-    return /^[A-Za-z_$][\w$]*$/.test(copy) ? copy : this.#quoted(copy)
+    const copy = this.copyOf(key, MOST_IN_NAME)
+    return apply(test, IDENTIFIER, [copy]) === true ? copy : quote(copy)
   }
 
   #property(property: PropertyDescriptor): string {
@@ -336,7 +350,7 @@ class Writer {
       const constructor = this.#dataOf(prototype, 'constructor')
       if (typeof constructor !== 'function' || types.isProxy(constructor)) continue
       const name = this.#dataOf(constructor, 'name')
-      if (typeof name === 'string' && name !== '') return this.copyOf(name)
+      if (typeof name === 'string' && name !== '') return this.copyOf(name, MOST_IN_NAME)
     }
     return 'Object'
   }

@@ -92,7 +92,8 @@ const KINDS: Readonly<Record<string, ScopeKind>> = {
 }
 
 /** As text, because minifiers remove `debugger`. */
-const PAUSE = '(function pause() { debugger })'
+const PAUSE_NAME = 'pauseOfGreenlets'
+const PAUSE = `(function ${PAUSE_NAME}() { debugger })`
 
 const { getOwnPropertyDescriptor: describe, ownKeys } = Reflect
 
@@ -133,7 +134,9 @@ function pauseAbove(source: Source): Pause {
   let status: number
   try {
     session.on('Debugger.paused', ({ params }) => {
-      callFrames ??= params.callFrames as unknown as readonly CallFrame[]
+      // A watchdog may stop this thread too, because it is busy.
+      const [stopped] = params.callFrames
+      if (stopped?.functionName === PAUSE_NAME) callFrames = params.callFrames as unknown as readonly CallFrame[]
     })
     post(session, source, 'Debugger.enable')
     try {
@@ -217,8 +220,8 @@ function firstMatch(callFrames: readonly CallFrame[], frames: Frames): number | 
 function isSame({ location }: CallFrame, frame: Frames[number]): boolean {
   const { scriptId, lineNumber, columnNumber } = frame
   if (scriptId !== null && String(scriptId) !== location.scriptId) return false
-  // Wasm has positions in bytes.
-  if (frame.isWasm) return true
+  // Wasm has positions in bytes. With a negative line offset, a script has lines without a number.
+  if (frame.isWasm || lineNumber === null) return true
   return lineNumber === location.lineNumber + 1 && columnNumber === (location.columnNumber ?? 0) + 1
 }
 
