@@ -98,6 +98,13 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
     ['not-held', 'GreenletError', /'main' called release\(\) and does not have the Lock: it is free; call acquire\(\)/],
     ['not-held-permit', 'GreenletError', /all 1 permits of the Semaphore are free already; call release\(\) once for/],
   ],
+  ERR_GREENLET_NO_LOCALS: [
+    [
+      'no-locals',
+      'GreenletError',
+      /'worker' cannot be read: a debugger is attached to this thread, .* disconnect it first/,
+    ],
+  ],
   // These need a system without memory for a guard, or an environment that is gone. See spilling/configure.spec.ts and
   // crates/core.
   ERR_GREENLET_NO_MEMORY: [],

@@ -93,7 +93,7 @@ test('values are shown as the console shows them, within bounds', (t) => {
     [Symbol('s'), 'symbol', 'Symbol(s)'],
     ["it's", 'string', `"it's"`],
     ['line\n', 'string', '"line\\n"'],
-    [[1, , 3], 'array', '[ 1, <empty>, 3 ]'],
+    [Object.assign([1], { length: 2 }), 'array', '[ 1, <empty> ]'],
     [[[[[1]]]], 'array', '[ [ [Array] ] ]'],
     [cycle, 'object', "{ name: 'ring', self: [Circular] }"],
     [Object.create(null), 'object', '[null prototype] {}'],
@@ -378,7 +378,7 @@ test('a debugger that is attached is not disturbed', async (t) => {
     }
     // Sessions without a debugger, also from another thread: Node would wait for them at a pause.
     const dog = watch({ print: false })
-    const worker = new Worker(new URL("data:text/javascript,import { Session } from 'node:inspector'; import { parentPort } from 'node:worker_threads'; const s = new Session(); s.connectToMainThread(); s.post('Runtime.enable', () => parentPort.postMessage('on')); parentPort.once('message', () => { s.disconnect(); process.exit() })"))
+    const worker = new Worker('./__test__/helpers/locals-worker.mjs', { workerData: 'session', execArgv: process.execArgv.filter((flag) => flag.startsWith('--import')) })
     await once(worker, 'message')
     tell()
     const session = new Session()
@@ -407,16 +407,7 @@ test('Workers read their own greenlets, and end while they do', async (t) => {
   const ending = await runProgram(`
     const { Worker } = await import('node:worker_threads')
     const { once } = await import('node:events')
-    const source = \`
-      import { Greenlet } from '\${new URL('./js/index.ts', 'file://' + process.cwd() + '/').href}'
-      import { locals } from '\${new URL('./js/inspect/index.ts', 'file://' + process.cwd() + '/').href}'
-      import { parentPort } from 'node:worker_threads'
-      const g = new Greenlet(function job() { const x = 1; Greenlet.main.switch(); return x })
-      g.switch()
-      parentPort.postMessage(locals(g.gr_frame).scopes[0].variables.x.text)
-      for (;;) locals(g.gr_frame)
-    \`
-    const worker = new Worker(new URL('data:text/javascript,' + encodeURIComponent(source)))
+    const worker = new Worker('./__test__/helpers/locals-worker.mjs', { workerData: 'reads', execArgv: process.execArgv.filter((flag) => flag.startsWith('--import')) })
     console.log(...(await once(worker, 'message')))
     console.log(await worker.terminate())
   `)

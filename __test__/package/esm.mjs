@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { Greenlet } from 'greenlets'
 import * as express from 'greenlets/express'
 import * as tools from 'greenlets/tools'
+import { locals } from 'greenlets/inspect'
 import { watch } from 'greenlets/watchdog'
 import * as http from 'greenlets/http'
 
@@ -18,6 +19,7 @@ assert.deepEqual(
   ['inner', 'outer'],
 )
 assert.equal(gr.gr_frame.functionName, 'inner')
+assert.equal(locals(gr.gr_frame).scopes[0].variables.item.value, 1)
 assert.equal(gr.switch(21), 42)
 assert.equal(gr.dead, true)
 assert.deepEqual([...gr.gr_stack], [])

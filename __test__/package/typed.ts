@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { type Frame, Greenlet, GreenletExit } from 'greenlets'
 import 'greenlets/express'
+import 'greenlets/inspect'
 import 'greenlets/watchdog'
 import 'greenlets/http'
 
