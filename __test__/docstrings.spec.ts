@@ -13,7 +13,9 @@ const TOOLS = 'js/tools/index.ts'
 const TOOL_NAMES =
   'Condition, Event, exclusive, group, iterate, joinAll, Local, Lock, Pool, Queue, retry, Semaphore, timeout, waitAny'
 const ADAPTERS = ['express', 'fastify', 'h3', 'hono', 'http', 'koa'].map((name) => `js/adapters/${name}.ts`)
-const ENTRIES = [INDEX, ...ADAPTERS, TOOLS, 'js/watchdog/watchdog.ts'].map((path) => join(ROOT, path))
+const ENTRIES = [INDEX, ...ADAPTERS, TOOLS, 'js/inspect/index.ts', 'js/watchdog/watchdog.ts'].map((path) =>
+  join(ROOT, path),
+)
 
 /** What the examples take for granted. `runProgram` has most exports in scope. */
 const BEFORE = `

@@ -1,9 +1,11 @@
 // The variables of suspended greenlets: what is shown, that nothing of the program runs or stays alive, and where it is refused.
 
+import { createHook } from 'node:async_hooks'
 import test from 'ava'
 import { Greenlet, GreenletError, StaleFrameError } from '../js/index.ts'
 import { type FrameLocals, locals, localsOf, type Preview } from '../js/inspect/index.ts'
 import { printed, runProgram } from './helpers/program.ts'
+import { calling, jspi } from './helpers/wasm.ts'
 
 const main = Greenlet.main
 
@@ -412,6 +414,30 @@ test('Workers read their own greenlets, and end while they do', async (t) => {
     console.log(await worker.terminate())
   `)
   t.deepEqual(ending, printed('1\n1\n'))
+})
+
+test('a stack is not read inside of a promising wasm call, or in an async hook of a switch', async (t) => {
+  const g = new Greenlet(() => main.switch())
+  g.switch()
+  const refused = { instanceOf: GreenletError, code: 'ERR_GREENLET_FORBIDDEN' }
+  let read = 0
+  const tryIt = (): number => {
+    t.throws(() => locals(g.gr_frame!), refused)
+    return ++read
+  }
+  if (jspi !== undefined) await jspi.promising(calling(tryIt))()
+  const before = read
+  const hook = createHook({ after: () => void (read === before && tryIt()) })
+  const other = new Greenlet(() => {
+    hook.enable()
+    main.switch()
+  })
+  other.switch()
+  hook.disable()
+  t.is(read, before + 1)
+  t.is(localsOf(g).length, g.gr_stack.length)
+  g.kill()
+  other.kill()
 })
 
 test('errors are GreenletErrors', (t) => {

@@ -73,7 +73,7 @@ const MOST = 1_000_000
 
 /**
  * The local variables, closures and `this` of a frame of a suspended greenlet. The greenlet is not resumed, and no code of the program
- * runs. It takes tens of milliseconds: V8's debugger is on meanwhile. [Locals](../../../docs/locals.md) says what it costs and what V8
+ * runs. It takes tens of milliseconds: V8's debugger is on meanwhile. [Locals](../../docs/locals.md) says what it costs and what V8
  * has dropped.
  *
  * @example

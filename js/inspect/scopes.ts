@@ -16,6 +16,18 @@ import { type Bounds, nameOf, preview, type Preview, UNAVAILABLE } from './previ
 /**
  * What a scope belongs to: `local` is the function's own, `block` one of its blocks, `closure` a function around it (also the whole of a
  * CommonJS module), `module` an ES module.
+ *
+ * @example
+ * ```js
+ * import { locals } from 'greenlets/inspect'
+ *
+ * const g = new Greenlet(function job() {
+ *   Greenlet.main.switch()
+ * })
+ * g.switch()
+ * const kinds = locals(g.gr_frame).scopes.map(({ kind }) => kind)
+ * kinds.includes('local') // true
+ * ```
  */
 export type ScopeKind = 'local' | 'block' | 'catch' | 'with' | 'eval' | 'closure' | 'module' | 'wasm'
 
