@@ -15,7 +15,15 @@ const TOOL_NAMES =
 const ADAPTERS = ['express', 'fastify', 'h3', 'hono', 'http', 'koa'].map((name) => `js/adapters/${name}.ts`)
 const TESTING = 'js/testing/index.ts'
 const TESTING_NAMES = 'matchers, noGreenletsLeft, parkedAt, settle, stackText, untilParked'
-const ENTRIES = [INDEX, ...ADAPTERS, TESTING, TOOLS, 'js/dump.ts', 'js/inspect/index.ts', 'js/watchdog/watchdog.ts'].map((path) => join(ROOT, path))
+const ENTRIES = [
+  INDEX,
+  ...ADAPTERS,
+  TESTING,
+  TOOLS,
+  'js/dump.ts',
+  'js/inspect/index.ts',
+  'js/watchdog/watchdog.ts',
+].map((path) => join(ROOT, path))
 
 /** What the examples take for granted. `runProgram` has most exports in scope. */
 const BEFORE = `

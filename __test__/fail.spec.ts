@@ -104,6 +104,13 @@ const FAILURES: Record<GreenletErrorCode, readonly Failure[]> = {
   ERR_GREENLET_LEFT: [
     ['left', 'GreenletError', /1 greenlet was left suspended, and killed now; let the test wait .*, or kill/],
   ],
+  ERR_GREENLET_NO_LOCALS: [
+    [
+      'no-locals',
+      'GreenletError',
+      /'worker' cannot be read: a debugger is attached to this thread, .* disconnect it first/,
+    ],
+  ],
   // These need a system without memory for a guard, or an environment that is gone. See spilling/configure.spec.ts and
   // crates/core.
   ERR_GREENLET_NO_MEMORY: [],

@@ -22,6 +22,7 @@ import { location } from './native/addon.ts'
 import { configure as ownConfigure } from './native/configure.ts'
 import { joinThread } from './native/copies.ts'
 import { runtimeInfo as ownRuntimeInfo } from './native/runtime-info.ts'
+import { placeOf as ownPlaceOf } from './stack/frame.ts'
 
 const engine = joinThread(
   {
@@ -51,6 +52,11 @@ const engine = joinThread(
     /** For a page that is refreshed. */
     makeLive: (extent: Extent) => new LiveThread(extent),
 
+    // For `greenlets/inspect`.
+    placeOf: ownPlaceOf,
+    debuggerIsActive: (): boolean => thread.native.debuggerIsActive(),
+
+    // For the adapters.
     isExit: errors.isExit,
     reasonOf: ownReasonOf,
     /** Greenlets of which the request had to end by now: nothing is tried again in them. */
@@ -69,6 +75,7 @@ engine.useTimersOf(globalThis)
 
 export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, describe, configure, runtimeInfo } = engine
 export const { isExit, reasonOf, expired, tellWait, collectThread, dumpJSON, recordOrigins, makeLive } = engine
+export const { placeOf, debuggerIsActive } = engine
 export { version }
 
 // The classes, with their types.

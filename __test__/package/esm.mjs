@@ -3,7 +3,7 @@ import { Greenlet } from 'greenlets'
 import * as express from 'greenlets/express'
 import * as testing from 'greenlets/testing'
 import { dump } from 'greenlets/dump'
-import { serve } from 'greenlets/inspect'
+import { locals, serve } from 'greenlets/inspect'
 import * as tools from 'greenlets/tools'
 import { watch } from 'greenlets/watchdog'
 import * as http from 'greenlets/http'
@@ -22,6 +22,7 @@ assert.deepEqual(
 )
 assert.equal(gr.gr_frame.functionName, 'inner')
 assert.equal(testing.parkedAt(gr, ['inner', 'outer']), true)
+assert.equal(locals(gr.gr_frame).scopes[0].variables.item.value, 1)
 assert.equal(gr.switch(21), 42)
 assert.equal(gr.dead, true)
 assert.deepEqual([...gr.gr_stack], [])

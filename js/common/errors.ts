@@ -60,6 +60,8 @@ export type GreenletErrorCode =
   | 'ERR_GREENLET_SECOND_COPY'
   /** A {@link StaleFrameError}. */
   | 'ERR_GREENLET_STALE_FRAME'
+  /** The variables of a suspended greenlet cannot be read: a debugger is attached, or this runtime has none. */
+  | 'ERR_GREENLET_NO_LOCALS'
   /** A queue or server is closed, or a group has ended. */
   | 'ERR_GREENLET_CLOSED'
   /** A greenlet would wait for a lock that it has itself. */

@@ -1,5 +1,5 @@
 /**
- * `greenlets/inspect`: a live page of all greenlets, and recordings of their switches.
+ * `greenlets/inspect`: a live page of all greenlets, recordings of their switches, and the variables of suspended ones.
  *
  * ```js
  * import { serve } from 'greenlets/inspect'
@@ -9,7 +9,10 @@
  * ```
  */
 
+export { type FrameLocals, locals, type LocalsOptions, localsOf } from './locals.ts'
+export type { Preview } from './preview.ts'
 export { type Recording, record, type RecordOptions } from './recorder.ts'
+export type { Scope, ScopeKind } from './scopes.ts'
 export {
   inspector,
   type InspectorOptions,

@@ -99,6 +99,14 @@ export interface Native {
   readonly restoreStack: (error: object) => void
   /** The script ids of those of its frames that have one, innermost first. Costs another stack walk. */
   readonly scriptIds: () => Int32Array | undefined
+  /**
+   * Calls `fn` as if the suspended stack in `SUBJECT_*` had called it. `fn` cannot switch and must not throw. A pause of the debugger in
+   * it does not wait. The objects of its frames become elements of `objects`, and the pause calls each by its number, as the `subtype`.
+   * Returns a `Status`: `Gone` where the stack is not suspended; or -1 where the inspector of this runtime is not known.
+   */
+  readonly callAbove: (fn: () => void, objects: object) => number
+  /** Whether a session of the inspector has the debugger enabled. */
+  readonly debuggerIsActive: () => boolean
   /** A number that changes each time the stack in `SUBJECT_*` is resumed; -1 once it has ended. */
   readonly epoch: () => number
   /**

@@ -86,6 +86,10 @@ export interface FrameSource {
   scriptIdOf(site: CallSite): number | null
   /** Throws a StaleFrameError unless it is valid. */
   check(): void
+  /** The name of the greenlet. */
+  readonly name: string
+  /** Native's `callAbove` for this stack. Throws a StaleFrameError unless it is valid. */
+  callAbove(fn: () => void, objects: object): number
 }
 
 /**
@@ -116,6 +120,19 @@ export function siteOfFrame(frame: Frame | DetachedFrame): CallSite {
 
 function textOfSite(site: CallSite): string {
   return printable(lineByProgram(site) ?? site.toString())
+}
+
+/** Where a frame is: what it reads from, and the number of frames further in. */
+export interface Place {
+  readonly source: FrameSource
+  readonly level: number
+}
+
+let placeIn: (frame: object) => Place
+
+/** Undefined where `value` is no `Frame`. Calls no code of the program, also where it is a Proxy. */
+export function placeOf(value: unknown): Place | undefined {
+  return typeof value === 'object' && value !== null && isFrame(value) ? placeIn(value) : undefined
 }
 
 /**
@@ -193,6 +210,7 @@ export class Frame implements FrameData {
   static {
     siteOf = (frame) => frame.#site
     isFrame = (value) => #source in value
+    placeIn = (frame) => ({ source: (frame as Frame).#source, level: (frame as Frame).#level })
   }
 
   /** Everything is read through this, so that a stale frame throws. */

@@ -138,6 +138,11 @@ export class Snapshot implements StackSource {
     return this.#native.epoch()
   }
 
+  callAbove(fn: () => void, objects: object): number {
+    this.check()
+    return this.#native.callAbove(fn, objects)
+  }
+
   scriptIdOf(site: CallSite): number | null {
     this.check()
     this.#scriptIds ??= this.#readScriptIds()

@@ -11,7 +11,7 @@ import { linesByProgram } from './program-text.ts'
 import { printable } from './text.ts'
 
 /** What a stack reads from: a snapshot. */
-export interface StackSource extends FrameSource {
+export interface StackSource extends Omit<FrameSource, 'name' | 'callAbove'> {
   readonly epoch: number
   /** The greenlet's name when the snapshot was taken. */
   readonly name: string

@@ -20,6 +20,7 @@ use crate::node::addon_scopes::AddonScopes;
 use crate::node::async_hooks::AsyncHooks;
 use crate::node::end_watch::{self, EndWatch};
 use crate::node::learn as node_learn;
+use crate::node::pauses::Pauses;
 use crate::node::rejections;
 use crate::objects::c_library;
 use crate::other_isolates;
@@ -225,6 +226,7 @@ fn build(env: sys::napi_env) -> Result<Rc<Thread<V8Host>>, Unsupported> {
         async_hooks,
         addon_scopes,
         cxx_exceptions: CxxExceptions::of_this_thread(),
+        pauses: Pauses::default(),
         terminating: Cell::new(Terminating::Nothing),
         thread: Cell::new(None),
     };

@@ -13,6 +13,7 @@ use crate::cxx_exceptions::CxxExceptions;
 use crate::mail::Mail;
 use crate::node::addon_scopes::AddonScopes;
 use crate::node::async_hooks::AsyncHooks;
+use crate::node::pauses::Pauses;
 use crate::node::vm_state::VmState;
 use crate::v8::gc::hooks::Greenlets;
 use crate::v8::lanes::V8;
@@ -27,6 +28,7 @@ pub(crate) struct V8Host {
     pub(crate) async_hooks: AsyncHooks,
     pub(crate) addon_scopes: AddonScopes,
     pub(crate) cxx_exceptions: CxxExceptions,
+    pub(crate) pauses: Pauses,
     /// Which stacks must not continue with JavaScript when they run again.
     pub(crate) terminating: Cell<Terminating>,
     /// The thread of which this is the host, once it is made.

@@ -5,11 +5,13 @@
 //! | `callback` | what all of them begin with: the thread, the arguments |
 //! | `switch` | leaving the running stack, the one call that is made often |
 //! | `questions` | reading a stack, its context and its size; settings |
+//! | `inspect` | a call above a suspended stack, for the debugger |
 //!
 //! [`Native`] is the list of them, with the types that `js/` compiles against: napi-rs writes js/native/binding.d.cts of it.
 #![allow(unreachable_pub, reason = "napi-derive requires the struct and its fields to be public")]
 
 pub(crate) mod callback;
+mod inspect;
 mod questions;
 pub(crate) mod switch;
 
@@ -62,6 +64,14 @@ pub struct Native {
     /// The script ids of those of its frames that have one, innermost first. Costs another stack walk.
     #[napi(readonly, ts_type = "() => Int32Array | undefined")]
     pub script_ids: Callback,
+    /// Calls `fn` as if the suspended stack in `SUBJECT_*` had called it. `fn` cannot switch and must not throw. A pause of the debugger in
+    /// it does not wait. The objects of its frames become elements of `objects`, and the pause calls each by its number, as the `subtype`.
+    /// Returns a `Status`: `Gone` where the stack is not suspended; or -1 where the inspector of this runtime is not known.
+    #[napi(readonly, ts_type = "(fn: () => void, objects: object) => number")]
+    pub call_above: Callback,
+    /// Whether a session of the inspector has the debugger enabled.
+    #[napi(readonly, ts_type = "() => boolean")]
+    pub debugger_is_active: Callback,
     /// A number that changes each time the stack in `SUBJECT_*` is resumed; -1 once it has ended.
     #[napi(readonly, ts_type = "() => number")]
     pub epoch: Callback,
@@ -112,6 +122,8 @@ impl Native {
             stack_is_native: Callback(c"stackIsNative", questions::stack_is_native),
             restore_stack: Callback(c"restoreStack", questions::restore_stack),
             script_ids: Callback(c"scriptIds", questions::script_ids),
+            call_above: Callback(c"callAbove", inspect::call_above),
+            debugger_is_active: Callback(c"debuggerIsActive", inspect::debugger_is_active),
             epoch: Callback(c"epoch", questions::epoch),
             last_resumed: Callback(c"lastResumed", questions::last_resumed),
             stack_size: Callback(c"stackSize", questions::stack_size),

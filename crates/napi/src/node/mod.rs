@@ -32,6 +32,7 @@
 //! | `context` | the async context of a greenlet: giving it, replacing it, reading it | `async_hooks`, `scope`, `vm_state` |
 //! | `addon_scopes` | the scopes that Node-API add-ons have open on a stack | nothing |
 //! | `end_watch` | notices that an environment is ending | nothing |
+//! | `pauses` | what Node's client of the inspector does while a suspended stack is read | nothing |
 //! | `rejections` | decides which rejected promises Node is told about | nothing |
 //!
 //! A file imports only from files above it in the table. All of them may import `v8`, `mail` and `unsupported`.
@@ -42,6 +43,7 @@ pub(crate) mod context;
 pub(crate) mod end_watch;
 mod facts;
 pub(crate) mod learn;
+pub(crate) mod pauses;
 pub(crate) mod rejections;
 mod resources;
 mod scope;

@@ -190,7 +190,8 @@ impl V8 {
         unsafe { state::relocate(&self.layout, vm, moved) }
     }
 
-    /// Reads the suspended stack of `vm`. `None` where no capture realm was set or V8 made no error.
+    /// Reads the suspended stack of `vm`, or calls a function above it. `None` where no capture realm was set, V8 made no error, or a
+    /// stack is borrowed already: code that such a call runs.
     ///
     /// # Safety
     /// The clause **captured** of `stack/capture.rs`.
@@ -200,12 +201,15 @@ impl V8 {
         // `borrow`. In the locker lane no stack is quiet, so there is nothing to mark.
         unsafe {
             let handles = self.capture.handles(v8)?;
-            if let Some(locker) = &self.locker {
-                return locker.capture(v8, &self.stacks, vm, &self.capture, &handles);
+            if self.gc.quiet.borrowed.replace(true) {
+                return None;
             }
-            self.gc.quiet.mark_active(v8, &self.gc.roots, vm);
-            self.gc.quiet.borrowed.set(true);
-            let captured = self.capture.borrow(v8, &self.stacks, vm, &handles);
+            let captured = if let Some(locker) = &self.locker {
+                locker.capture(v8, &self.stacks, vm, &self.capture, &handles)
+            } else {
+                self.gc.quiet.mark_active(v8, &self.gc.roots, vm);
+                self.capture.borrow(v8, &self.stacks, vm, &handles)
+            };
             self.gc.quiet.borrowed.set(false);
             captured
         }

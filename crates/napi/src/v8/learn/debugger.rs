@@ -10,7 +10,7 @@
 //! The words are found by a mark: it is put into the archive during the rehearsal, and V8 restores it to the live words. They do not
 //! change while no debugger is attached. `stack/debugger.rs` says which of them belong to a stack.
 
-use super::facts::Facts;
+use super::facts::{Abi, Facts};
 use super::peek::Peek;
 use super::session::Session;
 use super::symbols::Isolate;
@@ -19,6 +19,16 @@ use crate::unsupported::{Unsupported, ensure, only};
 /// The address of `Debug::thread_local_`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Debugger(pub(crate) *mut u64);
+
+impl Debugger {
+    /// Whether V8 calls a debugger (`is_active_`, debug.h): a session of the inspector has `Debugger` enabled. Callers prove that this is
+    /// the byte: it is 1 while they have the debugger enabled.
+    pub(crate) fn is_active(&self, facts: &Facts) -> bool {
+        let count = MEMBERS_BEFORE[usize::from(facts.abi != Abi::V8_11_3)];
+        // SAFETY: the first byte of the live Debug object's words before the learnt ones. Only this thread changes it.
+        unsafe { *self.0.sub(count).cast::<u8>() == 1 }
+    }
+}
 
 /// Word of `last_breakpoint_id_`. V8 restores it without looking at it.
 pub(crate) const MARKED: usize = 8;

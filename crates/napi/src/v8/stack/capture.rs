@@ -11,6 +11,10 @@
 //!   suspended one      its ThreadLocalTop       its handles
 //! ```
 //!
+//! A call ([`Wanted::Call`]) is made in the same way: the function runs above the suspended stack, as V8 sees it, and on the running
+//! stack, as the machine sees it. The table holds for it too, because its handles and frames are the running stack's. It must not
+//! switch.
+//!
 //! The context is that of a realm of our own with a very high `Error.stackTraceLimit`: the program's setting is neither obeyed nor
 //! changed.
 //!
@@ -35,10 +39,12 @@ use crate::v8::learn::symbols::Local;
 const WITH_SCRIPT_IDS: i32 = 1 << 7 | 1 << 8;
 
 /// What a capture reads. These are two captures, because script ids are rarely asked for and need another walk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Wanted {
     Frames,
     ScriptIds,
+    /// Nothing: a function is called. The first one calls the second, and returns whether V8 terminated it.
+    Call(unsafe fn(&Layout, sys::napi_ref) -> bool, sys::napi_ref),
 }
 
 /// What V8 captured.
@@ -47,6 +53,8 @@ pub(crate) enum Captured {
     Frames(sys::napi_value),
     /// Script ids of the frames that have a script, innermost first.
     ScriptIds(Vec<i32>),
+    /// A function was called. Whether V8 terminated it.
+    Called(bool),
 }
 
 /// How captures are made.
@@ -142,17 +150,24 @@ impl Capture {
         }
     }
 
-    /// Makes an Error or a StackTrace of the stack that V8 takes for the running one. Neither runs JavaScript.
+    /// Makes an Error or a StackTrace of the stack that V8 takes for the running one, or calls a function above it. Only the function
+    /// runs JavaScript.
     ///
     /// # Safety
-    /// The clause **thread** of `state.rs`, in a native callback, with the capture realm's context entered.
+    /// The clause **thread** of `state.rs`, in a native callback, with the capture realm's context entered. The function of a call is a
+    /// strong reference, and leaves the stack only by returning.
     pub(crate) unsafe fn read(&self, v8: &Layout, handles: &Handles) -> Option<Captured> {
         let (env, isolate, symbols) = (v8.env, v8.isolate, &v8.symbols);
-        if self.wanted.get() == Wanted::Frames {
-            let mut error = null_mut();
-            // SAFETY: the clause **thread**: the environment is live, and the handle goes to the running callback's scope.
-            let status = unsafe { sys::napi_create_error(env, null_mut(), handles.message, &mut error) };
-            return (status == sys::Status::napi_ok).then_some(Captured::Frames(error));
+        match self.wanted.get() {
+            Wanted::Frames => {
+                let mut error = null_mut();
+                // SAFETY: the clause **thread**: the environment is live, and the handle goes to the running callback's scope.
+                let status = unsafe { sys::napi_create_error(env, null_mut(), handles.message, &mut error) };
+                return (status == sys::Status::napi_ok).then_some(Captured::Frames(error));
+            }
+            // SAFETY: the caller's clauses are the ones that a call needs.
+            Wanted::Call(call, function) => return Some(Captured::Called(unsafe { call(v8, function) })),
+            Wanted::ScriptIds => {}
         }
         let script_id = |trace, i| {
             let mut scope = null_mut();
