@@ -13,7 +13,8 @@ const TOOLS = 'js/tools/index.ts'
 const TOOL_NAMES =
   'Condition, Event, exclusive, group, iterate, joinAll, Local, Lock, Pool, Queue, retry, Semaphore, timeout, waitAny'
 const ADAPTERS = ['express', 'fastify', 'h3', 'hono', 'http', 'koa'].map((name) => `js/adapters/${name}.ts`)
-const ENTRIES = [INDEX, ...ADAPTERS, TOOLS, 'js/watchdog/watchdog.ts'].map((path) => join(ROOT, path))
+const FIBERS = ['js/fibers/index.ts', 'js/fibers/future.ts']
+const ENTRIES = [INDEX, ...ADAPTERS, TOOLS, ...FIBERS, 'js/watchdog/watchdog.ts'].map((path) => join(ROOT, path))
 
 /** What the examples take for granted. `runProgram` has most exports in scope. */
 const BEFORE = `
@@ -24,6 +25,11 @@ const BEFORE = `
 /** What the examples of an entry take for granted besides. */
 function assumedBy(entry: string): string {
   if (ADAPTERS.includes(entry)) return `const { greenlets, bind } = await import('./${entry}')`
+  if (FIBERS.includes(entry)) {
+    return FIBERS.map((each, i) => `const { ${['Fiber, greenletOf', 'Future'][i]} } = await import('./${each}')`).join(
+      '\n',
+    )
+  }
   return entry === TOOLS ? `const { ${TOOL_NAMES} } = await import('./${entry}')` : ''
 }
 

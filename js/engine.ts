@@ -6,6 +6,7 @@
 import * as errors from './common/errors.ts'
 import { version } from './common/version.ts'
 import { thread } from './core/thread.ts'
+import { Fiber, greenletOf } from './fibers/fiber.ts'
 import * as classes from './greenlet/greenlet.ts'
 import { gettrace as ownGettrace, settrace as ownSettrace } from './greenlet/tracing.ts'
 import { bind as ownBind, blocking as ownBlocking } from './hub/blocking.ts'
@@ -35,6 +36,9 @@ const engine = joinThread(
     configure: ownConfigure,
     runtimeInfo: ownRuntimeInfo,
 
+    /** For `greenlets/fibers`. All copies have one Future, which that of them sets where it is loaded first. */
+    fibers: { Fiber, greenletOf, Future: undefined as unknown },
+
     // For the adapters.
     isExit: errors.isExit,
     /** Greenlets of which the request had to end by now: nothing is tried again in them. */
@@ -52,7 +56,7 @@ const engine = joinThread(
 engine.useTimersOf(globalThis)
 
 export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, configure, runtimeInfo } = engine
-export const { isExit, expired } = engine
+export const { isExit, expired, fibers } = engine
 export { version }
 
 // The classes, with their types.

@@ -4,6 +4,8 @@ import * as express from 'greenlets/express'
 import * as tools from 'greenlets/tools'
 import { watch } from 'greenlets/watchdog'
 import * as http from 'greenlets/http'
+import Fiber, { greenletOf } from 'greenlets/fibers'
+import Future from 'greenlets/fibers/future'
 
 const gr = new Greenlet(function outer(value) {
   const [reply] = [value].map(function inner(item) {
@@ -28,6 +30,8 @@ assert.equal(
 )
 watch().close()
 assert.equal(http.default, http.greenlets)
+assert.equal(greenletOf(Fiber(() => {})), undefined)
+assert.equal(new Future().isResolved(), false)
 // The frameworks are not installed.
 for (const name of ['fastify', 'h3', 'hono', 'koa']) {
   const door = await import(`greenlets/${name}`)

@@ -26,7 +26,7 @@ function first<T>(probe: () => T): T {
 }
 
 /** What a new stack is started with. */
-interface Start {
+export interface Start {
   readonly run: Run
   /**
    * The greenlet, for a method of its class. A function that was given to the constructor is called without it, because
@@ -233,6 +233,7 @@ function finish(record: GreenletRecord): void {
   record.awaited = undefined
   record.ending = undefined
   record.ended?.fulfil()
+  record.guest?.ended()
   // Only where V8 has ended it in the middle of the call.
   if (record.blockingCall !== undefined) record.blockingCall.greenlet = undefined
   record.spareCall = undefined

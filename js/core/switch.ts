@@ -77,6 +77,7 @@ export function switchTo(
     mail[STATUS] = 0
     // The running greenlet is the one that called, or main where a stack ended and the next stack could not run.
     stayOn(me)
+    thread.refusal = status
     throw refusedError(target.name, status)
   }
   const flags = thread.transferFlags
@@ -105,7 +106,7 @@ function arriveUncommon(me: GreenletRecord, flags: number, arrived: unknown): un
   reportSwitch((flags & THROWS) !== 0, origin)
   if ((flags & THROWS) === 0) return arrived
   if (me.blockingCall !== undefined) thread.onInterrupt!(me, arrived)
-  throw arrived
+  throw arrived // node-do-not-add-exception-line
 }
 
 /** After a switch that did not take place. */

@@ -24,16 +24,23 @@ function first<T>(probe: () => T): T {
 const unreachable: GreenletRecord[] = []
 
 thread.onUnreachable = (record) => {
-  if (record.state !== DEAD && unreachable.push(record) === 1) setImmediate(endAll)
+  if (record.state !== DEAD && unreachable.push(record) === 1) setImmediate(endLater)
 }
 
-function endAll(): void {
+function endLater(): void {
   finishEnded()
   // This can be an event loop inside of a greenlet, as in a paused debugger. What called that loop must return first.
-  if (thread.current !== main) {
-    setImmediate(endAll)
-    return
-  }
+  if (thread.current !== main) setImmediate(endLater)
+  else endAll()
+}
+
+/** Whether a collection has found greenlets that are not ended yet. */
+export function hasUnreachable(): boolean {
+  return unreachable.length !== 0
+}
+
+/** Ends the greenlets that collections have found. */
+export function endAll(): void {
   // Ending one can take time and make others unreachable: those are ended in another turn.
   const ending = unreachable.splice(0).map((record) => ({ record, lastResumed: lastResumed(record) }))
   ending.sort((a, b) => b.lastResumed - a.lastResumed)
@@ -49,14 +56,16 @@ function lastResumed(record: GreenletRecord): number {
 }
 
 function end(record: GreenletRecord): void {
-  const { settle } = record
+  const { settle, guest } = record
   // Its result is dropped, also if it waits in a `finally` block and ends later.
-  record.killers = [main]
+  record.killers = [thread.current]
   record.settle ??= (threw, error) => {
-    if (threw && !isExit(error)) warn(record, 'ended with an error', error)
+    if (!threw || isExit(error)) return
+    if (guest === undefined) warn(record, 'ended with an error', error)
+    else guest.failed(error)
   }
   try {
-    deliver(record, true, new GreenletExit())
+    deliver(record, true, guest?.exit() ?? new GreenletExit())
   } catch (error) {
     warn(record, 'could not be ended', error)
   }

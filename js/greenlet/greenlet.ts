@@ -268,12 +268,13 @@ export class Greenlet extends Base {
    * g.throw(new Error('stop')) // 'caught stop'
    * ```
    *
-   * @param error any value; default: a new `GreenletExit`
+   * @param error any value, also undefined; without an argument it is a new `GreenletExit`
    * @throws any error that the next switch to the caller brings: this one, if it leaves `run` and the caller is the parent
    * @throws GreenletError `ERR_GREENLET_FORBIDDEN`, `_GONE`; nothing has happened then
    */
-  throw<T = unknown>(error: unknown = new GreenletExit()): NoInfer<T> {
-    return deliver(this.#record, true, error) as NoInfer<T>
+  throw<T = unknown>(error?: unknown): NoInfer<T> {
+    // Not a default value: `undefined` can be thrown.
+    return deliver(this.#record, true, arguments.length === 0 ? new GreenletExit() : error) as NoInfer<T>
   }
 
   /**
@@ -388,8 +389,10 @@ export class Greenlet extends Base {
    * @throws GreenletError `ERR_GREENLET_PARENT_CYCLE`, `ERR_GREENLET_MAIN`
    */
   get parent(): Greenlet | null {
-    const { killer } = this.#record
-    return killer === undefined ? this.#parent : greenletOf(killer)
+    const { killer, guest, parent } = this.#record
+    if (killer !== undefined) return greenletOf(killer)
+    // That of a fiber changes with each `run()`.
+    return guest === undefined || parent === null ? this.#parent : greenletOf(parent)
   }
 
   set parent(parent: Greenlet) {
@@ -566,12 +569,18 @@ function objectIfAlive(record: GreenletRecord): Greenlet | undefined {
  * greenlet that had become unreachable.
  */
 export function greenletOf(record: GreenletRecord): Greenlet {
-  // All objects of records are made in this file.
+  if (record.guest !== undefined) return record.guest.greenletOf(record) as Greenlet
+  // All other objects of records are made in this file.
   return objectIfAlive(record) ?? remakeObject(record)
 }
 
+/** Makes an object for a record that exists. Nothing holds it. */
+export function makeObject(record: GreenletRecord): Greenlet {
+  return new Greenlet(FOR_RECORD as never, record as never)
+}
+
 function remakeObject(record: GreenletRecord): Greenlet {
-  const greenlet = new Greenlet(FOR_RECORD as never, record as never)
+  const greenlet = makeObject(record)
   holdWeakly(record, greenlet)
   return greenlet
 }

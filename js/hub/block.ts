@@ -127,6 +127,7 @@ export function resume(call: BlockingCall, greenlet: Greenlet): void {
  * slower.
  */
 export function objectOf(waiter: GreenletRecord): Greenlet {
+  if (waiter.guest !== undefined) return greenletOf(waiter)
   if (waiter.greenlet !== undefined) return waiter.greenlet as Greenlet
   // Only `resume` sets it.
   const resumed = thread.resumedByHub as Greenlet | undefined

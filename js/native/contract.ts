@@ -22,7 +22,7 @@ import {
   SUBJECT_INDEX,
 } from './constants.ts'
 
-export type { Native } from './binding.cjs'
+export type { Native, Status } from './binding.cjs'
 export * from './constants.ts'
 
 /** Of `FLAGS`: another copy of the package has this thread; see copies.ts, which sets it. Native never sees it. */

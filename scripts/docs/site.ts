@@ -15,6 +15,8 @@ rmSync(SITE, { recursive: true, force: true })
 const problems = [
   ...missingExports('js/index.ts', 'scripts/docs/reference/greenlets.ts'),
   ...missingExports('js/tools/index.ts', 'scripts/docs/reference/tools.ts'),
+  ...missingExports('js/fibers/index.ts', 'scripts/docs/reference/fibers.ts'),
+  ...missingExports('js/fibers/future.ts', 'scripts/docs/reference/future.ts'),
   ...missingExports('js/watchdog/watchdog.ts', 'scripts/docs/reference/watchdog.ts'),
   ...['express', 'fastify', 'h3', 'hono', 'http', 'koa'].flatMap((name) =>
     missingExports(`js/adapters/${name}.ts`, `scripts/docs/reference/${name}.ts`),
