@@ -25,7 +25,7 @@ const HOUSES: readonly House[] = [
     folder: 'crates/napi/src',
     rooms: [
       ['fixed.rs', 'objects.rs', 'unsupported.rs'],
-      ['mail.rs', 'settings.rs', 'cxx_exceptions.rs', 'imports.rs', 'libraries.rs'],
+      ['mail.rs', 'settings.rs', 'weak.rs', 'cxx_exceptions.rs', 'imports.rs', 'libraries.rs'],
       'v8/learn',
       'v8/stack',
       'v8/gc',

@@ -45,6 +45,32 @@ test(
 )
 
 test(
+  'fibers that are dropped in one job are unwound in it, by the next run() after a collection',
+  prints,
+  `
+  let cleaned = 0
+  const drop = () => {
+    Fiber(() => {
+      try {
+        Fiber.yield()
+      } finally {
+        cleaned++
+      }
+    }).run()
+  }
+  for (let i = 0; i < 5000; i++) drop()
+  const idle = Fiber(() => { for (;;) Fiber.yield() })
+  for (let i = 0; i < 2; i++) {
+    gc()
+    idle.run()
+  }
+  console.log(cleaned > 4990, Greenlet.all().length - 2 === 5000 - cleaned)
+  `,
+  'true true\n',
+  ['--expose-gc'],
+)
+
+test(
   'fibers that are held, by a variable, by a runner or by a wait, stay',
   prints,
   `

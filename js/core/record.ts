@@ -112,10 +112,12 @@ export class GreenletRecord {
   registryPlace: number | WeakRef<GreenletRecord> | undefined = -1
   /** Set where `greenlet` is not a `Greenlet`. */
   guest: Guest | undefined = undefined
-  /** Its public object, while the record keeps that alive; see registry.ts. `greenletOf` in greenlet.ts reads both. */
+  /** Its public object, while the record keeps that alive; see registry.ts. `objectOf` there reads all three. */
   greenlet: GreenletObject | undefined
   /** Its public object after that. */
   weakGreenlet: WeakRef<GreenletObject> | undefined = undefined
+  /** The place of native's weak reference to its public object; -1 where there is none. See registry.ts. */
+  weakPlace = -1
   /** The async context it runs in; null for none, and for main, which runs in the context of each callback. */
   context: AsyncResource | null = null
   /** Set where other code knows the context too. */

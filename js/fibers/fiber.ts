@@ -18,10 +18,10 @@ import { ensureAttached } from '../core/attach.ts'
 import { endContext, inheritContext } from '../core/context.ts'
 import { deliver, finishEnded, refuseInHook } from '../core/lifecycle.ts'
 import * as records from '../core/record.ts'
-import { holdWeakly, register, unregister } from '../core/registry.ts'
+import { holdWeakly, objectOf, register, unregister } from '../core/registry.ts'
 import { startAndSwitchTo, switchTo } from '../core/switch.ts'
 import * as threadModule from '../core/thread.ts'
-import { endAll, hasUnreachable } from '../core/unreachable.ts'
+import { endUnreachable, mayBeUnreachable } from '../core/unreachable.ts'
 import { type Greenlet, greenletOf as greenletOfRecord, makeObject } from '../greenlet/greenlet.ts'
 import * as contract from '../native/contract.ts'
 import type { Fiber as FiberType, FiberConstructor } from './types.ts'
@@ -119,7 +119,7 @@ class FiberObject {
   }
 
   run(value?: unknown): unknown {
-    if (hasUnreachable()) endAll()
+    if (mayBeUnreachable()) endUnreachable()
     if (mail[FLAGS] !== 0) checkSwitch()
     const record = this.#record
     if (record === undefined || record.state === DEAD) return this.#start(value, arguments.length)
@@ -169,7 +169,7 @@ class FiberObject {
     register(record)
     this.#record = record
     this.#greenlet = undefined
-    if (current !== main) this.#runner = objectOf(current)
+    if (current !== main) this.#runner = faceOf(current)
     if (pool.free > 0) pool.free--
     else pool.created++
     try {
@@ -199,7 +199,7 @@ class FiberObject {
   #prepare(record: GreenletRecord, state: FiberState): void {
     const { current } = thread
     record.parent = current
-    if (current !== main) this.#runner = objectOf(current)
+    if (current !== main) this.#runner = faceOf(current)
     state.phase = RESUMING
   }
 
@@ -243,7 +243,7 @@ function face(record: GreenletRecord, fiber: FiberObject): Greenlet {
 
 /** The Fiber of a record. Where it was collected, it is a new one with the same own properties. */
 function fiberOf(record: GreenletRecord): FiberObject {
-  const found = record.greenlet ?? record.weakGreenlet?.deref()
+  const found = objectOf(record)
   if (found !== undefined) return found as FiberObject
   const fiber = FiberObject.remake(record, record.guest as FiberState)
   holdWeakly(record, fiber)
@@ -251,7 +251,7 @@ function fiberOf(record: GreenletRecord): FiberObject {
 }
 
 /** What keeps a running greenlet alive. */
-function objectOf(record: GreenletRecord): object {
+function faceOf(record: GreenletRecord): object {
   return record.guest instanceof FiberState ? fiberOf(record) : greenletOfRecord(record)
 }
 
