@@ -20,14 +20,19 @@ test(
     const fiber = Fiber(() => {
       try {
         Fiber.yield()
+        Fiber.yield()
       } catch (error) {
         if (String(error) === 'Error: This Fiber is a zombie') zombies++
         throw error
       } finally {
         cleaned++
-        if (Fiber.current.job === i && Fiber.current instanceof Fiber) kept++
+        const { current } = Fiber
+        if (current.job === i && !('old' in current) && current instanceof Fiber) kept++
       }
     })
+    fiber.old = i
+    fiber.run()
+    delete fiber.old
     fiber.job = i
     fiber.run()
   }

@@ -68,7 +68,9 @@ class FiberState implements records.Guest {
   /** Set once the fiber is to end: each `Fiber.yield()` throws it. */
   zombie: Zombie | undefined = undefined
   /** The own properties of the Fiber when it yielded last; undefined where it had none. */
-  properties: object | undefined = undefined
+  properties: Record<string, unknown> | undefined = undefined
+  /** How many those are. */
+  propertyCount = 0
   readonly fn: records.Run
   readonly prototype: object
 
@@ -255,14 +257,25 @@ function faceOf(record: GreenletRecord): object {
   return record.guest instanceof FiberState ? fiberOf(record) : greenletOfRecord(record)
 }
 
-/** Remembers the own properties of a fiber, so that they outlive the object: libraries keep their state there. */
+/**
+ * Remembers the own properties of a fiber, so that they outlive the object: libraries keep their state there. Most fibers have
+ * none, and most others have the same ones each time, so no new object is made for those.
+ */
 function keepProperties(fiber: FiberObject, state: FiberState): void {
-  // oxlint-disable-next-line guard-for-in -- it only asks whether there is a property, without making an array
-  for (const _ in fiber) {
-    state.properties = { ...fiber }
-    return
+  const kept = state.properties
+  let count = 0
+  for (const key in fiber) {
+    if (kept === undefined || !(key in kept)) {
+      count = -1
+      break
+    }
+    count++
+    kept[key] = (fiber as unknown as Record<string, unknown>)[key]
   }
-  state.properties = undefined
+  if (count === state.propertyCount) return
+  const keys = Object.keys(fiber)
+  state.propertyCount = keys.length
+  state.properties = keys.length === 0 ? undefined : { ...fiber }
 }
 
 /** As `deliver`, before a switch. */

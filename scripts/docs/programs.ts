@@ -164,6 +164,13 @@ const ASSUMED: readonly (readonly [names: readonly string[], from: string])[] = 
 /** The same for the examples of js/tools, of which other examples use the names for variables. */
 const ASSUMED_BY_TOOLS: typeof ASSUMED = [...ASSUMED, [toolNames(), 'greenlets/tools']]
 
+/** The same for the examples of js/fibers. */
+const ASSUMED_BY_FIBERS: typeof ASSUMED = [
+  ...ASSUMED,
+  [['Fiber', 'greenletOf'], 'greenlets/fibers'],
+  [['Future'], 'greenlets/fibers/future'],
+]
+
 function toolNames(): string[] {
   const index = readFileSync(join(ROOT, 'js/tools/index.ts'), 'utf8')
   const names = [...index.matchAll(/^export \{([^}]*)\}/gm)].flatMap(([, list]) => list!.match(/\w+/g) ?? [])
@@ -187,7 +194,14 @@ export function withImports(block: Block): Block {
   const door: (typeof ASSUMED)[number] = [['greenlets', 'bind'], `greenlets/${adapter}`]
   const inTools = block.document.startsWith('js/tools/')
   const inAdapter = block.document.startsWith('js/adapters/')
-  const assumed = inTools ? ASSUMED_BY_TOOLS : inAdapter ? [...ASSUMED.map(withoutDoor), door] : ASSUMED
+  const inFibers = block.document.startsWith('js/fibers/')
+  const assumed = inFibers
+    ? ASSUMED_BY_FIBERS
+    : inTools
+      ? ASSUMED_BY_TOOLS
+      : inAdapter
+        ? [...ASSUMED.map(withoutDoor), door]
+        : ASSUMED
   const imports = assumed.map(([names, from]) => {
     const used = names.filter((name) => new RegExp(`(?<![.\\w'/])${name}\\b`).test(block.code))
     const missing = used.filter((name) => !new RegExp(`^import \\{[^}]*\\b${name}\\b`, 'm').test(block.code))
