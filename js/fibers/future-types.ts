@@ -12,7 +12,7 @@
  * const callback: Callback<string> = (error, value) => console.log(error ?? value)
  * ```
  */
-export type Callback<T = unknown> = { call(error?: unknown, value?: T): void }['call']
+export type Callback<T = unknown> = (error?: unknown, value?: T) => void
 
 /**
  * A result that will be there later, or an error.
@@ -34,7 +34,7 @@ export interface Future<T = unknown> {
   /** Whether there is a result or an error. */
   isResolved(): boolean
   /** Makes a callback that sets the result or the error. */
-  resolver(): Callback<T>
+  resolver(): Callback
   /** Calls `callback` with the error or the result, at once where it is there already. */
   resolve(callback: Callback<T>): this
   /** Calls `onValue` with the result, or passes the error on to `onError`. */
@@ -91,14 +91,16 @@ export type WrappedObject<T> = T & Record<string, WrappedFunction>
 export interface FutureConstructor {
   new <T = unknown>(): Future<T>
   prototype: Future
-  /** Calls the function in a fiber, in the next tick. Of several functions the results are an array. */
+  /** Calls the function in a fiber, in the next tick. */
   task<T>(fn: () => T): Future<T>
+  /** Calls each of the functions in a fiber of its own. The result is the array of theirs. */
   task(...fns: readonly (() => unknown)[]): Future<unknown[]>
   /**
-   * Makes a function that returns a future of a function that takes a callback; of an object, one with such a method for each
-   * of its methods. With `multi` the result is the array of all arguments after the error.
+   * Makes a function that returns a future of a function that takes a callback. With `multi` the result is the array of all
+   * arguments after the error.
    */
   wrap(fn: (...args: never[]) => unknown, multi?: boolean, suffix?: string): WrappedFunction
+  /** Makes an object with such a method `nameFuture()` for each method `name()`. `suffix` replaces `Future`. */
   wrap<T extends object>(object: T, multi?: boolean, suffix?: string): WrappedObject<T>
   /** Suspends the fiber that runs until all these futures have a result or an error. Throws none of the errors. */
   wait(...futures: readonly (Future | readonly Future[])[]): void

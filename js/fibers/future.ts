@@ -9,7 +9,13 @@ import { fibers } from '../engine.ts'
 import { Fiber, type Fiber as FiberType } from './index.ts'
 import type { Callback, Future as FutureType, FutureConstructor } from './future-types.ts'
 
-export type { Callback, FutureConstructor, WrappedFunction, WrappedObject } from './future-types.ts'
+export type {
+  Callback,
+  Future as FutureInstance,
+  FutureConstructor,
+  WrappedFunction,
+  WrappedObject,
+} from './future-types.ts'
 export type Future<T = unknown> = FutureType<T>
 
 type AnyFunction = (...args: unknown[]) => unknown

@@ -8,10 +8,11 @@
  * `@greenlets/fibers` has it under the names of node-fibers: `require('fibers')` and `require('fibers/future')`.
  */
 
-import { fibers, type Greenlet } from '../engine.ts'
+import { fibers } from '../engine.ts'
+import type { Greenlet } from '../greenlet/greenlet.ts'
 import type * as types from './types.ts'
 
-export type { FiberConstructor } from './types.ts'
+export type { Fiber as FiberInstance, FiberConstructor } from './types.ts'
 export type Fiber = types.Fiber
 
 /**
@@ -40,7 +41,9 @@ export const Fiber: types.FiberConstructor = fibers.Fiber
  * greenletOf(fiber).gr_frame.functionName // 'work'
  * ```
  */
-export const greenletOf: (fiber: types.Fiber) => Greenlet | undefined = fibers.greenletOf
+export function greenletOf(fiber: types.Fiber): Greenlet | undefined {
+  return fibers.greenletOf(fiber)
+}
 
 export { Fiber as default }
 

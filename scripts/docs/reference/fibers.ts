@@ -5,4 +5,4 @@
  */
 
 export { default, Fiber, greenletOf } from '../../../js/fibers/index.ts'
-export type { FiberConstructor } from '../../../js/fibers/index.ts'
+export type { FiberConstructor, FiberInstance } from '../../../js/fibers/index.ts'

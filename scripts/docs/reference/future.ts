@@ -5,4 +5,10 @@
  */
 
 export { default, Future } from '../../../js/fibers/future.ts'
-export type { Callback, FutureConstructor, WrappedFunction, WrappedObject } from '../../../js/fibers/future.ts'
+export type {
+  Callback,
+  FutureConstructor,
+  FutureInstance,
+  WrappedFunction,
+  WrappedObject,
+} from '../../../js/fibers/future.ts'
