@@ -253,7 +253,7 @@ target/binaries/greenlets.linux-arm64-%.node: target/portable/aarch64-unknown-li
 	install -D $< $@
 
 # All binaries that are built, and at least this one.
-$(PACKED): target/binaries/greenlets.linux-x64-gnu.node $(wildcard target/binaries/*.node) $(DIST) $(FACE) scripts/pack.ts scripts/binaries.ts
+$(PACKED): target/binaries/greenlets.linux-x64-gnu.node $(wildcard target/binaries/*.node) $(DIST) $(FACE) $(wildcard packages/fibers/*) scripts/pack.ts scripts/binaries.ts
 	$(TS) scripts/pack.ts target/binaries
 	touch $@
 

@@ -15,11 +15,13 @@ const TOOL_NAMES =
 const ADAPTERS = ['express', 'fastify', 'h3', 'hono', 'http', 'koa'].map((name) => `js/adapters/${name}.ts`)
 const TESTING = 'js/testing/index.ts'
 const TESTING_NAMES = 'matchers, noGreenletsLeft, parkedAt, settle, stackText, untilParked'
+const FIBERS = ['js/fibers/index.ts', 'js/fibers/future.ts']
 const ENTRIES = [
   INDEX,
   ...ADAPTERS,
   TESTING,
   TOOLS,
+  ...FIBERS,
   'js/dump.ts',
   'js/inspect/index.ts',
   'js/watchdog/watchdog.ts',
@@ -35,6 +37,11 @@ const BEFORE = `
 function assumedBy(entry: string): string {
   if (ADAPTERS.includes(entry)) return `const { greenlets, bind } = await import('./${entry}')`
   if (entry === TESTING) return `const { ${TESTING_NAMES} } = await import('./${entry}')`
+  if (FIBERS.includes(entry)) {
+    return FIBERS.map((each, i) => `const { ${['Fiber, greenletOf', 'Future'][i]} } = await import('./${each}')`).join(
+      '\n',
+    )
+  }
   return entry === TOOLS ? `const { ${TOOL_NAMES} } = await import('./${entry}')` : ''
 }
 

@@ -28,6 +28,14 @@ test('any value can be thrown, and arrives unchanged', (t) => {
   }
 })
 
+test('throw(undefined) throws undefined; throw() without an argument throws a GreenletExit', (t) => {
+  const [first, second] = [new Greenlet(catcher), new Greenlet(catcher)]
+  first.switch()
+  second.switch()
+  t.deepEqual(first.throw(undefined), ['caught', undefined])
+  t.true(second.throw<unknown[]>()[1] instanceof GreenletExit)
+})
+
 test('an error that leaves run goes to the parent, as the same object with its stack', (t) => {
   const error = new Error('up')
   const { stack } = error

@@ -271,3 +271,54 @@ test.serial('a greenlet that is held by its own stack is reachable, and all() li
     .kill()
   t.deepEqual(log, ['finally'])
 })
+
+test('collect() ends, in the same job, the greenlets that a collection has found unreachable', async (t) => {
+  const { code, stdout, stderr } = await runProgram(
+    `const log = { ended: 0 }
+    const drop = () => {
+      new Greenlet(() => { try { main.switch() } finally { log.ended++ } }).switch()
+    }
+    const kept = Array.from({ length: 100 }, () => new Greenlet(() => main.switch()))
+    for (const g of kept) g.switch()
+    for (let i = 0; i < 5000; i++) drop()
+    // The first call has let go of what was made last.
+    console.log(Greenlet.collect(), log.ended)
+    gc()
+    Greenlet.collect()
+    gc()
+    Greenlet.collect()
+    console.log(log.ended > 4990, Greenlet.all().length - 101 === 5000 - log.ended, Greenlet.collect())
+    for (let i = 0; i < 3000; i++) drop()
+    new Greenlet(() => { Greenlet.collect(); gc(); Greenlet.collect() }).switch()
+    console.log(log.ended > 7990)
+    for (let tries = 0; tries < 20 && log.ended < 7999; tries++) {
+      await new Promise((resolve) => setImmediate(resolve))
+      gc()
+    }
+    for (const g of kept) g.switch()
+    console.log(kept.every((g) => g.dead), Greenlet.all().length <= 2)`,
+    { flags: ['--expose-gc'] },
+  )
+  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: '0 0\ntrue true 0\ntrue\ntrue true\n', stderr: '' })
+})
+
+test('collect() where the stack must not be left ends nothing; it happens later', async (t) => {
+  const { code, stdout, stderr } = await runProgram(
+    `const { runInNewContext } = await import('node:vm')
+    let ended = 0
+    const drop = () => {
+      new Greenlet(() => { try { main.switch() } finally { ended++ } }).switch()
+    }
+    for (let i = 0; i < 100; i++) drop()
+    Greenlet.collect()
+    const attempt = () => { gc(); Greenlet.collect(); console.log(ended) }
+    new Greenlet(() => runInNewContext('attempt()', { attempt }, { timeout: 60_000 })).switch()
+    for (let tries = 0; tries < 20 && ended < 99; tries++) {
+      await new Promise((resolve) => setImmediate(resolve))
+      gc()
+    }
+    console.log(ended >= 99)`,
+    { flags: ['--expose-gc'] },
+  )
+  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: '0\ntrue\n', stderr: '' })
+})

@@ -57,6 +57,7 @@ export const SECTIONS: readonly Section[] = [
       { what: 'switch, depth 1', against: 'python: switch, depth 1', inTable },
       { what: 'switch, depth 1', against: 'corosensei: switch', inTable },
       { what: 'switch, depth 1', against: 'own-switch: switch, depth 1', inTable },
+      { what: 'fiber, run and yield', against: 'switch, depth 1', target: 1.4 },
       ...rest.flatMap((depth) => [
         { what: `switch, depth ${depth}`, against: 'switch, depth 1', target: 1.1, inTable: depth === 1000 },
         { what: `switch, depth ${depth}`, against: 'await', target: 2, upTo: 24 },
@@ -94,6 +95,7 @@ export const SECTIONS: readonly Section[] = [
     comparisons: [
       { what: 'greenlet life', against: 'async function life', limit: 300, inTable },
       { what: 'greenlet life', against: 'generator life' },
+      { what: 'fiber life', against: 'greenlet life' },
       { what: 'greenlet life', against: 'python: life', inTable },
     ],
   },

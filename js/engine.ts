@@ -10,6 +10,7 @@ import { thread } from './core/thread.ts'
 import { collectThread as ownCollectThread, dumpJSON as ownDumpJSON, type Extent } from './dump/collect.ts'
 import { LiveThread } from './dump/live.ts'
 import { recordOrigins as ownRecordOrigins } from './dump/origins.ts'
+import { Fiber, greenletOf } from './fibers/fiber.ts'
 import * as classes from './greenlet/greenlet.ts'
 import { gettrace as ownGettrace, settrace as ownSettrace } from './greenlet/tracing.ts'
 import { bind as ownBind, blocking as ownBlocking } from './hub/blocking.ts'
@@ -56,6 +57,9 @@ const engine = joinThread(
     placeOf: ownPlaceOf,
     debuggerIsActive: (): boolean => thread.native.debuggerIsActive(),
 
+    /** For `greenlets/fibers`. All copies have one Future, which that of them sets where it is loaded first. */
+    fibers: { Fiber, greenletOf, Future: undefined as unknown },
+
     // For the adapters.
     isExit: errors.isExit,
     reasonOf: ownReasonOf,
@@ -75,7 +79,7 @@ engine.useTimersOf(globalThis)
 
 export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, describe, configure, runtimeInfo } = engine
 export const { isExit, reasonOf, expired, tellWait, collectThread, dumpJSON, recordOrigins, makeLive } = engine
-export const { placeOf, debuggerIsActive } = engine
+export const { placeOf, debuggerIsActive, fibers } = engine
 export { version }
 
 // The classes, with their types.

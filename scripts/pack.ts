@@ -2,7 +2,7 @@
 // packages, in a copy of what is published; the checks here are our own. With `--all`, which a release has, a binary is missing unless
 // there is one for each target that package.json names.
 //
-//     artifacts/*.tgz          the package, and the binary for this machine
+//     artifacts/*.tgz          the package, @greenlets/fibers, and the binary for this machine
 //     artifacts/others/*.tgz   the binaries for other machines, on which npm refuses to install them
 
 import { execFileSync } from 'node:child_process'
@@ -67,6 +67,7 @@ pack({
   allowed: /^(?:package\.json|README\.md|CHANGELOG\.md|LICENSE|dist\/.+\.(?:js|js\.map|d\.ts|cjs|d\.cts|json))$/,
   needed: ['LICENSE', 'README.md', ...OF_DIST, ...filesOf(ours.exports)],
 })
+packFibers()
 for (const platform of built) {
   const home = join(STAGE, 'npm', platform)
   const files = ['LICENSE', 'README.md', LICENCES, binaryOf(platform), 'package.json']
@@ -76,6 +77,18 @@ for (const platform of built) {
     allowed: new RegExp(`^(?:${files.join('|').replaceAll('.', '\\.')})$`),
     needed: files,
   })
+}
+
+/** The package `@greenlets/fibers`, which only passes on what `greenlets/fibers` exports. */
+function packFibers(): void {
+  const home = join(STAGE, 'fibers')
+  cpSync(join(ROOT, 'packages/fibers'), home, { recursive: true })
+  copyFileSync(join(ROOT, 'LICENSE'), join(home, 'LICENSE'))
+  const face = JSON.parse(read('packages/fibers/package.json'))
+  write(home, { ...face, publishConfig })
+  const files = ['LICENSE', 'README.md', 'package.json', ...face.files]
+  const allowed = new RegExp(`^(?:${files.join('|').replaceAll('.', '\\.')})$`)
+  pack({ folder: home, to: ARTIFACTS, allowed, needed: files })
 }
 
 /**

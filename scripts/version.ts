@@ -10,6 +10,8 @@ const PLACES: Readonly<Record<string, RegExp>> = {
   'Cargo.toml': /(^\[workspace\.package\]\nversion = ")([^"]+)/m,
   'js/common/version.ts': /(version: string = ')([^']+)/,
   'js/native/load.cjs': /(const VERSION = ')([^']+)/,
+  // Its own version, and that of greenlets.
+  'packages/fibers/package.json': /("(?:version|greenlets)": ")(\d[^"]*)/g,
   'js/native/binding.cjs': /(bindingPackageVersion !== '|version mismatch, expected )([^' ]+)/g,
 }
 

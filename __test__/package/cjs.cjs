@@ -19,8 +19,13 @@ for (const name of ['fastify', 'h3', 'hono', 'koa']) {
   assert.equal(typeof require(`greenlets/${name}`).greenlets, 'function')
 }
 
+const { Fiber } = require('greenlets/fibers')
+const { Future } = require('greenlets/fibers/future')
+
 // import and require() load two builds, which share one engine.
-import('greenlets').then((module) => {
+import('greenlets').then(async (module) => {
   assert.equal(module.Greenlet, Greenlet)
+  assert.equal((await import('greenlets/fibers')).default, Fiber)
+  assert.equal((await import('greenlets/fibers/future')).default, Future)
   console.log('ok')
 })

@@ -7,6 +7,8 @@ import { locals, serve } from 'greenlets/inspect'
 import * as tools from 'greenlets/tools'
 import { watch } from 'greenlets/watchdog'
 import * as http from 'greenlets/http'
+import Fiber, { greenletOf } from 'greenlets/fibers'
+import Future from 'greenlets/fibers/future'
 
 const gr = new Greenlet(function outer(value) {
   const [reply] = [value].map(function inner(item) {
@@ -37,6 +39,8 @@ const page = await serve()
 assert.equal((await fetch(page.url)).status, 401)
 await page.close()
 assert.equal(http.default, http.greenlets)
+assert.equal(greenletOf(Fiber(() => {})), undefined)
+assert.equal(new Future().isResolved(), false)
 // The frameworks are not installed.
 for (const name of ['fastify', 'h3', 'hono', 'koa']) {
   const door = await import(`greenlets/${name}`)

@@ -6,6 +6,8 @@ import 'greenlets/dump'
 import 'greenlets/inspect'
 import 'greenlets/watchdog'
 import 'greenlets/http'
+import Fiber from 'greenlets/fibers'
+import { Future } from 'greenlets/fibers/future'
 
 class Worker extends Greenlet {
   override run(value: number): number {
@@ -25,4 +27,8 @@ assert.equal(worker.switch(21), 42)
 const state: 'sleeping' = worker.state
 assert.equal(state, 'dead')
 assert.ok(new GreenletExit() instanceof Error)
+const fiber: Fiber = Fiber((x: number) => x + 1)
+assert.equal(fiber.run<number>(1) + 1, 3)
+const future: Future<string> = Future.task(() => 'text')
+assert.equal(future.isResolved(), false)
 console.log('ok')

@@ -1,11 +1,13 @@
 /** The whole lifetime of a greenlet, and a call that blocks. */
 
+import Fiber from '../../js/fibers/index.ts'
 import { Greenlet, spawn, wait } from '../../js/index.ts'
 import type { Row } from '../rig.ts'
 
 export function lifetimeRows(): Row[] {
   return [
     { name: 'greenlet life', run: greenlets },
+    { name: 'fiber life', run: fibers },
     { name: 'async function life', run: asyncFunctions },
     { name: 'generator life', run: generators },
     { name: 'wait() below 10 functions', run: (count) => spawn(waits, count) },
@@ -18,6 +20,12 @@ export function lifetimeRows(): Row[] {
 function greenlets(count: number): number {
   let x = 0
   for (let i = 0; i < count; i++) x = new Greenlet(addOne).switch<number>(x)
+  return x
+}
+
+function fibers(count: number): number {
+  let x = 0
+  for (let i = 0; i < count; i++) x = Fiber(addOne).run<number>(x)
   return x
 }
 

@@ -1,6 +1,7 @@
 /** Round trips with a number: from one side to the other and back. */
 
 import { main, thread } from '../../js/core/thread.ts'
+import Fiber from '../../js/fibers/index.ts'
 import { Greenlet } from '../../js/index.ts'
 import { mail, TARGET_GENERATION, TARGET_INDEX } from '../../js/native/contract.ts'
 import { loadEmpty } from '../peers/empty.ts'
@@ -15,6 +16,7 @@ export function switchingRows(): Row[] {
     floor(),
     { name: 'await', run: leafAwait },
     ...DEPTHS.flatMap((depth) => [switching(depth), awaiting(depth), yielding(depth)]),
+    fiber(),
     lookedAt(),
     amongOthers(),
   ]
@@ -23,6 +25,22 @@ export function switchingRows(): Row[] {
 export function switching(depth: number): Row {
   const greenlet = park(depth, echo)
   return { name: `switch, depth ${depth}`, run: (count) => roundTrips(greenlet, count) }
+}
+
+/** `run()` and `Fiber.yield()`, with a number each. */
+function fiber(): Row {
+  const fiber = Fiber((x: number) => {
+    for (;;) x = Fiber.yield<number>(x + 1)
+  })
+  fiber.run(0)
+  return {
+    name: 'fiber, run and yield',
+    run(count) {
+      let x = 0
+      while (x < count) x = fiber.run<number>(x)
+      return x
+    },
+  }
 }
 
 /** A native function that does nothing. */

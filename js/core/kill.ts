@@ -18,7 +18,7 @@ function first<T>(probe: () => T): T {
 }
 
 /** What `kill()` of a greenlet that runs or waits needs; see record.ts. */
-function startEnding(record: GreenletRecord, exit: GreenletExit): Ending {
+function startEnding(record: GreenletRecord, exit: Error): Ending {
   const ending = (record.ending ??= { exit, again: 0, isDropped: false, isPending: false, interrupted: [] })
   ending.exit = exit
   ending.again = 0
@@ -43,7 +43,7 @@ export function killRecord(record: GreenletRecord): void {
       'main cannot be killed: it is the stack of the thread itself; end the process or the Worker instead',
     )
   }
-  const exit = new GreenletExit()
+  const exit = record.guest?.exit() ?? new GreenletExit()
   if (record === me) {
     if (record.ending !== undefined) record.ending.isPending = false
     throw exit

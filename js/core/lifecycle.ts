@@ -17,7 +17,16 @@ import { enterDomains } from './domains.ts'
 import { markExit } from './exits.ts'
 import { DEAD, type GreenletRecord, LIVE, type Run, UNSTARTED, WAITING } from './record.ts'
 import { registeredRecords, registerStarted, unregister } from './registry.ts'
-import { reportSwitch, resetSwitch, setNext, startAndSwitchTo, switchTo, takePayload, THROWS } from './switch.ts'
+import {
+  reportSwitch,
+  resetSwitch,
+  setNext,
+  startAndSwitchTo,
+  switchTo,
+  takePayload,
+  throwOn,
+  THROWS,
+} from './switch.ts'
 import { DOMAINS, main, thread } from './thread.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
@@ -26,7 +35,7 @@ function first<T>(probe: () => T): T {
 }
 
 /** What a new stack is started with. */
-interface Start {
+export interface Start {
   readonly run: Run
   /**
    * The greenlet, for a method of its class. A function that was given to the constructor is called without it, because
@@ -58,7 +67,7 @@ export function deliver(target: GreenletRecord, threw: boolean, payload: unknown
   for (let to = target; ;) {
     if (to === thread.current) {
       reportSwitch(threw, to)
-      if (threw) throw payload
+      if (threw) throwOn(to, payload)
       return valueOf(payload as unknown[])
     }
     if (to.state === LIVE) return threw ? switchTo(to, payload, THROWS) : switchTo(to, valueOf(payload as unknown[]))
@@ -233,6 +242,7 @@ function finish(record: GreenletRecord): void {
   record.awaited = undefined
   record.ending = undefined
   record.ended?.fulfil()
+  record.guest?.ended()
   // Only where V8 has ended it in the middle of the call.
   if (record.blockingCall !== undefined) record.blockingCall.greenlet = undefined
   record.spareCall = undefined

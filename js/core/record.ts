@@ -72,6 +72,21 @@ export interface Ending {
   readonly interrupted: unknown[]
 }
 
+/**
+ * What is known of a greenlet that programs see as another object than a `Greenlet`: a Fiber. That object is in the place of
+ * the `Greenlet` in the record.
+ */
+export interface Guest {
+  /** The `Greenlet` of the record, which is made when it is asked for. */
+  greenletOf(record: GreenletRecord): GreenletObject
+  /** What is thrown into it to end it. It must be a GreenletExit. */
+  exit(): Error
+  /** Called with the error that ended it after it had become unreachable. */
+  failed(error: unknown): void
+  /** Called when it has ended. */
+  ended(): void
+}
+
 /** The promise of `ended`, and the function that fulfils it. */
 export interface Ended {
   readonly promise: Promise<void>
@@ -115,12 +130,16 @@ export class GreenletRecord {
   readonly serial: number
   /** Where the registry keeps it; undefined for a started greenlet that was sorted. */
   registryPlace: number | WeakRef<GreenletRecord> | undefined = -1
-  /** Its public object, while the record keeps that alive; see registry.ts. `greenletOf` in greenlet.ts reads both. */
+  /** Set where `greenlet` is not a `Greenlet`. */
+  guest: Guest | undefined = undefined
+  /** Its public object, while the record keeps that alive; see registry.ts. `objectOf` there reads all three. */
   greenlet: GreenletObject | undefined
   /** Its public object after that. */
   weakGreenlet: WeakRef<GreenletObject> | undefined = undefined
   /** Set while origins are recorded. */
   origin: Origin | undefined = undefined
+  /** The place of native's weak reference to its public object; -1 where there is none. See registry.ts. */
+  weakPlace = -1
   /** The async context it runs in; null for none, and for main, which runs in the context of each callback. */
   context: AsyncResource | null = null
   /** Set where other code knows the context too. */

@@ -12,6 +12,7 @@
  * `Array.prototype[Symbol.iterator]`, which a program may have replaced or deleted.
  */
 
+import { isNativeError } from 'node:util/types'
 import { addOwnCode } from '../common/own-code.ts'
 import { GreenletError } from '../common/errors.ts'
 import * as contract from '../native/contract.ts'
@@ -24,7 +25,7 @@ import * as threadModule from './thread.ts'
 // The compiler knows the values of a module's own constants. An imported constant is loaded and checked wherever it is
 // used, which costs a twentieth of a switch.
 const { mail, STATUS, TARGET_GENERATION, TARGET_INDEX } = contract
-const { DOMAINS, thread } = threadModule
+const { DOMAINS, main, thread } = threadModule
 
 /** Transfer flag: the payload is an error, to be thrown where it arrives. */
 export const THROWS = 1
@@ -77,6 +78,7 @@ export function switchTo(
     mail[STATUS] = 0
     // The running greenlet is the one that called, or main where a stack ended and the next stack could not run.
     stayOn(me)
+    thread.refusal = status
     throw refusedError(target.name, status)
   }
   const flags = thread.transferFlags
@@ -105,7 +107,16 @@ function arriveUncommon(me: GreenletRecord, flags: number, arrived: unknown): un
   reportSwitch((flags & THROWS) !== 0, origin)
   if ((flags & THROWS) === 0) return arrived
   if (me.blockingCall !== undefined) thread.onInterrupt!(me, arrived)
-  throw arrived
+  throwOn(me, arrived)
+}
+
+/**
+ * Throws an error that has come to `me`, the running greenlet. What nothing catches on main ends the process, and Node prints
+ * the line that threw it, which must be the program's.
+ */
+export function throwOn(me: GreenletRecord, error: unknown): never {
+  if (me === main && isNativeError(error)) thread.native.throwFromOrigin(error)
+  throw error // node-do-not-add-exception-line
 }
 
 /** After a switch that did not take place. */
@@ -227,4 +238,4 @@ function last<T>(probe: () => T): T {
   return probe()
 }
 
-addOwnCode(first, last, first, last, switchTo, startAndSwitchTo)
+addOwnCode(first, last, first, last, switchTo, startAndSwitchTo, throwOn)

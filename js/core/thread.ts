@@ -8,7 +8,7 @@
  */
 
 import type { AsyncResource } from 'node:async_hooks'
-import type { Native } from '../native/contract.ts'
+import type { Native, Status } from '../native/contract.ts'
 import { type GreenletObject, GreenletRecord, LIVE } from './record.ts'
 
 /** Transfer flag: a domain of `node:domain` was entered; see domains.ts. */
@@ -39,6 +39,8 @@ export const thread = {
   transferFlags: 0,
   /** Where a transfer flag other than "in progress" is set: the greenlet that left, until the switch has arrived. */
   origin: undefined as GreenletRecord | undefined,
+  /** Why native refused a switch last. */
+  refusal: 0 as Status,
   /** Called at each switch; undefined where nothing is traced. */
   tracer: undefined as Tracer | undefined,
   /** Called at each switch as well, for the package itself; it must not switch or throw. See dump/shared-warning.ts. */

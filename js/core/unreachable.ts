@@ -10,10 +10,11 @@
  */
 
 import { addOwnCode } from '../common/own-code.ts'
-import { GreenletExit, isExit } from '../common/errors.ts'
-import { setSubject } from '../native/contract.ts'
+import { type GreenletError, GreenletExit, isExit } from '../common/errors.ts'
+import { FULL_COLLECTIONS, mail, setSubject } from '../native/contract.ts'
 import { deliver, finishEnded } from './lifecycle.ts'
 import { DEAD, type GreenletRecord, LIVE } from './record.ts'
+import { objectOf, reportCollected, sortStarted } from './registry.ts'
 import { main, thread } from './thread.ts'
 
 /** Where this file's own code begins; see common/own-code.ts. */
@@ -22,24 +23,43 @@ function first<T>(probe: () => T): T {
 }
 
 const unreachable: GreenletRecord[] = []
+/** The full collections after which `endUnreachable` was called last. */
+const asked = { collections: 0 }
 
 thread.onUnreachable = (record) => {
-  if (record.state !== DEAD && unreachable.push(record) === 1) setImmediate(endAll)
+  if (record.state !== DEAD && unreachable.push(record) === 1) setImmediate(endLater)
 }
 
-function endAll(): void {
+function endLater(): void {
   finishEnded()
   // This can be an event loop inside of a greenlet, as in a paused debugger. What called that loop must return first.
-  if (thread.current !== main) {
-    setImmediate(endAll)
-    return
-  }
+  if (thread.current !== main) setImmediate(endLater)
+  else endAll()
+}
+
+/** Whether greenlets may have been collected that are not ended yet. It takes no time. */
+export function mayBeUnreachable(): boolean {
+  return unreachable.length !== 0 || mail[FULL_COLLECTIONS] !== asked.collections
+}
+
+/** Ends all greenlets that a collection has found unreachable until now, also one in this job. Returns how many. */
+export function endUnreachable(): number {
+  asked.collections = mail[FULL_COLLECTIONS]!
+  sortStarted()
+  reportCollected()
+  const count = unreachable.length
+  if (count > 0) endAll()
+  return count
+}
+
+/** Ends the greenlets that were reported. */
+function endAll(): void {
   // Ending one can take time and make others unreachable: those are ended in another turn.
   const ending = unreachable.splice(0).map((record) => ({ record, lastResumed: lastResumed(record) }))
   ending.sort((a, b) => b.lastResumed - a.lastResumed)
   ending.forEach(({ record }) => {
     // It may have a new object by now, by Greenlet.all() or as the parent of another greenlet.
-    if (record.state !== DEAD && record.weakGreenlet?.deref() === undefined) end(record)
+    if (record.state !== DEAD && objectOf(record) === undefined) end(record)
   })
 }
 
@@ -49,15 +69,24 @@ function lastResumed(record: GreenletRecord): number {
 }
 
 function end(record: GreenletRecord): void {
-  const { settle } = record
+  const { settle, guest } = record
   // Its result is dropped, also if it waits in a `finally` block and ends later.
-  record.killers = [main]
+  record.killers = [thread.current]
   record.settle ??= (threw, error) => {
-    if (threw && !isExit(error)) warn(record, 'ended with an error', error)
+    if (!threw || isExit(error)) return
+    if (guest === undefined) warn(record, 'ended with an error', error)
+    else guest.failed(error)
   }
   try {
-    deliver(record, true, new GreenletExit())
+    deliver(record, true, guest?.exit() ?? new GreenletExit())
   } catch (error) {
+    if ((record.state as number) !== DEAD && (error as GreenletError | null)?.code === 'ERR_GREENLET_FORBIDDEN') {
+      // The running stack must not be left now.
+      record.killers = undefined
+      record.settle = settle
+      thread.onUnreachable!(record)
+      return
+    }
     warn(record, 'could not be ended', error)
   }
   if ((record.state as number) === LIVE) {

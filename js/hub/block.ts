@@ -10,7 +10,7 @@ import { isInstance } from '../common/values.ts'
 import type { Interruption } from '../core/interrupt.ts'
 import { finishEnded, refuseInHook } from '../core/lifecycle.ts'
 import { type BlockingCall, type GreenletRecord, LIVE, WAITING } from '../core/record.ts'
-import { switchTo } from '../core/switch.ts'
+import { switchTo, throwOn } from '../core/switch.ts'
 import { main, thread } from '../core/thread.ts'
 import { Greenlet, greenletOf, recordOf } from '../greenlet/greenlet.ts'
 import { noteWait } from '../stack/waits.ts'
@@ -115,9 +115,7 @@ export function resume(call: BlockingCall, greenlet: Greenlet): void {
   } catch (error) {
     // A greenlet sent an error to main while main ran the event loop. It is thrown outside of this promise callback,
     // because it would look like a handled error there.
-    process.nextTick(() => {
-      throw error
-    })
+    process.nextTick(() => throwOn(main, error))
   } finally {
     thread.resumedByHub = undefined
   }
@@ -128,6 +126,7 @@ export function resume(call: BlockingCall, greenlet: Greenlet): void {
  * slower.
  */
 export function objectOf(waiter: GreenletRecord): Greenlet {
+  if (waiter.guest !== undefined) return greenletOf(waiter)
   if (waiter.greenlet !== undefined) return waiter.greenlet as Greenlet
   // Only `resume` sets it.
   const resumed = thread.resumedByHub as Greenlet | undefined

@@ -17,6 +17,7 @@ import { endWait } from '../core/interrupt.ts'
 import { killAtNextWait, killRecord } from '../core/kill.ts'
 import { deliver, endUnstarted, finishEnded } from '../core/lifecycle.ts'
 import { DEAD, type GreenletRecord, UNSTARTED } from '../core/record.ts'
+import { objectOf } from '../core/registry.ts'
 import { main, thread } from '../core/thread.ts'
 import { Greenlet, type GreenletOptions, makeGreenlet, recordOf } from '../greenlet/greenlet.ts'
 import { currentWaiter } from './block.ts'
@@ -385,7 +386,7 @@ export function startAtOnce(greenlet: Greenlet): void {
 
 /** Takes the result of a spawned greenlet to its promise. */
 function settle(this: GreenletRecord, threw: boolean, value: unknown): void {
-  const greenlet = this.greenlet ?? this.weakGreenlet?.deref()
+  const greenlet = objectOf(this)
   const settlePromise = greenlet === undefined ? undefined : settlers.take(greenlet, threw)
   if (settlePromise === undefined) {
     // The object was collected, and there may be a new one, which is no promise.

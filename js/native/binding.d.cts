@@ -62,8 +62,10 @@ export declare const enum MailIndex {
    * switch.
    */
   SubjectIndex = 12,
-  /** In: see `SUBJECT_INDEX`. The last number of the array. */
+  /** In: see `SUBJECT_INDEX`. */
   SubjectGeneration = 13,
+  /** Out: those of `COLLECTIONS` that have looked at all objects; wraps. The last number of the array. */
+  FullCollections = 14,
 }
 
 /** The functions of this thread's connection to the addon. Arguments and small results are in the mail (see `MailIndex`). */
@@ -132,6 +134,16 @@ export interface Native {
   readonly filterRejections: (keeps: (reason: unknown) => boolean) => boolean
   /** Empties Node's stack of async ids, as Node does after an uncaught exception that was handled. */
   readonly clearAsyncIds: () => void
+  /** Throws an error so that V8 says, where nothing catches it, that it was thrown where its own stack begins. */
+  readonly throwFromOrigin: (error: unknown) => never
+  /** Makes a weak reference, and returns its number; -1 where there is no memory for it. */
+  readonly holdWeakly: (object: object) => number
+  /** The object of a weak reference; undefined where it was freed. */
+  readonly weaklyHeld: (place: number) => object | undefined
+  /** Deletes a weak reference. */
+  readonly release: (place: number) => void
+  /** The number of a weak reference of which the object was freed. Each call goes on behind the one before; -1 is the end of them. */
+  readonly collected: () => number
 }
 
 /**

@@ -38,8 +38,10 @@ export const ASYNC_IDS = 8
  * switch.
  */
 export const SUBJECT_INDEX = 12
-/** In: see `SUBJECT_INDEX`. The last number of the array. */
+/** In: see `SUBJECT_INDEX`. */
 export const SUBJECT_GENERATION = 13
+/** Out: those of `COLLECTIONS` that have looked at all objects; wraps. The last number of the array. */
+export const FULL_COLLECTIONS = 14
 
 // Status: Why a switch did not happen.
 

@@ -12,6 +12,7 @@ import {
   ASYNC_IDS,
   COLLECTING,
   FORBIDDEN,
+  FULL_COLLECTIONS,
   IN_ISOLATE,
   IN_MICROTASKS,
   IN_WASM,
@@ -22,7 +23,7 @@ import {
   SUBJECT_INDEX,
 } from './constants.ts'
 
-export type { Native } from './binding.cjs'
+export type { Native, Status } from './binding.cjs'
 export * from './constants.ts'
 
 /** Of `FLAGS`: another copy of the package has this thread; see copies.ts, which sets it. Native never sees it. */
@@ -45,7 +46,7 @@ export const WHY_FORBIDDEN: Readonly<Record<Forbidden, string>> = {
 }
 
 /** Shared with native, because reading a typed array costs native nothing and reading an argument costs 15 ns. */
-export const mail: Int32Array = new Int32Array(SUBJECT_GENERATION + 1)
+export const mail: Int32Array = new Int32Array(FULL_COLLECTIONS + 1)
 
 /** In `mail`: the async id and the trigger id of a context. */
 export const asyncIds: Float64Array = new Float64Array(mail.buffer, ASYNC_IDS * Int32Array.BYTES_PER_ELEMENT, 2)

@@ -165,6 +165,13 @@ const ASSUMED: readonly (readonly [names: readonly string[], from: string])[] = 
 const ASSUMED_BY_TOOLS: typeof ASSUMED = [...ASSUMED, [namesIn('tools'), 'greenlets/tools']]
 const ASSUMED_BY_TESTING: typeof ASSUMED = [...ASSUMED, [namesIn('testing'), 'greenlets/testing']]
 
+/** The same for the examples of js/fibers. */
+const ASSUMED_BY_FIBERS: typeof ASSUMED = [
+  ...ASSUMED,
+  [['Fiber', 'greenletOf'], 'greenlets/fibers'],
+  [['Future'], 'greenlets/fibers/future'],
+]
+
 function namesIn(wing: string): string[] {
   const index = readFileSync(join(ROOT, `js/${wing}/index.ts`), 'utf8').replaceAll(/\btype \w+/g, '')
   const names = [...index.matchAll(/^export \{([^}]*)\}/gm)].flatMap(([, list]) => list!.match(/\w+/g) ?? [])
@@ -186,16 +193,13 @@ export function withImports(block: Block): Block {
   // The types that adapters share have examples with Express.
   const [, adapter = 'express'] = /^js\/adapters\/(\w+)\.ts$/.exec(block.document) ?? []
   const door: (typeof ASSUMED)[number] = [['greenlets', 'bind'], `greenlets/${adapter}`]
-  const inTools = block.document.startsWith('js/tools/')
-  const inAdapter = block.document.startsWith('js/adapters/')
-  const inTesting = block.document.startsWith('js/testing/')
-  const assumed = inTesting
-    ? ASSUMED_BY_TESTING
-    : inTools
-      ? ASSUMED_BY_TOOLS
-      : inAdapter
-        ? [...ASSUMED.map(withoutDoor), door]
-        : ASSUMED
+  const inAssumed: Readonly<Record<string, typeof ASSUMED>> = {
+    adapters: [...ASSUMED.map(withoutDoor), door],
+    fibers: ASSUMED_BY_FIBERS,
+    testing: ASSUMED_BY_TESTING,
+    tools: ASSUMED_BY_TOOLS,
+  }
+  const assumed = inAssumed[/^js\/(\w+)\//.exec(block.document)?.[1] ?? ''] ?? ASSUMED
   const imports = assumed.map(([names, from]) => {
     const used = names.filter((name) => new RegExp(`(?<![.\\w'/])${name}\\b`).test(block.code))
     const missing = used.filter((name) => !new RegExp(`^import \\{[^}]*\\b${name}\\b`, 'm').test(block.code))

@@ -18,6 +18,8 @@ const problems = [
   ...missingExports('js/testing/index.ts', 'scripts/docs/reference/testing.ts'),
   ...missingExports('js/dump.ts', 'scripts/docs/reference/dump.ts'),
   ...missingExports('js/inspect/index.ts', 'scripts/docs/reference/inspect.ts'),
+  ...missingExports('js/fibers/index.ts', 'scripts/docs/reference/fibers.ts'),
+  ...missingExports('js/fibers/future.ts', 'scripts/docs/reference/future.ts'),
   ...missingExports('js/watchdog/watchdog.ts', 'scripts/docs/reference/watchdog.ts'),
   ...['express', 'fastify', 'h3', 'hono', 'http', 'koa'].flatMap((name) =>
     missingExports(`js/adapters/${name}.ts`, `scripts/docs/reference/${name}.ts`),

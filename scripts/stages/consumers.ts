@@ -1,6 +1,6 @@
 // Tests what `npm install greenlets` gives a user: installs the packed tarballs in a fresh folder, without a compiler and without the
-// network, and uses them from ESM, CommonJS and TypeScript on every Node; then the package without its platform package; then with the
-// tools that users have (consumer-tools.ts).
+// network, and uses them from ESM, CommonJS and TypeScript on every Node; then the package without its platform package; then packages
+// that need fibers (old-packages.ts); then with the tools that users have (consumer-tools.ts).
 
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -10,6 +10,7 @@ import { type Node, testedNodes } from '../nodes.ts'
 import { type Outcome, run, twoAtOnce } from '../run.ts'
 import { counted, saysOk, sum, type Tally } from '../tally.ts'
 import { tools } from './consumer-tools.ts'
+import { oldPackages } from './old-packages.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 const MODULES = join(ROOT, 'node_modules')
@@ -34,7 +35,7 @@ export async function consumers(): Promise<Tally> {
       rmSync(home, { recursive: true, force: true })
     }
   })
-  return sum([...tallies, await tools()])
+  return sum([...tallies, await oldPackages(), await tools()])
 }
 
 async function consumed(node: Node, home: string): Promise<Tally> {

@@ -27,6 +27,7 @@ interface Face {
   readonly cpu?: readonly string[]
   readonly libc?: readonly string[]
   readonly main?: string
+  readonly dependencies?: Readonly<Record<string, string>>
   readonly optionalDependencies?: Readonly<Record<string, string>>
 }
 
@@ -70,7 +71,7 @@ function packageProblems(
 ): string[] {
   const platforms = ours.napi.targets.map((target) => parseTriple(target))
   const names = new Map(platforms.map((platform) => [`${ours.napi.packageName}-${platform.platformArchABI}`, platform]))
-  const binaries = faces.filter((face) => face !== main)
+  const binaries = faces.filter(({ name }) => name.startsWith(ours.napi.packageName))
   const found = new Set(binaries.map(({ name }) => name))
   const missing = [...names.keys()].filter((name) => !found.has(name))
   const problems = faces.flatMap((face) => {
@@ -89,6 +90,8 @@ function packageProblems(
     if (says.join() !== wanted.join()) problems.push(`${face.name}: for ${says.join(' ')}, not ${wanted.join(' ')}`)
   }
   const optional = Object.keys(main.optionalDependencies ?? {}).toSorted()
+  const dropIn = faces.find(({ name }) => name === '@greenlets/fibers')
+  if (dropIn?.dependencies?.['greenlets'] !== ours.version) problems.push('@greenlets/fibers needs another version')
   if (optional.join() !== [...found].toSorted().join()) problems.push(`optionalDependencies: ${optional.join(', ')}`)
   if (tag !== undefined && missing.length > 0) problems.push(`no package ${missing.join(', ')}`)
   return problems

@@ -38,6 +38,7 @@ use crate::v8::stack::call::{self, Calls, Outcome};
 use crate::v8::stack::depth;
 use crate::v8::stack::state;
 use crate::v8_host::{Terminating, V8Host};
+use crate::weak::WeakReferences;
 
 /// What an environment has: its greenlets' thread, or the reason why it has none.
 pub(crate) struct Environment {
@@ -227,6 +228,7 @@ fn build(env: sys::napi_env) -> Result<Rc<Thread<V8Host>>, Unsupported> {
         addon_scopes,
         cxx_exceptions: CxxExceptions::of_this_thread(),
         pauses: Pauses::default(),
+        weak: WeakReferences::default(),
         terminating: Cell::new(Terminating::Nothing),
         thread: Cell::new(None),
     };

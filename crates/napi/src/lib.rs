@@ -49,3 +49,4 @@ mod unsupported;
 mod unwind;
 mod v8;
 mod v8_host;
+mod weak;

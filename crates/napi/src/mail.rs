@@ -43,12 +43,14 @@ pub enum Slot {
     /// In: the id of the stack that a question is about. It has a place of its own, because a debugger may ask in the middle of a
     /// switch.
     SubjectIndex = 12,
-    /// In: see `SUBJECT_INDEX`. The last number of the array.
+    /// In: see `SUBJECT_INDEX`.
     SubjectGeneration = 13,
+    /// Out: those of `COLLECTIONS` that have looked at all objects; wraps. The last number of the array.
+    FullCollections = 14,
 }
 
 /// Length of the array.
-pub(crate) const MAIL_LENGTH: usize = Slot::SubjectGeneration as usize + 1;
+pub(crate) const MAIL_LENGTH: usize = Slot::FullCollections as usize + 1;
 
 /// A bit of `Slot::Held`, above the count: the running stack is inside of another isolate, and a suspended one is, too.
 const IN_ISOLATE: i32 = 1 << 30;
@@ -213,6 +215,12 @@ impl Mail {
 
     pub(crate) fn count_collection(&self) {
         let count = self.at(Slot::Collections);
+        // SAFETY: the contract's clause **array**.
+        unsafe { *count = (*count).wrapping_add(1) };
+    }
+
+    pub(crate) fn count_full_collection(&self) {
+        let count = self.at(Slot::FullCollections);
         // SAFETY: the contract's clause **array**.
         unsafe { *count = (*count).wrapping_add(1) };
     }

@@ -19,6 +19,7 @@ use crate::v8::gc::hooks::Greenlets;
 use crate::v8::lanes::V8;
 use crate::v8::stack::call::Calls;
 use crate::v8::stack::state::StackState;
+use crate::weak::WeakReferences;
 
 /// One environment: its V8, what Node keeps for its stacks, and how their JavaScript is entered.
 pub(crate) struct V8Host {
@@ -29,6 +30,7 @@ pub(crate) struct V8Host {
     pub(crate) addon_scopes: AddonScopes,
     pub(crate) cxx_exceptions: CxxExceptions,
     pub(crate) pauses: Pauses,
+    pub(crate) weak: WeakReferences,
     /// Which stacks must not continue with JavaScript when they run again.
     pub(crate) terminating: Cell<Terminating>,
     /// The thread of which this is the host, once it is made.
@@ -67,6 +69,7 @@ impl Greenlets for Thread<V8Host> {
     }
 
     fn trim(&self) {
+        self.host().mail.count_full_collection();
         Thread::trim(self);
     }
 }

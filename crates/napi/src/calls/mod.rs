@@ -6,14 +6,18 @@
 //! | `switch` | leaving the running stack, the one call that is made often |
 //! | `questions` | reading a stack, its context and its size; settings |
 //! | `inspect` | a call above a suspended stack, for the debugger |
+//! | `weak` | weak references, which tell in the same job what was collected |
+//! | `errors` | throwing an error of another stack |
 //!
 //! [`Native`] is the list of them, with the types that `js/` compiles against: napi-rs writes js/native/binding.d.cts of it.
 #![allow(unreachable_pub, reason = "napi-derive requires the struct and its fields to be public")]
 
 pub(crate) mod callback;
 mod inspect;
+mod errors;
 mod questions;
 pub(crate) mod switch;
+mod weak;
 
 use greenlets_core::raw::Thread;
 use napi::sys;
@@ -99,6 +103,21 @@ pub struct Native {
     /// Empties Node's stack of async ids, as Node does after an uncaught exception that was handled.
     #[napi(readonly, ts_type = "() => void")]
     pub clear_async_ids: Callback,
+    /// Throws an error so that V8 says, where nothing catches it, that it was thrown where its own stack begins.
+    #[napi(readonly, ts_type = "(error: unknown) => never")]
+    pub throw_from_origin: Callback,
+    /// Makes a weak reference, and returns its number; -1 where there is no memory for it.
+    #[napi(readonly, ts_type = "(object: object) => number")]
+    pub hold_weakly: Callback,
+    /// The object of a weak reference; undefined where it was freed.
+    #[napi(readonly, ts_type = "(place: number) => object | undefined")]
+    pub weakly_held: Callback,
+    /// Deletes a weak reference.
+    #[napi(readonly, ts_type = "(place: number) => void")]
+    pub release: Callback,
+    /// The number of a weak reference of which the object was freed. Each call goes on behind the one before; -1 is the end of them.
+    #[napi(readonly, ts_type = "() => number")]
+    pub collected: Callback,
 }
 
 impl Native {
@@ -132,6 +151,11 @@ impl Native {
             find_addons: Callback(c"findAddons", questions::find_addons),
             filter_rejections: Callback(c"filterRejections", questions::filter_rejections),
             clear_async_ids: Callback(c"clearAsyncIds", questions::clear_async_ids),
+            throw_from_origin: Callback(c"throwFromOrigin", errors::throw_from_origin),
+            hold_weakly: Callback(c"holdWeakly", weak::hold_weakly),
+            weakly_held: Callback(c"weaklyHeld", weak::weakly_held),
+            release: Callback(c"release", weak::release),
+            collected: Callback(c"collected", weak::collected),
         }
     }
 }

@@ -26,6 +26,14 @@ impl TryCatch {
     pub(crate) const fn storage() -> Self {
         TryCatch([0; 8])
     }
+
+    /// Writes `new` where `old` is. Where `old` is in no place, or in several, nothing changes.
+    pub(crate) fn replace(&mut self, old: usize, new: usize) {
+        let mut places = self.0.iter_mut().filter(|word| **word == old as u64);
+        if let (Some(place), None) = (places.next(), places.next()) {
+            *place = new as u64;
+        }
+    }
 }
 
 macro_rules! symbols {
@@ -207,6 +215,15 @@ symbols! {
     try_catch_drop: unsafe extern "C" fn(*mut TryCatch) = c"_ZN2v88TryCatchD1Ev";
     /// `TryCatch::HasTerminated()`
     has_terminated: unsafe extern "C" fn(*const TryCatch) -> bool = c"_ZNK2v88TryCatch13HasTerminatedEv";
+    /// `TryCatch::Message()`
+    message: unsafe extern "C" fn(*const TryCatch) -> Local = c"_ZNK2v88TryCatch7MessageEv";
+    /// `TryCatch::ReThrow()`
+    rethrow: unsafe extern "C" fn(*mut TryCatch) -> Local = c"_ZN2v88TryCatch7ReThrowEv";
+    /// `Isolate::ThrowException(exception)`
+    throw: unsafe extern "C" fn(Isolate, Local) -> Local = c"_ZN2v87Isolate14ThrowExceptionENS_5LocalINS_5ValueEEE";
+    /// `Exception::CreateMessage(isolate, exception)`
+    create_message: unsafe extern "C" fn(Isolate, Local) -> Local
+        = c"_ZN2v89Exception13CreateMessageEPNS_7IsolateENS_5LocalINS_5ValueEEE";
     /// `StackTrace::CurrentStackTrace(isolate, frame_limit, options)`
     stack_trace: unsafe extern "C" fn(Isolate, c_int, c_int) -> Local
         = c"_ZN2v810StackTrace17CurrentStackTraceEPNS_7IsolateEiNS0_17StackTraceOptionsE";

@@ -152,3 +152,28 @@ unsafe fn enter(v8: &Layout, function: sys::napi_ref) -> Local {
         (v8.symbols.call)(handle.cast(), context, handle.cast(), 0, null())
     }
 }
+
+/// Throws `error`, with a message of V8's that names the place where the error's own stack begins. V8 gives an error that is thrown a
+/// message with the place of the running JavaScript, except to one that a TryCatch throws on. So the error is thrown into a TryCatch,
+/// and the message there is replaced.
+///
+/// # Safety
+/// The contract's clause **api**, in a native callback with a HandleScope, which returns without calling V8 again.
+pub(crate) unsafe fn throw_from_its_origin(v8: &Layout, error: Local) {
+    let Symbols { try_catch_new, try_catch_drop, throw, message, rethrow, create_message, .. } = v8.symbols;
+    let mut guard = TryCatch::storage();
+    // SAFETY: the contract's clause **api**; the TryCatch is dropped before its storage. A handle is the address of a tagged word. The
+    // one word of the TryCatch that equals the message's is that of its message, which the collector visits and updates as it does the
+    // message's handle; no collection is between the comparison and the write, and both are messages.
+    unsafe {
+        let wanted = create_message(v8.isolate, error);
+        try_catch_new(&mut guard, v8.isolate);
+        throw(v8.isolate, error);
+        let given = message(&guard);
+        if !given.is_null() && !wanted.is_null() {
+            guard.replace(*given, *wanted);
+        }
+        rethrow(&mut guard);
+        try_catch_drop(&mut guard);
+    }
+}
