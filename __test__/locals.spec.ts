@@ -379,7 +379,7 @@ test('a debugger that is attached is not disturbed', async (t) => {
       try { console.log(locals(g.gr_frame).scopes[0].variables.x.text) } catch (error) { console.log(error.constructor.name, error.code, error.message) }
     }
     // Sessions without a debugger, also from another thread: Node would wait for them at a pause.
-    const dog = watch({ print: false })
+    const dog = watch({ print: false, after: 60_000 })
     const worker = new Worker('./__test__/helpers/locals-worker.mjs', { workerData: 'session', execArgv: process.execArgv.filter((flag) => flag.startsWith('--import')) })
     await once(worker, 'message')
     tell()

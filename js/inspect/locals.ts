@@ -114,7 +114,7 @@ export function locals(frame: Frame, options: Omit<LocalsOptions, 'limit'> = {})
  * const inner = (depth) => (depth === 0 ? Greenlet.main.switch() : inner(depth - 1))
  * const g = new Greenlet(() => inner(2))
  * g.switch()
- * localsOf(g, { limit: 2 }).map(({ scopes }) => scopes[0].variables.depth.value) // [0, 1]
+ * localsOf(g, { limit: 2 }).map(({ scopes }) => scopes[0].variables.depth.value) // [ 0, 1 ]
  * ```
  */
 export function localsOf(greenlet: Greenlet, options: LocalsOptions = {}): FrameLocals[] {
