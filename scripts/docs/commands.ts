@@ -35,7 +35,7 @@ export function treat(command: string, tarballs: readonly string[]): Treatment {
   if (packages !== undefined) return install(packages, tarballs)
   if (/^(?:[A-Z_]+=\S+ )*(?:node|ls|cat|mkdir|cd) /.test(command)) return { run: command }
   // The page is in a folder of the folder that has the package. npx would ask the registry where the link is missing.
-  if (/^npx greenlets /.test(command)) return { run: command.replace(/^npx /, '../../node_modules/.bin/') }
+  if (command.startsWith('npx greenlets ')) return { run: command.replace(/^npx /, '../../node_modules/.bin/') }
   return { problem: `no rule for the command '${command}': add one to scripts/docs/commands.ts` }
 }
 
