@@ -179,7 +179,7 @@ test.serial('untilParked() says where the greenlet is instead', async (t) => {
   const late = await t.throwsAsync(untilParked(g, { at: ['acquire'], timeout: 5 }), { code: 'ERR_GREENLET_TIMEOUT' })
   t.regex(
     late.message,
-    /^greenlet 'job' was not parked at \['acquire'\] within 5 ms; compare the names .*\ngreenlet "job" #\d+, suspended in sleep\(\).*\n {4}at job /,
+    /^greenlet 'job' was not parked at \['acquire'\] within 5 ms; compare the names .*\ngreenlet "job" #\d+, suspended \d+ ms in sleep\(60000\).*\n {4}at job /,
   )
   g.kill()
   await t.throwsAsync(g)
@@ -232,7 +232,7 @@ test.serial('noGreenletsLeft() tells those that are left, and kills them', async
   const error = await t.throwsAsync(noGreenletsLeft(), { code: 'ERR_GREENLET_LEFT' })
   t.regex(error.message, /^2 greenlets were left suspended, and killed now; let the test wait until they end, or kill/)
   t.regex(error.message, /^greenlet "x" #\d+, suspended in switch\(\).*\n {4}at inner /m)
-  t.regex(error.message, /^greenlet "sleeper" #\d+, suspended in sleep\(\)/m)
+  t.regex(error.message, /^greenlet "sleeper" #\d+, suspended \d+ ms in sleep\(60000\)/m)
   t.true(g.dead && spawned.dead)
   await noGreenletsLeft()
 

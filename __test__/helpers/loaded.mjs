@@ -43,7 +43,7 @@ const sources = new Map(files.map((file) => [`./${file}`, toCommonJS(readFileSyn
 sources.set('./program.ts', PROGRAM)
 
 function toCommonJS(text) {
-  const { outputText } = ts.transpileModule(text, {
+  const { outputText } = ts.transpileModule(text.replace(/^#!.*/, ''), {
     compilerOptions: { module: 'commonjs', target: 'es2022', esModuleInterop: true },
   })
   return outputText.replaceAll('import.meta.url', '__url')

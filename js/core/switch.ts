@@ -115,7 +115,8 @@ function arriveUncommon(me: GreenletRecord, flags: number, arrived: unknown): un
  * the line that threw it, which must be the program's.
  */
 export function throwOn(me: GreenletRecord, error: unknown): never {
-  if (me === main && isNativeError(error)) thread.native.throwFromOrigin(error)
+  // Before the first greenlet has started there is no native part.
+  if (me === main && thread.attached && isNativeError(error)) thread.native.throwFromOrigin(error)
   throw error // node-do-not-add-exception-line
 }
 

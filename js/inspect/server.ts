@@ -99,7 +99,7 @@ export interface Served {
  * ```js
  * import { serve } from 'greenlets/inspect'
  * const page = await serve({ port: 0 })
- * console.log(page.url) // http://127.0.0.1:40123/?token=…
+ * const address = page.url // to open in a browser: http://127.0.0.1:40123/?token=…
  * await page.close()
  * ```
  *

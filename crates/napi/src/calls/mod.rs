@@ -13,8 +13,8 @@
 #![allow(unreachable_pub, reason = "napi-derive requires the struct and its fields to be public")]
 
 pub(crate) mod callback;
-mod inspect;
 mod errors;
+mod inspect;
 mod questions;
 pub(crate) mod switch;
 mod weak;
