@@ -8,7 +8,13 @@ import { printed, runProgram } from './helpers/program.ts'
  * Without V8's own reasons for full collections: a process that hardly allocates, as on a busy machine, and objects that it
  * makes in the old generation because others from the same place in the code lived long; or the size of what the program has loaded.
  */
-const FLAGS = ['--expose-gc', '--no-memory-reducer', '--no-allocation-site-pretenuring', '--min-semi-space-size=16', '--initial-old-space-size=64']
+const FLAGS = [
+  '--expose-gc',
+  '--no-memory-reducer',
+  '--no-allocation-site-pretenuring',
+  '--min-semi-space-size=16',
+  '--initial-old-space-size=64',
+]
 
 /** Makes `count` greenlets, a hundred at a time. Prints how many full collections there were, and how the old generation grew. */
 const MACRO = test.macro(async (t, make: string, count = 100_000) => {

@@ -37,7 +37,12 @@ function lockBoth(one, other) {
   sleep(5)
   other.acquire()
 }
-const hostile = new Greenlet(function hostileOne() { Greenlet.main.switch() }, { name: HOSTILE })
+const hostile = new Greenlet(
+  function hostileOne() {
+    Greenlet.main.switch()
+  },
+  { name: HOSTILE },
+)
 hostile.switch()
 
 const served = await serve({ refresh: 200, limit: 2 * PARKED })
@@ -52,7 +57,10 @@ try {
   assert.equal(new URL(page.url()).search, '', 'the token does not stay in the address')
   const text = (selector) => page.locator(selector).innerText()
   const total = PARKED + 24
-  await page.waitForFunction((wanted) => document.querySelector('#counts').textContent.startsWith(wanted), total.toLocaleString('en'))
+  await page.waitForFunction(
+    (wanted) => document.querySelector('#counts').textContent.startsWith(wanted),
+    total.toLocaleString('en'),
+  )
 
   // Only the visible rows are in the document, and scrolling shows others.
   assert.ok((await page.locator('#list-rows .row').count()) < 100)
@@ -103,7 +111,9 @@ try {
 
   // The timeline moves.
   await page.keyboard.press('5')
-  await page.waitForFunction(() => document.querySelector('polyline.line-suspended').getAttribute('points').split(' ').length > 4)
+  await page.waitForFunction(
+    () => document.querySelector('polyline.line-suspended').getAttribute('points').split(' ').length > 4,
+  )
 
   // A pause holds the picture; then it goes on.
   await page.keyboard.press('1')
