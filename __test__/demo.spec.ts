@@ -17,4 +17,5 @@ test('the demo runs, and its checks pass', async (t) => {
   const served = [...stdout.matchAll(/^(\S+) gave 100 answers, each the right one\.$/gm)].map(([, name]) => name)
   t.deepEqual(served, ['Express', 'Koa', 'Fastify', 'Hono', 'h3', 'node:http'])
   t.is(stdout.match(/^90 requests are parked here:\n\n +at #price /gm)?.length, served.length)
+  t.regex(stdout, /open target\/demo\.html in a browser\.\n$/)
 })

@@ -4,18 +4,24 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { dirname, join, relative } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import { dump } from '../js/dump.ts'
 import { type Frame, Greenlet } from '../js/index.ts'
 import { articles, priceOf, SlowPrices } from './prices.ts'
 import { SHOPS } from './shops.ts'
 import { heading, isInExamples, stackText } from './show.ts'
 
 const COUNT = 100
+/** The dump of the last server. */
+const PAGE = join(import.meta.dirname, '../target/demo.html')
 const IDS = Array.from({ length: COUNT }, (_, i) => i + 1)
 
 export async function frameworks(): Promise<void> {
+  mkdirSync(dirname(PAGE), { recursive: true })
   for (const [name, make] of Object.entries(SHOPS)) {
     const prices = new SlowPrices()
     const server = (await make(prices)).listen(0, '127.0.0.1')
@@ -25,6 +31,8 @@ export async function frameworks(): Promise<void> {
     const answers = Promise.all(IDS.map((id) => ask(server, id)))
     while (prices.lookups < COUNT) await setTimeout(5)
     showParked(name)
+    const page = dump({ format: 'html' })
+    assert.ok(IDS.every((id) => page.includes(`GET /orders/${id}<`)))
 
     prices.open()
     assert.deepEqual(await answers, IDS.map(expected))
@@ -33,7 +41,11 @@ export async function frameworks(): Promise<void> {
     server.close()
     await once(server, 'close')
     while (Greenlet.all().length > 1) await setTimeout(5)
+    writeFileSync(PAGE, page)
   }
+  console.log(
+    `\nThe last server, as it was with ${COUNT} requests, is a page: open ${relative(process.cwd(), PAGE)} in a browser.`,
+  )
 }
 
 async function ask(server: Server, id: number): Promise<unknown> {
