@@ -1,5 +1,8 @@
 // greenlets/dump: what a dump says of each greenlet, how it is printed, and that nothing a program does makes it throw.
 
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import type { DumpData, GreenletData, ThreadData } from '../js/dump.ts'
 import { runProgram } from './helpers/program.ts'
@@ -306,4 +309,55 @@ test('wrong options are refused', async (t) => {
   )
   const [type, range] = ['TypeError ERR_GREENLET_INVALID_ARG', 'RangeError ERR_GREENLET_INVALID_ARG']
   t.deepEqual(errors, [type, range, type, range, type, type, type, type, type, type, type])
+})
+
+test('greenlets that are made and that have ended are messages, while that is wanted', async (t) => {
+  const found = await outputOf(
+    t,
+    `
+    const { publishEvents } = await import('./js/dump.ts')
+    const { subscribe } = await import('node:diagnostics_channel')
+    for (const name of ['greenlets:new', 'greenlets:end']) subscribe(name, (message) => out([name, message.name, message.parent, message.threadId]))
+    spawn(function before() {})
+    await later(5)
+    publishEvents()
+    recordOrigins()
+    await spawn(function job() { new Greenlet(function inner() {}).switch() })
+    const killed = new Greenlet(function unstarted() {})
+    killed.kill()
+    await later(5)
+    recordOrigins(false)
+    publishEvents(false)
+    await spawn(function after() {})
+    await later(5)
+    try { publishEvents(1) } catch (error) { out(error.code) }`,
+  )
+  const child = found.find((each) => Array.isArray(each) && each[1] === 'inner') as unknown[]
+  t.deepEqual(found, [
+    ['greenlets:new', 'job', 0, 0],
+    ['greenlets:new', 'inner', child[2], 0],
+    ['greenlets:end', 'inner', child[2], 0],
+    ['greenlets:end', 'job', 0, 0],
+    ['greenlets:new', 'unstarted', 0, 0],
+    ['greenlets:end', 'unstarted', 0, 0],
+    'ERR_GREENLET_INVALID_ARG',
+  ])
+})
+
+test('an error that nothing catches leaves a dump in a file', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'greenlets-dump-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const { code, stderr } = await runProgram(`
+    const { writeDumpOnError } = await import('./js/dump.ts')
+    writeDumpOnError({ folder: ${JSON.stringify(join(folder, 'missing'))} })
+    writeDumpOnError({ folder: ${JSON.stringify(folder)}, format: 'text' })()
+    writeDumpOnError({ folder: ${JSON.stringify(folder)} })
+    spawn(function worker() { sleep(60_000) })
+    setTimeout(() => { throw new Error('the cause') }, 50)`)
+  t.is(code, 1)
+  t.regex(stderr, /greenlets: the dump could not be written: ENOENT/)
+  t.regex(stderr, /Error: the cause/)
+  const [, file] = /^greenlets: the dump of all greenlets is in (.*)$/m.exec(stderr)!
+  t.deepEqual(readdirSync(folder), [basename(file!)])
+  t.is(named(JSON.parse(readFileSync(file!, 'utf8')), 'worker').state, 'suspended')
 })

@@ -15,10 +15,11 @@ import { checkOptions } from './common/options.ts'
 import { describe } from './common/values.ts'
 import { DEFAULT_EXTENT, dumpOf, type Extent } from './dump/collect.ts'
 import type { DumpData, ThreadData } from './dump/data.ts'
+import { writeOnError } from './dump/on-error.ts'
 import { type DumpFormat, FORMATS, print } from './dump/print.ts'
 import { writeReport } from './dump/signal.ts'
 import { collectOthers } from './dump/threads.ts'
-import { collectThread, recordOrigins as engineRecordOrigins } from './engine.ts'
+import { collectThread, publishEvents as enginePublishEvents, recordOrigins as engineRecordOrigins } from './engine.ts'
 
 export type { DeadlockData, DumpData, FrameLine, GreenletData, StackData, ThreadData, WaitData } from './dump/data.ts'
 export type { DumpFormat } from './dump/print.ts'
@@ -161,6 +162,69 @@ export function dump(options: DumpOptions = {}): Dump | string | Promise<Dump | 
 export function recordOrigins(on: boolean = true): void {
   engineRecordOrigins(on)
 }
+
+/**
+ * From now on each greenlet that is made, and each one that has ended, is a message of `node:diagnostics_channel`: `greenlets:new` and
+ * `greenlets:end`, with `{ id, name, parent, threadId }`. Subscribers are called in a microtask. `publishEvents(false)` ends it.
+ *
+ * @example
+ * ```js
+ * import { subscribe } from 'node:diagnostics_channel'
+ * import { publishEvents } from 'greenlets/dump'
+ * const ended = []
+ * subscribe('greenlets:end', ({ name }) => ended.push(name))
+ * publishEvents()
+ * await spawn(function job() {})
+ * ended.join() // 'job'
+ * publishEvents(false)
+ * ```
+ *
+ * @throws TypeError `ERR_GREENLET_INVALID_ARG`
+ */
+export function publishEvents(on: boolean = true): void {
+  enginePublishEvents(on)
+}
+
+/**
+ * The options of {@link writeDumpOnError}. Each may be left out, or undefined.
+ *
+ * @example
+ * ```js
+ * import { writeDumpOnError } from 'greenlets/dump'
+ * const remove = writeDumpOnError({ folder: '/tmp', format: 'html' })
+ * remove()
+ * ```
+ */
+export interface DumpOnErrorOptions {
+  /** Where the file is written. It must exist. Default: the working directory, as it is then. */
+  readonly folder?: string | undefined
+  /** How the dump is printed. Default: `'json'`. */
+  readonly format?: DumpFormat | undefined
+}
+
+/**
+ * From now on, when an error that nothing catches is about to end this thread, a dump of its greenlets is written to a new file, of which the
+ * name is printed to standard error, as `--report-uncaught-exception` of Node.js does. Returns a function that ends this.
+ *
+ * @example
+ * ```js
+ * import { writeDumpOnError } from 'greenlets/dump'
+ * const remove = writeDumpOnError()
+ * remove()
+ * ```
+ *
+ * @throws TypeError `ERR_GREENLET_INVALID_ARG`
+ */
+export function writeDumpOnError(options: DumpOnErrorOptions = {}): () => void {
+  const of = 'writeDumpOnError()'
+  const { folder = '', format = 'json' } = checkOptions<DumpOnErrorOptions>(of, options, ['folder', 'format'])
+  if (typeof folder !== 'string') throw typeError(`the option folder of ${of} is a path, not ${describe(folder)}`)
+  checkFormat(format)
+  return writeOnError(folder, ENDINGS[format] ?? 'txt', () => dump({ format }))
+}
+
+/** Of file names; other formats are plain text. */
+const ENDINGS: Partial<Record<DumpFormat, string>> = { json: 'json', html: 'html' }
 
 /**
  * The options of {@link installDumpSignal}. Each may be left out, or undefined.

@@ -8,6 +8,7 @@ import { tellWait as ownTellWait } from './common/tool-wait.ts'
 import { version } from './common/version.ts'
 import { thread } from './core/thread.ts'
 import { collectThread as ownCollectThread, dumpJSON as ownDumpJSON, type Extent } from './dump/collect.ts'
+import { publishEvents as ownPublishEvents } from './dump/events.ts'
 import { LiveThread } from './dump/live.ts'
 import { recordOrigins as ownRecordOrigins } from './dump/origins.ts'
 import { Fiber, greenletOf } from './fibers/fiber.ts'
@@ -50,6 +51,7 @@ const engine = joinThread(
     collectThread: ownCollectThread,
     dumpJSON: ownDumpJSON,
     recordOrigins: ownRecordOrigins,
+    publishEvents: ownPublishEvents,
     /** For a page that is refreshed. */
     makeLive: (extent: Extent) => new LiveThread(extent),
 
@@ -79,6 +81,7 @@ engine.useTimersOf(globalThis)
 
 export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, describe, configure, runtimeInfo } = engine
 export const { isExit, reasonOf, expired, tellWait, collectThread, dumpJSON, recordOrigins, makeLive } = engine
+export const { publishEvents } = engine
 export const { placeOf, debuggerIsActive, fibers } = engine
 export { version }
 

@@ -247,6 +247,7 @@ function finish(record: GreenletRecord): void {
   if (record.blockingCall !== undefined) record.blockingCall.greenlet = undefined
   record.spareCall = undefined
   unregister(record)
+  if (thread.onEnd !== undefined) thread.onEnd(record)
 }
 
 /**

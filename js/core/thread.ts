@@ -67,8 +67,10 @@ export const thread = {
   /** Called with each started greenlet that was collected; see unreachable.ts. Not during a collection. */
   onUnreachable: undefined as ((record: GreenletRecord) => void) | undefined,
 
-  /** Called with each new greenlet while origins are recorded; see dump/origins.ts. */
+  /** Called with each new greenlet, while that is wanted; see dump/creations.ts. */
   onNew: undefined as ((record: GreenletRecord) => void) | undefined,
+  /** Called with each greenlet that has ended, while that is wanted; see dump/events.ts. */
+  onEnd: undefined as ((record: GreenletRecord) => void) | undefined,
   /** Tells since when greenlets wait, while that is recorded. */
   clock: undefined as (() => number) | undefined,
 

@@ -10,6 +10,7 @@ import type { GreenletRecord, Origin } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
 import { type CallSite, sitesOf } from '../stack/realm.ts'
 import { refuseSecondCopy } from '../native/copies.ts'
+import { tellOfNew } from './creations.ts'
 import { isOwn } from './own.ts'
 import { clean, MOST_OF_LINE } from './safe.ts'
 import { isSet } from './variables.ts'
@@ -25,26 +26,28 @@ const SITES_AT_FIRST = 1000
 const SITE_OF_EACH = 8
 
 /** An error of a realm with few frames. Made when it is first needed. */
-const state = { capture: undefined as (() => Error) | undefined }
+const state = { capture: undefined as (() => Error) | undefined, count: 0 }
 
 /** See dump.ts. */
 export function recordOrigins(on: unknown = true): void {
   refuseSecondCopy()
   if (typeof on !== 'boolean') throw typeError(`recordOrigins() takes true or false, not ${describe(on)}`)
+  tellOfNew(noteOrigin, on)
   if (!on) {
-    thread.onNew = thread.clock = undefined
+    thread.clock = undefined
     return
   }
-  const capture = (state.capture ??= runInContext(SETUP, createContext({}, { name: 'greenlets' })) as () => Error)
-  let count = 0
-  thread.onNew = (record) => {
-    const { current } = thread
-    const frames = count++ < SITES_AT_FIRST || count % SITE_OF_EACH === 0 ? capture() : undefined
-    record.origin = { id: current.serial, name: current.name, frames }
-  }
+  state.capture ??= runInContext(SETUP, createContext({}, { name: 'greenlets' })) as () => Error
+  state.count = 0
   // Of this realm: a test runner may replace it by a fake one.
   const { performance } = globalThis
   thread.clock = () => performance.now()
+}
+
+function noteOrigin(record: GreenletRecord): void {
+  const { current } = thread
+  const hasSite = state.count++ < SITES_AT_FIRST || state.count % SITE_OF_EACH === 0
+  record.origin = { id: current.serial, name: current.name, frames: hasSite ? state.capture!() : undefined }
 }
 
 if (isSet('GREENLETS_RECORD')) recordOrigins()

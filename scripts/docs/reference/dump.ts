@@ -4,11 +4,12 @@
  * @module greenlets/dump
  */
 
-export { Dump, dump, installDumpSignal, recordOrigins } from '../../../js/dump.ts'
+export { Dump, dump, installDumpSignal, publishEvents, recordOrigins, writeDumpOnError } from '../../../js/dump.ts'
 export type {
   DeadlockData,
   DumpData,
   DumpFormat,
+  DumpOnErrorOptions,
   DumpOptions,
   DumpSignalOptions,
   FrameLine,
