@@ -121,6 +121,8 @@ once('each export has an example', (t) => {
 })
 
 once('the examples print what they say', async (t) => {
+  // They are hundreds of programs.
+  t.timeout(600_000)
   const programs = [...findExamples().examples].flatMap(([name, texts]) => texts.map((text) => programOf(name, text)))
   t.true(programs.length > 35)
   const wrong: string[] = []
