@@ -428,8 +428,9 @@ leakcheck(
       t.is(captured.stack, 'prepared 1')
       // A snapshot neither obeys these nor changes them.
       t.true(g.gr_stack.length >= 2)
-      t.is(String(g.gr_stack).split('\n').length, g.gr_stack.length)
       t.is(prepared, 1)
+      // Its text is made with the program's function, which may know source maps. What is no stack of these frames is not used.
+      t.is(String(g.gr_stack).split('\n').length, g.gr_stack.length)
       t.is(Error.stackTraceLimit, 1)
     } finally {
       Error.prepareStackTrace = prepareStackTrace
