@@ -265,6 +265,14 @@ test.serial('fake timers do not stop the helpers', async (t) => {
   try {
     await t.throwsAsync(untilParked(g, { at: ['nowhere'], timeout: 300 }), { code: 'ERR_GREENLET_TIMEOUT' })
     t.deepEqual(await settle(), [g])
+    // The fake setImmediate() never starts this one.
+    const late = spawn(function late() {})
+    await t.throwsAsync(untilParked(late, { timeout: 5 }), {
+      message:
+        /it has not started: .*; where timers are faked, setImmediate must stay real, because spawn\(\) uses it\n/,
+    })
+    late.kill()
+    await t.throwsAsync(late)
   } finally {
     Object.assign(globalThis, { setImmediate: real.setImmediate, setTimeout: real.setTimeout })
     process.hrtime.bigint = real.hrtime

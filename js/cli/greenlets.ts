@@ -25,7 +25,7 @@ loopback, asked, and closed again; a process that hangs in a loop is stopped for
   top PID       where most greenlets wait, every two seconds
 
   doctor        whether greenlets work here, and why not
-  run SCRIPT    run a script of which the top level may wait(); options before SCRIPT go to Node.js
+  run SCRIPT    run a script whose top level may wait(); options before SCRIPT go to Node.js
 
 Options of ps, pstree, dump and top:
   --port PORT      the port of an inspector that is open, in place of PID

@@ -100,7 +100,9 @@ export async function untilParked(greenlet: Greenlet, options: UntilParkedOption
 }
 
 function adviceFor({ state }: Greenlet): string {
-  if (state === 'unstarted') return 'it has not started: call its switch(), or make it by spawn()'
+  if (state === 'unstarted') {
+    return 'it has not started: call its switch(), or make it by spawn(); where timers are faked, setImmediate must stay real, because spawn() uses it'
+  }
   return state === 'running'
     ? 'it is the one that runs'
     : 'compare the names with its stack, or give it more time by { timeout }'
