@@ -3,9 +3,13 @@
 import { once } from 'node:events'
 import { createServer, request } from 'node:http'
 import test from 'ava'
-import { Greenlet, sleep, spawn } from '../../js/index.ts'
+import type { DeadlockData } from '../../js/dump.ts'
+import { Greenlet, sleep, spawn, wait } from '../../js/index.ts'
 import { inspector, serve } from '../../js/inspect/index.ts'
 import type { Refresh } from '../../js/inspect/feed.ts'
+import { settle } from '../../js/testing/index.ts'
+import { Lock } from '../../js/tools/index.ts'
+import { pending } from '../helpers/promises.ts'
 
 const TOKEN = 'a-token-for-the-tests'
 
@@ -125,6 +129,31 @@ test.serial('the events have everything first, and then only what has changed', 
   // Each stack that a greenlet names was told.
   const stacks = new Set(all.flatMap((refresh) => refresh.stacks.map(([index]) => index)))
   for (const { greenlets } of all) t.true(greenlets.every(({ stack }) => stack === undefined || stacks.has(stack)))
+})
+
+test.serial('a lock has the same number everywhere, and its new holder is told', async (t) => {
+  const page = await serve({ token: TOKEN, refresh: 100 })
+  const [first, second, passed] = [new Lock(), new Lock(), new Lock()]
+  const both = (a: Lock, b: Lock) => () => a.run(() => (sleep(1), b.run(() => {})))
+  const release = pending<void>()
+  const others = [spawn(() => passed.run(() => wait(release.promise))), spawn(() => passed.run(() => sleep(60_000)))]
+  const waiter = spawn(() => void passed.acquire())
+  const locked = [spawn(both(first, second)), spawn(both(second, first))]
+  t.teardown(() => {
+    for (const each of [waiter, ...locked, ...others]) each.kill()
+    return page.close()
+  })
+  await settle()
+  const textOf = ({ greenlets }: Refresh, { serial }: Greenlet): string | undefined =>
+    greenlets.find(({ id }) => id === serial)?.waits?.text
+  const all = await refreshes(`http://127.0.0.1:${page.port}/events`, (refresh) => {
+    release.resolve()
+    return !refresh.whole && textOf(refresh, waiter) !== undefined
+  })
+  t.regex(textOf(all[0]!, waiter)!, new RegExp(String.raw`^Lock #\d of '.*' \(#${others[0]!.serial}\)`))
+  t.regex(textOf(all.at(-1)!, waiter)!, new RegExp(String.raw`^Lock #\d of '.*' \(#${others[1]!.serial}\)`))
+  const [{ text }] = all[0]!.deadlocks as [DeadlockData]
+  for (const each of locked) t.true(text.includes(textOf(all[0]!, each)!), text)
 })
 
 test.serial('source lines come from files that parked stacks name, and from no other', async (t) => {

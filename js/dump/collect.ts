@@ -68,8 +68,9 @@ export class Collection {
   readonly #extent: Extent
   readonly #stacks: Stacks
   #now = timersNow()
-  /** The numbers of promises and tools. */
-  readonly #objects = new Map<object, number>()
+  /** The numbers of promises and tools. They are not kept alive. */
+  readonly #objects = new WeakMap<object, number>()
+  #numbered = 0
 
   constructor(extent: Extent) {
     this.#extent = extent
@@ -84,8 +85,6 @@ export class Collection {
   /** Before greenlets are read at another time. */
   begin(): void {
     this.#now = timersNow()
-    // Promises that are pending for long would be kept alive.
-    this.#objects.clear()
   }
 
   collect(): ThreadData {
@@ -202,8 +201,8 @@ export class Collection {
   #numberOf(object: object): number {
     const known = this.#objects.get(object)
     if (known !== undefined) return known
-    this.#objects.set(object, this.#objects.size + 1)
-    return this.#objects.size
+    this.#objects.set(object, ++this.#numbered)
+    return this.#numbered
   }
 
   /** Waits that cannot end. */
