@@ -1,7 +1,12 @@
 // The server of the page, without a browser; `__test__/browser` has the page itself.
 
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { runInThisContext } from 'node:vm'
 import test from 'ava'
 import type { DeadlockData } from '../../js/dump.ts'
 import { Greenlet, sleep, spawn, wait } from '../../js/index.ts'
@@ -172,6 +177,23 @@ test.serial('source lines come from files that parked stacks name, and from no o
   t.is((await ask(frame.fileName!, 1e6)).status, 404)
   t.is((await ask(frame.fileName!, 'x')).status, 400)
   t.is((await ask('', 1)).status, 404)
+})
+
+test.serial('a pipe that a frame names is not read', async (t) => {
+  const page = await serve({ token: TOKEN })
+  const folder = mkdtempSync(join(tmpdir(), 'greenlets-page-'))
+  const file = join(folder, 'pipe')
+  spawnSync('mkfifo', [file])
+  const inPipe = runInThisContext('(stop) => stop()', { filename: file }) as (stop: () => unknown) => unknown
+  const g = new Greenlet(() => inPipe(() => Greenlet.main.switch()))
+  g.switch()
+  t.teardown(() => {
+    g.kill()
+    rmSync(folder, { recursive: true })
+    return page.close()
+  })
+  const { status } = await get(`http://127.0.0.1:${page.port}/source?${new URLSearchParams({ file, line: '1' })}`, cookie)
+  t.is(status, 404)
 })
 
 test.serial('inspector() is mounted anywhere, and answers a web Request', async (t) => {
