@@ -1,6 +1,7 @@
 // The server of the page, without a browser; `__test__/browser` has the page itself.
 
 import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, request } from 'node:http'
@@ -36,7 +37,8 @@ function get(url: string, headers: Readonly<Record<string, string>> = {}, method
   })
 }
 
-const cookie = { cookie: `other=1; greenlets_inspect=${TOKEN}` }
+const COOKIE = `greenlets_inspect_${createHash('sha256').update(TOKEN).digest('hex').slice(0, 8)}=${TOKEN}`
+const cookie = { cookie: `other=1; ${COOKIE}` }
 
 /** Reads refreshes until `isEnough` of one, then disconnects. */
 async function refreshes(url: string, isEnough: (refresh: Refresh) => boolean): Promise<Refresh[]> {
@@ -73,7 +75,7 @@ test.serial('serve() gives the page to this machine, with its token only', async
   const entered = await get(page.url)
   t.is(entered.status, 303)
   t.is(entered.headers['location'], './')
-  t.deepEqual(entered.headers['set-cookie'], [`greenlets_inspect=${TOKEN}; HttpOnly; SameSite=Strict`])
+  t.deepEqual(entered.headers['set-cookie'], [`${COOKIE}; HttpOnly; SameSite=Strict`])
   const { status, body, headers } = await get(`${base}/`, cookie)
   t.is(status, 200)
   t.true(body.includes('<title>greenlets</title>'))
@@ -83,6 +85,19 @@ test.serial('serve() gives the page to this machine, with its token only', async
   t.is((await get(`${base}/`, { ...cookie, host: `localhost:${page.port}` })).status, 200)
   t.is((await get(`${base}/`, cookie, 'POST')).status, 405)
   t.is((await get(`${base}/`, cookie, 'HEAD')).body, '')
+})
+
+// The cookies of 127.0.0.1 go to all of its ports.
+test.serial('the pages of two programs are open in one browser', async (t) => {
+  const pages = [await serve(), await serve()]
+  t.teardown(() => Promise.all(pages.map((page) => page.close())))
+  const cookies: string[] = []
+  for (const { url } of pages) cookies.push((await get(url)).headers['set-cookie']![0]!.split(';')[0]!)
+  for (const { port } of pages) {
+    const { status } = await get(`http://127.0.0.1:${port}/dump.json`, { cookie: cookies.join('; ') })
+    t.is(status, 200)
+  }
+  t.is(new Set(cookies.map((each) => each.split('=')[0])).size, 2)
 })
 
 test.serial('dump.json is a dump, and hostile names are in it as text', async (t) => {
