@@ -124,6 +124,7 @@ test.serial('a process that hangs in a loop is looked at, and goes on', async (t
       const Symbol = undefined
       ;[1].forEach(function endless() { for (let i = 0; ; i++) if (i % 1e6 === 0 && existsSync(${JSON.stringify(join(folder, 'stop'))})) return })
       console.log('went on')
+      setTimeout(() => console.log('idle'), 100)
     })`,
     ANY_PORT,
   )
@@ -135,8 +136,24 @@ test.serial('a process that hangs in a loop is looked at, and goes on', async (t
   t.deepEqual(frames.slice(frames.indexOf('endless')), ['endless', 'forEach', 'hog'])
   t.deepEqual(portsOf(program.pid), [])
   writeFileSync(join(folder, 'stop'), '')
-  while (!program.output.includes('went on')) await new Promise((resolve) => setTimeout(resolve, 10))
-  t.pass()
+  while (!program.output.includes('idle')) await new Promise((resolve) => setTimeout(resolve, 10))
+  // Node.js has opened the inspector again when the event loop went on.
+  t.deepEqual(portsOf(program.pid), [])
+})
+
+test.serial('top ends where its output is closed, and at a signal, and closes the inspector', async (t) => {
+  const program = await start(t, `${HEAD} spawn(() => wait(never)); setTimeout(() => console.log('ready'), 10)`, ANY_PORT)
+  const end = async (interval: number, act: (top: ChildProcess) => void): Promise<unknown[]> => {
+    const top = spawn(process.execPath, [CLI, 'top', `${program.pid}`, '--interval', `${interval}`])
+    t.teardown(() => top.kill('SIGKILL'))
+    let stderr = ''
+    top.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
+    top.stdout.once('data', () => act(top))
+    return new Promise((resolve) => top.on('close', (code, signal) => resolve([code, signal, stderr])))
+  }
+  t.deepEqual(await end(10, (top) => top.stdout!.destroy()), [0, null, ''])
+  t.deepEqual(await end(1e8, (top) => top.kill('SIGINT')), [0, null, ''])
+  t.deepEqual(portsOf(program.pid), [])
 })
 
 test.serial('an inspector that is open stays open', async (t) => {

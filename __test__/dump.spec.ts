@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import type { DumpData, GreenletData, ThreadData } from '../js/dump.ts'
+import type { DeadlockData, DumpData, GreenletData, ThreadData } from '../js/dump.ts'
 import { runProgram } from './helpers/program.ts'
 
 /** `parked()` lets all greenlets run until they wait; all but those that are called unstarted. `out` prints JSON. */
@@ -134,6 +134,30 @@ test('greenlets that wait for each other are pointed out, unless a wait has a li
     (data[1] as string[])[2]!,
     /^ABANDONED LOCK: 'heir' \(#8\) waits for Lock #\d of 'leaver' \(#7\), which has ended$/,
   )
+})
+
+test('very many waits without an end are told in a short text', async (t) => {
+  const [cycles, abandoned] = await outputOf(
+    t,
+    `
+    const all = []
+    for (let i = 0; i < 500; i++) all.push(spawn(() => joinAll([all[(i + 1) % 500], all[i === 0 ? 1 : 0]])))
+    await parked()
+    out(dump().toJSON().threads[0].deadlocks)
+    const lock = new Lock()
+    spawn(function leaver() { lock.acquire() })
+    for (let i = 0; i < 500; i++) spawn(function heir() { lock.acquire() })
+    await parked()
+    out(dump().toJSON().threads[0].deadlocks.filter(({ kind }) => kind === 'abandoned'))`,
+  )
+  const found = cycles as DeadlockData[]
+  t.is(found[0]!.greenlets.length, 500)
+  t.regex(found[0]!.text, /; and 480 more in the same circle$/)
+  t.regex(found.at(-1)!.text, /; more greenlets wait for each other, and are left out$/)
+  t.true(JSON.stringify(found).length < 200_000)
+  const [one, ...others] = abandoned as [DeadlockData]
+  t.deepEqual([one.greenlets.length, others], [500, []])
+  t.regex(one.text, /^('heir' \(#\d+\), ){4}'heir' \(#\d+\) and 495 more wait for Lock #\d+ of 'leaver' .*which has ended$/)
 })
 
 test('origins are recorded while that is on', async (t) => {

@@ -112,6 +112,7 @@ test('values are shown as the console shows them, within bounds', (t) => {
     [class Foo {}, 'function', '[class Foo]'],
     [function bar() {}, 'function', '[function bar]'],
     [Array.from({ length: 1e6 }), 'array', `[ ${'undefined, '.repeat(20)}... 999980 more ]`],
+    [Object('z'.repeat(1e6)), 'object', `[String: '${'z'.repeat(200)}'... 999800 more characters]`],
     ['y'.repeat(1e6), 'string', `'${'y'.repeat(200)}'... 999800 more characters`],
   ]
   for (const [value, type, text] of values) {

@@ -101,7 +101,8 @@ for (const [what, url, problem, options] of [
   ['with wrong sections', () => inline({ version: 3, sections: [{}] }), /is broken: /],
   ['on a server', () => 'https://example.com/a.map', /it is at https:.*, and nothing is read from a network$/],
   ['of no data', () => 'data:application/json', /the data: URL has no data$/],
-  ['in a folder', () => '.', /cannot be read: EISDIR/],
+  ['in a folder', () => '.', /cannot be read: .* is not a file$/],
+  ['in a device without an end', () => '/dev/zero', /cannot be read: .* is not a file$/],
   ['of other places', () => inline({ ...mapTo('a.ts'), mappings: ';;;;AAAA' }), /has nothing for line 3, column 35$/],
   ['of an older text', () => inline(mapTo('a.ts')), /is not the text that runs: it has changed/, { change: true }],
 ] as const) {

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { runInThisContext } from 'node:vm'
 import test from 'ava'
 import { describe, Greenlet, sleep, spawn, wait } from '../js/index.ts'
+import { stackText } from '../js/testing/index.ts'
 import { keysOf, parked } from './helpers/seed.ts'
 import { runProgram } from './helpers/program.ts'
 import { pending, turn } from './helpers/promises.ts'
@@ -189,4 +190,22 @@ test('toError() makes an error with the parked stack, which lasts', (t) => {
   t.deepEqual(Object.keys(error), [])
   t.is(g.gr_stack.toError().stack, 'Error: the greenlet is not suspended')
   t.true(keysOf(g.gr_stack).includes('toError'))
+})
+
+// In time that grows with the square of the length, each of these would take minutes.
+test('names of many lines, and as long as a source, are read in time', (t) => {
+  const fn = (): unknown => main.switch()
+  Object.defineProperty(fn, 'name', { value: '\n'.repeat(200_000) })
+  const lines = new Greenlet(() => fn())
+  const long = runInThisContext('(stop) => stop()', { filename: `data:text/javascript,${'x'.repeat(300_000)}` }) as (
+    stop: () => unknown,
+  ) => unknown
+  const url = new Greenlet(() => long(() => main.switch()))
+  for (const g of [lines, url]) {
+    g.switch()
+    t.true(describe(g).length < 10_000)
+    t.true(String(g.gr_stack).length < 10_000)
+    t.true(stackText(g).length < 10_000)
+    g.kill()
+  }
 })

@@ -1,11 +1,21 @@
 // The server of the page, without a browser; `__test__/browser` has the page itself.
 
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { runInThisContext } from 'node:vm'
 import test from 'ava'
-import { Greenlet, sleep, spawn } from '../../js/index.ts'
+import type { DeadlockData } from '../../js/dump.ts'
+import { Greenlet, sleep, spawn, wait } from '../../js/index.ts'
 import { inspector, serve } from '../../js/inspect/index.ts'
 import type { Refresh } from '../../js/inspect/feed.ts'
+import { settle } from '../../js/testing/index.ts'
+import { Lock } from '../../js/tools/index.ts'
+import { pending } from '../helpers/promises.ts'
 
 const TOKEN = 'a-token-for-the-tests'
 
@@ -27,7 +37,8 @@ function get(url: string, headers: Readonly<Record<string, string>> = {}, method
   })
 }
 
-const cookie = { cookie: `other=1; greenlets_inspect=${TOKEN}` }
+const COOKIE = `greenlets_inspect_${createHash('sha256').update(TOKEN).digest('hex').slice(0, 8)}=${TOKEN}`
+const cookie = { cookie: `other=1; ${COOKIE}` }
 
 /** Reads refreshes until `isEnough` of one, then disconnects. */
 async function refreshes(url: string, isEnough: (refresh: Refresh) => boolean): Promise<Refresh[]> {
@@ -64,7 +75,7 @@ test.serial('serve() gives the page to this machine, with its token only', async
   const entered = await get(page.url)
   t.is(entered.status, 303)
   t.is(entered.headers['location'], './')
-  t.deepEqual(entered.headers['set-cookie'], [`greenlets_inspect=${TOKEN}; HttpOnly; SameSite=Strict`])
+  t.deepEqual(entered.headers['set-cookie'], [`${COOKIE}; HttpOnly; SameSite=Strict`])
   const { status, body, headers } = await get(`${base}/`, cookie)
   t.is(status, 200)
   t.true(body.includes('<title>greenlets</title>'))
@@ -74,6 +85,19 @@ test.serial('serve() gives the page to this machine, with its token only', async
   t.is((await get(`${base}/`, { ...cookie, host: `localhost:${page.port}` })).status, 200)
   t.is((await get(`${base}/`, cookie, 'POST')).status, 405)
   t.is((await get(`${base}/`, cookie, 'HEAD')).body, '')
+})
+
+// The cookies of 127.0.0.1 go to all of its ports.
+test.serial('the pages of two programs are open in one browser', async (t) => {
+  const pages = [await serve(), await serve()]
+  t.teardown(() => Promise.all(pages.map((page) => page.close())))
+  const cookies: string[] = []
+  for (const { url } of pages) cookies.push((await get(url)).headers['set-cookie']![0]!.split(';')[0]!)
+  for (const { port } of pages) {
+    const { status } = await get(`http://127.0.0.1:${port}/dump.json`, { cookie: cookies.join('; ') })
+    t.is(status, 200)
+  }
+  t.is(new Set(cookies.map((each) => each.split('=')[0])).size, 2)
 })
 
 test.serial('dump.json is a dump, and hostile names are in it as text', async (t) => {
@@ -127,6 +151,31 @@ test.serial('the events have everything first, and then only what has changed', 
   for (const { greenlets } of all) t.true(greenlets.every(({ stack }) => stack === undefined || stacks.has(stack)))
 })
 
+test.serial('a lock has the same number everywhere, and its new holder is told', async (t) => {
+  const page = await serve({ token: TOKEN, refresh: 100 })
+  const [first, second, passed] = [new Lock(), new Lock(), new Lock()]
+  const both = (a: Lock, b: Lock) => () => a.run(() => (sleep(1), b.run(() => {})))
+  const release = pending<void>()
+  const others = [spawn(() => passed.run(() => wait(release.promise))), spawn(() => passed.run(() => sleep(60_000)))]
+  const waiter = spawn(() => void passed.acquire())
+  const locked = [spawn(both(first, second)), spawn(both(second, first))]
+  t.teardown(() => {
+    for (const each of [waiter, ...locked, ...others]) each.kill()
+    return page.close()
+  })
+  await settle()
+  const textOf = ({ greenlets }: Refresh, { serial }: Greenlet): string | undefined =>
+    greenlets.find(({ id }) => id === serial)?.waits?.text
+  const all = await refreshes(`http://127.0.0.1:${page.port}/events`, (refresh) => {
+    release.resolve()
+    return !refresh.whole && textOf(refresh, waiter) !== undefined
+  })
+  t.regex(textOf(all[0]!, waiter)!, new RegExp(String.raw`^Lock #\d of '.*' \(#${others[0]!.serial}\)`))
+  t.regex(textOf(all.at(-1)!, waiter)!, new RegExp(String.raw`^Lock #\d of '.*' \(#${others[1]!.serial}\)`))
+  const [{ text }] = all[0]!.deadlocks as [DeadlockData]
+  for (const each of locked) t.true(text.includes(textOf(all[0]!, each)!), text)
+})
+
 test.serial('source lines come from files that parked stacks name, and from no other', async (t) => {
   const page = await serve({ token: TOKEN })
   const g = spawn(() => sleep(60_000))
@@ -143,6 +192,23 @@ test.serial('source lines come from files that parked stacks name, and from no o
   t.is((await ask(frame.fileName!, 1e6)).status, 404)
   t.is((await ask(frame.fileName!, 'x')).status, 400)
   t.is((await ask('', 1)).status, 404)
+})
+
+test.serial('a pipe that a frame names is not read', async (t) => {
+  const page = await serve({ token: TOKEN })
+  const folder = mkdtempSync(join(tmpdir(), 'greenlets-page-'))
+  const file = join(folder, 'pipe')
+  spawnSync('mkfifo', [file])
+  const inPipe = runInThisContext('(stop) => stop()', { filename: file }) as (stop: () => unknown) => unknown
+  const g = new Greenlet(() => inPipe(() => Greenlet.main.switch()))
+  g.switch()
+  t.teardown(() => {
+    g.kill()
+    rmSync(folder, { recursive: true })
+    return page.close()
+  })
+  const { status } = await get(`http://127.0.0.1:${page.port}/source?${new URLSearchParams({ file, line: '1' })}`, cookie)
+  t.is(status, 404)
 })
 
 test.serial('inspector() is mounted anywhere, and answers a web Request', async (t) => {

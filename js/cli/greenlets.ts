@@ -108,26 +108,29 @@ async function look(command: string, rest: readonly string[], values: Values): P
   }
   const interval = count(values, 'interval', 2000)
   const times = command === 'top' ? count(values, 'count', Infinity) : 1
+  let stop: (() => void) | undefined
+  const stopped = new Promise<void>((resolve) => (stop = resolve))
+  // The inspector must not stay open, also if it opens just now.
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => stop!())
+  process.stdout.once('error', () => stop!())
+  const over = new AbortController()
+  let isStopped = false
+  void stopped.then(() => (isStopped = true))
   const remote = await Remote.open(
     addressOf(command, rest, values),
     count(values, 'timeout', 1000),
     count(values, 'timeout', 5000),
   )
-  let stop: (() => void) | undefined
-  const stopped = new Promise<void>((resolve) => (stop = resolve))
-  // The inspector must not stay open.
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => stop!())
-  let isStopped = false
-  void stopped.then(() => (isStopped = true))
   try {
     for (let i = 0; i < times && !isStopped; i++) {
-      if (i > 0) await Promise.race([sleep(interval), stopped])
+      if (i > 0) await Promise.race([sleep(interval, undefined, { signal: over.signal }), stopped])
       if (isStopped) break
       const data = await Promise.race([remote.dump(extent), stopped])
       if (data !== undefined) show(data, command, values, format)
     }
     return 0
   } finally {
+    over.abort()
     await remote.close()
   }
 }
@@ -164,6 +167,11 @@ function count(
   if (/^\d{1,9}$/.test(text) && (Number(text) > 0 || name === 'frames')) return Number(text)
   throw new Failure('usage', `--${name} takes a number, not '${text}'`)
 }
+
+// What reads the output has ended, as in `greenlets ps PID | head -1`.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+})
 
 main(process.argv.slice(2)).then(
   (code) => (process.exitCode = code),

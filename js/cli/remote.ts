@@ -11,6 +11,17 @@ import { connect } from './websocket.ts'
 /** Where the process is: its id, or the port of its inspector. */
 export type Address = { readonly pid: number } | { readonly host: string; readonly port: number }
 
+/**
+ * Node.js takes the signal at the first of several occasions, and opens the inspector again at the next one. A program that hangs has
+ * that one when its event loop goes on, after it was closed. So it is closed once more, behind the next poll for events.
+ */
+const CLOSE = `(() => {
+  const { close } = process.getBuiltinModule('node:inspector')
+  const { setImmediate } = process.getBuiltinModule('node:timers')
+  setImmediate(() => setImmediate(close).unref()).unref()
+  close()
+})()`
+
 export class Remote {
   readonly #opened: Opened
   readonly #patience: number
@@ -54,8 +65,7 @@ export class Remote {
     const { connection, isOurs } = this.#opened
     if (isOurs) {
       // This ends the connection before there is an answer.
-      const expression = "process.getBuiltinModule('node:inspector').close()"
-      void connection.ask('Runtime.evaluate', { expression }).catch(() => {})
+      void connection.ask('Runtime.evaluate', { expression: CLOSE }).catch(() => {})
       await Promise.race([connection.ended, sleep(this.#patience, undefined, { ref: false })])
     }
     connection.close()

@@ -68,8 +68,9 @@ export class Collection {
   readonly #extent: Extent
   readonly #stacks: Stacks
   #now = timersNow()
-  /** The numbers of promises and tools. */
-  readonly #objects = new Map<object, number>()
+  /** The numbers of promises and tools. They are not kept alive. */
+  readonly #objects = new WeakMap<object, number>()
+  #numbered = 0
 
   constructor(extent: Extent) {
     this.#extent = extent
@@ -84,8 +85,6 @@ export class Collection {
   /** Before greenlets are read at another time. */
   begin(): void {
     this.#now = timersNow()
-    // Promises that are pending for long would be kept alive.
-    this.#objects.clear()
   }
 
   collect(): ThreadData {
@@ -202,15 +201,15 @@ export class Collection {
   #numberOf(object: object): number {
     const known = this.#objects.get(object)
     if (known !== undefined) return known
-    this.#objects.set(object, this.#objects.size + 1)
-    return this.#objects.size
+    this.#objects.set(object, ++this.#numbered)
+    return this.#numbered
   }
 
   /** Waits that cannot end. */
   deadlocks(records: readonly GreenletRecord[]): DeadlockData[] {
     const edges = new Map<number, Edge>()
     const waiters = new Map<number, GreenletRecord>()
-    const abandoned: DeadlockData[] = []
+    const abandoned = new Map<object, GreenletRecord[]>()
     for (const record of records) {
       // Another limit is not seen here: the deadline of a `timeout()`.
       const wait = endlessWaitOf(record)
@@ -219,17 +218,20 @@ export class Collection {
       if (on === undefined) continue
       waiters.set(record.serial, record)
       edges.set(record.serial, { from: record.serial, to: on, text })
-      const holder = wait.kind === 'tool' ? wait.told.holder : undefined
+      if (wait.kind !== 'tool') continue
+      const { holder, tool } = wait.told
       if (!isGreenlet(holder) || recordOf(holder as Greenlet).state !== DEAD) continue
-      const waiter = quote(record)
-      abandoned.push({
-        kind: 'abandoned',
-        greenlets: [record.serial],
-        text: `${waiter} waits for ${text}, which has ended`,
-      })
+      const others = abandoned.get(tool)
+      if (others === undefined) abandoned.set(tool, [record])
+      else others.push(record)
     }
     const nameOf = (id: number): string => quote(waiters.get(id)!)
-    return [...cyclesOf(edges, nameOf), ...abandoned]
+    const ended = [...abandoned.values()].map((records): DeadlockData => {
+      const greenlets = records.map(({ serial }) => serial)
+      const wait = `${greenlets.length === 1 ? 'waits' : 'wait'} for ${edges.get(greenlets[0]!)!.text}`
+      return { kind: 'abandoned', greenlets, text: `${listOf(records)} ${wait}, which has ended` }
+    })
+    return [...cyclesOf(edges, nameOf), ...ended]
   }
 }
 

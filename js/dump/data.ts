@@ -196,7 +196,7 @@ export interface FrameLine {
  */
 export interface DeadlockData {
   /**
-   * `'cycle'`: each waits for the next one, and the last one for the first. `'abandoned'`: the greenlet waits for a lock of a greenlet
+   * `'cycle'`: each waits for the next one, and the last one for the first. `'abandoned'`: they wait for a lock of a greenlet
    * that has ended.
    */
   readonly kind: 'cycle' | 'abandoned'

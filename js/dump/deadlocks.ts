@@ -13,9 +13,19 @@ export interface Edge {
   readonly text: string
 }
 
-/** @param nameOf quotes a greenlet */
+/** All circles together have at most so many greenlets, beyond the first circle. */
+const MOST_GREENLETS = 10_000
+/** So many waits of a circle are in its text. */
+const MOST_WAITS = 20
+
+/**
+ * Where there are very many, the last one says that others are left out.
+ *
+ * @param nameOf quotes a greenlet
+ */
 export function cyclesOf(edges: ReadonlyMap<number, Edge>, nameOf: (id: number) => string): DeadlockData[] {
   const found: DeadlockData[] = []
+  let total = 0
   const done = new Set<number>()
   for (const start of edges.keys()) {
     if (done.has(start)) continue
@@ -32,15 +42,15 @@ export function cyclesOf(edges: ReadonlyMap<number, Edge>, nameOf: (id: number) 
         continue
       }
       const place = places.get(target)
-      if (place !== undefined)
-        found.push(
-          cycle(
-            path.slice(place).map(({ id }) => id),
-            edges,
-            nameOf,
-          ),
-        )
-      else if (!done.has(target) && edges.has(target)) {
+      if (place !== undefined) {
+        total += path.length - place
+        if (found.length > 0 && total > MOST_GREENLETS) {
+          const last = found.pop()!
+          return [...found, { ...last, text: `${last.text}; more greenlets wait for each other, and are left out` }]
+        }
+        const ids = path.slice(place).map(({ id }) => id)
+        found.push(cycle(ids, edges, nameOf))
+      } else if (!done.has(target) && edges.has(target)) {
         places.set(target, path.length)
         path.push({ id: target, next: 0 })
       }
@@ -50,6 +60,7 @@ export function cyclesOf(edges: ReadonlyMap<number, Edge>, nameOf: (id: number) 
 }
 
 function cycle(ids: readonly number[], edges: ReadonlyMap<number, Edge>, nameOf: (id: number) => string): DeadlockData {
-  const text = ids.map((id) => `${nameOf(id)} waits for ${edges.get(id)!.text}`).join('; ')
-  return { kind: 'cycle', greenlets: ids, text }
+  const waits = ids.slice(0, MOST_WAITS).map((id) => `${nameOf(id)} waits for ${edges.get(id)!.text}`)
+  if (ids.length > waits.length) waits.push(`and ${ids.length - waits.length} more in the same circle`)
+  return { kind: 'cycle', greenlets: ids, text: waits.join('; ') }
 }

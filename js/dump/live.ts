@@ -3,9 +3,12 @@
  * same stack, so only the others are read again. It keeps no greenlet alive.
  */
 
-import type { GreenletRecord } from '../core/record.ts'
+import { isPromise } from 'node:util/types'
+import { toldOf } from '../common/tool-wait.ts'
+import { DEAD, type GreenletRecord } from '../core/record.ts'
 import { registeredRecords } from '../core/registry.ts'
 import { thread } from '../core/thread.ts'
+import { type Greenlet, isGreenlet, recordOf } from '../greenlet/greenlet.ts'
 import { setSubject } from '../native/contract.ts'
 import { Collection, DEFAULT_EXTENT, type Extent, stateOf } from './collect.ts'
 import type { DeadlockData, GreenletData, StackData, ThreadData } from './data.ts'
@@ -31,6 +34,9 @@ interface Seen {
   outcome: string | undefined
   isEnding: boolean
   name: string | undefined
+  parent: number | undefined
+  /** See {@link goalOf}. */
+  goal: number
   look: number
 }
 
@@ -86,23 +92,50 @@ export class LiveThread {
     const { serial, blockingCall, ending, label } = record
     const state = stateOf(record)
     const outcome = blockingCall?.outcome
-    const epoch = epochOf(record)
+    const now = {
+      state,
+      epoch: epochOf(record),
+      outcome,
+      isEnding: ending !== undefined,
+      name: label,
+      parent: record.parent?.serial,
+      goal: goalOf(record),
+    }
     const seen = this.#seen.get(serial)
     if (seen === undefined) {
-      this.#seen.set(serial, { state, epoch, outcome, isEnding: ending !== undefined, name: label, look })
+      this.#seen.set(serial, { ...now, look })
       return true
     }
     seen.look = look
     const isSame =
       seen.state === state &&
-      seen.epoch === epoch &&
+      seen.epoch === now.epoch &&
       seen.outcome === outcome &&
-      seen.isEnding === (ending !== undefined) &&
-      seen.name === label
+      seen.isEnding === now.isEnding &&
+      seen.name === label &&
+      seen.parent === now.parent &&
+      seen.goal === now.goal
     if (isSame) return false
-    Object.assign(seen, { state, epoch, outcome, isEnding: ending !== undefined, name: label })
+    Object.assign(seen, now)
     return true
   }
+}
+
+/**
+ * What other greenlets change of its wait: the holder of the lock, or how many of the joined ones have not ended; -1 where there is no
+ * such thing.
+ */
+function goalOf({ blockingCall }: GreenletRecord): number {
+  const promise = blockingCall?.waitsFor
+  const told = isPromise(promise) ? toldOf(promise) : undefined
+  if (told === undefined) return -1
+  const { holder, joined } = told
+  if (joined !== undefined) {
+    let alive = 0
+    for (const each of joined) if (isGreenlet(each) && recordOf(each as Greenlet).state !== DEAD) alive++
+    return alive
+  }
+  return isGreenlet(holder) ? recordOf(holder as Greenlet).serial : -1
 }
 
 /** How often a greenlet was resumed; -1 where it has no stack. Main has no epoch that changes. */

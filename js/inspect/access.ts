@@ -2,7 +2,11 @@
 
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 
-const COOKIE = 'greenlets_inspect'
+/** Browsers send the cookies of one port to all ports of a host, so each token has a cookie of its own name. */
+function cookieName(token: string): string {
+  return `greenlets_inspect_${createHash('sha256').update(token).digest('hex').slice(0, 8)}`
+}
+
 /** A shorter one could be guessed. */
 export const SHORTEST_TOKEN = 16
 
@@ -19,16 +23,18 @@ export interface Asked {
   header(name: string): string | undefined
 }
 
-/** The token of the URL; of the cookie, where the URL has none. */
+/** The token of the URL; of the cookie of the page with this token, where the URL has none. */
 export function tokenOf(
   asked: Asked,
   query: URLSearchParams,
+  token: string,
 ): { readonly token: string | undefined; readonly isInUrl: boolean } {
+  const name = cookieName(token)
   const inUrl = query.get('token')
   if (inUrl !== null) return { token: inUrl, isInUrl: true }
   const cookies = (asked.header('cookie') ?? '').split(';').map((cookie) => cookie.trim())
-  const found = cookies.find((cookie) => cookie.startsWith(`${COOKIE}=`))
-  return { token: found?.slice(COOKIE.length + 1), isInUrl: false }
+  const found = cookies.find((cookie) => cookie.startsWith(`${name}=`))
+  return { token: found?.slice(name.length + 1), isInUrl: false }
 }
 
 /** Takes the same time whatever the token is. */
@@ -39,7 +45,7 @@ export function isToken(given: string | undefined, token: string): boolean {
 
 /** The header that makes the browser send the token without the URL. */
 export function cookieFor(token: string): string {
-  return `${COOKIE}=${token}; HttpOnly; SameSite=Strict`
+  return `${cookieName(token)}=${token}; HttpOnly; SameSite=Strict`
 }
 
 /** Whether a `Host` header names this machine. A page of a foreign site could reach the port by a name of its own. */

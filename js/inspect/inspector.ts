@@ -89,7 +89,7 @@ export class Inspector {
     const query = new URLSearchParams(search)
     const name = path.slice(path.lastIndexOf('/') + 1)
     if (this.token !== null) {
-      const { token, isInUrl } = tokenOf(asked, query)
+      const { token, isInUrl } = tokenOf(asked, query, this.token)
       if (!isToken(token, this.token)) {
         return textAnswer(
           401,

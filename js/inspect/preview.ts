@@ -61,7 +61,7 @@ const { fromCharCode } = String
 const { stringify } = JSON
 const { min } = Math
 const { test } = RegExp.prototype
-const { charCodeAt } = String.prototype
+const { charCodeAt, valueOf: stringValue } = String.prototype
 const { toString: symbolToString } = Symbol.prototype
 const { toString: bigintToString } = BigInt.prototype
 const { getTime, toISOString } = Date.prototype
@@ -199,6 +199,10 @@ class Writer {
     for (let i = 0; i < this.#around.length; i++) if (this.#around[i] === object) return '[Circular]'
     const kind = this.#classOf(object)
     if (types.isDate(object)) return this.#date(object)
+    // Each character is a property.
+    if (types.isStringObject(object)) {
+      return `[${kind === '' ? 'String' : kind}: ${this.#quoted(apply(stringValue, object, []) as string)}]`
+    }
     if (types.isRegExp(object)) return this.#regexp(object)
     if (types.isAnyArrayBuffer(object)) {
       return types.isArrayBuffer(object)

@@ -74,7 +74,8 @@ function hook(): Prepare | undefined {
 function linesOfText(text: unknown): string[] {
   const lines: string[] = []
   if (typeof text !== 'string') return lines
-  const line = /\n\s+at (.*)/g
+  // Not `\s`, which a line feed is too: a name may have a thousand of them.
+  const line = /\n[ \t]+at (.*)/g
   for (let match = exec(line, text); match !== null; match = exec(line, text)) lines[lines.length] = match[1]!
   return lines
 }

@@ -207,7 +207,10 @@ function read(file: string, hash: string): Loaded {
 }
 
 function readText(path: string): string {
-  if (statSync(path).size > LONGEST_FILE) throw new Error(`${path} is larger than ${LONGEST_FILE} bytes`)
+  const found = statSync(path)
+  // Reading a pipe or a device may never end.
+  if (!found.isFile()) throw new Error(`${path} is not a file`)
+  if (found.size > LONGEST_FILE) throw new Error(`${path} is larger than ${LONGEST_FILE} bytes`)
   return readFileSync(path, 'utf8')
 }
 

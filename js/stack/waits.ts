@@ -277,7 +277,7 @@ function linesOf(capture: Error): string {
 function atLines(text: unknown): string {
   let lines = ''
   if (typeof text !== 'string') return lines
-  const line = /\n\s+at .*/g
+  const line = /\n[ \t]+at .*/g
   for (let match = exec(line, text); match !== null; match = exec(line, text)) lines += match[0]
   return lines
 }

@@ -69,11 +69,17 @@ function lineOf(frame: Frame, root: string, withLine: boolean): string {
   if (frame.isNative) return `at ${name}`
   if (fileName === null) return `at ${name} (evaluated)`
   if (fileName.startsWith('node:')) return '... node'
-  const packageName = /.*[\\/]node_modules[\\/]((?:@[^\\/]+[\\/])?[^\\/]+)/s.exec(fileName)?.[1]
+  const packageName = packageOf(fileName)
   if (packageName !== undefined) return `... ${printable(packageName.replaceAll(sep, '/'))}`
   if (frame.isWasm) return `at ${name} (wasm)`
   const line = withLine && lineNumber !== null ? `:${lineNumber}` : ''
   return `at ${name} (${printable(pathFrom(root, fileName))}${line})`
+}
+
+/** The package that a file is in. A name may be as long as the source in a `data:` URL, so no pattern begins anywhere in it. */
+function packageOf(fileName: string): string | undefined {
+  const [, ...inPackages] = fileName.split(/[\\/]node_modules[\\/]/)
+  return /^(?:@[^\\/]+[\\/])?[^\\/]+/.exec(inPackages.at(-1) ?? '')?.[0]
 }
 
 /** A receiver is told where it is a class of the program or of V8; versions of V8 name others in different ways. */
