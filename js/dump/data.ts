@@ -9,9 +9,9 @@
  * @example
  * ```js
  * import { dump } from 'greenlets/dump'
- * const { version, threads } = dump().toJSON()
- * version // 1
- * threads[0].greenlets[0].name // 'main'
+ * const data = dump().toJSON()
+ * data.version // 1
+ * data.threads[0].greenlets[0].name // 'main'
  * ```
  */
 export interface DumpData {

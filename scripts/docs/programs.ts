@@ -202,7 +202,7 @@ export function withImports(block: Block): Block {
   const assumed = inAssumed[/^js\/(\w+)\//.exec(block.document)?.[1] ?? ''] ?? ASSUMED
   const imports = assumed.map(([names, from]) => {
     const used = names.filter((name) => new RegExp(`(?<![.\\w'/])${name}\\b`).test(block.code))
-    const missing = used.filter((name) => !new RegExp(`^import \\{[^}]*\\b${name}\\b`, 'm').test(block.code))
+    const missing = used.filter((name) => !new RegExp(`^import (?:\\{[^}]*|[^'{]*)\\b${name}\\b`, 'm').test(block.code))
     return missing.length === 0 ? '' : `import { ${missing.join(', ')} } from '${from}'`
   })
   const before = [...imports, block.before].filter((line) => line !== '').join('\n')
