@@ -27,7 +27,8 @@ export interface MatcherResult {
  * import type { GreenletMatchers } from 'greenlets/testing'
  *
  * declare module 'vitest' {
- *   interface Matchers<T> extends GreenletMatchers<T> {}
+ *   // Of vitest 5. For vitest 4, write T in place of R.
+ *   interface Matchers<R> extends GreenletMatchers<R> {}
  * }
  * ```
  *
