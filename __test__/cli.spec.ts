@@ -224,6 +224,7 @@ test.serial('what cannot be looked at is refused with the reason', async (t) => 
     refused(3, /^greenlets: there is no process 999999999\n$/, 'ps', '999999999'),
     refused(2, /^greenlets: ps takes a process id, or --port; see greenlets --help\n$/, 'ps'),
     refused(2, /^greenlets: 'x' is not a process id/, 'dump', 'x'),
+    refused(2, /^greenlets: --port takes a number up to 65535, not '65536'/, 'ps', '--port', '65536'),
     refused(2, /^greenlets: there is no command 'look'/, 'look', '1'),
     refused(2, /^greenlets: a command is missing/),
     refused(2, /^greenlets: Unknown option '--fast'/, 'ps', '--fast', '1'),

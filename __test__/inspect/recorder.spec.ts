@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import test from 'ava'
 import { Greenlet, gettrace, settrace } from '../../js/index.ts'
 import { record } from '../../js/inspect/index.ts'
+import { printed, runProgram } from '../helpers/program.ts'
 
 interface TraceEvent {
   readonly name?: string
@@ -97,6 +98,19 @@ test.serial('it ends at its limit, and a file is whole JSON', (t) => {
   const events = JSON.parse(readFileSync(file, 'utf8')) as TraceEvent[]
   t.is(slicesOf(t, events).get(g.serial), 5000)
   t.is(events.find(({ tid, name }) => tid === g.serial && name === 'thread_name')!.args!.name!.length, 200)
+})
+
+test('a recording that ends with its process has all switches', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'recording-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const file = join(folder, 'switches.json')
+  const ending = await runProgram(`
+    const { record } = await import('./js/inspect/index.ts')
+    record({ file: ${JSON.stringify(file)} })
+    for (let i = 0; i < 3; i++) new Greenlet(() => {}).switch()`)
+  t.deepEqual(ending, printed(''))
+  const events = JSON.parse(`${readFileSync(file, 'utf8')}]`) as TraceEvent[]
+  t.is(events.filter(({ ph }) => ph === 'B').length, 7)
 })
 
 test('wrong options are refused', (t) => {

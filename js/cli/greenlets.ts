@@ -148,7 +148,9 @@ function addressOf(command: string, rest: readonly string[], values: Values): Ad
   const { port, host = '127.0.0.1' } = values
   if (port !== undefined) {
     if (rest.length > 0) throw new Failure('usage', `${command} takes a process id or --port, not both`)
-    return { host, port: count(values, 'port', 0) }
+    const number = count(values, 'port', 0)
+    if (number > 65_535) throw new Failure('usage', `--port takes a number up to 65535, not '${port}'`)
+    return { host, port: number }
   }
   const [pid, more] = rest
   if (more !== undefined) throw new Failure('usage', `${command} takes one process id`)

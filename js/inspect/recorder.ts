@@ -144,6 +144,7 @@ class Recorder implements Recording {
     this.#writeTracks()
     this.#sink.write(`,\n${about[1]}`)
     this.#previous = settrace(this.#trace)
+    process.once('exit', this.#flush)
   }
 
   stop(): void {
@@ -192,7 +193,8 @@ class Recorder implements Recording {
     }
   }
 
-  #flush(): void {
+  /** Also at the end of the process, which a recording may not outlive. */
+  readonly #flush = (): void => {
     this.#writeTracks()
     let text = ''
     for (let i = 0; i < this.#count; i++) {
@@ -211,6 +213,7 @@ class Recorder implements Recording {
 
   #end(): void {
     this.#isOver = true
+    process.off('exit', this.#flush)
     this.#flush()
     this.#sink.write(`,\n${event({ name: 'running', ph: 'E', ts: now(), tid: this.#running })}\n]\n`)
     this.#sink.close()
