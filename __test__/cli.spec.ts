@@ -142,7 +142,11 @@ test.serial('a process that hangs in a loop is looked at, and goes on', async (t
 })
 
 test.serial('top ends where its output is closed, and at a signal, and closes the inspector', async (t) => {
-  const program = await start(t, `${HEAD} spawn(() => wait(never)); setTimeout(() => console.log('ready'), 10)`, ANY_PORT)
+  const program = await start(
+    t,
+    `${HEAD} spawn(() => wait(never)); setTimeout(() => console.log('ready'), 10)`,
+    ANY_PORT,
+  )
   const end = async (interval: number, act: (top: ChildProcess) => void): Promise<unknown[]> => {
     const top = spawn(process.execPath, [CLI, 'top', `${program.pid}`, '--interval', `${interval}`])
     t.teardown(() => top.kill('SIGKILL'))

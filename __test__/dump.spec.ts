@@ -157,7 +157,10 @@ test('very many waits without an end are told in a short text', async (t) => {
   t.true(JSON.stringify(found).length < 200_000)
   const [one, ...others] = abandoned as [DeadlockData]
   t.deepEqual([one.greenlets.length, others], [500, []])
-  t.regex(one.text, /^('heir' \(#\d+\), ){4}'heir' \(#\d+\) and 495 more wait for Lock #\d+ of 'leaver' .*which has ended$/)
+  t.regex(
+    one.text,
+    /^('heir' \(#\d+\), ){4}'heir' \(#\d+\) and 495 more wait for Lock #\d+ of 'leaver' .*which has ended$/,
+  )
 })
 
 test('origins are recorded while that is on', async (t) => {

@@ -207,7 +207,10 @@ test.serial('a pipe that a frame names is not read', async (t) => {
     rmSync(folder, { recursive: true })
     return page.close()
   })
-  const { status } = await get(`http://127.0.0.1:${page.port}/source?${new URLSearchParams({ file, line: '1' })}`, cookie)
+  const { status } = await get(
+    `http://127.0.0.1:${page.port}/source?${new URLSearchParams({ file, line: '1' })}`,
+    cookie,
+  )
   t.is(status, 404)
 })
 

@@ -18,7 +18,7 @@ export type Address = { readonly pid: number } | { readonly host: string; readon
 const CLOSE = `(() => {
   const { close } = process.getBuiltinModule('node:inspector')
   const { setImmediate } = process.getBuiltinModule('node:timers')
-  setImmediate(() => setImmediate(close).unref()).unref()
+  setImmediate(() => setImmediate(close))
   close()
 })()`
 
