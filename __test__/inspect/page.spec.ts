@@ -181,7 +181,8 @@ test.serial('source lines come from files that parked stacks name, and from no o
   const g = spawn(() => sleep(60_000))
   await new Promise((resolve) => setTimeout(resolve, 20))
   t.teardown(() => (g.kill(), page.close()))
-  const frame = g.gr_stack.find(({ fileName }) => fileName?.endsWith('page.spec.ts'))!
+  const found = g.gr_stack.find(({ fileName }) => fileName?.endsWith('page.spec.ts'))!
+  const frame = found.original ?? found
   const ask = (file: string, line: number | string): Promise<Got> =>
     get(`http://127.0.0.1:${page.port}/source?${new URLSearchParams({ file, line: String(line) })}`, cookie)
   const good = await ask(frame.fileName!, frame.lineNumber!)

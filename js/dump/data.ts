@@ -177,7 +177,7 @@ export interface FrameLine {
   readonly text: string
   /** The name of the function. */
   readonly function?: string
-  /** A path or a URL. */
+  /** A path or a URL: of the source, where a source map leads to it. */
   readonly file?: string
   readonly line?: number
   readonly column?: number

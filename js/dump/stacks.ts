@@ -60,7 +60,8 @@ export class Stacks {
     for (let i = 0; i < stack.length; i++) {
       if (stack.length > most && i >= most - outermost && i < stack.length - outermost) continue
       const frame = stack[i]!
-      frames.push(lineOf(String(frame), frame.functionName, frame.fileName, frame.lineNumber, frame.columnNumber))
+      const { fileName, lineNumber, columnNumber } = frame.original ?? frame
+      frames.push(lineOf(String(frame), frame.functionName, fileName, lineNumber, columnNumber))
     }
     const omitted = stack.length - frames.length
     return omitted === 0 ? { count: 1, frames } : { count: 1, frames, omitted }
