@@ -61,7 +61,8 @@ export class Stacks {
       if (stack.length > most && i >= most - outermost && i < stack.length - outermost) continue
       const frame = stack[i]!
       const { fileName, lineNumber, columnNumber } = frame.original ?? frame
-      frames.push(lineOf(String(frame), frame.functionName, fileName, lineNumber, columnNumber))
+      const own = frame.fileName !== null && isOwn(frame.fileName)
+      frames.push(lineOf(String(frame), frame.functionName, fileName, lineNumber, columnNumber, own))
     }
     const omitted = stack.length - frames.length
     return omitted === 0 ? { count: 1, frames } : { count: 1, frames, omitted }
@@ -74,6 +75,7 @@ function lineOf(
   file: string | null,
   line: number | null,
   column: number | null,
+  own: boolean,
 ): FrameLine {
   return {
     text: clean(text, MOST_OF_LINE),
@@ -81,7 +83,7 @@ function lineOf(
     ...(file === null ? {} : { file: clean(file, MOST_OF_LINE) }),
     ...(line === null ? {} : { line }),
     ...(column === null ? {} : { column }),
-    ...(file !== null && isOwn(file) ? { own: true as const } : {}),
+    ...(own ? { own: true as const } : {}),
   }
 }
 
@@ -103,7 +105,8 @@ export function runningFrames(asker: string, most: number): FrameLine[] {
 
 function lineOfSite(site: CallSite): FrameLine {
   const [file, line, column] = [site.getScriptNameOrSourceURL(), site.getLineNumber(), site.getColumnNumber()]
-  return lineOf(site.toString(), site.getFunctionName(), file || null, line ?? null, column ?? null)
+  const own = !!file && isOwn(file)
+  return lineOf(site.toString(), site.getFunctionName(), file || null, line ?? null, column ?? null, own)
 }
 
 /** A text that is the same for equal stacks only; undefined where there is no stack. */
