@@ -135,7 +135,11 @@ test('--eval as CommonJS: globals, exit code and errors are as without greenlets
     console.log(typeof require, typeof module, __filename, this === globalThis, Greenlet.current.name)
     setImmediate(() => console.log(typeof require, Greenlet.current === Greenlet.main))
     process.on('exit', (code) => console.log(code))\n`
-  const { stdout, stderr, code } = await runNode([MAIN, '--eval', `${text}sleep(1)\nf(new TypeError('late'))`])
+  const { stdout, stderr, code } = await runNode([
+    MAIN,
+    '--eval',
+    `${text}wait(new Promise(setImmediate))\nf(new TypeError('late'))`,
+  ])
   t.is(stdout, 'function object [eval] true [eval]\nfunction true\n1\n', stderr)
   t.is(code, 1)
   t.regex(stderr, /^\[eval\]:2\nfunction f[^]*TypeError: late\n +at \[eval\]:7:/)
