@@ -218,8 +218,8 @@ test('an error of a bound function after a wait is an uncaught exception, and an
     console.log(g.dead, bind(() => { throw new GreenletExit() })())
     bind(() => { sleep(1); throw new GreenletExit() })()
     const fail = bind(() => { sleep(5); throw new Error('late') })
-    fail()
-    spawn(() => { fail(); console.log('caller goes on') })`)
+    spawn(() => { fail(); console.log('caller goes on') })
+    setImmediate(fail)`)
   t.deepEqual([code, stdout, stderr], [0, 'true undefined\ncaller goes on\nuncaught late\nuncaught late\n', ''])
 })
 

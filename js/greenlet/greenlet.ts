@@ -378,10 +378,9 @@ export class Greenlet extends Base {
    *     sleep(5)
    *   }
    * })
-   * setTimeout(() => {
-   *   g.kill()
-   *   g.ending // true
-   * }, 1)
+   * await new Promise(setImmediate) // it has started
+   * g.kill()
+   * g.ending // true
    * await g.ended
    * g.ending // false
    * ```
