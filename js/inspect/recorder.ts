@@ -41,8 +41,7 @@ export interface RecordOptions {
  * ```js
  * import { record } from 'greenlets/inspect'
  * const recording = record({ write: () => {} })
- * spawn(() => sleep(1))
- * await new Promise((resolve) => setTimeout(resolve, 20))
+ * await spawn(() => sleep(1))
  * recording.stop()
  * recording.switches // 4
  * ```
