@@ -378,7 +378,7 @@ export class Greenlet extends Base {
    *     sleep(5)
    *   }
    * })
-   * await new Promise(setImmediate) // it has started
+   * await new Promise(setImmediate)
    * g.kill()
    * g.ending // true
    * await g.ended
