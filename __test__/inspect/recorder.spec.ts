@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
 import { Greenlet, gettrace, settrace } from '../../js/index.ts'
-import { record } from '../../js/inspect/index.ts'
+import { record, type Recording } from '../../js/inspect/index.ts'
 import { printed, runProgram } from '../helpers/program.ts'
 
 interface TraceEvent {
@@ -38,7 +38,8 @@ function slicesOf(
   return slices
 }
 
-test.serial('each greenlet is a track, with a slice for each time that it ran', (t) => {
+/** The recording of a greenlet that runs four times. */
+function recordWorker(): { recording: Recording; g: Greenlet; events: TraceEvent[] } {
   const parts: string[] = []
   const recording = record({ write: (text) => parts.push(text) })
   const g = new Greenlet(
@@ -49,10 +50,14 @@ test.serial('each greenlet is a track, with a slice for each time that it ran', 
   )
   while (!g.dead) g.switch()
   recording.stop()
+  return { recording, g, events: JSON.parse(parts.join('')) as TraceEvent[] }
+}
+
+test.serial('each greenlet is a track, with a slice for each time that it ran', (t) => {
+  const { recording, g, events } = recordWorker()
   recording.stop()
   t.is(gettrace(), null)
   t.is(recording.switches, 8)
-  const events = JSON.parse(parts.join('')) as TraceEvent[]
   const names = new Map(events.filter(({ name }) => name === 'thread_name').map(({ tid, args }) => [tid, args!.name]))
   t.is(names.get(0), 'main')
   t.is(names.get(g.serial), 'worker')
@@ -127,18 +132,9 @@ test.serial("Chrome's own parser of traces reads it", async (t) => {
   // It is made for a browser.
   Object.assign(globalThis, { localStorage: { getItem() {}, setItem() {} } })
   const { Processor } = (await import('@paulirish/trace_engine')) as unknown as TraceEngine
-  const parts: string[] = []
-  const recording = record({ write: (text) => parts.push(text) })
-  const g = new Greenlet(
-    () => {
-      for (let i = 0; i < 3; i++) Greenlet.main.switch()
-    },
-    { name: 'worker' },
-  )
-  while (!g.dead) g.switch()
-  recording.stop()
+  const { g, events } = recordWorker()
   const processor = Processor.TraceProcessor.createWithAllHandlers()
-  await processor.parse(JSON.parse(parts.join('')) as object[], {})
+  await processor.parse(events, {})
   const threads = processor.data!.Renderer.processes.get(process.pid)!.threads
   t.deepEqual(
     [...threads.keys()].toSorted((a, b) => a - b),

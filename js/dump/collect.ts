@@ -89,8 +89,7 @@ export class Collection {
 
   collect(): ThreadData {
     const records = registeredRecords()
-    const states = { unstarted: 0, running: 0, suspended: 0 }
-    for (const record of records) states[stateOf(record)]++
+    const states = countStates(records)
     const deadlocks = this.deadlocks(records)
     const shown = this.select(records, deadlocks)
     const { asker, frames } = this.#extent
@@ -258,6 +257,13 @@ function listOf(records: readonly GreenletRecord[]): string {
 
 function hasGreenlets({ holder, joined }: ToolWait): boolean {
   return isGreenlet(holder) || joined !== undefined
+}
+
+/** How many are in each state. */
+export function countStates(records: readonly GreenletRecord[]): ThreadData['states'] {
+  const states = { unstarted: 0, running: 0, suspended: 0 }
+  for (const record of records) states[stateOf(record)]++
+  return states
 }
 
 /** As {@link Greenlet.state}. */

@@ -4,7 +4,7 @@
 
 import { createHash } from 'node:crypto'
 import type { DumpData, GreenletData, StackData, ThreadData } from './data.ts'
-import { countsOf, framesOf, lineOf, titleOf } from './text.ts'
+import { byStack, countsOf, framesOf, lineOf, titleOf } from './text.ts'
 
 const STYLE = `
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --bad: #d33; }
@@ -62,14 +62,6 @@ function sectionOf(thread: ThreadData): string {
   const warnings = deadlocks.map(({ kind, text }) => {
     return `<p class="bad"><strong>${kind === 'cycle' ? 'Deadlock' : 'Abandoned lock'}:</strong> ${escape(text)}</p>`
   })
-  const byStack = new Map<number, GreenletData[]>()
-  for (const greenlet of greenlets) {
-    if (greenlet.stack === undefined) continue
-    const list = byStack.get(greenlet.stack)
-    if (list === undefined) byStack.set(greenlet.stack, [greenlet])
-    else list.push(greenlet)
-  }
-  const sorted = [...byStack].toSorted(([, a], [, b]) => b.length - a.length)
   const runner = greenlets.find(({ id }) => id === running)
   const hog =
     runningStack === undefined || runner === undefined ? '' : stackOf({ count: 1, frames: runningStack }, [runner])
@@ -77,7 +69,9 @@ function sectionOf(thread: ThreadData): string {
 <p>${escape(countsOf(thread))}</p>
 ${warnings.join('\n')}
 <h3>Stacks</h3>
-${hog}${sorted.map(([index, sharing]) => stackOf(stacks[index]!, sharing)).join('\n')}
+${hog}${byStack(greenlets)
+    .map(([index, sharing]) => stackOf(stacks[index]!, sharing))
+    .join('\n')}
 <h3>Greenlets</h3>
 <table><thead><tr><th>Id<th>Parent<th>State<th>Waits for<th>Name<th>Made</tr></thead><tbody>
 ${greenlets.map(rowOf).join('\n')}

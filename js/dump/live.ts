@@ -10,7 +10,7 @@ import { registeredRecords } from '../core/registry.ts'
 import { thread } from '../core/thread.ts'
 import { type Greenlet, isGreenlet, recordOf } from '../greenlet/greenlet.ts'
 import { setSubject } from '../native/contract.ts'
-import { Collection, DEFAULT_EXTENT, type Extent, stateOf } from './collect.ts'
+import { Collection, countStates, DEFAULT_EXTENT, type Extent, stateOf } from './collect.ts'
 import type { DeadlockData, GreenletData, StackData, ThreadData } from './data.ts'
 
 /** The changes of one look. */
@@ -64,8 +64,7 @@ export class LiveThread {
     const whole = this.#seen.size === 0
     const look = ++this.#look
     const records = registeredRecords()
-    const states = { unstarted: 0, running: 0, suspended: 0 }
-    for (const record of records) states[stateOf(record)]++
+    const states = countStates(records)
     const deadlocks = this.#collection.deadlocks(records)
     const shown = this.#collection.select(records, deadlocks)
     this.#collection.begin()

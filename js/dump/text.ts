@@ -75,22 +75,28 @@ export function stateOf({ state, waits, ending }: GreenletData): string {
 
 function groupsOf(thread: ThreadData): string[] {
   const { greenlets, stacks, running, runningStack } = thread
-  const byStack = new Map<number, GreenletData[]>()
   const lines: string[] = []
   for (const greenlet of greenlets) {
-    if (greenlet.stack === undefined) {
-      const frames = greenlet.id === running ? runningStack : undefined
-      lines.push(frames === undefined ? lineOf(greenlet) : `${lineOf(greenlet)}\n${framesOf({ count: 1, frames })}`)
-    } else {
-      const others = byStack.get(greenlet.stack)
-      if (others === undefined) byStack.set(greenlet.stack, [greenlet])
-      else others.push(greenlet)
-    }
+    if (greenlet.stack !== undefined) continue
+    const frames = greenlet.id === running ? runningStack : undefined
+    lines.push(frames === undefined ? lineOf(greenlet) : `${lineOf(greenlet)}\n${framesOf({ count: 1, frames })}`)
   }
-  for (const [index, sharing] of [...byStack].toSorted(([, a], [, b]) => b.length - a.length)) {
+  for (const [index, sharing] of byStack(greenlets)) {
     lines.push(`${sharing.length === 1 ? lineOf(sharing[0]!) : together(sharing)}\n${framesOf(stacks[index]!)}`)
   }
   return lines
+}
+
+/** The greenlets that have each stack, by its number: the most shared stack first. */
+export function byStack(greenlets: readonly GreenletData[]): [number, GreenletData[]][] {
+  const all = new Map<number, GreenletData[]>()
+  for (const greenlet of greenlets) {
+    if (greenlet.stack === undefined) continue
+    const sharing = all.get(greenlet.stack)
+    if (sharing === undefined) all.set(greenlet.stack, [greenlet])
+    else sharing.push(greenlet)
+  }
+  return [...all].toSorted(([, a], [, b]) => b.length - a.length)
 }
 
 function together(greenlets: readonly GreenletData[]): string {

@@ -3,6 +3,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { typeError } from '../common/errors.ts'
+import { checkOptions } from '../common/options.ts'
 import { describe } from '../common/values.ts'
 import { type Answer, Inspector, type InspectorOptions, OPTIONS } from './inspector.ts'
 import type { Watching } from './watching.ts'
@@ -107,14 +108,7 @@ export interface Served {
  * @throws Error of Node.js, where the port cannot be had
  */
 export async function serve(options: ServeOptions = {}): Promise<Served> {
-  if (typeof options !== 'object' || options === null) {
-    throw typeError(`the options of serve() are an object, not ${describe(options)}`)
-  }
-  for (const key of Object.keys(options)) {
-    if (![...OPTIONS, 'port'].includes(key))
-      throw typeError(`serve() has no option '${key}'; it has port, ${OPTIONS.join(', ')}`)
-  }
-  const { port = 0, ...rest } = options
+  const { port = 0, ...rest } = checkOptions<ServeOptions>('serve()', options, ['port', ...OPTIONS])
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
     throw typeError(`the option port of serve() is a number from 0 to 65535, not ${describe(port)}`)
   }
