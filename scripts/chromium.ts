@@ -1,8 +1,8 @@
 // Finds Debian's Chromium, or fetches it from the machine's own Debian archive and unpacks it in .nodes; nothing is installed.
 
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { unpackDebian, whyNotDebian } from './debian.ts'
+import { librariesOf, unpackMissing, whyNotDebian } from './debian.ts'
 import { HOME, made } from './nodes.ts'
 
 /** A browser, and the environment that it needs. */
@@ -18,13 +18,9 @@ export function findChromium(): Browser | string {
   if (installed !== undefined) return { program: installed, env: process.env }
   const reason = whyNotDebian()
   if (reason !== undefined) return `Chromium is not installed, and ${reason}`
-  const settings = { 'Dir::State::status': '/var/lib/dpkg/status', 'Debug::NoLocking': 'true' }
-  const root = made(join(HOME, 'chromium'), (partial) => unpackDebian(['chromium'], partial, settings, () => partial))
-  const libraries = readdirSync(join(root, 'usr/lib'))
-    .filter((name) => name.endsWith('-linux-gnu'))
-    .map((name) => join(root, 'usr/lib', name))
+  const root = made(join(HOME, 'chromium'), (partial) => unpackMissing(['chromium'], partial))
   return {
     program: join(root, 'usr/lib/chromium/chromium'),
-    env: { ...process.env, LD_LIBRARY_PATH: libraries.join(delimiter) },
+    env: { ...process.env, LD_LIBRARY_PATH: librariesOf(root) },
   }
 }

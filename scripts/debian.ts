@@ -2,7 +2,7 @@
 
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 
 export const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 
@@ -62,4 +62,16 @@ export function unpackDebian(
     execFileSync('dpkg', ['-x', join(archives, name), root])
   }
   rmSync(state, { recursive: true })
+}
+
+/** As {@link unpackDebian}, into one root. What is installed is not fetched. The lists are fetched anew: those of the machine may be old. */
+export function unpackMissing(packages: readonly string[], root: string): void {
+  const settings = { 'Dir::State::status': '/var/lib/dpkg/status', 'Debug::NoLocking': 'true' }
+  unpackDebian(packages, root, settings, () => root)
+}
+
+/** For `LD_LIBRARY_PATH` of programs in such a root. */
+export function librariesOf(root: string): string {
+  const names = readdirSync(join(root, 'usr/lib')).filter((name) => name.endsWith('-linux-gnu'))
+  return names.map((name) => join(root, 'usr/lib', name)).join(delimiter)
 }

@@ -8,7 +8,7 @@ import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } fr
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { delimiter, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { unpackDebian, whyNotDebian } from './debian.ts'
+import { librariesOf, unpackMissing, whyNotDebian } from './debian.ts'
 import { HOME, made } from './nodes.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
@@ -122,14 +122,11 @@ function findPrograms(): Programs | string {
   const reason = whyNotDebian()
   if (reason !== undefined) return `PostgreSQL or Redis is not installed, and ${reason}`
   const missing = [...(postgres === undefined ? ['postgresql'] : []), ...(redis === undefined ? ['redis-server'] : [])]
-  const root = made(join(HOME, `services-${missing.join('-')}`), (partial) => unpack(missing, partial))
-  const libraries = readdirSync(join(root, 'usr/lib'))
-    .filter((name) => name.endsWith('-linux-gnu'))
-    .map((name) => join(root, 'usr/lib', name))
+  const root = made(join(HOME, `services-${missing.join('-')}`), (partial) => unpackMissing(missing, partial))
   return {
     postgres: postgres ?? installedPostgres(root)!,
     redis: redis ?? installedRedis(join(root, 'usr/bin'))!,
-    env: { ...process.env, LD_LIBRARY_PATH: libraries.join(delimiter) },
+    env: { ...process.env, LD_LIBRARY_PATH: librariesOf(root) },
   }
 }
 
@@ -145,12 +142,6 @@ function installedRedis(path: string): string | undefined {
     .split(delimiter)
     .map((folder) => join(folder, 'redis-server'))
     .find((file) => existsSync(file))
-}
-
-/** What is installed is not fetched. The lists are fetched anew, because those of the machine may be old. */
-function unpack(packages: readonly string[], root: string): void {
-  const settings = { 'Dir::State::status': '/var/lib/dpkg/status', 'Debug::NoLocking': 'true' }
-  unpackDebian(packages, root, settings, () => root)
 }
 
 async function freePort(): Promise<number> {
