@@ -262,6 +262,9 @@ fn build(env: sys::napi_env) -> Result<Rc<Thread<V8Host>>, Unsupported> {
 /// aborts where it finds an archived stack (WasmGCForegroundTask, wasm-engine.cc). So the waiting tasks run now, before there is
 /// one; Node also runs them inside of JavaScript when a debugger pauses. Some of them run code of the program, such as the callbacks
 /// of a FinalizationRegistry, which may make greenlets: so no lock is held and nothing is half built meanwhile.
+///
+/// A collection that ends may begin another one, which was requested before the flag was off (WasmEngine::PotentiallyFinishCurrentGC
+/// does not read the flag) and leaves one more task: so this is repeated until no task waits.
 fn settle_wasm_code_gc() -> Result<(), Unsupported> {
     Settings::from_environment()?;
     if BUILDING.get() {
@@ -272,13 +275,16 @@ fn settle_wasm_code_gc() -> Result<(), Unsupported> {
         let _one_at_a_time = LEARNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         flags::set(&symbols)?;
     }
+    /// Tasks of the program may leave tasks for ever.
+    const ROUNDS: usize = 16;
     // SAFETY: exported functions, on the isolate's thread and in a native callback, which has a current context. Node has one
     // platform, of the class that exports the last function.
     unsafe {
         let isolate = (symbols.current_isolate)();
         let environment = (symbols.current_environment)((symbols.current_context)(isolate));
         if !environment.is_null() {
-            (symbols.flush_foreground_tasks)((symbols.platform)(environment), isolate);
+            let platform = (symbols.platform)(environment);
+            let _ = (0..ROUNDS).find(|_| !(symbols.flush_foreground_tasks)(platform, isolate));
         }
     }
     Ok(())

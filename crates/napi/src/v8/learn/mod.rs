@@ -119,7 +119,7 @@ unsafe fn learn_from(
     let thread = tls::learn(symbols, isolate)?;
     let main = stack_guard::own_stack(facts, isolate, thread, &peek)?;
     // SAFETY: `identify` returned the isolate that is entered on this thread.
-    unsafe { stack_guard::verify_interrupts(symbols, facts, isolate, &peek)? };
+    unsafe { stack_guard::verify_interrupts(symbols, facts, isolate, main, &peek)? };
     let session = Session::new(symbols, facts, isolate, env, &peek, thread, known)?;
     let s = &session;
     // SAFETY: this function's own promise is the session's clause **callback**. The order of the steps is explained above.

@@ -37,7 +37,7 @@ pub(super) fn own_stack(
     Ok(StackBounds { base, limit })
 }
 
-/// Verifies where the StackGuard keeps requested interrupts. Other threads request interrupts too, for example when they have
+/// Verifies where the StackGuard keeps requested interrupts. `main` is the running stack. Other threads request interrupts too, for example when they have
 /// compiled something; then the check is repeated.
 ///
 /// # Safety
@@ -46,11 +46,12 @@ pub(super) unsafe fn verify_interrupts(
     symbols: &Symbols,
     facts: &Facts,
     isolate: Isolate,
+    main: StackBounds,
     peek: &Peek,
 ) -> Result<(), Unsupported> {
     const ATTEMPTS: usize = 8;
     // SAFETY: the caller promises a live isolate on its own thread, which is all that the check needs.
-    let seen = (0..ATTEMPTS).any(|_| unsafe { interrupt_is_seen(symbols, facts, isolate, peek) });
+    let seen = (0..ATTEMPTS).any(|_| unsafe { interrupt_is_seen(symbols, facts, isolate, main, peek) });
     ensure!(seen, "V8's StackGuard keeps interrupts in another way");
     Ok(())
 }
@@ -59,7 +60,13 @@ pub(super) unsafe fn verify_interrupts(
 ///
 /// # Safety
 /// `isolate` is live, and this is its thread.
-unsafe fn interrupt_is_seen(symbols: &Symbols, facts: &Facts, isolate: Isolate, peek: &Peek) -> bool {
+unsafe fn interrupt_is_seen(
+    symbols: &Symbols,
+    facts: &Facts,
+    isolate: Isolate,
+    main: StackBounds,
+    peek: &Peek,
+) -> bool {
     unsafe extern "C" fn nothing(_: Isolate, _: *mut c_void) {}
     let guard = || peek.words(isolate as usize + STACK_GUARD, facts.interrupt_flags + 2).unwrap_or_default();
     let request = || {
@@ -83,9 +90,14 @@ unsafe fn interrupt_is_seen(symbols: &Symbols, facts: &Facts, isolate: Isolate, 
     let levels = flags - 2;
     // A word that this V8 does not use is as malloc gave it: it may look raised too, but nothing changes it.
     let others = (0..flags).filter(|i| *i != levels && !limits.contains(i)).all(|i| before[i] == after[i]);
+    // The word before the flags is interrupt_scopes_: null, or an object on the stack. In a second attempt the interrupt is requested
+    // already and nothing changes any more. Then this word tells the flags from a word behind them, which may have any value.
+    let scopes = after[flags - 1] as usize;
+    let behind_scopes = scopes == 0 || (main.limit..main.base).contains(&scopes);
     let (was, is) = (before[flags] as u32, after[flags] as u32);
     limits.iter().all(|&i| after[i] > u64::MAX - 16)
         && others
+        && behind_scopes
         && real != REAL_JS_LIMIT
         && !limits.contains(&real)
         && (is & !was).count_ones() <= 1
