@@ -1,13 +1,13 @@
 // Runs packages that were written for node-fibers with @greenlets/fibers: the real packages, installed with npm's `overrides` from a
 // registry on this machine, which has them and the packed tarballs. Each program of __test__/fibers/packages does a package's main job,
-// and runs on every Node.
+// and runs on every Node. pnpm and yarn install one package with an override of their own.
 
 import { mkdirSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { installedOnce } from '../consumer-tools.ts'
-import { testedNodes } from '../nodes.ts'
-import { startRegistry } from '../registry.ts'
+import { consumerTools, installedOnce } from '../consumer-tools.ts'
+import { type Node, testedNodes } from '../nodes.ts'
+import { type Registry, startRegistry } from '../registry.ts'
 import { run, twoAtOnce } from '../run.ts'
 import { counted, saysOk, sum, type Tally } from '../tally.ts'
 
@@ -52,9 +52,58 @@ export async function oldPackages(): Promise<Tally> {
         return counted(`node ${node.version}, ${program}`, result, { passed: Number(ok), failed: Number(!ok) })
       })),
     )
+    tallies.push(...(await otherManagers(testedNodes().at(-1)!, home, registry, fibers)))
     return sum(tallies)
   } finally {
     registry.close()
     rmSync(home, { recursive: true, force: true })
   }
+}
+
+/** Installs one old package with the overrides of pnpm and of yarn, and runs its program. */
+async function otherManagers(node: Node, home: string, { url }: Registry, fibers: string): Promise<Tally[]> {
+  const modules = join(consumerTools(), 'node_modules')
+  const env = { ...process.env, NODE_OPTIONS: '', HOME: home, CI: '1' }
+  const managers = [
+    {
+      name: 'pnpm',
+      overrides: { pnpm: { overrides: { fibers } } },
+      args: ['pnpm/bin/pnpm.cjs', 'install', '--no-frozen-lockfile'],
+      settings: { npm_config_registry: url, npm_config_store_dir: join(home, 'pnpm-store') },
+    },
+    {
+      name: 'yarn 1',
+      overrides: { resolutions: { fibers } },
+      args: ['yarn/bin/yarn.js', 'install', '--registry', url, '--cache-folder', join(home, 'yarn-1')],
+      settings: {},
+    },
+    {
+      name: 'yarn 4',
+      overrides: { resolutions: { fibers } },
+      args: ['@yarnpkg/cli-dist/bin/yarn.js', 'install'],
+      settings: {
+        YARN_NODE_LINKER: 'node-modules',
+        YARN_NPM_REGISTRY_SERVER: url,
+        YARN_UNSAFE_HTTP_WHITELIST: '127.0.0.1',
+        YARN_ENABLE_IMMUTABLE_INSTALLS: 'false',
+        YARN_ENABLE_GLOBAL_CACHE: 'false',
+        YARN_ENABLE_TELEMETRY: 'false',
+        YARN_NPM_MINIMAL_AGE_GATE: '0',
+      },
+    },
+  ]
+  return twoAtOnce(managers, async ({ name, overrides, args: [file, ...args], settings }) => {
+    const cwd = join(home, name.replace(' ', '-'))
+    mkdirSync(cwd)
+    writeFileSync(
+      join(cwd, 'package.json'),
+      JSON.stringify({ private: true, dependencies: { fibrous: '0.4.0' }, ...overrides }),
+    )
+    cpSync(join(SOURCE, 'programs/fibrous.cjs'), join(cwd, 'fibrous.cjs'))
+    const options = { cwd, env: { ...env, ...settings }, limit: LIMIT }
+    const installed = await run(node.bin, [join(modules, file!), ...args], options)
+    const result = installed.end === 0 ? await run(node.bin, ['fibrous.cjs'], options) : installed
+    const ok = installed.end === 0 && saysOk(result)
+    return counted(`fibrous with the override of ${name}`, result, { passed: Number(ok), failed: Number(!ok) })
+  })
 }
