@@ -5,7 +5,7 @@ import type { Outcome } from './run.ts'
 const MOST_LINES = 8
 const MOST_COLUMNS = 200
 /** Lines that say what is wrong, in the output of ava, of nextest, of Node and of V8. */
-const TELLING = /^not ok |^\s*(?:Uncaught )?\w*Error\b|^not as it must be|FAIL|panicked at|[Ff]atal|corrupt|SIG[A-Z]+/
+const TELLING = /^not ok |^\s*(?:Uncaught )?\w*Error\b|^NOT as it must be|FAIL|panicked at|[Ff]atal|corrupt|SIG[A-Z]+/
 
 const failures: string[] = []
 

@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url'
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..')
 /** A process that takes longer than this is considered blocked. */
 const LIMIT_MS = 60_000
+/** Set by the test stages (scripts/stages/ava.ts): programs load what was built. */
+const BUILT = process.env['TEST_BUILT'] === '1'
 /** A Node.js that runs TypeScript without a loader starts twice as fast. */
 const LOADER = 'typescript' in process.features ? [] : ['--import=@oxc-node/core/register']
 
@@ -33,12 +35,18 @@ export async function runProgram(
   source: string,
   { flags = [] as readonly string[], before = '', env = {} as Readonly<Record<string, string>> } = {},
 ): Promise<Ending> {
-  const text = `${before}
+  const text = tested(`${before}
 const greenlets = await import('./js/index.ts')
 const { Greenlet, GreenletExit, GreenletError, StaleFrameError, UnsupportedRuntimeError, spawn, wait, sleep, configure, runtimeInfo } = greenlets
 const main = Greenlet.main
-${source}`
-  return runNode([...flags, '--no-warnings', ...LOADER, '--input-type=module', '--eval', text], env)
+${source}`)
+  const loader = text.includes(".ts'") ? LOADER : []
+  return runNode([...flags, '--no-warnings', ...loader, '--input-type=module', '--eval', text], env)
+}
+
+/** The program with what it imports of this package: the TypeScript, or what was built from it. */
+function tested(program: string): string {
+  return BUILT ? program.replaceAll(/'\.\/js\/([\w/-]+)\.ts'/g, "'./dist/$1.js'") : program
 }
 
 /** Runs a module of the tests. */
