@@ -70,7 +70,7 @@ for (const [name, owner, other] of [
     const [works, error, info, ...rest] = stdout.trim().split('\n')
     t.is(works, 'false works')
     const places = {
-      first: `0\\.1\\.0 from .*/js/native/load\\.cjs`,
+      first: `0\\.1\\.0 from .*/(?:js|dist)/native/load\\.cjs`,
       second: `99\\.0\\.0 from .*/copy-.*/js/native/load\\.cjs`,
     }
     const reason = `two copies of greenlets cannot run in one thread: version ${places[owner as 'first']} was first, version ${places[other as 'first']} is second; make the dependencies agree on one version \\(npm dedupe, or overrides in package\\.json\\)`
