@@ -1,10 +1,11 @@
-// A little of everything, for platforms on which the whole suite does not run: greenlets that are parked over collections, read, thrown
-// into and killed, waits, overflows, the end with some of them parked, and the same in Workers.
+// A little of everything, for platforms on which the whole suite does not run: greenlets that are parked over collections, read (their
+// variables, too), thrown into and killed, waits, overflows, the end with some of them parked, and the same in Workers.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { isMainThread, Worker } from 'node:worker_threads'
 import { check, collect, greenlets, litter } from '../torture/lib/load.mjs'
 
+const { locals } = await import('../../dist/inspect/index.js')
 const { configure, Greenlet, GreenletExit, runtimeInfo, sleep, spawn, StaleFrameError, wait } = greenlets
 const { main } = Greenlet
 const COUNT = 120
@@ -14,6 +15,7 @@ const { supported, reason } = runtimeInfo()
 check(supported, `greenlets are supported here: ${reason}`)
 parkOverCollections()
 readAndKill()
+readVariables()
 overflow()
 await waitInTurns()
 stackSizes()
@@ -95,6 +97,21 @@ function readAndKill() {
   killed.switch()
   const exit = killed.throw()
   check(exit instanceof GreenletExit && killed.dead && cleaned === 2, 'a greenlet that was killed')
+}
+
+function readVariables() {
+  const greenlet = new Greenlet((left) => {
+    const right = { of: 'an object' }
+    return main.switch(left) + right.of
+  })
+  greenlet.switch(7)
+  const [{ kind, variables }] = locals(greenlet.gr_frame).scopes
+  const found = Object.entries(variables).map(([name, { text }]) => `${name} = ${text}`)
+  check(
+    `${kind}: ${found}` === "local: left = 7,right = { of: 'an object' }",
+    `the variables of a frame: ${kind}: ${found}`,
+  )
+  check(greenlet.switch('still ') === 'still an object', 'a greenlet that was looked at')
 }
 
 function overflow() {
