@@ -40,7 +40,8 @@ const greenlets = await import('./js/index.ts')
 const { Greenlet, GreenletExit, GreenletError, StaleFrameError, UnsupportedRuntimeError, spawn, wait, sleep, configure, runtimeInfo } = greenlets
 const main = Greenlet.main
 ${source}`)
-  const loader = text.includes(".ts'") ? LOADER : []
+  // Helpers of the tests load the TypeScript.
+  const loader = /\.ts'|__test__/.test(text) ? LOADER : []
   return runNode([...flags, '--no-warnings', ...loader, '--input-type=module', '--eval', text], env)
 }
 
