@@ -67,10 +67,8 @@ class FiberState implements records.Guest {
   phase: typeof BUSY | typeof YIELDING | typeof RESUMING = BUSY
   /** Set once the fiber is to end: each `Fiber.yield()` throws it. */
   zombie: Zombie | undefined = undefined
-  /** The own properties of the Fiber when it yielded last; undefined where it had none. */
-  properties: Record<string, unknown> | undefined = undefined
-  /** How many those are. */
-  propertyCount = 0
+  /** The own properties of the Fiber when it yielded last; undefined where it never had any. */
+  properties: Kept | undefined = undefined
   readonly fn: records.Run
   readonly prototype: object
 
@@ -221,7 +219,10 @@ class FiberObject {
     const fiber = new FiberObject(fn)
     fiber.#record = record
     Object.setPrototypeOf(fiber, prototype)
-    return Object.assign(fiber, properties)
+    for (let i = 0; properties !== undefined && i < properties.keys.length; i++) {
+      Object.defineProperty(fiber, properties.keys[i]!, properties.values[i]!)
+    }
+    return fiber
   }
 
   static greenletOf(fiber: FiberObject, record: GreenletRecord): Greenlet {
@@ -257,25 +258,29 @@ function faceOf(record: GreenletRecord): object {
   return record.guest instanceof FiberState ? fiberOf(record) : greenletOfRecord(record)
 }
 
+/** Names of properties, and what each of them is. */
+interface Kept {
+  readonly keys: string[]
+  readonly values: PropertyDescriptor[]
+}
+
+/** Not a function that the program may have replaced since. */
+const { getOwnPropertyDescriptor } = Object
+
 /**
- * Remembers the own properties of a fiber, so that they outlive the object: libraries keep their state there. Most fibers have
- * none, and most others have the same ones each time, so no new object is made for those.
+ * Remembers the own properties of a fiber, so that they outlive the object: libraries keep their state there. A getter is kept as
+ * a getter, and is not called.
  */
 function keepProperties(fiber: FiberObject, state: FiberState): void {
-  const kept = state.properties
   let count = 0
   for (const key in fiber) {
-    if (kept === undefined || !(key in kept)) {
-      count = -1
-      break
-    }
-    count++
-    kept[key] = (fiber as unknown as Record<string, unknown>)[key]
+    const property = getOwnPropertyDescriptor(fiber, key)
+    if (property === undefined) continue
+    const kept = (state.properties ??= { keys: [], values: [] })
+    kept.keys[count] = key
+    kept.values[count++] = property
   }
-  if (count === state.propertyCount) return
-  const keys = Object.keys(fiber)
-  state.propertyCount = keys.length
-  state.properties = keys.length === 0 ? undefined : { ...fiber }
+  if (state.properties !== undefined) state.properties.keys.length = state.properties.values.length = count
 }
 
 /** As `deliver`, before a switch. */
