@@ -4,6 +4,8 @@ import { createRequire } from 'node:module'
 import { runInThisContext } from 'node:vm'
 import test from 'ava'
 import { Greenlet, sleep, spawn, wait } from '../js/index.ts'
+import { greenletOf } from '../js/fibers/index.ts'
+import { localsOf } from '../js/inspect/index.ts'
 import {
   matchers,
   noGreenletsLeft,
@@ -87,6 +89,38 @@ test.serial('wrong arguments are TypeErrors', async (t) => {
   g.kill()
 })
 
+test.serial('what is not a greenlet or a fiber is a TypeError of every function that takes one', async (t) => {
+  const g = parked()
+  const revoked = Proxy.revocable({}, {})
+  revoked.revoke()
+  let trapped = 0
+  const trap = (): never => {
+    trapped++
+    throw new Error('a trap')
+  }
+  const traps = new Proxy({}, { getPrototypeOf: trap, get: trap, has: trap, ownKeys: trap })
+  const odd = [null, undefined, 7, 'x', Symbol('s'), {}, [], () => {}, Object.create(Greenlet.prototype), new Proxy(g, {})]
+  const takers: Record<string, (value: never) => unknown> = {
+    'parkedAt()': (value) => parkedAt(value, ['x']),
+    'stackText()': (value) => stackText(value),
+    'untilParked()': (value) => untilParked(value, { timeout: 1 }),
+    'localsOf()': (value) => localsOf(value),
+    'greenletOf()': (value) => greenletOf(value),
+  }
+  for (const [name, take] of Object.entries(takers)) {
+    for (const value of [...odd, traps, revoked.proxy]) {
+      const error = await t.throwsAsync(async () => void (await take(value as never)), { instanceOf: TypeError }, name)
+      t.like(error, { code: 'ERR_GREENLET_INVALID_ARG' })
+      t.true(error.message.startsWith(`${name} takes a `), error.message)
+    }
+  }
+  for (const value of [...odd, revoked.proxy]) t.false(matchers.toBeParkedAt(value, ['x']).pass)
+  t.throws(() => parkedAt(g, revoked.proxy as never), { code: 'ERR_GREENLET_INVALID_ARG' })
+  // Its class is described, but a Proxy is not asked whether it is a greenlet.
+  t.true(trapped <= 5)
+  g.kill()
+})
+
 test.serial('the matcher says what it wanted and where the greenlet is', (t) => {
   const g = parked()
   const no = matchers.toBeParkedAt(g, ['outer', /x/])
@@ -115,7 +149,7 @@ test.serial('stackText() is the same on every Node.js, and tells nothing of the 
     ],
   )
   // The lines are those of this file.
-  t.is(lines[0], 'at Lock.acquire (__test__/testing.spec.ts:23)')
+  t.is(lines[0], 'at Lock.acquire (__test__/testing.spec.ts:25)')
   t.is(stackText(g, { lines: false, root: import.meta.dirname }).split('\n')[1], 'at Lock.held (testing.spec.ts)')
   g.kill()
   t.is(stackText(g), '')

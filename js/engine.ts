@@ -12,6 +12,7 @@ import { publishEvents as ownPublishEvents } from './dump/events.ts'
 import { LiveThread } from './dump/live.ts'
 import { recordOrigins as ownRecordOrigins } from './dump/origins.ts'
 import { Fiber, greenletOf } from './fibers/fiber.ts'
+import { checkGreenlet as ownCheckGreenlet } from './greenlet/access.ts'
 import * as classes from './greenlet/greenlet.ts'
 import { gettrace as ownGettrace, settrace as ownSettrace } from './greenlet/tracing.ts'
 import { bind as ownBind, blocking as ownBlocking } from './hub/blocking.ts'
@@ -55,6 +56,10 @@ const engine = joinThread(
     /** For a page that is refreshed. */
     makeLive: (extent: Extent) => new LiveThread(extent),
 
+    // For the arguments of `greenlets/inspect` and `greenlets/testing`.
+    isGreenlet: classes.isGreenlet,
+    checkGreenlet: ownCheckGreenlet,
+
     // For `greenlets/inspect`.
     placeOf: ownPlaceOf,
     debuggerIsActive: (): boolean => thread.native.debuggerIsActive(),
@@ -81,7 +86,7 @@ engine.useTimersOf(globalThis)
 
 export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, describe, configure, runtimeInfo } = engine
 export const { isExit, reasonOf, expired, tellWait, collectThread, dumpJSON, recordOrigins, makeLive } = engine
-export const { publishEvents } = engine
+export const { publishEvents, isGreenlet, checkGreenlet } = engine
 export const { placeOf, debuggerIsActive, fibers } = engine
 export { version }
 

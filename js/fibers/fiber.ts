@@ -11,9 +11,9 @@
  * No error is caught and thrown again here, because V8 would show this file as the place where it was thrown.
  */
 
-import { GreenletExit } from '../common/errors.ts'
+import { GreenletExit, typeError } from '../common/errors.ts'
 import { addOwnCode } from '../common/own-code.ts'
-import { nameOf } from '../common/values.ts'
+import { describe, nameOf } from '../common/values.ts'
 import { ensureAttached } from '../core/attach.ts'
 import { endContext, inheritContext } from '../core/context.ts'
 import { deliver, finishEnded, refuseInHook } from '../core/lifecycle.ts'
@@ -230,8 +230,9 @@ class FiberObject {
     return (fiber.#greenlet ??= face(record, fiber))
   }
 
-  static recordOf(fiber: FiberObject): GreenletRecord | undefined {
-    return #record in fiber ? fiber.#record : undefined
+  static recordOf(fiber: unknown): GreenletRecord | undefined {
+    if (typeof fiber === 'object' && fiber !== null && #record in fiber) return fiber.#record
+    throw typeError(`greenletOf() takes a fiber, not ${describe(fiber)}`)
   }
 }
 
@@ -356,7 +357,7 @@ Object.defineProperties(Fiber, {
 /** See index.ts. */
 export function greenletOf(fiber: FiberType): Greenlet | undefined {
   finishEnded()
-  const record = FiberObject.recordOf(fiber as unknown as FiberObject)
+  const record = FiberObject.recordOf(fiber)
   return record === undefined || record.state === DEAD ? undefined : greenletOfRecord(record)
 }
 

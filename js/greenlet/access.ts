@@ -34,6 +34,21 @@ export function checkOptions(options: unknown): object {
   return refuseUnknown<Record<(typeof KNOWN)[number], unknown>>('a greenlet', options, KNOWN)
 }
 
+/**
+ * Throws where `value` is not a greenlet.
+ *
+ * @param of what takes it, for the message: `parkedAt()`
+ */
+export function checkGreenlet(of: string, value: unknown): void {
+  if (access.isGreenlet(value)) return
+  const kind = describe(value)
+  throw typeError(
+    kind === 'an instance of Greenlet' || kind === 'an instance of SpawnedGreenlet'
+      ? `${of} takes a greenlet, not an object with the prototype of one; it is made by Object.create(), a Proxy, or of another copy of greenlets`
+      : `${of} takes a greenlet, not ${kind}`,
+  )
+}
+
 export function checkParent(parent: unknown): GreenletRecord {
   if (access.isGreenlet(parent)) return access.recordOf(parent)
   throw typeError(`the parent of a greenlet must be a Greenlet of this thread, not ${describe(parent)}`)

@@ -3,7 +3,7 @@
 import { typeError } from '../common/errors.ts'
 import { checkOptions } from '../common/options.ts'
 import { describe } from '../common/values.ts'
-import { Greenlet } from '../engine.ts'
+import { checkGreenlet, type Greenlet } from '../engine.ts'
 import type { FrameData } from '../stack/frame.ts'
 
 /**
@@ -86,13 +86,9 @@ function matches(frame: FrameData, name: FrameName): boolean {
   })
 }
 
-export function checkGreenlet(of: string, value: unknown): asserts value is Greenlet {
-  if (!(value instanceof Greenlet)) throw typeError(`${of} takes a greenlet, not ${describe(value)}`)
-}
-
 export function checkNames(of: string, names: unknown): readonly FrameName[] {
-  if (!Array.isArray(names)) throw typeError(`${of} takes an array of names and patterns, not ${describe(names)}`)
-  for (const name of names as unknown[]) {
+  if (!isArray(names)) throw typeError(`${of} takes an array of names and patterns, not ${describe(names)}`)
+  for (const name of names) {
     if (
       typeof name === 'string' ||
       name instanceof RegExp ||
@@ -102,6 +98,15 @@ export function checkNames(of: string, names: unknown): readonly FrameName[] {
     throw typeError(`a frame is named by a string or a RegExp in ${of}, not by ${describe(name)}`)
   }
   return names as FrameName[]
+}
+
+/** Throws nothing, also for a Proxy that is revoked. */
+function isArray(value: unknown): value is unknown[] {
+  try {
+    return Array.isArray(value)
+  } catch {
+    return false
+  }
 }
 
 export function checkGaps(of: string, options: unknown): boolean {

@@ -2,9 +2,9 @@
 
 import { setImmediate as realImmediate, setTimeout as realTimeout } from 'node:timers'
 import { checkOptions } from '../common/options.ts'
-import { describe, Greenlet, GreenletError, TimeoutError } from '../engine.ts'
+import { checkGreenlet, describe, Greenlet, GreenletError, TimeoutError } from '../engine.ts'
 import { checkTime } from '../tools/options.ts'
-import { checkGaps, checkGreenlet, checkNames, type FrameName, isParkedAt, nameList } from './parked-at.ts'
+import { checkGaps, checkNames, type FrameName, isParkedAt, nameList } from './parked-at.ts'
 
 // A runner may replace them by fake ones later.
 const immediate = realImmediate
