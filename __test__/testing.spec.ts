@@ -99,7 +99,18 @@ test.serial('what is not a greenlet or a fiber is a TypeError of every function 
     throw new Error('a trap')
   }
   const traps = new Proxy({}, { getPrototypeOf: trap, get: trap, has: trap, ownKeys: trap })
-  const odd = [null, undefined, 7, 'x', Symbol('s'), {}, [], () => {}, Object.create(Greenlet.prototype), new Proxy(g, {})]
+  const odd = [
+    null,
+    undefined,
+    7,
+    'x',
+    Symbol('s'),
+    {},
+    [],
+    () => {},
+    Object.create(Greenlet.prototype),
+    new Proxy(g, {}),
+  ]
   const takers: Record<string, (value: never) => unknown> = {
     'parkedAt()': (value) => parkedAt(value, ['x']),
     'stackText()': (value) => stackText(value),
