@@ -62,6 +62,7 @@ const engine = joinThread(
 
     // For `greenlets/inspect`.
     placeOf: ownPlaceOf,
+    isGlobal: (object: object): boolean => thread.native.isGlobal(object),
     debuggerIsActive: (): boolean => thread.native.debuggerIsActive(),
 
     /** For `greenlets/fibers`. All copies have one Future, which that of them sets where it is loaded first. */
@@ -87,7 +88,7 @@ engine.useTimersOf(globalThis)
 export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, describe, configure, runtimeInfo } = engine
 export const { isExit, reasonOf, expired, tellWait, collectThread, dumpJSON, recordOrigins, makeLive } = engine
 export const { publishEvents, isGreenlet, checkGreenlet } = engine
-export const { placeOf, debuggerIsActive, fibers } = engine
+export const { placeOf, isGlobal, debuggerIsActive, fibers } = engine
 export { version }
 
 // The classes, with their types.
