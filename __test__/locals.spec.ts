@@ -256,9 +256,9 @@ test('a Proxy that is the sandbox of a vm context is never asked', async (t) => 
     const inside = vm.runInContext(\`(function top(global, inherits, park) {
       const list = [global], own = { deep: { global } }, keys = { global: [[global]] }
       return (function inner() {
-        with (global) { park() }
+        with (global) { this() } // a name would be looked up in the sandbox
         return [list, own, keys, inherits]
-      })()
+      }).call(park)
     })\`, context)
     const inherits = Object.create(global)
     const plain = vm.runInContext('this', vm.createContext({ get boom() { traps.push('getter') } }))
@@ -284,7 +284,7 @@ test('a Proxy that is the sandbox of a vm context is never asked', async (t) => 
   t.deepEqual(
     ending,
     printed(`
-[global] with,local,closure; [global] local
+[function] with,local,closure; [global] local
 global [global]
 list [ [global] ]
 own { deep: { global: [global] } }
