@@ -301,6 +301,18 @@ test.serial('inspector() is mounted anywhere, and answers a web Request', async 
   t.pass()
 })
 
+test.serial('a reader of a web Response that is always ready gets no more events than others', async (t) => {
+  const page = inspector({ token: null, refresh: 3_600_000 })
+  const { body } = await page.fetch(new Request('http://host/events'))
+  const reader = body!.getReader()
+  t.false((await reader.read()).done)
+  const second = reader.read()
+  const nothing = new Promise((resolve) => setTimeout(resolve, 200, 'nothing'))
+  t.is(await Promise.race([second, nothing]), 'nothing')
+  page.close()
+  t.true((await second).done)
+})
+
 test('wrong options are refused', async (t) => {
   const invalid = { code: 'ERR_GREENLET_INVALID_ARG' }
   t.throws(() => inspector({ token: 'short' }), { ...invalid, instanceOf: RangeError })

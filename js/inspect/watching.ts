@@ -26,6 +26,8 @@ export class Watching {
   #timer: NodeJS.Timeout | undefined
   #isClosed = false
   #isFull = false
+  /** When the next look is due, by `performance.now()`. */
+  #nextAt = 0
 
   constructor(extent: Extent, refresh: number, write: (text: string) => boolean, end: () => void) {
     this.#live = makeLive(extent)
@@ -48,7 +50,7 @@ export class Watching {
   drained(): void {
     if (!this.#isFull) return
     this.#isFull = false
-    this.#send()
+    this.#sendLater()
   }
 
   close(): void {
@@ -70,8 +72,12 @@ export class Watching {
     const text = JSON.stringify(refresh)
     const took = performance.now() - before
     this.#isFull = !this.#write(`event: refresh\ndata: ${text.replace('"took":0', `"took":${took.toFixed(2)}`)}\n\n`)
-    if (this.#isFull || this.#isClosed) return
-    this.#timer = setTimeout(this.#send, Math.max(this.#refresh, took / SHARE))
+    this.#nextAt = before + took + Math.max(this.#refresh, took / SHARE)
+    if (!this.#isFull && !this.#isClosed) this.#sendLater()
+  }
+
+  #sendLater(): void {
+    this.#timer = setTimeout(this.#send, Math.max(1, this.#nextAt - performance.now()))
     this.#timer.unref()
   }
 }
