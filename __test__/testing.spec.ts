@@ -310,14 +310,6 @@ test.serial('fake timers do not stop the helpers', async (t) => {
   try {
     await t.throwsAsync(untilParked(g, { at: ['nowhere'], timeout: 300 }), { code: 'ERR_GREENLET_TIMEOUT' })
     t.deepEqual(await settle(), [g])
-    // The fake setImmediate() never starts this one.
-    const late = spawn(function late() {})
-    await t.throwsAsync(untilParked(late, { timeout: 5 }), {
-      message:
-        /it has not started: .*; where timers are faked, setImmediate must stay real, because spawn\(\) uses it\n/,
-    })
-    late.kill()
-    await t.throwsAsync(late)
   } finally {
     Object.assign(globalThis, { setImmediate: real.setImmediate, setTimeout: real.setTimeout })
     process.hrtime.bigint = real.hrtime
@@ -325,3 +317,47 @@ test.serial('fake timers do not stop the helpers', async (t) => {
   g.kill()
   await t.throwsAsync(g)
 })
+
+test.serial(
+  'with fake timers, greenlets start and are killed, and only what waits for a time follows the fake time',
+  async (t) => {
+    const { setImmediate, setTimeout, clearTimeout, queueMicrotask } = globalThis
+    const timers: { readonly ms: number; readonly call: () => void }[] = []
+    let faked = 0
+    const fake = (): void => void faked++
+    Object.assign(globalThis, {
+      setImmediate: fake,
+      queueMicrotask: fake,
+      setTimeout: (call: () => void, ms: number) => timers.push({ call, ms }),
+      clearTimeout: () => {},
+    })
+    t.teardown(() => {
+      Object.assign(globalThis, { setImmediate, setTimeout, clearTimeout, queueMicrotask })
+    })
+    const sleeper = spawn(() => (sleep(60_000), 'slept'))
+    const waiter = spawn(() => wait(new Promise(() => {}), { timeout: 70_000 }))
+    const controller = new AbortController()
+    const killed = spawn.with({ signal: controller.signal }, () => sleep(80_000))
+    const left = spawn(() => sleep(90_000))
+    await settle()
+    t.deepEqual(timers.map(({ ms }) => ms).toSorted(), [60_000, 70_000, 80_000, 90_000])
+    controller.abort()
+    await t.throwsAsync(killed, { code: 'ERR_GREENLET_KILLED' })
+    t.true(left.interrupt(new Error('interrupted')))
+    await t.throwsAsync(left, { message: 'interrupted' })
+    for (const { call, ms } of timers) if (ms < 80_000) call()
+    t.is(await sleeper, 'slept')
+    await t.throwsAsync(waiter, { code: 'ERR_GREENLET_TIMEOUT' })
+    const inSleep = new AbortController()
+    const aborted = spawn(() => sleep(1000, { signal: inSleep.signal }))
+    await settle()
+    inSleep.abort(new Error('aborted'))
+    await t.throwsAsync(aborted, { message: 'aborted' })
+    const { promise, resolve } = pending<number>()
+    const last = spawn(() => wait(promise) + 1)
+    await settle()
+    resolve(1)
+    t.is(await last, 2)
+    t.is(faked, 0)
+  },
+)
