@@ -23,7 +23,7 @@ import { spawn as ownSpawn } from './hub/spawn.ts'
 import { wait as ownWait } from './hub/wait.ts'
 import { location } from './native/addon.ts'
 import { configure as ownConfigure } from './native/configure.ts'
-import { joinThread } from './native/copies.ts'
+import { joinThread, refuseSecondCopy as ownRefuseSecondCopy } from './native/copies.ts'
 import { runtimeInfo as ownRuntimeInfo } from './native/runtime-info.ts'
 import { placeOf as ownPlaceOf } from './stack/frame.ts'
 
@@ -53,6 +53,7 @@ const engine = joinThread(
     dumpJSON: ownDumpJSON,
     recordOrigins: ownRecordOrigins,
     publishEvents: ownPublishEvents,
+    refuseSecondCopy: ownRefuseSecondCopy,
     /** For a page that is refreshed. */
     makeLive: (extent: Extent) => new LiveThread(extent),
 
@@ -87,7 +88,7 @@ engine.useTimersOf(globalThis)
 
 export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, describe, configure, runtimeInfo } = engine
 export const { isExit, reasonOf, expired, tellWait, collectThread, dumpJSON, recordOrigins, makeLive } = engine
-export const { publishEvents, isGreenlet, checkGreenlet } = engine
+export const { publishEvents, isGreenlet, checkGreenlet, refuseSecondCopy } = engine
 export const { placeOf, isGlobal, debuggerIsActive, fibers } = engine
 export { version }
 

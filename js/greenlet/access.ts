@@ -7,6 +7,7 @@ import { typeError } from '../common/errors.ts'
 import { refuseUnknown } from '../common/options.ts'
 import { describe } from '../common/values.ts'
 import type { GreenletRecord } from '../core/record.ts'
+import { refuseSecondCopy } from '../native/copies.ts'
 
 const KNOWN = ['parent', 'name', 'context'] as const
 
@@ -41,10 +42,12 @@ export function checkOptions(options: unknown): object {
  */
 export function checkGreenlet(of: string, value: unknown): void {
   if (access.isGreenlet(value)) return
+  // Then it may well be a greenlet of the copy that has the thread.
+  refuseSecondCopy()
   const kind = describe(value)
   throw typeError(
     kind === 'an instance of Greenlet' || kind === 'an instance of SpawnedGreenlet'
-      ? `${of} takes a greenlet, not an object with the prototype of one; it is made by Object.create(), a Proxy, or of another copy of greenlets`
+      ? `${of} takes a greenlet, not an object with the prototype of one; it comes from Object.create(), a Proxy, or another copy of greenlets`
       : `${of} takes a greenlet, not ${kind}`,
   )
 }

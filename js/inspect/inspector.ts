@@ -4,6 +4,7 @@ import { rangeError, typeError } from '../common/errors.ts'
 import { checkOptions } from '../common/options.ts'
 import { describe } from '../common/values.ts'
 import { dump } from '../dump.ts'
+import { refuseSecondCopy } from '../engine.ts'
 import type { Extent } from '../dump/collect.ts'
 import { type Asked, cookieFor, isLoopback, isToken, newToken, SHORTEST_TOKEN, tokenOf } from './access.ts'
 import { PAGE, PAGE_HEADERS } from './page/page.ts'
@@ -65,6 +66,7 @@ export class Inspector {
 
   /** @param onlyLoopback whether requests must name this machine as their host */
   constructor(of: string, options: InspectorOptions, onlyLoopback: boolean) {
+    refuseSecondCopy()
     const given = checkOptions<InspectorOptions>(of, options, OPTIONS)
     const { token = newToken(), refresh = 1000, limit = 10_000, frames = 100 } = given
     if (token !== null && typeof token !== 'string') {

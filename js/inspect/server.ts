@@ -53,6 +53,7 @@ export interface InspectorPage {
  * ```
  *
  * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`
+ * @throws GreenletError `ERR_GREENLET_SECOND_COPY`
  */
 export function inspector(options: InspectorOptions = {}): InspectorPage {
   return pageOf(new Inspector('inspector()', options, false))
@@ -105,6 +106,7 @@ export interface Served {
  * ```
  *
  * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`
+ * @throws GreenletError `ERR_GREENLET_SECOND_COPY`
  * @throws Error of Node.js, where the port cannot be had
  */
 export async function serve(options: ServeOptions = {}): Promise<Served> {
