@@ -126,7 +126,12 @@ test.serial('what is not a greenlet or a fiber is a TypeError of every function 
     }
   }
   for (const value of [...odd, revoked.proxy]) t.false(matchers.toBeParkedAt(value, ['x']).pass)
-  t.throws(() => parkedAt(g, revoked.proxy as never), { code: 'ERR_GREENLET_INVALID_ARG' })
+  const takesNone = { code: 'ERR_GREENLET_INVALID_ARG', message: /, not a Proxy that is revoked$/ }
+  t.throws(() => parkedAt(g, revoked.proxy as never), takesNone)
+  t.throws(() => parkedAt(g, [], revoked.proxy), takesNone)
+  t.throws(() => stackText(g, revoked.proxy), takesNone)
+  t.throws(() => localsOf(g, revoked.proxy), takesNone)
+  await t.throwsAsync(settle(revoked.proxy), takesNone)
   // Its class is described, but a Proxy is not asked whether it is a greenlet.
   t.true(trapped <= 5)
   g.kill()

@@ -2,7 +2,7 @@
 
 import { typeError } from '../common/errors.ts'
 import { checkOptions } from '../common/options.ts'
-import { describe } from '../common/values.ts'
+import { describe, isRevoked } from '../common/values.ts'
 import { checkGreenlet, type Greenlet } from '../engine.ts'
 import type { FrameData } from '../stack/frame.ts'
 
@@ -87,8 +87,9 @@ function matches(frame: FrameData, name: FrameName): boolean {
 }
 
 export function checkNames(of: string, names: unknown): readonly FrameName[] {
-  if (!isArray(names)) throw typeError(`${of} takes an array of names and patterns, not ${describe(names)}`)
-  for (const name of names) {
+  if (isRevoked(names) || !Array.isArray(names))
+    throw typeError(`${of} takes an array of names and patterns, not ${describe(names)}`)
+  for (const name of names as unknown[]) {
     if (
       typeof name === 'string' ||
       name instanceof RegExp ||
@@ -98,15 +99,6 @@ export function checkNames(of: string, names: unknown): readonly FrameName[] {
     throw typeError(`a frame is named by a string or a RegExp in ${of}, not by ${describe(name)}`)
   }
   return names as FrameName[]
-}
-
-/** Throws nothing, also for a Proxy that is revoked. */
-function isArray(value: unknown): value is unknown[] {
-  try {
-    return Array.isArray(value)
-  } catch {
-    return false
-  }
 }
 
 export function checkGaps(of: string, options: unknown): boolean {
