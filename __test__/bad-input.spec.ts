@@ -48,12 +48,13 @@ function revoked(target: object): never {
 }
 
 const own = new Greenlet()
+const gone = revoked({})
 const { signal } = new AbortController()
 
 const VALUES: readonly unknown[] = [
   [undefined, null, true, 0, -1, 0.5, NaN, Infinity, 2 ** 31, 10n, '', 'text', 'x'.repeat(100), Symbol('s'), Symbol()],
   [{}, [], Object.create(null), new Date(), new Map(), /r/, Promise.resolve(), new Error('e'), new Proxy({}, {})],
-  [() => {}, class {}, async () => {}, function* () {}, Math.max, revoked({}), revoked(() => {})],
+  [() => {}, class {}, async () => {}, function* () {}, Math.max, gone, revoked(() => {})],
   [main, own, new Proxy(own, {}), Greenlet, AbortSignal, signal],
 ].flat()
 
@@ -79,7 +80,10 @@ const TAKERS: readonly [what: string, call: (value: never) => unknown, takes: (v
 
 /** Any object without keys that are no options; a greenlet has one. If reading it throws, that error belongs to the object. */
 function isOptions(value: unknown): boolean {
-  return value === undefined || (typeof value === 'object' && value !== null && !isInstance(value, Greenlet))
+  return (
+    value === undefined ||
+    (typeof value === 'object' && value !== null && value !== gone && !isInstance(value, Greenlet))
+  )
 }
 
 for (const [what, call, takes] of TAKERS) {

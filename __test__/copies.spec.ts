@@ -53,6 +53,27 @@ test('copies of other versions share where their protocol is the same', async (t
   t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: '99.0.0 0.0.1 true true\n', stderr: '' })
 })
 
+test('the doors of a copy that cannot be used say so, where they are given a greenlet of the other', async (t) => {
+  const { code, stdout, stderr } = await runProgram(`${COPY}
+    const g = new first.Greenlet(() => first.Greenlet.main.switch())
+    g.switch()
+    const { parkedAt, stackText, untilParked, matchers, settle, noGreenletsLeft } = await copy({ protocol: 99, file: 'testing/index' })
+    const { existsSync } = await import('node:fs')
+    const { dump } = await copy({ protocol: 99, file: 'dump' })
+    const { localsOf, inspector, serve, record } = await copy({ protocol: 99, file: 'inspect/index' })
+    const { default: Fiber } = await copy({ protocol: 99, file: 'fibers/index' })
+    const code = async (fn) => { try { return await fn() } catch (error) { return error.code } }
+    const all = [() => parkedAt(g, []), () => stackText(g), () => untilParked(g), () => localsOf(g), () => settle(), () => noGreenletsLeft(),
+      () => inspector(), () => serve(), () => record({ file: 'target/never.json' }), () => Fiber(() => {}).run()]
+    for (const fn of all) if (await code(fn) !== 'ERR_GREENLET_SECOND_COPY') console.log(String(fn), await code(fn))
+    console.log(existsSync('target/never.json'), matchers.toBeParkedAt(g, []).pass, dump().toJSON().threads[0].problem.slice(0, 52))
+  `)
+  t.deepEqual(
+    { code, stdout, stderr },
+    { code: 0, stdout: 'false false two copies of greenlets cannot run in one thread: ve\n', stderr: '' },
+  )
+})
+
 for (const [name, owner, other] of [
   ['the second copy', 'first', 'second'],
   ['the first copy', 'second', 'first'],

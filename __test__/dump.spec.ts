@@ -332,10 +332,11 @@ test('wrong options are refused', async (t) => {
     const code = (fn) => { try { fn(); return 'none' } catch (error) { return error.name + ' ' + error.code } }
     out([() => dump(1), () => dump({ limit: 0 }), () => dump({ limit: '1' }), () => dump({ frames: -1 }), () => dump({ format: 'xml' }),
       () => dump({ worker: true }), () => dump({ workers: 1 }), () => dump().print('xml'), () => recordOrigins(1),
-      () => installDumpSignal('USR2'), () => installDumpSignal('SIGUSR2', { write: 1 })].map(code))`,
+      () => installDumpSignal('USR2'), () => installDumpSignal('SIGUSR2', { write: 1 }),
+      () => installDumpSignal('SIGFOO'), () => installDumpSignal('SIGKILL'), () => installDumpSignal('toString')].map(code))`,
   )
   const [type, range] = ['TypeError ERR_GREENLET_INVALID_ARG', 'RangeError ERR_GREENLET_INVALID_ARG']
-  t.deepEqual(errors, [type, range, type, range, type, type, type, type, type, type, type])
+  t.deepEqual(errors, [type, range, type, range, type, type, type, type, type, type, type, type, type, type])
 })
 
 test('greenlets that are made and that have ended are messages, while that is wanted', async (t) => {

@@ -244,6 +244,58 @@ true true
   )
 })
 
+test('a Proxy that is the sandbox of a vm context is never asked', async (t) => {
+  const ending = await runProgram(`
+    import vm from 'node:vm'
+    const { localsOf } = await import('./js/inspect/index.ts')
+    const traps = []
+    const handler = new Proxy({}, { get: (_, trap) => (...args) => (traps.push(trap + ' ' + String(args[1])), Reflect[trap](...args)) })
+    const sandbox = new Proxy({ secret: 1 }, handler)
+    const context = vm.createContext(sandbox)
+    const global = vm.runInContext('this', context)
+    const inside = vm.runInContext(\`(function top(global, inherits, park) {
+      const list = [global], own = { deep: { global } }, keys = { global: [[global]] }
+      return (function inner() {
+        with (global) { this() } // a name would be looked up in the sandbox
+        return [list, own, keys, inherits]
+      }).call(park)
+    })\`, context)
+    const inherits = Object.create(global)
+    const plain = vm.runInContext('this', vm.createContext({ get boom() { traps.push('getter') } }))
+    const symbol = Symbol('x')
+    const g = new Greenlet(() => {
+      const own = [globalThis, plain, symbol]
+      const result = inside(global, inherits, () => main.switch())
+      return [own, result]
+    })
+    g.switch()
+    traps.length = 0
+    const frames = localsOf(g, { depth: 4 })
+    console.log(traps.join())
+    const shown = frames.filter(({ frame }) => ['inner', 'top'].includes(frame.functionName))
+    console.log(shown.map(({ this: self, scopes }) => self.text + ' ' + scopes.map(({ kind }) => kind).join()).join('; '))
+    const { variables } = shown[1].scopes.find(({ kind }) => kind === 'local')
+    console.log(['global', 'list', 'own', 'keys', 'inherits'].map((name) => name + ' ' + variables[name]?.text).join('\\n'))
+    console.log(frames.flatMap(({ scopes }) => scopes).find(({ variables }) => variables.own?.text.includes('Symbol')).variables.own.text)
+    g.switch()
+    Reflect.ownKeys(global) // what a read would do
+    console.log(g.dead, traps.length > 0)
+  `)
+  t.deepEqual(
+    ending,
+    printed(`
+[function] with,local,closure; [global] local
+global [global]
+list [ [global] ]
+own { deep: { global: [global] } }
+keys { global: [ [ [global] ] ] }
+inherits {}
+[ [global], [global], Symbol(x) ]
+true true
+`),
+  )
+})
+
 test('nothing is kept alive, and no session stays', async (t) => {
   const ending = await runProgram(
     `

@@ -4,6 +4,8 @@ import { createRequire } from 'node:module'
 import { runInThisContext } from 'node:vm'
 import test from 'ava'
 import { Greenlet, sleep, spawn, wait } from '../js/index.ts'
+import { greenletOf } from '../js/fibers/index.ts'
+import { localsOf } from '../js/inspect/index.ts'
 import {
   matchers,
   noGreenletsLeft,
@@ -87,6 +89,54 @@ test.serial('wrong arguments are TypeErrors', async (t) => {
   g.kill()
 })
 
+test.serial('what is not a greenlet or a fiber is a TypeError of every function that takes one', async (t) => {
+  const g = parked()
+  const revoked = Proxy.revocable({}, {})
+  revoked.revoke()
+  let trapped = 0
+  const trap = (): never => {
+    trapped++
+    throw new Error('a trap')
+  }
+  const traps = new Proxy({}, { getPrototypeOf: trap, get: trap, has: trap, ownKeys: trap })
+  const odd = [
+    null,
+    undefined,
+    7,
+    'x',
+    Symbol('s'),
+    {},
+    [],
+    () => {},
+    Object.create(Greenlet.prototype),
+    new Proxy(g, {}),
+  ]
+  const takers: Record<string, (value: never) => unknown> = {
+    'parkedAt()': (value) => parkedAt(value, ['x']),
+    'stackText()': (value) => stackText(value),
+    'untilParked()': (value) => untilParked(value, { timeout: 1 }),
+    'localsOf()': (value) => localsOf(value),
+    'greenletOf()': (value) => greenletOf(value),
+  }
+  for (const [name, take] of Object.entries(takers)) {
+    for (const value of [...odd, traps, revoked.proxy]) {
+      const error = await t.throwsAsync(async () => void (await take(value as never)), { instanceOf: TypeError }, name)
+      t.like(error, { code: 'ERR_GREENLET_INVALID_ARG' })
+      t.true(error.message.startsWith(`${name} takes a `), error.message)
+    }
+  }
+  for (const value of [...odd, revoked.proxy]) t.false(matchers.toBeParkedAt(value, ['x']).pass)
+  const takesNone = { code: 'ERR_GREENLET_INVALID_ARG', message: /, not a Proxy that is revoked$/ }
+  t.throws(() => parkedAt(g, revoked.proxy as never), takesNone)
+  t.throws(() => parkedAt(g, [], revoked.proxy), takesNone)
+  t.throws(() => stackText(g, revoked.proxy), takesNone)
+  t.throws(() => localsOf(g, revoked.proxy), takesNone)
+  await t.throwsAsync(settle(revoked.proxy), takesNone)
+  // Its class is described, but a Proxy is not asked whether it is a greenlet.
+  t.true(trapped <= 5)
+  g.kill()
+})
+
 test.serial('the matcher says what it wanted and where the greenlet is', (t) => {
   const g = parked()
   const no = matchers.toBeParkedAt(g, ['outer', /x/])
@@ -115,7 +165,7 @@ test.serial('stackText() is the same on every Node.js, and tells nothing of the 
     ],
   )
   // The lines are those of this file.
-  t.is(lines[0], 'at Lock.acquire (__test__/testing.spec.ts:23)')
+  t.is(lines[0], 'at Lock.acquire (__test__/testing.spec.ts:25)')
   t.is(stackText(g, { lines: false, root: import.meta.dirname }).split('\n')[1], 'at Lock.held (testing.spec.ts)')
   g.kill()
   t.is(stackText(g), '')
@@ -265,14 +315,6 @@ test.serial('fake timers do not stop the helpers', async (t) => {
   try {
     await t.throwsAsync(untilParked(g, { at: ['nowhere'], timeout: 300 }), { code: 'ERR_GREENLET_TIMEOUT' })
     t.deepEqual(await settle(), [g])
-    // The fake setImmediate() never starts this one.
-    const late = spawn(function late() {})
-    await t.throwsAsync(untilParked(late, { timeout: 5 }), {
-      message:
-        /it has not started: .*; where timers are faked, setImmediate must stay real, because spawn\(\) uses it\n/,
-    })
-    late.kill()
-    await t.throwsAsync(late)
   } finally {
     Object.assign(globalThis, { setImmediate: real.setImmediate, setTimeout: real.setTimeout })
     process.hrtime.bigint = real.hrtime
@@ -280,3 +322,47 @@ test.serial('fake timers do not stop the helpers', async (t) => {
   g.kill()
   await t.throwsAsync(g)
 })
+
+test.serial(
+  'with fake timers, greenlets start and are killed, and only what waits for a time follows the fake time',
+  async (t) => {
+    const { setImmediate, setTimeout, clearTimeout, queueMicrotask } = globalThis
+    const timers: { readonly ms: number; readonly call: () => void }[] = []
+    let faked = 0
+    const fake = (): void => void faked++
+    Object.assign(globalThis, {
+      setImmediate: fake,
+      queueMicrotask: fake,
+      setTimeout: (call: () => void, ms: number) => timers.push({ call, ms }),
+      clearTimeout: () => {},
+    })
+    t.teardown(() => {
+      Object.assign(globalThis, { setImmediate, setTimeout, clearTimeout, queueMicrotask })
+    })
+    const sleeper = spawn(() => (sleep(60_000), 'slept'))
+    const waiter = spawn(() => wait(new Promise(() => {}), { timeout: 70_000 }))
+    const controller = new AbortController()
+    const killed = spawn.with({ signal: controller.signal }, () => sleep(80_000))
+    const left = spawn(() => sleep(90_000))
+    await settle()
+    t.deepEqual(timers.map(({ ms }) => ms).toSorted(), [60_000, 70_000, 80_000, 90_000])
+    controller.abort()
+    await t.throwsAsync(killed, { code: 'ERR_GREENLET_KILLED' })
+    t.true(left.interrupt(new Error('interrupted')))
+    await t.throwsAsync(left, { message: 'interrupted' })
+    for (const { call, ms } of timers) if (ms < 80_000) call()
+    t.is(await sleeper, 'slept')
+    await t.throwsAsync(waiter, { code: 'ERR_GREENLET_TIMEOUT' })
+    const inSleep = new AbortController()
+    const aborted = spawn(() => sleep(1000, { signal: inSleep.signal }))
+    await settle()
+    inSleep.abort(new Error('aborted'))
+    await t.throwsAsync(aborted, { message: 'aborted' })
+    const { promise, resolve } = pending<number>()
+    const last = spawn(() => wait(promise) + 1)
+    await settle()
+    resolve(1)
+    t.is(await last, 2)
+    t.is(faked, 0)
+  },
+)

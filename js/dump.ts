@@ -8,6 +8,7 @@
  * ```
  */
 
+import { constants } from 'node:os'
 import { inspect } from 'node:util'
 import { isMainThread } from 'node:worker_threads'
 import { GreenletError, rangeError, typeError } from './common/errors.ts'
@@ -26,6 +27,7 @@ export type { DumpFormat } from './dump/print.ts'
 
 const DEFAULT_PATIENCE = 1000
 const MOST = 1e9
+const UNCATCHABLE: ReadonlySet<string> = new Set(['SIGKILL', 'SIGSTOP'])
 const OPTIONS = ['limit', 'frames', 'workers', 'patience', 'format'] as const
 
 /**
@@ -260,9 +262,12 @@ export interface DumpSignalOptions {
  * @throws GreenletError `ERR_GREENLET_FORBIDDEN` in a Worker, which gets no signals
  */
 export function installDumpSignal(signal: NodeJS.Signals = 'SIGUSR2', options: DumpSignalOptions = {}): () => void {
-  if (typeof signal !== 'string' || !/^SIG[A-Z\d]+$/.test(signal)) {
+  // A listener for another name would never be called.
+  if (typeof signal !== 'string' || !Object.hasOwn(constants.signals, signal)) {
     throw typeError(`installDumpSignal() takes the name of a signal, such as 'SIGUSR2', not ${describe(signal)}`)
   }
+  if (UNCATCHABLE.has(signal))
+    throw typeError(`installDumpSignal() takes a signal that a process can catch, not ${signal}`)
   const of = 'installDumpSignal()'
   const { format = 'text', write = writeReport } = checkOptions<DumpSignalOptions>(of, options, ['format', 'write'])
   checkFormat(format)

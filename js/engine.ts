@@ -12,6 +12,7 @@ import { publishEvents as ownPublishEvents } from './dump/events.ts'
 import { LiveThread } from './dump/live.ts'
 import { recordOrigins as ownRecordOrigins } from './dump/origins.ts'
 import { Fiber, greenletOf } from './fibers/fiber.ts'
+import { checkGreenlet as ownCheckGreenlet } from './greenlet/access.ts'
 import * as classes from './greenlet/greenlet.ts'
 import { gettrace as ownGettrace, settrace as ownSettrace } from './greenlet/tracing.ts'
 import { bind as ownBind, blocking as ownBlocking } from './hub/blocking.ts'
@@ -22,7 +23,7 @@ import { spawn as ownSpawn } from './hub/spawn.ts'
 import { wait as ownWait } from './hub/wait.ts'
 import { location } from './native/addon.ts'
 import { configure as ownConfigure } from './native/configure.ts'
-import { joinThread } from './native/copies.ts'
+import { joinThread, refuseSecondCopy as ownRefuseSecondCopy } from './native/copies.ts'
 import { runtimeInfo as ownRuntimeInfo } from './native/runtime-info.ts'
 import { placeOf as ownPlaceOf } from './stack/frame.ts'
 
@@ -52,11 +53,17 @@ const engine = joinThread(
     dumpJSON: ownDumpJSON,
     recordOrigins: ownRecordOrigins,
     publishEvents: ownPublishEvents,
+    refuseSecondCopy: ownRefuseSecondCopy,
     /** For a page that is refreshed. */
     makeLive: (extent: Extent) => new LiveThread(extent),
 
+    // For the arguments of `greenlets/inspect` and `greenlets/testing`.
+    isGreenlet: classes.isGreenlet,
+    checkGreenlet: ownCheckGreenlet,
+
     // For `greenlets/inspect`.
     placeOf: ownPlaceOf,
+    isGlobal: (object: object): boolean => thread.native.isGlobal(object),
     debuggerIsActive: (): boolean => thread.native.debuggerIsActive(),
 
     /** For `greenlets/fibers`. All copies have one Future, which that of them sets where it is loaded first. */
@@ -81,8 +88,8 @@ engine.useTimersOf(globalThis)
 
 export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, describe, configure, runtimeInfo } = engine
 export const { isExit, reasonOf, expired, tellWait, collectThread, dumpJSON, recordOrigins, makeLive } = engine
-export const { publishEvents } = engine
-export const { placeOf, debuggerIsActive, fibers } = engine
+export const { publishEvents, isGreenlet, checkGreenlet, refuseSecondCopy } = engine
+export const { placeOf, isGlobal, debuggerIsActive, fibers } = engine
 export { version }
 
 // The classes, with their types.

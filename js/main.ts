@@ -19,6 +19,7 @@ import { basename, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { inspect, type InspectOptions } from 'node:util'
 import { addOwnCode } from './common/own-code.ts'
+import { microtask } from './common/turns.ts'
 import { dependenciesOf, ERRORED, evaluating, type ModuleWrap, patchEsm } from './core/module-loads.ts'
 import { type Method, type Methods, replace } from './core/replace.ts'
 import { Greenlet, GreenletError, wait } from './engine.ts'
@@ -144,7 +145,7 @@ function runText(name: string, text: () => unknown): unknown {
       outcome = { error }
       if (waits) {
         // An uncaught exception. Thrown from here, the error would be shown with a line of this file.
-        queueMicrotask(() => {
+        microtask(() => {
           throw error
         })
       }

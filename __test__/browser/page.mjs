@@ -126,6 +126,29 @@ try {
   await page.waitForFunction((old) => document.querySelector('#counts').textContent !== old, paused)
   late.kill()
 
+  // The number of those that wait for a lock is right also in the rows of greenlets that were not resumed.
+  const lock = new Lock()
+  const holder = spawn(() => lock.run(() => sleep(3_600_000)))
+  const lockers = [1, 2].map((i) => spawn.with({ name: `locker ${i}` }, () => lock.acquire()))
+  await page.keyboard.press('/')
+  await page.keyboard.type('locker')
+  const waitsOfFirst = (wanted) =>
+    page.waitForFunction(
+      ([id, end]) => document.querySelector(`#list-rows [data-id="${id}"] .waits`)?.textContent.endsWith(end),
+      [lockers[0].serial, wanted],
+    )
+  await waitsOfFirst(', 2 wait')
+  await page.locator(`#list-rows [data-id="${lockers[0].serial}"]`).click()
+  lockers.push(spawn.with({ name: 'locker 3' }, () => lock.acquire()))
+  await waitsOfFirst(', 3 wait')
+  assert.match(await text('#panel'), /, 3 wait/)
+  lockers.pop().kill()
+  await waitsOfFirst(', 2 wait')
+  for (const each of [...lockers, holder]) each.kill()
+  await page.keyboard.press('Escape')
+  await page.keyboard.press('/')
+  await page.keyboard.press('Escape')
+
   const [download] = await Promise.all([page.waitForEvent('download'), page.keyboard.press('d')])
   assert.equal(JSON.parse(await readFile(await download.path(), 'utf8')).version, 1)
 

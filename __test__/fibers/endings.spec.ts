@@ -50,6 +50,44 @@ test(
 )
 
 test(
+  'a getter among the own properties of a fiber is never called, and outlives the object',
+  prints,
+  `
+  let [calls, found] = [0, '']
+  const make = () => {
+    const fiber = Fiber(() => {
+      try {
+        for (;;) Fiber.yield()
+      } finally {
+        const { get, set } = Object.getOwnPropertyDescriptor(Fiber.current, 'state')
+        found = [get.name, set.name, Fiber.current.plain, Object.keys(Fiber.current)].join()
+      }
+    })
+    Object.defineProperty(fiber, 'state', { get: function read() { calls++ }, set: function write() { calls++ }, enumerable: true, configurable: true })
+    fiber.plain = 'data'
+    Object.defineProperty(Object.getPrototypeOf(fiber), 'plain', { set() { calls++ }, configurable: true })
+    fiber.run()
+    fiber.run()
+    // A property that becomes a getter later.
+    Object.defineProperty(fiber, 'later', { value: 1, enumerable: true, configurable: true })
+    fiber.run()
+    Object.defineProperty(fiber, 'later', { get() { calls++ }, enumerable: true })
+    fiber.run()
+  }
+  make()
+  const idle = Fiber(() => { for (;;) Fiber.yield() })
+  for (let tries = 0; tries < 50 && found === ''; tries++) {
+    await new Promise((resolve) => setImmediate(resolve))
+    gc()
+    idle.run()
+  }
+  console.log(calls, found)
+  `,
+  '0 read,write,data,state,plain,later\n',
+  ['--expose-gc'],
+)
+
+test(
   'fibers that are dropped in one job are unwound in it, by the next run() after a collection',
   prints,
   `

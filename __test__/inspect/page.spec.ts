@@ -3,8 +3,8 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer, request } from 'node:http'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type IncomingMessage, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runInThisContext } from 'node:vm'
@@ -14,7 +14,7 @@ import { Greenlet, sleep, spawn, wait } from '../../js/index.ts'
 import { inspector, serve } from '../../js/inspect/index.ts'
 import type { Refresh } from '../../js/inspect/feed.ts'
 import { settle } from '../../js/testing/index.ts'
-import { Lock } from '../../js/tools/index.ts'
+import { Lock, Queue } from '../../js/tools/index.ts'
 import { pending } from '../helpers/promises.ts'
 
 const TOKEN = 'a-token-for-the-tests'
@@ -164,8 +164,8 @@ test.serial('a lock has the same number everywhere, and its new holder is told',
     return page.close()
   })
   await settle()
-  const textOf = ({ greenlets }: Refresh, { serial }: Greenlet): string | undefined =>
-    greenlets.find(({ id }) => id === serial)?.waits?.text
+  const textOf = ({ greenlets, waits }: Refresh, { serial }: Greenlet): string | undefined =>
+    (greenlets.find(({ id }) => id === serial)?.waits ?? waits.find(([id]) => id === serial)?.[1])?.text
   const all = await refreshes(`http://127.0.0.1:${page.port}/events`, (refresh) => {
     release.resolve()
     return !refresh.whole && textOf(refresh, waiter) !== undefined
@@ -193,6 +193,67 @@ test.serial('source lines come from files that parked stacks name, and from no o
   t.is((await ask(frame.fileName!, 1e6)).status, 404)
   t.is((await ask(frame.fileName!, 'x')).status, 400)
   t.is((await ask('', 1)).status, 404)
+})
+
+test.serial(
+  'an open page is asked first which files are named, and a dump is made at most once in a refresh',
+  async (t) => {
+    const page = await serve({ token: TOKEN, refresh: 3_600_000 })
+    const folder = mkdtempSync(join(tmpdir(), 'greenlets-page-'))
+    const park = (name: string): Greenlet => {
+      const file = join(folder, name)
+      writeFileSync(file, `the only line of ${name}`)
+      const stop = runInThisContext('(stop) => stop()', { filename: file }) as (stop: () => unknown) => unknown
+      const g = new Greenlet(() => stop(() => Greenlet.main.switch()))
+      g.switch()
+      return g
+    }
+    const statusOf = async (name: string): Promise<number> => {
+      const query = new URLSearchParams({ file: join(folder, name), line: '1' })
+      return (await get(`http://127.0.0.1:${page.port}/source?${query}`, cookie)).status
+    }
+    const parked = [park('a')]
+    t.teardown(() => {
+      for (const each of parked) each.kill()
+      rmSync(folder, { recursive: true })
+      return page.close()
+    })
+    t.is(await statusOf('a'), 200)
+    parked.push(park('b'))
+    // The dump for `a` is not an hour old.
+    t.is(await statusOf('b'), 404)
+    const open = request(`http://127.0.0.1:${page.port}/events`, { headers: cookie, agent: false })
+    open.on('error', () => {}).end()
+    const [response] = (await once(open, 'response')) as [IncomingMessage]
+    await once(response, 'data')
+    t.is(await statusOf('b'), 200)
+    // A path is a text: another text for a named file, and a path that leads out of one, are not named.
+    for (const other of ['x/../b', 'b/../../../../../../etc/passwd', './b', 'B']) {
+      const query = new URLSearchParams({ file: `${folder}/${other}`, line: '1' })
+      t.is((await get(`http://127.0.0.1:${page.port}/source?${query}`, cookie)).status, 404, other)
+    }
+    open.destroy()
+  },
+)
+
+test.serial('the number of those that wait is told, also to greenlets that were not resumed', async (t) => {
+  const page = await serve({ token: TOKEN, refresh: 100 })
+  const queue = new Queue<number>()
+  const take = (): void => void queue.get()
+  const first = spawn(take)
+  const others: Greenlet[] = []
+  t.teardown(() => {
+    for (const each of [first, ...others]) each.kill()
+    return page.close()
+  })
+  await settle()
+  const all = await refreshes(`http://127.0.0.1:${page.port}/events`, (refresh) => {
+    if (refresh.whole) others.push(spawn(take), spawn(take))
+    return refresh.waits.some(([id, { text }]) => id === first.serial && text.endsWith(', 3 wait'))
+  })
+  t.regex(all[0]!.greenlets.find(({ id }) => id === first.serial)!.waits!.text, /^an item of Queue #\d+$/)
+  // Its stack was not read again.
+  t.true(all.slice(1).every(({ greenlets }) => !greenlets.some(({ id }) => id === first.serial)))
 })
 
 test.serial('a pipe that a frame names is not read', async (t) => {
@@ -238,6 +299,18 @@ test.serial('inspector() is mounted anywhere, and answers a web Request', async 
   // One more event may have been on its way.
   while (!(await reader.read()).done);
   t.pass()
+})
+
+test.serial('a reader of a web Response that is always ready gets no more events than others', async (t) => {
+  const page = inspector({ token: null, refresh: 3_600_000 })
+  const { body } = await page.fetch(new Request('http://host/events'))
+  const reader = body!.getReader()
+  t.false((await reader.read()).done)
+  const second = reader.read()
+  const nothing = new Promise((resolve) => setTimeout(resolve, 200, 'nothing'))
+  t.is(await Promise.race([second, nothing]), 'nothing')
+  page.close()
+  t.true((await second).done)
 })
 
 test('wrong options are refused', async (t) => {

@@ -14,6 +14,7 @@
  * This module does not import h3. The plugin replaces the methods of the app that take handlers.
  */
 
+import { immediate } from '../common/turns.ts'
 import type { H3, H3Event } from 'h3'
 import type { Greenlet } from '../engine.ts'
 import { type Bind, makeBind } from './request/bind.ts'
@@ -120,7 +121,7 @@ function admit(server: ServerGreenlets, event: H3Event): RequestGreenlets {
   requests.set(event, request)
   const { refusal } = request
   if (refusal !== undefined) {
-    if (source.response === undefined) setImmediate(() => request.end())
+    if (source.response === undefined) immediate(() => request.end())
     throw refusal
   }
   if (source.response === undefined) unended.add(request)
@@ -147,7 +148,7 @@ async function endIfFailed(request: RequestGreenlets, hook: () => unknown): Prom
     await request.run(hook)
   } catch (error) {
     unended.delete(request)
-    setImmediate(() => request.end())
+    immediate(() => request.end())
     throw error
   }
 }

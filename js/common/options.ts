@@ -4,7 +4,7 @@
  */
 
 import { typeError } from './errors.ts'
-import { describe } from './values.ts'
+import { describe, isRevoked } from './values.ts'
 
 /** The longest time that Node.js' timers take, in milliseconds. */
 export const LONGEST_MS = 2 ** 31 - 1
@@ -32,6 +32,7 @@ export function refuseUnknown<T extends object>(
   options: object,
   known: readonly (keyof T & string)[],
 ): Partial<T> {
+  if (isRevoked(options)) throw typeError(`the options of ${of} are an object, not ${describe(options)}`)
   const keys = Object.keys(options)
   // Not an iterator, which a program may have replaced.
   for (let i = 0; i < keys.length; i++) {

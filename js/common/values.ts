@@ -3,10 +3,13 @@
  * throw.
  */
 
+const { isArray } = Array
+
 /** Describes a wrong argument in a word or two, for messages that end with "..., not ...". */
 export function describe(value: unknown): string {
   if (value === null || value === undefined) return String(value)
   if (typeof value === 'string') return value.length > 30 ? 'a string' : `'${value}'`
+  if (isRevoked(value)) return 'a Proxy that is revoked'
   if (typeof value === 'function') {
     const name = nameOf(value)
     return name === undefined ? 'a function' : `the function ${name}`
@@ -17,6 +20,17 @@ export function describe(value: unknown): string {
     return typeof kind === 'string' && kind !== '' ? `an instance of ${kind}` : 'an object'
   } catch {
     return 'an object'
+  }
+}
+
+/** Whether it is a Proxy that is revoked: each use of it throws an error of V8. */
+export function isRevoked(value: unknown): boolean {
+  try {
+    // It calls no trap.
+    isArray(value)
+    return false
+  } catch {
+    return true
   }
 }
 

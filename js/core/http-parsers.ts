@@ -7,7 +7,7 @@
  * So a parser that is in use is neither given away nor deleted before the call has returned, and it reads nothing more.
  */
 
-import { setImmediate } from 'node:timers'
+import { immediate } from '../common/turns.ts'
 import { inUse } from './calls-in-progress.ts'
 import { readsJsStream } from './js-streams.ts'
 import { isLoaded, whenAssigned } from './loaded-later.ts'
@@ -77,7 +77,7 @@ function patch(): void {
           if (given.has(parser)) {
             // The call may have put it into the server's list of connections again. The caller still uses the object.
             Reflect.apply(remove, parser, [])
-            setImmediate(() => parser.close())
+            immediate(() => parser.close())
           }
         }
       }

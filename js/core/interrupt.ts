@@ -4,6 +4,7 @@
  * interrupts it is never left.
  */
 
+import { immediate } from '../common/turns.ts'
 import { markExit } from './exits.ts'
 import { finishEnded } from './lifecycle.ts'
 import { type BlockingCall, type GreenletObject, type GreenletRecord, WAITING } from './record.ts'
@@ -45,7 +46,7 @@ export function interrupt(record: GreenletRecord, error: unknown): boolean {
   finishEnded()
   const interruption = endWait(record, error)
   if (interruption === undefined) return false
-  thread.realm.setImmediate(() => resumeInterrupted(record, interruption))
+  immediate(() => resumeInterrupted(record, interruption))
   return true
 }
 
@@ -54,6 +55,6 @@ function resumeInterrupted(record: GreenletRecord, interruption: Interruption): 
   // It may have been killed, or a child that ended may have resumed it.
   if (record.blockingCall !== interruption) return
   // This may be an event loop inside of a greenlet, which must not be left.
-  if (thread.current !== main) thread.realm.setImmediate(() => resumeInterrupted(record, interruption))
+  if (thread.current !== main) immediate(() => resumeInterrupted(record, interruption))
   else switchTo(record, undefined)
 }

@@ -6,7 +6,7 @@
  *     stream.push(data) ─► 'data' ─► JSStream.readBuffer ─► TLS, HTTP/2 ─► listeners of the program
  */
 
-import { setImmediate } from 'node:timers'
+import { immediate } from '../common/turns.ts'
 import { DEAD, type GreenletRecord } from './record.ts'
 import { type Methods, replaceEach } from './replace.ts'
 import { main, thread } from './thread.ts'
@@ -50,7 +50,7 @@ function read(stream: object, call: () => unknown): unknown {
   } else if (reading.greenlet.state === DEAD) {
     // V8 has ended it without running its `finally` blocks.
     reading.calls = 0
-    if (reading.pending.length > 0) setImmediate(readPending, stream, reading)
+    if (reading.pending.length > 0) immediate(readPending, stream, reading)
   }
   if (reading.pending.length > 0 || (reading.calls > 0 && reading.greenlet !== current)) {
     reading.pending.push(call)
@@ -64,7 +64,7 @@ function read(stream: object, call: () => unknown): unknown {
     reading.calls--
     if (reading.calls === 0) {
       if (reading.pending.length === 0) readings.delete(stream)
-      else setImmediate(readPending, stream, reading)
+      else immediate(readPending, stream, reading)
     }
   }
 }
@@ -85,7 +85,7 @@ function readPending(stream: object, reading: Reading): void {
       reading.calls--
       pending.shift()
       if (pending.length === 0) readings.delete(stream)
-      else if (!returned) setImmediate(readPending, stream, reading)
+      else if (!returned) immediate(readPending, stream, reading)
     }
   }
 }

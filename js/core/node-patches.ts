@@ -18,6 +18,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import vm from 'node:vm'
 import { isQuiet } from '../common/errors.ts'
+import { immediate } from '../common/turns.ts'
 import { findInspectors, type WithSession } from './built-ins.ts'
 import { exitDomains, followDomains } from './domains.ts'
 import { callHeld } from './held.ts'
@@ -59,7 +60,7 @@ export function patchNode(): void {
     return function (...args) {
       if (!isQuiet(args[0])) return Reflect.apply(report, this, args)
       // What Node does for an error that the program has handled (execution.js, createOnGlobalUncaughtException).
-      setImmediate(() => {})
+      immediate(() => {})
       thread.native.clearAsyncIds()
       exitDomains()
       return true

@@ -75,7 +75,7 @@ export const thread = {
   clock: undefined as (() => number) | undefined,
 
   /** The realm of which the timers, and the settings of `Error` for text, are used; see engine.ts. */
-  realm: globalThis as Pick<typeof globalThis, 'setTimeout' | 'clearTimeout' | 'setImmediate' | 'Error'>,
+  realm: globalThis as Pick<typeof globalThis, 'setTimeout' | 'clearTimeout' | 'Error'>,
   /** The call during which the running greenlet must not be left; undefined for a `vm` script. See held.ts. */
   heldBy: undefined as string | undefined,
 

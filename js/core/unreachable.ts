@@ -11,6 +11,7 @@
 
 import { addOwnCode } from '../common/own-code.ts'
 import { type GreenletError, GreenletExit, isExit } from '../common/errors.ts'
+import { immediate } from '../common/turns.ts'
 import { FULL_COLLECTIONS, mail, setSubject } from '../native/contract.ts'
 import { deliver, finishEnded } from './lifecycle.ts'
 import { DEAD, type GreenletRecord, LIVE } from './record.ts'
@@ -27,13 +28,13 @@ const unreachable: GreenletRecord[] = []
 const asked = { collections: 0 }
 
 thread.onUnreachable = (record) => {
-  if (record.state !== DEAD && unreachable.push(record) === 1) setImmediate(endLater)
+  if (record.state !== DEAD && unreachable.push(record) === 1) immediate(endLater)
 }
 
 function endLater(): void {
   finishEnded()
   // This can be an event loop inside of a greenlet, as in a paused debugger. What called that loop must return first.
-  if (thread.current !== main) setImmediate(endLater)
+  if (thread.current !== main) immediate(endLater)
   else endAll()
 }
 

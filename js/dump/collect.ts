@@ -142,6 +142,12 @@ export class Collection {
     }
   }
 
+  /** What a greenlet waits for, alone: its stack is not read. */
+  waitsOf(record: GreenletRecord): WaitData | undefined {
+    const wait = waitOf(record, this.#now)
+    return wait === undefined ? undefined : this.#wait(wait, record)
+  }
+
   #wait(wait: Wait, record: GreenletRecord): WaitData {
     const { limit, since } = wait
     const goal = this.#goal(wait, record)

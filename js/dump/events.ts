@@ -6,6 +6,7 @@
 import { channel } from 'node:diagnostics_channel'
 import { threadId } from 'node:worker_threads'
 import { typeError } from '../common/errors.ts'
+import { microtask } from '../common/turns.ts'
 import { describe } from '../common/values.ts'
 import type { GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
@@ -29,5 +30,5 @@ export function publishEvents(on: unknown = true): void {
 function publish(to: typeof made, { serial, name, parent }: GreenletRecord): void {
   if (!to.hasSubscribers) return
   const message = { id: serial, name, parent: parent?.serial ?? null, threadId }
-  queueMicrotask(() => to.publish(message))
+  microtask(() => to.publish(message))
 }

@@ -4,20 +4,22 @@
  */
 
 import { isPromise } from 'node:util/types'
-import { toldOf } from '../common/tool-wait.ts'
+import { toldOf, type ToolWait } from '../common/tool-wait.ts'
 import { DEAD, type GreenletRecord } from '../core/record.ts'
 import { registeredRecords } from '../core/registry.ts'
 import { thread } from '../core/thread.ts'
 import { type Greenlet, isGreenlet, recordOf } from '../greenlet/greenlet.ts'
 import { setSubject } from '../native/contract.ts'
 import { Collection, countStates, DEFAULT_EXTENT, type Extent, stateOf } from './collect.ts'
-import type { DeadlockData, GreenletData, StackData, ThreadData } from './data.ts'
+import type { DeadlockData, GreenletData, StackData, ThreadData, WaitData } from './data.ts'
 
 /** The changes of one look. */
 export interface Changes extends Pick<ThreadData, 'running' | 'total' | 'states' | 'omitted'> {
   /** Whether these are all greenlets and stacks, and not only the changed ones. */
   readonly whole: boolean
   readonly greenlets: readonly GreenletData[]
+  /** What others have changed of the waits of greenlets that were not resumed, by their ids. */
+  readonly waits: readonly (readonly [number, WaitData])[]
   /** The ids of those that have ended, or that the limit leaves out now. */
   readonly ended: readonly number[]
   readonly stacks: readonly (readonly [number, StackData])[]
@@ -37,6 +39,8 @@ interface Seen {
   parent: number | undefined
   /** See {@link goalOf}. */
   goal: number
+  /** How many wait for the same tool. */
+  waiting: number
   look: number
 }
 
@@ -69,7 +73,14 @@ export class LiveThread {
     const shown = this.#collection.select(records, deadlocks)
     this.#collection.begin()
     const greenlets: GreenletData[] = []
-    for (const record of shown) if (this.#hasChanged(record, look)) greenlets.push(this.#collection.greenlet(record))
+    const waits: (readonly [number, WaitData])[] = []
+    for (const record of shown) {
+      const changed = this.#changeOf(record, look)
+      if (changed === 'greenlet') greenlets.push(this.#collection.greenlet(record))
+      // Its stack is the same, and capturing it is most of the work.
+      const wait = changed === 'wait' ? this.#collection.waitsOf(record) : undefined
+      if (wait !== undefined) waits.push([record.serial, wait])
+    }
     const ended: number[] = []
     if (this.#seen.size > shown.length) {
       for (const [serial, seen] of this.#seen) {
@@ -83,12 +94,15 @@ export class LiveThread {
     this.#told = all.length
     const { length: total } = records
     const running = thread.current.serial
-    return { whole, running, total, states, omitted: total - shown.length, greenlets, ended, stacks, deadlocks }
+    const omitted = total - shown.length
+    return { whole, running, total, states, omitted, greenlets, waits, ended, stacks, deadlocks }
   }
 
-  /** Also notes that it was seen. */
-  #hasChanged(record: GreenletRecord, look: number): boolean {
+  /** Whether the greenlet has changed, or others have changed its wait. Also notes that it was seen. */
+  #changeOf(record: GreenletRecord, look: number): 'greenlet' | 'wait' | undefined {
     const { serial, blockingCall, ending, label } = record
+    const promise = blockingCall?.waitsFor
+    const told = isPromise(promise) ? toldOf(promise) : undefined
     const state = stateOf(record)
     const outcome = blockingCall?.outcome
     const now = {
@@ -98,12 +112,13 @@ export class LiveThread {
       isEnding: ending !== undefined,
       name: label,
       parent: record.parent?.serial,
-      goal: goalOf(record),
+      goal: told === undefined ? -1 : goalOf(told),
+      waiting: told === undefined ? 0 : told.waiting,
     }
     const seen = this.#seen.get(serial)
     if (seen === undefined) {
       this.#seen.set(serial, { ...now, look })
-      return true
+      return 'greenlet'
     }
     seen.look = look
     const isSame =
@@ -112,11 +127,10 @@ export class LiveThread {
       seen.outcome === outcome &&
       seen.isEnding === now.isEnding &&
       seen.name === label &&
-      seen.parent === now.parent &&
-      seen.goal === now.goal
-    if (isSame) return false
+      seen.parent === now.parent
+    if (isSame && seen.goal === now.goal && seen.waiting === now.waiting) return undefined
     Object.assign(seen, now)
-    return true
+    return isSame ? 'wait' : 'greenlet'
   }
 }
 
@@ -124,11 +138,7 @@ export class LiveThread {
  * What other greenlets change of its wait: the holder of the lock, or how many of the joined ones have not ended; -1 where there is no
  * such thing.
  */
-function goalOf({ blockingCall }: GreenletRecord): number {
-  const promise = blockingCall?.waitsFor
-  const told = isPromise(promise) ? toldOf(promise) : undefined
-  if (told === undefined) return -1
-  const { holder, joined } = told
+function goalOf({ holder, joined }: ToolWait): number {
   if (joined !== undefined) {
     let alive = 0
     for (const each of joined) if (isGreenlet(each) && recordOf(each as Greenlet).state !== DEAD) alive++

@@ -11,9 +11,9 @@
  * No error is caught and thrown again here, because V8 would show this file as the place where it was thrown.
  */
 
-import { GreenletExit } from '../common/errors.ts'
+import { GreenletExit, typeError } from '../common/errors.ts'
 import { addOwnCode } from '../common/own-code.ts'
-import { nameOf } from '../common/values.ts'
+import { describe, nameOf } from '../common/values.ts'
 import { ensureAttached } from '../core/attach.ts'
 import { endContext, inheritContext } from '../core/context.ts'
 import { deliver, finishEnded, refuseInHook } from '../core/lifecycle.ts'
@@ -67,10 +67,8 @@ class FiberState implements records.Guest {
   phase: typeof BUSY | typeof YIELDING | typeof RESUMING = BUSY
   /** Set once the fiber is to end: each `Fiber.yield()` throws it. */
   zombie: Zombie | undefined = undefined
-  /** The own properties of the Fiber when it yielded last; undefined where it had none. */
-  properties: Record<string, unknown> | undefined = undefined
-  /** How many those are. */
-  propertyCount = 0
+  /** The own properties of the Fiber when it yielded last; undefined where it never had any. */
+  properties: Kept | undefined = undefined
   readonly fn: records.Run
   readonly prototype: object
 
@@ -221,7 +219,10 @@ class FiberObject {
     const fiber = new FiberObject(fn)
     fiber.#record = record
     Object.setPrototypeOf(fiber, prototype)
-    return Object.assign(fiber, properties)
+    for (let i = 0; properties !== undefined && i < properties.keys.length; i++) {
+      Object.defineProperty(fiber, properties.keys[i]!, properties.values[i]!)
+    }
+    return fiber
   }
 
   static greenletOf(fiber: FiberObject, record: GreenletRecord): Greenlet {
@@ -229,8 +230,9 @@ class FiberObject {
     return (fiber.#greenlet ??= face(record, fiber))
   }
 
-  static recordOf(fiber: FiberObject): GreenletRecord | undefined {
-    return #record in fiber ? fiber.#record : undefined
+  static recordOf(fiber: unknown): GreenletRecord | undefined {
+    if (typeof fiber === 'object' && fiber !== null && #record in fiber) return fiber.#record
+    throw typeError(`greenletOf() takes a fiber, not ${describe(fiber)}`)
   }
 }
 
@@ -257,25 +259,29 @@ function faceOf(record: GreenletRecord): object {
   return record.guest instanceof FiberState ? fiberOf(record) : greenletOfRecord(record)
 }
 
+/** Names of properties, and what each of them is. */
+interface Kept {
+  readonly keys: string[]
+  readonly values: PropertyDescriptor[]
+}
+
+/** Not a function that the program may have replaced since. */
+const { getOwnPropertyDescriptor } = Object
+
 /**
- * Remembers the own properties of a fiber, so that they outlive the object: libraries keep their state there. Most fibers have
- * none, and most others have the same ones each time, so no new object is made for those.
+ * Remembers the own properties of a fiber, so that they outlive the object: libraries keep their state there. A getter is kept as
+ * a getter, and is not called.
  */
 function keepProperties(fiber: FiberObject, state: FiberState): void {
-  const kept = state.properties
   let count = 0
   for (const key in fiber) {
-    if (kept === undefined || !(key in kept)) {
-      count = -1
-      break
-    }
-    count++
-    kept[key] = (fiber as unknown as Record<string, unknown>)[key]
+    const property = getOwnPropertyDescriptor(fiber, key)
+    if (property === undefined) continue
+    const kept = (state.properties ??= { keys: [], values: [] })
+    kept.keys[count] = key
+    kept.values[count++] = property
   }
-  if (count === state.propertyCount) return
-  const keys = Object.keys(fiber)
-  state.propertyCount = keys.length
-  state.properties = keys.length === 0 ? undefined : { ...fiber }
+  if (state.properties !== undefined) state.properties.keys.length = state.properties.values.length = count
 }
 
 /** As `deliver`, before a switch. */
@@ -351,7 +357,7 @@ Object.defineProperties(Fiber, {
 /** See index.ts. */
 export function greenletOf(fiber: FiberType): Greenlet | undefined {
   finishEnded()
-  const record = FiberObject.recordOf(fiber as unknown as FiberObject)
+  const record = FiberObject.recordOf(fiber)
   return record === undefined || record.state === DEAD ? undefined : greenletOfRecord(record)
 }
 

@@ -40,6 +40,8 @@ export const Fiber: types.FiberConstructor = fibers.Fiber
  * fiber.run()
  * greenletOf(fiber).gr_frame.functionName // 'work'
  * ```
+ *
+ * @throws TypeError `ERR_GREENLET_INVALID_ARG` where it is not a fiber
  */
 export function greenletOf(fiber: types.Fiber): Greenlet | undefined {
   return fibers.greenletOf(fiber)

@@ -7,6 +7,7 @@ import { typeError } from '../common/errors.ts'
 import { refuseUnknown } from '../common/options.ts'
 import { describe } from '../common/values.ts'
 import type { GreenletRecord } from '../core/record.ts'
+import { refuseSecondCopy } from '../native/copies.ts'
 
 const KNOWN = ['parent', 'name', 'context'] as const
 
@@ -32,6 +33,23 @@ export function checkOptions(options: unknown): object {
     throw typeError(`the options of a greenlet are an object, not ${describe(options)}`)
   }
   return refuseUnknown<Record<(typeof KNOWN)[number], unknown>>('a greenlet', options, KNOWN)
+}
+
+/**
+ * Throws where `value` is not a greenlet.
+ *
+ * @param of what takes it, for the message: `parkedAt()`
+ */
+export function checkGreenlet(of: string, value: unknown): void {
+  if (access.isGreenlet(value)) return
+  // Then it may well be a greenlet of the copy that has the thread.
+  refuseSecondCopy()
+  const kind = describe(value)
+  throw typeError(
+    kind === 'an instance of Greenlet' || kind === 'an instance of SpawnedGreenlet'
+      ? `${of} takes a greenlet, not an object with the prototype of one; it comes from Object.create(), a Proxy, or another copy of greenlets`
+      : `${of} takes a greenlet, not ${kind}`,
+  )
 }
 
 export function checkParent(parent: unknown): GreenletRecord {

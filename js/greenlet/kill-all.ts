@@ -4,6 +4,7 @@
 
 import { GreenletError, isExit, typeError, rangeError } from '../common/errors.ts'
 import { checkOptions, LONGEST_MS } from '../common/options.ts'
+import { immediate } from '../common/turns.ts'
 import { describe, NativePromise } from '../common/values.ts'
 import { endOf, killRecord } from '../core/kill.ts'
 import { finishEnded } from '../core/lifecycle.ts'
@@ -34,14 +35,14 @@ const MOST_ROUNDS = 100
 export function killAll(options: unknown): unknown[] | Promise<unknown[]> {
   const grace = checkGrace(options)
   finishEnded()
-  const { current, realm } = thread
+  const { current } = thread
   const killing = new Killing(current)
   // In a handler of 'exit', the event loop is over.
   if (current !== main && (process as { _exiting?: boolean })._exiting !== true) {
     // Main does it. A greenlet that refuses by a switch to main would not come back to the caller.
     thread.wait!(
       new NativePromise((resolve) => {
-        realm.setImmediate(() => {
+        immediate(() => {
           killing.kill()
           resolve(killing.finish(grace) as Promise<never>)
         })

@@ -6,6 +6,7 @@
 import { addOwnCode } from '../common/own-code.ts'
 import { isPromise } from 'node:util/types'
 import { GreenletError } from '../common/errors.ts'
+import { immediate, nextTick } from '../common/turns.ts'
 import { isInstance } from '../common/values.ts'
 import type { Interruption } from '../core/interrupt.ts'
 import { finishEnded, refuseInHook } from '../core/lifecycle.ts'
@@ -106,7 +107,7 @@ export function resume(call: BlockingCall, greenlet: Greenlet): void {
   if (thread.current !== main) {
     // This is an event loop inside of a greenlet, for example one of a vm context with microtasks of its own. That
     // greenlet must not be left.
-    setImmediate(resume, call, greenlet)
+    immediate(resume, call, greenlet)
     return
   }
   thread.resumedByHub = greenlet
@@ -115,7 +116,7 @@ export function resume(call: BlockingCall, greenlet: Greenlet): void {
   } catch (error) {
     // A greenlet sent an error to main while main ran the event loop. It is thrown outside of this promise callback,
     // because it would look like a handled error there.
-    process.nextTick(() => throwOn(main, error))
+    nextTick(() => throwOn(main, error))
   } finally {
     thread.resumedByHub = undefined
   }

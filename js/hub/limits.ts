@@ -4,6 +4,7 @@
 
 import { rangeError, TimeoutError, typeError, withoutFrames } from '../common/errors.ts'
 import { checkOptions, LONGEST_MS } from '../common/options.ts'
+import { microtask } from '../common/turns.ts'
 import { describe, isInstance } from '../common/values.ts'
 import { endWait } from '../core/interrupt.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
@@ -96,7 +97,7 @@ export class Limits {
     this.#abort = () => {
       const interruption = waiter.blockingCall === call ? endWait(waiter, signal!.reason as unknown, signal) : undefined
       // In a job of its own, so that the code that called `abort()` goes on first.
-      if (interruption !== undefined) queueMicrotask(() => resume(interruption, greenlet))
+      if (interruption !== undefined) microtask(() => resume(interruption, greenlet))
     }
     signal?.addEventListener('abort', this.#abort, { once: true })
     this.ms = timeout

@@ -4,6 +4,7 @@
 
 import { addOwnCode } from '../common/own-code.ts'
 import { checkOptions } from '../common/options.ts'
+import { microtask } from '../common/turns.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
 import { greenletOf } from '../greenlet/greenlet.ts'
@@ -81,7 +82,7 @@ function startTimer(ms: number, signal: AbortSignal | undefined, waiter: Greenle
     call.outcome = 'error'
     call.value = signal!.reason
     // In a job of its own, so that the code that called `abort()` goes on first.
-    queueMicrotask(() => resume(call, greenlet))
+    microtask(() => resume(call, greenlet))
   }
   const { realm } = thread
   const timer = realm.setTimeout(() => {

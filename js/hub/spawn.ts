@@ -12,6 +12,7 @@ import { GreenletError, GreenletExit, isExit, typeError, withoutFrames } from '.
 import { checkOptions } from '../common/options.ts'
 import { addOwnCode, type Mark } from '../common/own-code.ts'
 import { Same } from '../common/same.ts'
+import { immediate, nextTick } from '../common/turns.ts'
 import { describe, NativePromise } from '../common/values.ts'
 import { endWait } from '../core/interrupt.ts'
 import { killAtNextWait, killRecord } from '../core/kill.ts'
@@ -329,7 +330,7 @@ function killOnAbort(record: GreenletRecord, signal: AbortSignal): void {
     // Otherwise a wait with the same signal would throw its reason first, and the kill would interrupt the cleanup. So would
     // the next wait, if it does not wait now: it may have aborted the signal itself.
     if (record.ending === undefined && endWait(record, signal.reason) === undefined) killAtNextWait(record, makeExit())
-    thread.realm.setImmediate(() => killAborted(record))
+    immediate(() => killAborted(record))
   }
   if (signal.aborted) {
     abort()
@@ -346,7 +347,7 @@ function killAborted(record: GreenletRecord): void {
   finishEnded()
   // This may be an event loop inside of a greenlet, which must not be left.
   if (thread.current !== main) {
-    thread.realm.setImmediate(() => killAborted(record))
+    immediate(() => killAborted(record))
     return
   }
   // Another `kill()` would interrupt its cleanup.
@@ -364,7 +365,7 @@ function killAborted(record: GreenletRecord): void {
 
 function startSoon(greenlet: Greenlet): void {
   // The Immediate forgets a function when it has called it, but keeps arguments; and it keeps the Immediates after it.
-  thread.realm.setImmediate(() => startSpawned(greenlet))
+  immediate(() => startSpawned(greenlet))
 }
 
 /** Starts a spawned greenlet if main runs. If a greenlet runs, it must not be left, so the event loop starts it soon. */
@@ -378,7 +379,7 @@ export function startAtOnce(greenlet: Greenlet): void {
     startSpawned(greenlet)
   } catch (error) {
     // Another greenlet has sent it to main. The caller waits for a promise, and has nothing to do with it.
-    process.nextTick(() => {
+    nextTick(() => {
       throw error
     })
   }

@@ -6,6 +6,7 @@ import { addOwnCode } from '../common/own-code.ts'
 import { isPromise } from 'node:util/types'
 import { GreenletError, typeError } from '../common/errors.ts'
 import { Same } from '../common/same.ts'
+import { immediate } from '../common/turns.ts'
 import { describe, NativePromise } from '../common/values.ts'
 import { withoutStores } from '../core/context.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
@@ -149,8 +150,7 @@ function passOn(promise: Promise<unknown>, abandoned: (value: never) => void): v
 
 /** Returns a function that calls `abandoned` with its value, on main, in a turn of its own. */
 function passer(abandoned: (value: never) => void): (value: unknown) => void {
-  const { realm } = thread
-  return (value) => void realm.setImmediate(() => abandoned(value as never))
+  return (value) => void immediate(() => abandoned(value as never))
 }
 
 function nothing(): void {}

@@ -1,6 +1,6 @@
 /** What the server sends to the page, as events: everything at first, and then what has changed. */
 
-import type { DeadlockData, GreenletData, StackData } from '../dump/data.ts'
+import type { DeadlockData, GreenletData, StackData, WaitData } from '../dump/data.ts'
 
 /** One refresh. The first one that a page gets has everything. */
 export interface Refresh {
@@ -22,6 +22,8 @@ export interface Refresh {
   readonly omitted: number
   /** Those that are new or have changed. */
   readonly greenlets: readonly GreenletData[]
+  /** What others have changed of the waits of the rest, such as the holder of the lock, by their ids. */
+  readonly waits: readonly (readonly [number, WaitData])[]
   /** The ids of those that have ended. */
   readonly ended: readonly number[]
   /** New stacks, by their number. Their `count` is not kept up to date. */

@@ -4,11 +4,12 @@ import { rangeError, typeError } from '../common/errors.ts'
 import { checkOptions } from '../common/options.ts'
 import { describe } from '../common/values.ts'
 import { dump } from '../dump.ts'
+import { refuseSecondCopy } from '../engine.ts'
 import type { Extent } from '../dump/collect.ts'
 import { type Asked, cookieFor, isLoopback, isToken, newToken, SHORTEST_TOKEN, tokenOf } from './access.ts'
 import { PAGE, PAGE_HEADERS } from './page/page.ts'
 import { readSource } from './sources.ts'
-import { Watching } from './watching.ts'
+import { filesOf, Watching } from './watching.ts'
 
 /**
  * The options of the page. Each may be left out, or undefined.
@@ -60,9 +61,12 @@ export class Inspector {
   readonly #refresh: number
   readonly #extent: Extent
   readonly #pages = new Set<Watching>()
+  /** The files of the last dump that was made for `source`, and when, by `performance.now()`. */
+  #lastFiles: { readonly files: ReadonlySet<string>; readonly at: number } | undefined
 
   /** @param onlyLoopback whether requests must name this machine as their host */
   constructor(of: string, options: InspectorOptions, onlyLoopback: boolean) {
+    refuseSecondCopy()
     const given = checkOptions<InspectorOptions>(of, options, OPTIONS)
     const { token = newToken(), refresh = 1000, limit = 10_000, frames = 100 } = given
     if (token !== null && typeof token !== 'string') {
@@ -150,10 +154,20 @@ export class Inspector {
     }
   }
 
-  /** Whether a frame of a parked stack is in the file. */
+  /**
+   * Whether a frame of a parked stack is in the file, by the same text: an open page has been told of it, or a dump has it. A dump of
+   * many greenlets takes long, so there is at most one in the time of a refresh.
+   */
   #isNamed(file: string): boolean {
-    const { threads } = dump(this.#extent).toJSON()
-    return threads.some(({ stacks }) => stacks.some(({ frames }) => frames.some((frame) => frame.file === file)))
+    for (const page of this.#pages) if (page.hasNamed(file)) return true
+    const now = performance.now()
+    if (this.#lastFiles === undefined || now - this.#lastFiles.at >= this.#refresh) {
+      const stacks = dump(this.#extent)
+        .toJSON()
+        .threads.flatMap((thread) => thread.stacks)
+      this.#lastFiles = { files: filesOf(stacks), at: now }
+    }
+    return this.#lastFiles.files.has(file)
   }
 }
 

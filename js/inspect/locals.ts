@@ -5,7 +5,7 @@
 import { rangeError, typeError } from '../common/errors.ts'
 import { checkOptions } from '../common/options.ts'
 import { describe } from '../common/values.ts'
-import { Greenlet, placeOf } from '../engine.ts'
+import { checkGreenlet, type Greenlet, placeOf } from '../engine.ts'
 import type { DetachedFrame, Frame } from '../stack/frame.ts'
 import type { Preview } from './preview.ts'
 import { readScopes, type Scope, type ScopeBounds, type Scopes } from './scopes.ts'
@@ -119,9 +119,7 @@ export function locals(frame: Frame, options: Omit<LocalsOptions, 'limit'> = {})
  */
 export function localsOf(greenlet: Greenlet, options: LocalsOptions = {}): FrameLocals[] {
   const { limit, ...bounds } = boundsOf('localsOf()', options, KNOWN)
-  if (!(greenlet instanceof Greenlet)) {
-    throw typeError(`localsOf() takes a greenlet, not ${describe(greenlet)}`)
-  }
+  checkGreenlet('localsOf()', greenlet)
   const place = placeOf(greenlet.gr_frame)
   if (place === undefined || limit === 0) return []
   return read(place.source, 0, Math.min(limit, place.source.frames.length), bounds)

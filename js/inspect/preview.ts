@@ -4,6 +4,7 @@
  */
 
 import { types } from 'node:util'
+import { isGlobal } from '../engine.ts'
 
 /**
  * A value, as plain data. It does not refer to the value, so it keeps nothing alive and does not change with it.
@@ -28,7 +29,7 @@ export interface Preview {
    * optimised code has dropped it.
    */
   readonly type: string
-  /** As the console prints it, but cut. A getter is `[Getter]`, a Proxy is `[Proxy]`. */
+  /** As the console prints it, but cut. A getter is `[Getter]`, a Proxy is `[Proxy]`, the global object of a realm is `[global]`. */
   readonly text: string
   /** The value itself, for strings (cut), booleans, and numbers. */
   readonly value?: string | number | boolean
@@ -196,6 +197,8 @@ class Writer {
   #object(object: object): string {
     if (types.isProxy(object)) return '[Proxy]'
     if (typeof object === 'function') return this.#function(object)
+    // That of a vm context asks the sandbox, which can be a Proxy.
+    if (isGlobal(object)) return '[global]'
     for (let i = 0; i < this.#around.length; i++) if (this.#around[i] === object) return '[Circular]'
     const kind = this.#classOf(object)
     if (types.isDate(object)) return this.#date(object)
@@ -350,7 +353,7 @@ class Writer {
     for (let i = 0; i < MOST_PROTOTYPES; i++) {
       prototype = getPrototypeOf(prototype)
       if (prototype === null) return i === 0 ? '' : 'Object'
-      if (types.isProxy(prototype)) return 'Object'
+      if (types.isProxy(prototype) || isGlobal(prototype)) return 'Object'
       const constructor = this.#dataOf(prototype, 'constructor')
       if (typeof constructor !== 'function' || types.isProxy(constructor)) continue
       const name = this.#dataOf(constructor, 'name')

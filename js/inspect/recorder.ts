@@ -10,7 +10,7 @@ import { threadId } from 'node:worker_threads'
 import { rangeError, typeError } from '../common/errors.ts'
 import { checkOptions } from '../common/options.ts'
 import { describe } from '../common/values.ts'
-import { Greenlet, gettrace, settrace } from '../engine.ts'
+import { Greenlet, gettrace, settrace, refuseSecondCopy } from '../engine.ts'
 import type { TraceFunction } from '../greenlet/tracing.ts'
 
 /**
@@ -77,6 +77,7 @@ const LONGEST_NAME = 200
  * ```
  *
  * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`
+ * @throws GreenletError `ERR_GREENLET_SECOND_COPY`
  * @throws Error of Node.js, where the file cannot be written
  */
 export function record(options: RecordOptions): Recording {
@@ -97,6 +98,8 @@ export function record(options: RecordOptions): Recording {
     throw typeError(`the option limit of record() is a number, not ${describe(limit)}`)
   }
   if (limit < 1) throw rangeError(`the option limit of record() is a number from 1 on, not ${limit}`)
+  // Before the file is emptied.
+  refuseSecondCopy()
   return new Recorder(file === undefined ? { write: write!, close: () => {} } : fileSink(file), limit)
 }
 

@@ -9,7 +9,7 @@
 import type { Session } from 'node:inspector'
 import { types } from 'node:util'
 import { Script } from 'node:vm'
-import { debuggerIsActive, GreenletError, type placeOf } from '../engine.ts'
+import { debuggerIsActive, GreenletError, isGlobal, type placeOf } from '../engine.ts'
 import { COLLECTING, FORBIDDEN, IN_ISOLATE, IN_WASM, PAUSED, WHY_FORBIDDEN } from '../native/contract.ts'
 import { type Bounds, nameOf, preview, type Preview, UNAVAILABLE } from './preview.ts'
 
@@ -250,7 +250,7 @@ function primitive({ type, subtype, value, unserializableValue, description }: R
 function scopeOf(kind: ScopeKind, name: string | undefined, object: object, bounds: ScopeBounds): Scope {
   const variables = Object.create(null) as Record<string, Preview>
   let more = 0
-  if (!types.isProxy(object)) {
+  if (!types.isProxy(object) && !isGlobal(object)) {
     const keys = ownKeys(object)
     let shown = 0
     for (let i = 0; i < keys.length; i++) {

@@ -53,6 +53,7 @@ export interface InspectorPage {
  * ```
  *
  * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`
+ * @throws GreenletError `ERR_GREENLET_SECOND_COPY`
  */
 export function inspector(options: InspectorOptions = {}): InspectorPage {
   return pageOf(new Inspector('inspector()', options, false))
@@ -105,6 +106,7 @@ export interface Served {
  * ```
  *
  * @throws TypeError and RangeError `ERR_GREENLET_INVALID_ARG`
+ * @throws GreenletError `ERR_GREENLET_SECOND_COPY`
  * @throws Error of Node.js, where the port cannot be had
  */
 export async function serve(options: ServeOptions = {}): Promise<Served> {
@@ -142,8 +144,21 @@ function pageOf(own: Inspector): InspectorPage {
       url: originalUrl,
       header: (name: string): string | undefined => req.headers[name] as string | undefined,
     }
+    const answeredByOthers = (): void => {
+      // Without the query, which may have the token.
+      const what = `${asked.method} ${asked.url.replace(/\?[^]*/, '').slice(0, 100)}`
+      process.emitWarning(
+        `the page of inspector() could not answer ${what}: other code has ended the answer; in Koa, set ` +
+          'ctx.respond = false, and elsewhere let only the page answer',
+        'GreenletWarning',
+      )
+    }
     own.answer(asked).then(
-      (answer) => sendTo(res, own, answer, req.method === 'HEAD'),
+      (answer) => {
+        // Koa has answered already, with 404, where it was not told to leave the answer to others.
+        if (res.headersSent) answeredByOthers()
+        else sendTo(res, own, answer, req.method === 'HEAD', answeredByOthers)
+      },
       (error: unknown) => res.destroy(error as Error),
     )
   }
@@ -162,18 +177,32 @@ function pageOf(own: Inspector): InspectorPage {
   return Object.assign(listener, { fetch: fetchPage, token: own.token, close: () => own.close() })
 }
 
-function sendTo(res: ServerResponse, own: Inspector, { status, headers, body }: Answer, isHead: boolean): void {
+/** @param endedByOthers is called where the events end, and not because the page or its client has ended them */
+function sendTo(
+  res: ServerResponse,
+  own: Inspector,
+  { status, headers, body }: Answer,
+  isHead: boolean,
+  endedByOthers: () => void,
+): void {
   res.writeHead(status, headers)
   if (typeof body === 'string' || isHead) {
     res.end(isHead ? undefined : body)
     return
   }
   res.flushHeaders()
+  let isEnded = false
   const page = body(
     (text) => res.write(text),
-    () => res.end(),
+    () => {
+      isEnded = true
+      res.end()
+    },
   )
   res.on('drain', () => page.drained())
+  res.on('finish', () => {
+    if (!isEnded) endedByOthers()
+  })
   res.on('close', () => own.left(page))
   res.on('error', () => own.left(page))
   page.start()

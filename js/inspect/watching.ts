@@ -5,6 +5,7 @@
 
 import { threadId } from 'node:worker_threads'
 import { version } from '../common/version.ts'
+import type { StackData } from '../dump/data.ts'
 import type { Changes } from '../dump/live.ts'
 import { makeLive } from '../engine.ts'
 import type { Extent } from '../dump/collect.ts'
@@ -20,15 +21,24 @@ export class Watching {
   readonly #write: (text: string) => boolean
   /** Ends the connection. */
   readonly #end: () => void
+  /** The files of all frames that the page knows. */
+  readonly #files = new Set<string>()
   #timer: NodeJS.Timeout | undefined
   #isClosed = false
   #isFull = false
+  /** When the next look is due, by `performance.now()`. */
+  #nextAt = 0
 
   constructor(extent: Extent, refresh: number, write: (text: string) => boolean, end: () => void) {
     this.#live = makeLive(extent)
     this.#refresh = refresh
     this.#write = write
     this.#end = end
+  }
+
+  /** Whether the page knows a frame in this file. */
+  hasNamed(file: string): boolean {
+    return this.#files.has(file)
   }
 
   /** Sends the first events. */
@@ -40,7 +50,7 @@ export class Watching {
   drained(): void {
     if (!this.#isFull) return
     this.#isFull = false
-    this.#send()
+    this.#sendLater()
   }
 
   close(): void {
@@ -54,16 +64,29 @@ export class Watching {
     if (this.#isClosed) return
     const before = performance.now()
     const changes = this.#live.look()
+    if (changes.whole) this.#files.clear()
+    for (const file of filesOf(changes.stacks.map(([, stack]) => stack))) this.#files.add(file)
     const { pid, versions } = process
     const about = { time: Date.now(), pid, threadId, folder: `${folderNow()}/`, node: versions.node, version }
     const refresh: Refresh = { ...changes, ...about, took: 0 }
     const text = JSON.stringify(refresh)
     const took = performance.now() - before
     this.#isFull = !this.#write(`event: refresh\ndata: ${text.replace('"took":0', `"took":${took.toFixed(2)}`)}\n\n`)
-    if (this.#isFull || this.#isClosed) return
-    this.#timer = setTimeout(this.#send, Math.max(this.#refresh, took / SHARE))
+    this.#nextAt = before + took + Math.max(this.#refresh, took / SHARE)
+    if (!this.#isFull && !this.#isClosed) this.#sendLater()
+  }
+
+  #sendLater(): void {
+    this.#timer = setTimeout(this.#send, Math.max(1, this.#nextAt - performance.now()))
     this.#timer.unref()
   }
+}
+
+/** The files of the frames of these stacks. */
+export function filesOf(stacks: readonly StackData[]): Set<string> {
+  const files = new Set<string>()
+  for (const { frames } of stacks) for (const { file } of frames) if (file !== undefined) files.add(file)
+  return files
 }
 
 /** The working directory; it may have been removed. */

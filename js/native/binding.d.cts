@@ -109,6 +109,11 @@ export interface Native {
   readonly callAbove: (fn: () => void, objects: object) => number
   /** Whether a session of the inspector has the debugger enabled. */
   readonly debuggerIsActive: () => boolean
+  /**
+   * Whether an object is the global object of a realm. False for all objects until `callAbove` has known the inspector. It must not be
+   * a Proxy.
+   */
+  readonly isGlobal: (object: object) => boolean
   /** A number that changes each time the stack in `SUBJECT_*` is resumed; -1 once it has ended. */
   readonly epoch: () => number
   /**

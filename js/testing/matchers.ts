@@ -1,7 +1,7 @@
 /** Matchers for the `expect` of vitest and Jest. */
 
 import { describe as describeValue } from '../common/values.ts'
-import { describe, Greenlet } from '../engine.ts'
+import { describe, isGreenlet } from '../engine.ts'
 import { checkGaps, checkNames, type FrameName, isParkedAt, nameList, type ParkedAtOptions } from './parked-at.ts'
 
 /**
@@ -61,7 +61,7 @@ export const matchers = {
     const of = 'toBeParkedAt()'
     const wanted = nameList(checkNames(of, names))
     const gaps = checkGaps(of, options)
-    if (!(received instanceof Greenlet)) {
+    if (!isGreenlet(received)) {
       return {
         pass: false,
         message: () => `expected a greenlet that is parked at ${wanted}, not ${describeValue(received)}`,

@@ -2,8 +2,8 @@
 
 import { typeError } from '../common/errors.ts'
 import { checkOptions } from '../common/options.ts'
-import { describe } from '../common/values.ts'
-import { Greenlet } from '../engine.ts'
+import { describe, isRevoked } from '../common/values.ts'
+import { checkGreenlet, type Greenlet } from '../engine.ts'
 import type { FrameData } from '../stack/frame.ts'
 
 /**
@@ -86,12 +86,9 @@ function matches(frame: FrameData, name: FrameName): boolean {
   })
 }
 
-export function checkGreenlet(of: string, value: unknown): asserts value is Greenlet {
-  if (!(value instanceof Greenlet)) throw typeError(`${of} takes a greenlet, not ${describe(value)}`)
-}
-
 export function checkNames(of: string, names: unknown): readonly FrameName[] {
-  if (!Array.isArray(names)) throw typeError(`${of} takes an array of names and patterns, not ${describe(names)}`)
+  if (isRevoked(names) || !Array.isArray(names))
+    throw typeError(`${of} takes an array of names and patterns, not ${describe(names)}`)
   for (const name of names as unknown[]) {
     if (
       typeof name === 'string' ||

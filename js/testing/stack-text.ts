@@ -5,10 +5,10 @@ import { fileURLToPath } from 'node:url'
 import { typeError } from '../common/errors.ts'
 import { checkOptions } from '../common/options.ts'
 import { describe } from '../common/values.ts'
-import type { Greenlet } from '../engine.ts'
+import { checkGreenlet, type Greenlet } from '../engine.ts'
 import type { Frame } from '../stack/frame.ts'
 import { printable } from '../stack/text.ts'
-import { checkGreenlet, namesOf } from './parked-at.ts'
+import { namesOf } from './parked-at.ts'
 
 /**
  * The options of {@link stackText}.

@@ -1,13 +1,13 @@
 /** Runs the event loop until greenlets are parked. */
 
-import { setImmediate as realImmediate, setTimeout as realTimeout } from 'node:timers'
+import { setTimeout as realTimeout } from 'node:timers'
 import { checkOptions } from '../common/options.ts'
-import { describe, Greenlet, GreenletError, TimeoutError } from '../engine.ts'
+import { immediate } from '../common/turns.ts'
+import { checkGreenlet, describe, Greenlet, GreenletError, TimeoutError } from '../engine.ts'
 import { checkTime } from '../tools/options.ts'
-import { checkGaps, checkGreenlet, checkNames, type FrameName, isParkedAt, nameList } from './parked-at.ts'
+import { checkGaps, checkNames, type FrameName, isParkedAt, nameList } from './parked-at.ts'
 
 // A runner may replace them by fake ones later.
-const immediate = realImmediate
 const timeout = realTimeout
 const now = process.hrtime.bigint
 
@@ -101,7 +101,7 @@ export async function untilParked(greenlet: Greenlet, options: UntilParkedOption
 
 function adviceFor({ state }: Greenlet): string {
   if (state === 'unstarted') {
-    return 'it has not started: call its switch(), or make it by spawn(); where timers are faked, setImmediate must stay real, because spawn() uses it'
+    return 'it has not started: call its switch(), or make it by spawn()'
   }
   return state === 'running'
     ? 'it is the one that runs'

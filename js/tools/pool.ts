@@ -4,6 +4,7 @@
 
 import { isExit, spawn } from '../engine.ts'
 import { typeError } from '../common/errors.ts'
+import { immediate } from '../common/turns.ts'
 import { describe } from '../common/values.ts'
 import type { SpawnedGreenlet } from '../hub/spawn.ts'
 import { combined, finished, killEach, refuseOnMain } from './calls.ts'
@@ -190,7 +191,7 @@ export class Pool {
     if (fn.name !== '') greenlet.name = fn.name
     this.#living.add(greenlet)
     // One that is killed before it starts runs no `finally`. It would have started by then.
-    setImmediate(() => this.#sweep())
+    immediate(() => this.#sweep())
     return greenlet
   }
 

@@ -34,3 +34,19 @@ test('a store whose lock sleeps', async () => {
   g.interrupt(new Error('enough'))
   await expect(g).rejects.toThrow('enough')
 })
+
+test('a store whose lock sleeps in fake time', async () => {
+  jest.useFakeTimers()
+  try {
+    const store = new Store({ acquire: () => sleep(60_000), release() {} })
+    const first = spawn(() => store.addAll(['a']))
+    await untilParked(first, { at: ['acquire', 'addAll'] })
+    jest.advanceTimersByTime(60_000)
+    await expect(first).resolves.toBe(1)
+    const second = spawn(() => store.addAll(['b']))
+    await jest.advanceTimersByTimeAsync(60_000)
+    await expect(second).resolves.toBe(1)
+  } finally {
+    jest.useRealTimers()
+  }
+})

@@ -36,3 +36,12 @@ test('a store whose lock sleeps', async () => {
   g.interrupt(new Error('enough'))
   await assert.rejects(g, /enough/)
 })
+
+test('a store whose lock sleeps in fake time', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout', 'setImmediate'] })
+  const store = new Store({ acquire: () => sleep(60_000), release() {} })
+  const g = spawn(() => store.addAll(['a']))
+  await untilParked(g, { at: ['acquire', 'addAll'] })
+  t.mock.timers.tick(60_000)
+  assert.equal(await g, 1)
+})

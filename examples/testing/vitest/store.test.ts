@@ -2,7 +2,7 @@
 
 import { Greenlet, sleep, spawn } from 'greenlets'
 import { type GreenletMatchers, matchers, noGreenletsLeft, stackText, untilParked } from 'greenlets/testing'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { lock } from '../lock.cjs'
 import { Store } from '../store.cjs'
 
@@ -38,4 +38,20 @@ test('a store whose lock sleeps', async () => {
   await untilParked(g, { at: ['acquire', 'addAll'] })
   g.interrupt(new Error('enough'))
   await expect(g).rejects.toThrow('enough')
+})
+
+test('a store whose lock sleeps in fake time', async () => {
+  vi.useFakeTimers()
+  try {
+    const store = new Store({ acquire: () => sleep(60_000), release() {} })
+    const first = spawn(() => store.addAll(['a']))
+    await untilParked(first, { at: ['acquire', 'addAll'] })
+    vi.advanceTimersByTime(60_000)
+    await expect(first).resolves.toBe(1)
+    const second = spawn(() => store.addAll(['b']))
+    await vi.advanceTimersByTimeAsync(60_000)
+    await expect(second).resolves.toBe(1)
+  } finally {
+    vi.useRealTimers()
+  }
 })

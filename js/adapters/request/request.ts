@@ -8,6 +8,7 @@
  */
 
 import { AsyncResource } from 'node:async_hooks'
+import { immediate } from '../../common/turns.ts'
 import { expired, Greenlet, isExit } from '../../engine.ts'
 import { end } from './ending.ts'
 import { answerable, requestTimeout, unavailable, type UnavailableError } from './errors.ts'
@@ -248,7 +249,7 @@ export class RequestGreenlets {
    */
   start(task: () => void, fail: (reason: unknown) => void): void {
     if (Greenlet.current !== Greenlet.main) {
-      setImmediate(() => this.start(task, fail))
+      immediate(() => this.start(task, fail))
       return
     }
     let greenlet: RequestGreenlet | undefined
@@ -320,7 +321,7 @@ export class RequestGreenlets {
   /** Answers with an error that no handler can throw. */
   #fail(error: unknown): void {
     if (Greenlet.current !== Greenlet.main) {
-      setImmediate(() => this.#fail(error))
+      immediate(() => this.#fail(error))
       return
     }
     const response = this.#response
@@ -388,7 +389,7 @@ export class RequestGreenlets {
   /** Throws `error` into what the request waits for. */
   #interrupt(error: unknown): void {
     if (Greenlet.current !== Greenlet.main) {
-      setImmediate(() => this.#interrupt(error))
+      immediate(() => this.#interrupt(error))
       return
     }
     if (this.#over) return
@@ -406,7 +407,7 @@ export class RequestGreenlets {
    */
   #killAll(why: string, graceIsOver = false): void {
     if (Greenlet.current !== Greenlet.main) {
-      setImmediate(() => this.#killAll(why, graceIsOver))
+      immediate(() => this.#killAll(why, graceIsOver))
       return
     }
     const { grace } = this.#memberships[0]!.server.options

@@ -101,3 +101,20 @@ pub(super) unsafe extern "C" fn debugger_is_active(
     unsafe { sys::napi_get_boolean(env, v8.debugger.is_active(v8.facts), &mut result) };
     result
 }
+
+/// `isGlobal(object)`: whether it is the global object of a realm. Of a `vm` context, that object asks the sandbox, which can be a Proxy.
+pub(super) unsafe extern "C" fn is_global(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: the clause **callback**.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return std::ptr::null_mut() };
+    let host = thread.host();
+    let mut result = std::ptr::null_mut();
+    // SAFETY: the clause **callback**; the caller passes an object.
+    unsafe {
+        let [object] = arguments_of(env, info);
+        sys::napi_get_boolean(env, host.pauses.is_global(&host.v8.layout, object), &mut result);
+    }
+    result
+}

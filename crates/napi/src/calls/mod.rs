@@ -76,6 +76,10 @@ pub struct Native {
     /// Whether a session of the inspector has the debugger enabled.
     #[napi(readonly, ts_type = "() => boolean")]
     pub debugger_is_active: Callback,
+    /// Whether an object is the global object of a realm. False for all objects until `callAbove` has known the inspector. It must not be
+    /// a Proxy.
+    #[napi(readonly, ts_type = "(object: object) => boolean")]
+    pub is_global: Callback,
     /// A number that changes each time the stack in `SUBJECT_*` is resumed; -1 once it has ended.
     #[napi(readonly, ts_type = "() => number")]
     pub epoch: Callback,
@@ -143,6 +147,7 @@ impl Native {
             script_ids: Callback(c"scriptIds", questions::script_ids),
             call_above: Callback(c"callAbove", inspect::call_above),
             debugger_is_active: Callback(c"debuggerIsActive", inspect::debugger_is_active),
+            is_global: Callback(c"isGlobal", inspect::is_global),
             epoch: Callback(c"epoch", questions::epoch),
             last_resumed: Callback(c"lastResumed", questions::last_resumed),
             stack_size: Callback(c"stackSize", questions::stack_size),

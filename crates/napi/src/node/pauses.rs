@@ -24,6 +24,7 @@ use crate::v8::learn::symbols::{self, Local};
 const VTABLE: &CStr = c"_ZTVN4node9inspector19NodeInspectorClientE";
 const RUN_LOOP: &CStr = c"_ZN4node9inspector19NodeInspectorClient21runMessageLoopOnPauseEi";
 const DEFAULT_CONTEXT: &CStr = c"_ZN4node9inspector19NodeInspectorClient27ensureDefaultContextInGroupEi";
+const CREATION_CONTEXT: &CStr = c"_ZN2v86Object18GetCreationContextEv";
 const CREATE_STRING: &CStr = c"_ZN12v8_inspector12StringBuffer6createENS_10StringViewE";
 
 /// Words of the table, in the order of V8InspectorClient (v8-inspector.h, 11.3 to 14.6). Before the first function are the offset to the
@@ -47,6 +48,7 @@ struct Client {
     object: *mut usize,
     table: Box<[u64]>,
     create_string: CreateString,
+    creation_context: CreationContext,
 }
 
 /// `v8_inspector::StringView`.
@@ -61,6 +63,8 @@ struct StringView {
 #[repr(C)]
 struct Returned([u64; 3]);
 
+/// `Object::GetCreationContext()`. Null where the object has none, as one of `napi_create_external`.
+type CreationContext = unsafe extern "C" fn(Local) -> Local;
 type CreateString = unsafe extern "C" fn(StringView) -> Returned;
 
 /// The objects that are kept at the next pause.
@@ -103,6 +107,27 @@ impl Pauses {
         };
         KEPT.set(None);
         Some(result)
+    }
+}
+
+impl Pauses {
+    /// Whether an object is the global object of its realm. False where Node's client was not looked for.
+    ///
+    /// # Safety
+    /// The clause **thread** of `v8/stack/state.rs`, in a native callback. `object` is a handle of an object.
+    pub(crate) unsafe fn is_global(&self, v8: &Layout, object: sys::napi_value) -> bool {
+        let Some(Some(client)) = self.0.get() else { return false };
+        let mut is_global = false;
+        // SAFETY: public functions of V8 and of Node-API, on the isolate's thread, in the scope of a callback. The comparison of two objects
+        // runs no code.
+        unsafe {
+            let context = (client.creation_context)(object.cast());
+            if !context.is_null() {
+                let global = (v8.symbols.context_global)(context);
+                sys::napi_strict_equals(v8.env, object, global.cast(), &mut is_global);
+            }
+        }
+        is_global
     }
 }
 
@@ -181,9 +206,10 @@ fn returning_functions() -> [u64; 2] {
 unsafe fn find(v8: &Layout) -> Option<Client> {
     let peek = Peek::new().ok()?;
     let table = symbols::find(VTABLE).ok()? as usize;
-    let [run_loop, default_context, create_string] =
-        [RUN_LOOP, DEFAULT_CONTEXT, CREATE_STRING].map(|name| symbols::find(name).unwrap_or(null_mut()));
-    if create_string.is_null() {
+    let [run_loop, default_context, create_string, creation_context] =
+        [RUN_LOOP, DEFAULT_CONTEXT, CREATE_STRING, CREATION_CONTEXT]
+            .map(|name| symbols::find(name).unwrap_or(null_mut()));
+    if create_string.is_null() || creation_context.is_null() {
         return None;
     }
     let mut copy = peek.padded(table, TABLE_WORDS)?;
@@ -206,5 +232,7 @@ unsafe fn find(v8: &Layout) -> Option<Client> {
     [copy[VALUE_SUBTYPE_AT], copy[DESCRIPTION_AT]] = returning_functions();
     // SAFETY: the name spells the parameter; a `std::unique_ptr` is returned through memory.
     let create_string = unsafe { std::mem::transmute::<*mut c_void, CreateString>(create_string) };
-    Some(Client { object, table: copy.into_boxed_slice(), create_string })
+    // SAFETY: the name spells the parameter; a `MaybeLocal` is a pointer, and is returned as one.
+    let creation_context = unsafe { std::mem::transmute::<*mut c_void, CreationContext>(creation_context) };
+    Some(Client { object, table: copy.into_boxed_slice(), create_string, creation_context })
 }

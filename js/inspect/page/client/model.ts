@@ -43,6 +43,14 @@ export class Model {
       this.greenlets.set(greenlet.id, greenlet)
       this.changedAt.set(greenlet.id, refresh.time - (greenlet.waits?.since ?? 0))
     }
+    for (const [id, waits] of refresh.waits) {
+      const greenlet = this.greenlets.get(id)
+      if (greenlet === undefined) continue
+      // The same wait goes on: its times count from when the greenlet was told.
+      const { left, since } = greenlet.waits ?? waits
+      const times = { ...(left === undefined ? {} : { left }), ...(since === undefined ? {} : { since }) }
+      this.greenlets.set(id, { ...greenlet, waits: { ...waits, ...times } })
+    }
     for (const id of refresh.ended) {
       this.greenlets.delete(id)
       this.changedAt.delete(id)
@@ -50,7 +58,7 @@ export class Model {
     this.latest = refresh
     this.deadlocks = refresh.deadlocks
     const { suspended, unstarted } = refresh.states
-    const changed = refresh.whole ? 0 : refresh.greenlets.length
+    const changed = refresh.whole ? 0 : refresh.greenlets.length + refresh.waits.length
     this.moments.push({ time: refresh.time, suspended, unstarted, changed, ended: refresh.ended.length })
     if (this.moments.length > MOST_MOMENTS) this.moments.shift()
   }
