@@ -143,8 +143,8 @@ export function dump(options: DumpOptions = {}): Dump | string | Promise<Dump | 
 
 /**
  * From now on each new greenlet keeps which greenlet has made it and where, for `spawner` and `site` in dumps, and each wait keeps
- * since when, for `since`. To keep it below a microsecond for each new greenlet, only the first 1000 and then every eighth one
- * keep where; that keeps the functions of the innermost frames alive as long as the greenlet. `recordOrigins(false)` ends it. The environment variable `GREENLETS_RECORD=1` does the same from
+ * since when, for `since`. To keep it below a microsecond for each new greenlet, only the first 1000 and then every sixteenth
+ * one keep where; that keeps the functions of the innermost frames alive as long as the greenlet. `recordOrigins(false)` ends it. The environment variable `GREENLETS_RECORD=1` does the same from
  * the start.
  *
  * @example
