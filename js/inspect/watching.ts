@@ -7,7 +7,7 @@ import { threadId } from 'node:worker_threads'
 import { version } from '../common/version.ts'
 import type { Changes } from '../dump/live.ts'
 import { makeLive } from '../engine.ts'
-import type { Extent } from '../dump/collect.ts'
+import type { Extent } from '../dump/extent.ts'
 import type { Refresh } from './feed.ts'
 
 /** Looks take at most this part of the time. */
