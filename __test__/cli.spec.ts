@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
 import type { DumpData, ThreadData } from '../js/dump.ts'
+import type { LearntFact } from '../js/native/facts.ts'
 import { type Ending, runNode } from './helpers/program.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -258,15 +259,49 @@ test.serial('a look that is interrupted closes the inspector', async (t) => {
   t.deepEqual(portsOf(program.pid), [])
 })
 
+const factsOf = ({ stdout }: Ending): LearntFact[] => (JSON.parse(stdout) as { facts: LearntFact[] }).facts
+
+/** The fields of a struct of the addon's sources. */
+function fieldsOf(file: string, struct: string): string[] {
+  const source = readFileSync(join(ROOT, 'crates/napi/src/v8/learn', file), 'utf8')
+  const body = source.split(`pub(crate) struct ${struct} {\n`)[1]!.split('\n}')[0]!
+  return Array.from(body.matchAll(/^ {4}pub\(crate\) (\w+):/gm), ([, name]) => name!)
+}
+
 test.serial('doctor says whether greenlets work here', async (t) => {
   const good = await cli('doctor', '--json')
   t.is(good.code, 0)
   const { supported, checks, node, runtime } = JSON.parse(good.stdout) as Record<string, unknown>
   t.deepEqual([supported, node, (runtime as { lane: string }).lane !== undefined], [true, process.versions.node, true])
   t.true((checks as { ok: boolean }[]).length === 3 && (checks as { ok: boolean }[]).every(({ ok }) => ok))
+  const facts = factsOf(good)
+  t.true(facts.every((fact) => fact.proven && fact.value !== '' && fact.proof !== ''))
+  const names = new Set(facts.map(({ source, name }) => `${source} ${name}`))
+  t.is(names.size, facts.length)
+  for (const [source, file, struct] of [
+    ['table', 'facts.rs', 'Facts'],
+    ['learnt', 'layout.rs', 'Layout'],
+  ] as const) {
+    const own = facts.filter((fact) => fact.source === source).map(({ name }) => name.split('.')[0])
+    const fields = fieldsOf(file, struct).filter((field) => field !== 'facts')
+    t.true(fields.length > 10)
+    t.deepEqual(
+      fields.filter((field) => !own.includes(field)),
+      [],
+      file,
+    )
+  }
+  t.is(facts.find(({ name }) => name === 'version')!.value, `${process.versions.v8.split('.', 2).join('.')}.`)
+  const text = await cli('doctor')
+  for (const { name, value, proof } of facts) t.true(text.stdout.includes(`\n${name}: ${value}\n    proof: ${proof}\n`))
+
   const bad = await runNode([CLI, 'doctor'], { GREENLETS_SPILL: 'sometimes' })
   t.is(bad.code, 1)
   t.regex(bad.stdout, /^Greenlets do not work here: GREENLETS_SPILL must be/)
+  t.regex(bad.stdout, /\nversion: .*\n {4}NOT PROVEN, because the set-up has failed; proof: /)
+  t.true(
+    factsOf(await runNode([CLI, 'doctor', '--json'], { GREENLETS_SPILL: 'sometimes' })).every((fact) => !fact.proven),
+  )
   t.regex(bad.stdout, /\nGREENLETS_SPILL +sometimes\n[\s\S]*npx greenlets doctor --json\n$/)
 })
 

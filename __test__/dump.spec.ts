@@ -171,7 +171,7 @@ test('origins are recorded while that is on', async (t) => {
     make('before'); await parked(); out(dump())
     recordOrigins(); make('on'); await parked(); out(dump())
     for (let i = 0; i < 2000; i++) new Greenlet(() => {}).switch()
-    await parked(); globalThis.list = Array.from({ length: 16 }, () => new Greenlet(() => {}, { name: 'unstarted' }))
+    await parked(); globalThis.list = Array.from({ length: 32 }, () => new Greenlet(() => {}, { name: 'unstarted' }))
     out(dump().toJSON().threads[0].greenlets.filter(({ name }) => name === 'unstarted').map(({ spawner, site }) => [spawner?.name, site !== undefined]))
     recordOrigins(false); make('off'); await parked(); out(dump())`,
   )
@@ -183,6 +183,53 @@ test('origins are recorded while that is on', async (t) => {
   t.is((many as [string, boolean][]).filter(([, site]) => site).length, 2)
   t.is(named(off, 'off').spawner, undefined)
   t.is(named(off, 'off').waits!.since, undefined)
+})
+
+test('the line that has made a greenlet is known, however it was made', async (t) => {
+  const [sites] = await outputOf(
+    t,
+    `
+    const { bind, blocking } = await import('./js/index.ts')
+    const { publishEvents } = await import('./js/dump.ts')
+    recordOrigins(); publishEvents()
+    const made = (name) => () => { Greenlet.current.name = name; wait(never) }
+    const pool = new Pool(9), ways = {
+      'new Greenlet': (fn) => new Greenlet(fn).switch(),
+      spawn: (fn) => spawn(fn),
+      'spawn.with': (fn) => spawn.with({}, fn),
+      blocking: (fn) => blocking(fn)(),
+      bind: (fn) => bind(fn)(),
+      Pool: (fn) => pool.spawn(fn),
+      group: (fn) => spawn(() => group((g) => g.spawn(fn))),
+    }
+    for (const [name, way] of Object.entries(ways)) way(made('by ' + name))
+    await parked()
+    const all = dump().toJSON().threads[0].greenlets
+    out(Object.keys(ways).map((name) => [name, all.find((each) => each.name === 'by ' + name)?.site]))`,
+  )
+  for (const [name, site] of sites as [string, string | null][]) t.regex(site ?? '', /\[eval\d*\]:\d+:\d+$/, name)
+})
+
+test('stacks are told apart by the script, and by the built-in function', async (t) => {
+  const [counts] = await outputOf(
+    t,
+    `
+    const { runInThisContext } = await import('node:vm')
+    const code = '(method, wait, never) => [1][method](() => wait(never))'
+    for (const filename of ['a.js', 'b.js']) {
+      const fn = runInThisContext(code, { filename })
+      for (const method of ['map', 'map', 'some']) spawn(fn, method, wait, never)
+    }
+    await parked()
+    out(dump().toJSON().threads[0].stacks.map(({ count, frames }) => [count, frames.map((frame) => frame.file + ' ' + frame.function).join()]))`,
+  )
+  const rows = counts as [number, string][]
+  t.deepEqual(rows.map(([count, text]) => [count, /[ab]\.js/.exec(text)![0], /map|some/.exec(text)![0]]).toSorted(), [
+    [1, 'a.js', 'some'],
+    [1, 'b.js', 'some'],
+    [2, 'a.js', 'map'],
+    [2, 'b.js', 'map'],
+  ])
 })
 
 test('nothing a program does makes a dump throw, and its texts are safe to print', async (t) => {

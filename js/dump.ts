@@ -14,8 +14,9 @@ import { isMainThread } from 'node:worker_threads'
 import { GreenletError, rangeError, typeError } from './common/errors.ts'
 import { checkOptions } from './common/options.ts'
 import { describe } from './common/values.ts'
-import { DEFAULT_EXTENT, dumpOf, type Extent } from './dump/collect.ts'
+import { dumpOf } from './dump/collect.ts'
 import type { DumpData, ThreadData } from './dump/data.ts'
+import { DEFAULT_EXTENT, type Extent } from './dump/extent.ts'
 import { writeOnError } from './dump/on-error.ts'
 import { type DumpFormat, FORMATS, print } from './dump/print.ts'
 import { writeReport } from './dump/signal.ts'
@@ -145,8 +146,8 @@ export function dump(options: DumpOptions = {}): Dump | string | Promise<Dump | 
 
 /**
  * From now on each new greenlet keeps which greenlet has made it and where, for `spawner` and `site` in dumps, and each wait keeps
- * since when, for `since`. To keep it below a microsecond for each new greenlet, only the first 1000 and then every eighth one
- * keep where; that keeps the functions of the innermost frames alive as long as the greenlet. `recordOrigins(false)` ends it. The environment variable `GREENLETS_RECORD=1` does the same from
+ * since when, for `since`. To keep it below a microsecond for each new greenlet, only the first 1000 and then every sixteenth
+ * one keep where; that keeps the functions of the innermost frames alive as long as the greenlet. `recordOrigins(false)` ends it. The environment variable `GREENLETS_RECORD=1` does the same from
  * the start.
  *
  * @example

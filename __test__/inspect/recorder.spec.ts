@@ -84,6 +84,34 @@ test.serial('an error is a mark, and the trace function of the program is called
   t.is((JSON.parse(parts.join('')) as TraceEvent[]).filter(({ ph }) => ph === 'i').length, 1)
 })
 
+test.serial('recordings that are stopped in any order leave the trace function of the program', (t) => {
+  const own = (): void => {}
+  t.teardown(() => settrace(null))
+  for (const order of [
+    [0, 1, 2],
+    [1, 0, 2],
+    [2, 0, 1],
+    [2, 1, 0],
+  ]) {
+    for (const before of [null, own]) {
+      settrace(before)
+      const texts = ['', '', '']
+      const recordings = texts.map((_, i) => record({ write: (text) => (texts[i] += text) }))
+      new Greenlet(() => {}).switch()
+      for (const i of order) {
+        recordings[i]!.stop()
+        new Greenlet(() => {}).switch()
+      }
+      t.is(gettrace(), before)
+      t.deepEqual(
+        order.map((i) => recordings[i]!.switches),
+        [2, 4, 6],
+      )
+      for (const text of texts) slicesOf(t, JSON.parse(text) as TraceEvent[])
+    }
+  }
+})
+
 test.serial('it ends at its limit, and a file is whole JSON', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'recording-'))
   t.teardown(() => rmSync(folder, { recursive: true }))

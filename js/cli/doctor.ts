@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs'
 import { arch, release, totalmem } from 'node:os'
 import { Greenlet, runtimeInfo, version } from '../engine.ts'
+import { type LearntFact, learntFacts } from '../native/facts.ts'
 
 interface Finding {
   readonly name: string
@@ -21,6 +22,8 @@ export interface Diagnosis {
   readonly runtime: Readonly<Record<string, unknown>>
   readonly settings: Readonly<Record<string, string>>
   readonly checks: readonly Finding[]
+  /** What greenlets rely on in V8 and Node.js; where they do not work, what was known beforehand, not proven. */
+  readonly facts: readonly LearntFact[]
 }
 
 /** Learns what there is, and runs a greenlet. */
@@ -52,6 +55,7 @@ export function diagnose(): Diagnosis {
     runtime,
     settings: Object.fromEntries(settings) as Record<string, string>,
     checks,
+    facts: learntFacts(),
   }
 }
 
@@ -125,6 +129,7 @@ export function textOf({
   runtime,
   settings,
   checks,
+  facts,
 }: Diagnosis): string {
   const lines = [
     supported ? 'Greenlets work here.' : `Greenlets do not work here: ${reason ?? 'a check has failed'}`,
@@ -134,12 +139,34 @@ export function textOf({
     ...rows(runtime, RUNTIME),
   ]
   for (const { name, ok, detail } of checks) lines.push(`${ok ? 'ok    ' : 'FAILED'}  ${name}: ${detail}`)
+  lines.push(...factLines(facts))
   if (Object.keys(settings).length > 0) lines.push('', 'Environment:', ...rows(settings))
   if (!supported) {
     lines.push('', 'What to do: https://github.com/greenlets/greenlets/blob/main/docs/compatibility.md')
     lines.push('To report it, open an issue with the output of: npx greenlets doctor --json')
   }
   return `${lines.join('\n').trimEnd()}\n`
+}
+
+function factLines(facts: readonly LearntFact[]): string[] {
+  const lines: string[] = []
+  for (const source of ['table', 'learnt'] as const) {
+    const group = facts.filter((fact) => fact.source === source)
+    if (group.length === 0) continue
+    lines.push('', TITLES[source])
+    for (const { name, value, proof, proven } of group) {
+      lines.push(
+        `${name}: ${value}`,
+        `    ${proven ? 'proof' : 'NOT PROVEN, because the set-up has failed; proof'}: ${proof}`,
+      )
+    }
+  }
+  return lines
+}
+
+const TITLES = {
+  table: 'Known beforehand of this V8 and Node.js:',
+  learnt: 'Found in this process:',
 }
 
 /** What the members of `runtimeInfo()` mean. */

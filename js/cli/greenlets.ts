@@ -4,14 +4,12 @@
 import { writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { DEFAULT_EXTENT } from '../dump/collect.ts'
+import { version } from '../common/version.ts'
+import { DEFAULT_EXTENT } from '../dump/extent.ts'
 import type { DumpData } from '../dump/data.ts'
 import { type DumpFormat, FORMATS, print } from '../dump/print.ts'
-import { version } from '../engine.ts'
-import { diagnose, textOf } from './doctor.ts'
 import { Failure } from './failure.ts'
 import { type Address, Remote } from './remote.ts'
-import { run } from './run.ts'
 import { messageOf } from './target.ts'
 import { summaryOf } from './top.ts'
 
@@ -70,7 +68,10 @@ function parse(args: string[]) {
 
 async function main(args: string[]): Promise<number> {
   // The options behind it are those of Node.js and of the script.
-  if (args[0] === 'run' && args[1] !== '--help') return run(args.slice(1))
+  if (args[0] === 'run' && args[1] !== '--help') {
+    const { run } = await import('./run.ts')
+    return run(args.slice(1))
+  }
   let parsed
   try {
     parsed = parse(args)
@@ -92,8 +93,10 @@ function write(text: string): number {
   return 0
 }
 
-function doctor(rest: readonly string[], values: Values): number {
+async function doctor(rest: readonly string[], values: Values): Promise<number> {
   if (rest.length > 0) throw new Failure('usage', `doctor takes no '${rest[0]}'`)
+  // Only this command runs greenlets here; the others start faster without them.
+  const { diagnose, textOf } = await import('./doctor.ts')
   const diagnosis = diagnose()
   write(values.json ? `${JSON.stringify(diagnosis, undefined, 2)}\n` : textOf(diagnosis))
   return diagnosis.supported ? 0 : 1

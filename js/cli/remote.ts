@@ -1,7 +1,7 @@
 /** Dumps of another process. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Extent } from '../dump/collect.ts'
+import type { Extent } from '../dump/extent.ts'
 import type { DumpData } from '../dump/data.ts'
 import { type Answer, askThread, findWorkers } from '../dump/protocol.ts'
 import { Failure } from './failure.ts'

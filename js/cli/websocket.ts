@@ -4,10 +4,12 @@
  */
 
 import { randomBytes } from 'node:crypto'
-import { get, request } from 'node:http'
 import type { Socket } from 'node:net'
 import { type Channel, receive, type Settlers } from '../dump/protocol.ts'
 import { Failure } from './failure.ts'
+
+// An import reads all of its members, and that loads Node's fetch and its HTTP/2, for 50 ms.
+const { get, request } = process.getBuiltinModule('node:http')
 
 /** A session with the inspector of a process. */
 export interface Connection extends Channel {

@@ -16,27 +16,13 @@ import { endlessWaitOf, timersNow, type Wait, waitOf } from '../hub/wait-of.ts'
 import { refusal } from '../native/copies.ts'
 import { cyclesOf, type Edge } from './deadlocks.ts'
 import type { DeadlockData, DumpData, GreenletData, StackData, ThreadData, WaitData } from './data.ts'
+import { DEFAULT_EXTENT, emptyThread, type Extent } from './extent.ts'
 import { siteOf } from './origins.ts'
 import { clean, kindOf } from './safe.ts'
 import { runningFrames, Stacks } from './stacks.ts'
 
 // The program may replace it later.
 const { stringify } = JSON
-
-/** How much a dump has. */
-export interface Extent {
-  /** At most so many greenlets of each thread. */
-  readonly limit: number
-  /** At most so many frames of each stack; 0 for no stacks. */
-  readonly frames: number
-  /**
-   * The `sourceURL` of the code that has asked from outside. What ran when it was asked, if anything did, is further out on the
-   * running stack.
-   */
-  readonly asker?: string
-}
-
-export const DEFAULT_EXTENT: Extent = { limit: 10_000, frames: 100 }
 
 /** The greenlets of this thread. */
 export function collectThread(extent: Extent = DEFAULT_EXTENT): ThreadData {
@@ -54,13 +40,6 @@ export function dumpJSON(extent?: Partial<Extent>): string {
 export function dumpOf(threads: readonly ThreadData[]): DumpData {
   const { pid, versions } = process
   return { version: 1, pid, node: versions.node, greenlets: version, time: new Date().toISOString(), threads }
-}
-
-/** A thread of which nothing is known. */
-export function emptyThread(id: number, problem: string, title?: string): ThreadData {
-  const states = { unstarted: 0, running: 0, suspended: 0 }
-  const rest = { running: 0, total: 0, states, omitted: 0, greenlets: [], stacks: [], deadlocks: [] }
-  return title === undefined ? { threadId: id, problem, ...rest } : { threadId: id, title, problem, ...rest }
 }
 
 /** Reads greenlets. Equal stacks, and the same promises and tools, keep their numbers as long as it lives. */

@@ -10,7 +10,8 @@ import { registeredRecords } from '../core/registry.ts'
 import { thread } from '../core/thread.ts'
 import { type Greenlet, isGreenlet, recordOf } from '../greenlet/greenlet.ts'
 import { setSubject } from '../native/contract.ts'
-import { Collection, countStates, DEFAULT_EXTENT, type Extent, stateOf } from './collect.ts'
+import { Collection, countStates, stateOf } from './collect.ts'
+import { DEFAULT_EXTENT, type Extent } from './extent.ts'
 import type { DeadlockData, GreenletData, StackData, ThreadData, WaitData } from './data.ts'
 
 /** The changes of one look. */

@@ -15,15 +15,18 @@ import { isOwn } from './own.ts'
 import { clean, MOST_OF_LINE } from './safe.ts'
 import { isSet } from './variables.ts'
 
-/** So many frames are enough to reach the caller of `spawn()`, also through the tools. */
+/** So many frames are enough to reach the caller of `spawn()`, also through the tools. Each takes 0.2 microseconds. */
 const SETUP = `
-Error.stackTraceLimit = 10
+Error.stackTraceLimit = 13
 Error.prepareStackTrace = (error, sites) => sites
 ;(() => new Error())`
 
-/** Capturing frames takes more than a microsecond, so not each greenlet of a program with many of them gets a site. */
+/**
+ * Capturing frames takes 3 to 4 microseconds, half of it however few they are. So not each greenlet of a program with many of them gets
+ * a site (bench/dumps.ts measures it).
+ */
 const SITES_AT_FIRST = 1000
-const SITE_OF_EACH = 8
+const SITE_OF_EACH = 16
 
 /** An error of a realm with few frames. Made when it is first needed. */
 const state = { capture: undefined as (() => Error) | undefined, count: 0 }

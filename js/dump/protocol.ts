@@ -7,8 +7,8 @@
  *                      └─no answer: the thread is in native code
  */
 
-import { emptyThread, type Extent } from './collect.ts'
 import type { DumpData, ThreadData } from './data.ts'
+import { emptyThread, type Extent } from './extent.ts'
 import { clean } from './safe.ts'
 
 /** A session of the inspector with one thread. */

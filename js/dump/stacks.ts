@@ -7,7 +7,7 @@ import type { GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
 import { setSubject } from '../native/contract.ts'
 import { isOwnFrame } from '../stack/own-frames.ts'
-import { type CallSite, sitesOf } from '../stack/realm.ts'
+import { arrayOfSites, type CallSite, sitesOf } from '../stack/realm.ts'
 import { ensureCaptureRealm, snapshotOf } from '../stack/snapshot.ts'
 import type { FrameLine, StackData } from './data.ts'
 import { isOwn } from './own.ts'
@@ -20,9 +20,22 @@ const MOST_COMPARED = 500
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
+/** A stack that is known. Numbers and names are compared one by one, because one text of all of them takes longer to make than to capture. */
+interface Shape {
+  readonly length: number
+  readonly positions: readonly number[]
+  readonly names: readonly string[]
+  /** Its place in the list. */
+  readonly stack: number
+}
+
+/** The positions of the stack that is compared now. */
+const positions = new Int32Array(MOST_COMPARED)
+
 export class Stacks {
   readonly #frames: number
-  readonly #known = new Map<string, number>()
+  /** By a hash of their positions. */
+  readonly #known = new Map<number, Shape[]>()
   readonly list: Mutable<StackData>[] = []
 
   /** @param frames how many of one stack are kept */
@@ -32,18 +45,25 @@ export class Stacks {
 
   /** The number of a suspended greenlet's stack; undefined where it has no frames. */
   add(record: GreenletRecord): number | undefined {
-    let key: string | undefined
     try {
-      key = keyOf(record)
-      if (key === undefined) return undefined
-      const known = this.#known.get(key)
+      const sites = capturedSites(record)
+      if (sites === undefined) return undefined
+      // Where V8 could not make them, the second attempt throws an error that says why.
+      const hash = sites === null ? 0 : readPositions(sites)
+      let similar = this.#known.get(hash)
+      const known = sites === null ? undefined : similar?.find((shape) => isShape(shape, sites))
       if (known !== undefined) {
-        this.list[known]!.count++
-        return known
+        this.list[known.stack]!.count++
+        return known.stack
       }
+      // Before the frames are read: they may be read as another stack.
+      const shape = sites === null ? undefined : shapeOf(sites, this.list.length)
       const stack = this.#read(record)
       if (stack === undefined) return undefined
-      this.#known.set(key, this.list.length)
+      if (shape !== undefined) {
+        if (similar === undefined) this.#known.set(hash, (similar = []))
+        similar.push(shape)
+      }
       return this.list.push(stack) - 1
     } catch (error) {
       // The running stack is nearly full, or a `toString` of the program has thrown.
@@ -109,23 +129,47 @@ function lineOfSite(site: CallSite): FrameLine {
   return lineOf(site.toString(), site.getFunctionName(), file || null, line ?? null, column ?? null, own)
 }
 
-/** A text that is the same for equal stacks only; undefined where there is no stack. */
-function keyOf(record: GreenletRecord): string | undefined {
+/** All frames of a suspended greenlet; undefined where it has no stack, null where V8 could not make them. */
+function capturedSites(record: GreenletRecord): ArrayLike<CallSite> | null | undefined {
   const { native } = thread
   ensureCaptureRealm()
   setSubject(record.index, record.generation)
   const error = native.capture()
-  if (error === undefined) return undefined
-  const sites = sitesOf(native, error)
-  // The text of this problem comes with the second attempt.
-  if (sites === undefined) return ''
-  let key = `${sites.length}`
-  for (let i = 0; i < sites.length && i < MOST_COMPARED; i++) {
-    const site = sites[i]!
-    const script = site.getScriptNameOrSourceURL()
-    key += `\n${site.getPosition()} ${script ?? site.getFunctionName() ?? ''}`
+  return error === undefined ? undefined : (arrayOfSites(native, error) ?? null)
+}
+
+function comparedOf({ length }: ArrayLike<unknown>): number {
+  return length < MOST_COMPARED ? length : MOST_COMPARED
+}
+
+/** Reads the positions of a stack, and returns a hash of them. */
+function readPositions(sites: ArrayLike<CallSite>): number {
+  let hash = sites.length
+  for (let i = 0; i < comparedOf(sites); i++) {
+    const position = sites[i]!.getPosition()
+    positions[i] = position
+    hash = (Math.imul(hash, 31) + position) | 0
   }
-  return key
+  return hash
+}
+
+/** Whether the stack of which the positions were read last has this shape. */
+function isShape(shape: Shape, sites: ArrayLike<CallSite>): boolean {
+  if (shape.length !== sites.length) return false
+  for (let i = 0; i < shape.positions.length; i++) if (shape.positions[i] !== positions[i]) return false
+  for (let i = 0; i < shape.names.length; i++) if (shape.names[i] !== nameOf(sites[i]!)) return false
+  return true
+}
+
+function shapeOf(sites: ArrayLike<CallSite>, stack: number): Shape {
+  const names: string[] = []
+  for (let i = 0; i < comparedOf(sites); i++) names.push(nameOf(sites[i]!))
+  return { length: sites.length, positions: [...positions.subarray(0, names.length)], names, stack }
+}
+
+/** What a position belongs to: a script, or a built-in function. */
+function nameOf(site: CallSite): string {
+  return site.getScriptNameOrSourceURL() ?? site.getFunctionName() ?? ''
 }
 
 function messageOf(error: unknown): string {

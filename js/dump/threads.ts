@@ -7,7 +7,7 @@ import type * as inspector from 'node:inspector'
 import { threadId, isMainThread } from 'node:worker_threads'
 import { UnsupportedRuntimeError } from '../common/errors.ts'
 import type { ThreadData } from './data.ts'
-import type { Extent } from './collect.ts'
+import type { Extent } from './extent.ts'
 import { askThread, type Channel, findWorkers } from './protocol.ts'
 
 /** The dumps of the other threads that use greenlets, or do not answer; the main thread first. */

@@ -118,6 +118,9 @@ function fileSink(file: string): Sink {
   }
 }
 
+/** The recorder of each trace function that is one. */
+const recorders = new WeakMap<TraceFunction, Recorder>()
+
 class Recorder implements Recording {
   readonly #sink: Sink
   readonly #limit: number
@@ -130,6 +133,7 @@ class Recorder implements Recording {
   /** The track on which a slice is open. */
   #running = Greenlet.current.serial
   #isOver = false
+  #isStopped = false
   switches = 0
   omitted = 0
 
@@ -146,13 +150,25 @@ class Recorder implements Recording {
     this.#writeTracks()
     this.#sink.write(`,\n${about[1]}`)
     this.#previous = settrace(this.#trace)
+    recorders.set(this.#trace, this)
     process.once('exit', this.#flush)
   }
 
   stop(): void {
     if (!this.#isOver) this.#end()
+    this.#isStopped = true
     // The program may have set another one, which may call this one.
-    if (gettrace() === this.#trace) settrace(this.#previous)
+    if (gettrace() === this.#trace) settrace(this.#before())
+  }
+
+  /** The trace function that is called besides this one. A recording that began earlier may have been stopped meanwhile. */
+  #before(): TraceFunction | null {
+    let before = this.#previous
+    for (;;) {
+      const recorder = before === null ? undefined : recorders.get(before)
+      if (recorder === undefined || !recorder.#isStopped) return before
+      before = recorder.#previous
+    }
   }
 
   readonly #trace: TraceFunction = (kind, switched) => {

@@ -8,7 +8,7 @@ import { version } from '../common/version.ts'
 import type { StackData } from '../dump/data.ts'
 import type { Changes } from '../dump/live.ts'
 import { makeLive } from '../engine.ts'
-import type { Extent } from '../dump/collect.ts'
+import type { Extent } from '../dump/extent.ts'
 import type { Refresh } from './feed.ts'
 
 /** Looks take at most this part of the time. */

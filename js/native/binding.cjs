@@ -837,6 +837,7 @@ module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __n
 module.exports = nativeBinding
 module.exports.attach = nativeBinding.attach
 module.exports.configure = nativeBinding.configure
+module.exports.learntFacts = nativeBinding.learntFacts
 module.exports.MailFlag = nativeBinding.MailFlag
 module.exports.Flag = nativeBinding.Flag
 module.exports.MailIndex = nativeBinding.MailIndex

@@ -23,6 +23,22 @@ export declare function attach(mail: Int32Array, entry: () => void): Native
  */
 export declare function configure(slots?: number | undefined | null, maxGreenlets?: number | undefined | null, memory?: number | undefined | null, stackSize?: number | undefined | null): boolean
 
+/** One fact about V8 or Node that greenlets rely on. */
+export interface LearntFact {
+  readonly name: string
+  /** A place is relative to an object: no address of this process. */
+  readonly value: string
+  /** Whether it was known beforehand, from the sources of V8 and Node, or was found in this process. */
+  readonly source: 'table' | 'learnt'
+  /** The act that proves it, each time that a thread starts to use greenlets. */
+  readonly proof: string
+  /** False where the set-up has failed: then it has not come to all acts. */
+  readonly proven: boolean
+}
+
+/** All facts, for `greenlets doctor`. Where greenlets do not work, it has what was known beforehand of this V8, if anything. */
+export declare function learntFacts(): Array<LearntFact>
+
 /** Bits of `FLAGS`, set by native. */
 export declare const enum MailFlag {
   /**

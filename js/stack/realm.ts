@@ -49,12 +49,18 @@ export const getStack = Object.getOwnPropertyDescriptor(new Error('for its gette
  * nearly full.
  */
 export function sitesOf(native: Native, error: Error): CallSite[] | undefined {
-  const sites = native.sites(error, getStack)
-  if (!isArray(sites)) return undefined
+  const sites = arrayOfSites(native, error)
+  if (sites === undefined) return undefined
   // Not by a spread: the program may have replaced the iterator.
   const copy: CallSite[] = []
-  for (let i = 0; i < sites.length; i++) copy[i] = sites[i] as CallSite
+  for (let i = 0; i < sites.length; i++) copy[i] = sites[i]!
   return copy
+}
+
+/** The same, as an array of the private realm: only its elements and its length may be read. */
+export function arrayOfSites(native: Native, error: Error): ArrayLike<CallSite> | undefined {
+  const sites = native.sites(error, getStack)
+  return isArray(sites) ? (sites as CallSite[]) : undefined
 }
 
 /** Makes the realm, which takes about a millisecond, and returns a function of it, which makes an error there. */

@@ -10,8 +10,9 @@ use crate::calls::callback::function_reference;
 use crate::environment::Environment;
 use crate::mail::MAIL_LENGTH;
 use crate::settings::{self, Settings};
-use crate::v8::learn;
+use crate::v8::learn::report::{self, Fact};
 use crate::v8::learn::symbols::Symbols;
+use crate::v8::learn::{self, facts};
 use crate::v8::stack::depth;
 
 /// What the addon knows about this process and thread.
@@ -73,6 +74,53 @@ pub fn runtime_info(env: Env, exec_argv: Option<String>) -> RuntimeInfo {
         live: thread.ok().map(|thread| thread.live() as u32),
         guard: thread.ok().map(|thread| format!("{:?}", thread.guard_kind()).to_lowercase()),
     }
+}
+
+/// One fact about V8 or Node that greenlets rely on.
+#[napi(object, object_from_js = false)]
+pub struct LearntFact {
+    #[napi(readonly)]
+    pub name: String,
+    /// A place is relative to an object: no address of this process.
+    #[napi(readonly)]
+    pub value: String,
+    /// Whether it was known beforehand, from the sources of V8 and Node, or was found in this process.
+    #[napi(readonly, ts_type = "'table' | 'learnt'")]
+    pub source: String,
+    /// The act that proves it, each time that a thread starts to use greenlets.
+    #[napi(readonly)]
+    pub proof: String,
+    /// False where the set-up has failed: then it has not come to all acts.
+    #[napi(readonly)]
+    pub proven: bool,
+}
+
+/// All facts, for `greenlets doctor`. Where greenlets do not work, it has what was known beforehand of this V8, if anything.
+#[napi]
+pub fn learnt_facts(env: Env) -> Vec<LearntFact> {
+    let environment = Environment::of(env.raw());
+    let thread = environment.thread();
+    let found = match thread {
+        Ok(thread) => {
+            let host = thread.host();
+            let layout = &host.v8.layout;
+            let (hooks, scopes) = (host.async_hooks.report(), host.addon_scopes.report());
+            [report::of_facts(layout.facts), report::of_layout(layout), hooks, scopes].concat()
+        }
+        Err(_) => {
+            let version = Symbols::resolve().ok().map(|symbols| learn::version(&symbols));
+            version.as_deref().and_then(facts::of).map_or(vec![], report::of_facts)
+        }
+    };
+    let proven = thread.is_ok();
+    let plain = |Fact { name, value, in_table, proof }| LearntFact {
+        name: String::from(name),
+        value,
+        source: if in_table { "table" } else { "learnt" }.into(),
+        proof: String::from(proof),
+        proven,
+    };
+    found.into_iter().map(plain).collect()
 }
 
 /// The version of the package that this addon belongs to. The loader compares them.

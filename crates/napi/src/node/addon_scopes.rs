@@ -28,6 +28,7 @@ use napi::sys;
 use crate::objects::object_of;
 use crate::unsupported::{Unsupported, ensure, only};
 use crate::v8::learn::peek::{Peek, halves, is_plausible};
+use crate::v8::learn::report::{Fact, learnt};
 use crate::v8::learn::symbols::{Isolate, Symbols};
 
 /// The address of both counters of one add-on, which are read and written as one word.
@@ -68,6 +69,24 @@ const ENVIRONMENT_WORDS: usize = 1024;
 const MAX_HOOKS: usize = 1 << 20;
 
 impl AddonScopes {
+    /// What was found, for `greenlets doctor`.
+    pub(crate) fn report(&self) -> Vec<Fact> {
+        let AddonScopes { own: _, offset, hooks, counters: _, slice: _ } = self;
+        let found = if hooks.is_null() { "not found" } else { "in Node's Environment" };
+        vec![
+            learnt(
+                "addon_scopes.offset",
+                format!("byte {offset} of a napi_env"),
+                "opening scopes of Node-API raises exactly these counters",
+            ),
+            learnt(
+                "addon_scopes.hooks",
+                found,
+                "it counts one more while a clean-up hook is added, and lists our napi_env",
+            ),
+        ]
+    }
+
     /// Finds the counters by opening scopes, and the set of hooks by adding a hook.
     ///
     /// # Safety

@@ -19,12 +19,13 @@ use std::ptr::{addr_of, null_mut};
 use napi::sys;
 
 use super::facts::{
-    AFTER, ARRAY_LENGTH, BEFORE, DEFAULT_TRIGGER_ID, EXECUTION_ID, IDS_BUFFER, IDS_COUNT, RESOURCES,
-    STACK_LENGTH, TRIGGER_ID,
+    AFTER, ARRAY_LENGTH, BEFORE, DEFAULT_TRIGGER_ID, EXECUTION_ID, FIELDS_BUFFER, IDS_BUFFER, IDS_COUNT,
+    NATIVE_RESOURCES, RESOURCES, STACK_LENGTH, TRIGGER_ID, UIDS_BUFFER,
 };
 use super::resources::{Element, Kind, NONE, Resources};
 use super::scope::{Entry, Parked, Scope};
 use crate::mail::Mail;
+use crate::v8::learn::report::{Fact, known, learnt};
 use crate::v8::learn::symbols::{Isolate, Symbols};
 use crate::v8::stack::call;
 
@@ -75,6 +76,52 @@ pub(crate) enum Notify<'a> {
 }
 
 impl AsyncHooks {
+    /// What was found, for `greenlets doctor`. The head of `facts.rs` has the table.
+    pub(crate) fn report(&self) -> Vec<Fact> {
+        let HooksLayout {
+            env: _,
+            environment,
+            object,
+            fields: _,
+            uids: _,
+            depth,
+            resources,
+            push: _,
+            symbols: _,
+            isolate: _,
+        } = &self.layout;
+        let word = |at: *mut u64| {
+            format!("word {} of Node's Environment", (at as usize - *environment as usize) / 8)
+        };
+        let numbers = "opening a callback scope changes exactly the expected numbers";
+        vec![
+            known("async_hooks.ids", format!("word {IDS_BUFFER} of AsyncHooks"), numbers),
+            known("async_hooks.fields", format!("word {FIELDS_BUFFER} of AsyncHooks"), numbers),
+            known("async_hooks.uids", format!("word {UIDS_BUFFER} of AsyncHooks"), numbers),
+            known(
+                "async_hooks.execution_async_resources",
+                format!("word {RESOURCES} of AsyncHooks"),
+                "it is an array, or empty",
+            ),
+            learnt(
+                "async_hooks.object",
+                word(*object),
+                "its vtable is the exported one, and its three buffers have this isolate",
+            ),
+            learnt(
+                "async_hooks.depth",
+                word(*depth),
+                "the only word that grows by one with each of two callback scopes",
+            ),
+            learnt(
+                "async_hooks.resources",
+                format!("{:?} at word {NATIVE_RESOURCES} of AsyncHooks", resources.kind),
+                "its end moves by one element, which leads to the scope's resource",
+            ),
+            learnt("async_hooks.push", "exported", "its name says which container Node uses"),
+        ]
+    }
+
     pub(super) fn new(layout: HooksLayout) -> AsyncHooks {
         AsyncHooks {
             layout,

@@ -22,6 +22,7 @@
 //! | `collection_callbacks` | the order in which V8 calls what is registered for a collection |
 //! | `layout` | the result |
 //! | `known`, `places` | where it was found, for the next isolates of the process |
+//! | `report` | the list of all facts for `greenlets doctor` |
 //! | `flags` | V8's flags that greenlets need, and the hash of all flags |
 //! | `self_test` | the program that proves it all together |
 
@@ -56,6 +57,7 @@ mod probe;
 mod realm;
 pub(crate) mod rehearsal;
 mod relocatables;
+pub(crate) mod report;
 pub(crate) mod self_test;
 mod session;
 mod stack_guard;

@@ -51,6 +51,12 @@ pub(crate) fn learn(symbols: &Symbols, isolate: Isolate) -> Result<ThreadWords, 
     Ok(words)
 }
 
+/// Where this thread's block begins, in which both words are.
+pub(super) fn block_start() -> Option<usize> {
+    let symbols = Symbols::resolve().ok()?;
+    Some(tls_block(symbols.is_locked as usize)?.0)
+}
+
 /// Finds both words on a new thread.
 fn find_offsets(symbols: &Symbols, isolate: Isolate) -> Result<Offsets, Unsupported> {
     let symbols = *symbols;
