@@ -43,3 +43,34 @@ fastOnly(test, NO_SKIPPING)('a minor collection visits all suspended stacks with
   const [skipping, visiting] = [await minorCollection([]), await minorCollection([], { GREENLETS_SCAN: 'all' })]
   t.true(visiting > MUCH_LONGER * skipping, `${visiting} ms with the variable, ${skipping} ms without`)
 })
+
+fastOnly(test, NO_SKIPPING)(
+  'the first minor collection after a full one skips all stacks that were suspended in it',
+  async (t) => {
+    const { stdout } = await runProgram(
+      `
+    const forever = () => { for (;;) main.switch() }
+    const descend = (depth) => (depth === 0 ? forever() : descend(depth - 1))
+    globalThis.kept = Array.from({ length: 3000 }, () => new Greenlet(descend))
+    const minor = (before) => {
+      let fastest = Infinity
+      for (let i = 0; i < 10; i++) {
+        for (const g of kept) g.switch(3)
+        before()
+        const start = performance.now()
+        gc({ type: 'minor' })
+        fastest = Math.min(fastest, performance.now() - start)
+      }
+      return fastest
+    }
+    console.log(JSON.stringify([minor(gc), minor(() => {})]))
+    process.exit()`,
+      { flags: ['--expose-gc'] },
+    )
+    const [skipping, visiting] = JSON.parse(stdout) as [number, number]
+    t.true(
+      visiting > MUCH_LONGER * skipping,
+      `${visiting} ms when they have run since, ${skipping} ms after a full collection`,
+    )
+  },
+)

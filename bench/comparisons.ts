@@ -186,7 +186,7 @@ export const SECTIONS: readonly Section[] = [
   },
   {
     title: 'Collections with suspended greenlets that did not run since the last one',
-    note: 'the young generation is empty, so this is all that the greenlets add; "visited" is with GREENLETS_SCAN=all',
+    note: 'the young generation is empty, so this is all that the greenlets add; "visited" is with GREENLETS_SCAN=all; "after a full one": all of them ran, then came a full collection',
     unit: 'ns',
     comparisons: [
       ...CROWDS.map((count) => ({
@@ -194,6 +194,10 @@ export const SECTIONS: readonly Section[] = [
         against: `minor collection, none of ${count}`,
         target: 1.5,
         inTable,
+      })),
+      ...CROWDS.map((count) => ({
+        what: `minor collection, ${count} after a full one`,
+        against: `minor collection, none of ${count}`,
       })),
       ...VISITED.map((count) => ({
         what: `minor collection, ${count} visited`,

@@ -37,9 +37,10 @@ function fill(make: () => unknown, rehearse: () => void): (name: string) => void
   }
 }
 
-/** Measures a collection, in nanoseconds. */
-function collections(name: string, times: number, collect: () => void): void {
+/** Measures a collection, in nanoseconds. `prepare` runs before each. */
+function collections(name: string, times: number, collect: () => void, prepare = () => {}): void {
   const all = Array.from({ length: times }, () => {
+    prepare()
     const start = performance.now()
     collect()
     return (performance.now() - start) * 1e6
@@ -97,6 +98,10 @@ if (kind === 'async') {
     recordMemory('memory after a collection')
     makeQuiet()
     collections(`minor collection, ${count}`, 30, minor)
+    collections(`minor collection, ${count} after a full one`, count > 100_000 ? 1 : 3, minor, () => {
+      inTurn(count)
+      gc()
+    })
     await switches(alone(`switch, among ${count}`), { name: `switch, to each of ${count}`, run: inTurn })
   }
 }

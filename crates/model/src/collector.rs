@@ -151,10 +151,31 @@ impl World {
 
     /// A scavenge, with the addon's callbacks around it.
     pub(crate) fn scavenge(&self) {
-        let v8 = &self.v8;
         // SAFETY: this is the only thread; the collector uses what V8 would use.
         unsafe {
             gc::prologue(self);
+            self.visit_all();
+            gc::epilogue(self);
+        }
+    }
+
+    /// A full collection, with the addon's callback after it. It leaves no young object either.
+    pub(crate) fn full_collection(&self) {
+        // SAFETY: this is the only thread; the collector uses what V8 would use.
+        unsafe {
+            self.visit_all();
+            gc::after_full(self);
+        }
+    }
+
+    /// Visits the isolate's roots and what is in V8's list.
+    ///
+    /// # Safety
+    /// A collection is in progress.
+    unsafe fn visit_all(&self) {
+        let v8 = &self.v8;
+        // SAFETY: the words are V8's, which nothing else uses during a collection.
+        unsafe {
             let facts = v8.facts;
             (0..facts.thread_local_top_words).for_each(|i| visit(v8.thread_local_top.add(i)));
             let mut visited = 0;
@@ -180,7 +201,6 @@ impl World {
                 node = (*node).next;
             }
             self.visited.set(visited);
-            gc::epilogue(self);
         }
     }
 }

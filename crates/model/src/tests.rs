@@ -32,6 +32,38 @@ fn a_scavenge_moves_what_stacks_hold_and_then_leaves_them_out() {
 }
 
 #[test]
+fn the_first_scavenge_after_a_full_collection_leaves_all_suspended_stacks_out() {
+    for scan in [Scan::Young, Scan::Verify, Scan::All] {
+        let world = World::new();
+        world.quiet.scan.set(scan);
+        let stacks = [(); 3].map(|()| world.add(&[OBJECT, NUMBER, OLD]));
+        world.switch(stacks[1].vm());
+        world.full_collection();
+        // It visits main, too, which is suspended now.
+        assert_eq!(world.visited.get(), 3);
+        let quiet = |i: usize| {
+            // SAFETY: nothing else refers to the state.
+            unsafe { (*stacks[i].vm().as_ptr()).unusual & QUIET != 0 }
+        };
+        assert_eq!([0, 1, 2].map(quiet), [scan != Scan::All, false, scan != Scan::All], "{scan:?}");
+        world.scavenge();
+        assert_eq!(world.visited.get(), if scan == Scan::Young { 1 } else { 3 }, "{scan:?}");
+        world.switch(world.main());
+        world.full_collection();
+        assert_eq!([0, 1, 2].map(quiet), [scan != Scan::All; 3], "{scan:?}");
+        // What has run is visited again.
+        world.switch(stacks[0].vm());
+        // SAFETY: a word of the running stack.
+        unsafe { *stacks[0].word(1) = OBJECT };
+        world.switch(world.main());
+        world.scavenge();
+        // SAFETY: a word of the suspended stack.
+        assert_eq!(unsafe { *stacks[0].word(1) }, OLD);
+        assert_eq!(world.visited.get(), if scan == Scan::Young { 1 } else { 3 }, "{scan:?}");
+    }
+}
+
+#[test]
 fn a_quiet_stack_that_runs_is_visited_again() {
     let world = World::new();
     world.quiet.scan.set(Scan::Young);

@@ -28,3 +28,12 @@ pub(crate) unsafe fn epilogue(world: &World) {
     // SAFETY: the caller's promise.
     unsafe { world.quiet.epilogue(&world.v8, &world.roots, world) };
 }
+
+/// The addon's callback after a full collection.
+///
+/// # Safety
+/// A full collection ends.
+pub(crate) unsafe fn after_full(world: &World) {
+    // SAFETY: the caller's promise.
+    unsafe { world.quiet.after_full(&world.v8, &world.roots) };
+}

@@ -209,6 +209,10 @@ unsafe extern "C" fn epilogue(_isolate: Isolate, kind: c_int, _flags: c_int, dat
             collector.full_gc.want(&v8.symbols, false);
         }
         if kind == MARK_SWEEP_COMPACT {
+            if collector.roots.is_listed() {
+                // SAFETY: the contract's clause **callback**: the collection is over, and no other callback has run.
+                unsafe { collector.quiet.after_full(v8, &collector.roots) };
+            }
             greenlets.trim();
         }
         return;

@@ -17,8 +17,8 @@
 //! The quiet ones are one segment at the list's tail, so that cutting it off (in the prologue) and splicing it back (in the
 //! epilogue) changes a few pointers even for a million stacks. A stack that runs leaves the segment; a stack that did not change
 //! joins it. Words that can be pointers to objects, by their tag, are compared with a copy: a checksum would not be proof. A full
-//! collection visits every stack, because it moves old objects too. So does a minor mark-sweep (`--minor-ms`), which V8 announces as
-//! another kind and which moves nothing.
+//! collection visits every stack, because it moves old objects too. It leaves no young object (`full.rs`), so after it all suspended
+//! stacks are quiet. A minor mark-sweep (`--minor-ms`), which V8 announces as another kind and which moves nothing, visits every stack.
 //!
 //! The blocks of the root table are quiet or active too (`roots.rs`): a block is quiet when none of its contexts belongs to an
 //! active stack, and none of its words has changed during a scavenge.
@@ -209,6 +209,37 @@ impl Quiet {
         watched.words.shrink_to(KEPT_WORDS);
     }
 
+    /// A full collection has ended. V8 has visited every suspended stack and has left no young object, so all of them are quiet, without
+    /// a comparison.
+    ///
+    /// # Safety
+    /// The contract's clause **member**. No scavenge is in progress, and no JavaScript has run since the full collection.
+    pub(super) unsafe fn after_full(&self, v8: &Layout, roots: &Roots) {
+        // During a capture, V8's words of two stacks are in the isolate and in an image that change places afterwards.
+        if self.scan.get() == Scan::All || self.borrowed.get() {
+            return;
+        }
+        let anchor = v8.in_use;
+        // SAFETY: the contract's clause **member**. `join` moves a node behind all that are left, so the next one is read before.
+        unsafe {
+            let mut node = (*anchor).next;
+            while node != anchor {
+                let next = (*node).next;
+                if let Some(vm) = suspended(roots, node) {
+                    let state = vm.as_ptr();
+                    if (*state).unusual & QUIET != 0 {
+                        // The segment, which is the list's end.
+                        return;
+                    }
+                    if !(*state).is_main && !has_contexts(v8, vm) {
+                        self.join(anchor, vm);
+                    }
+                }
+                node = next;
+            }
+        }
+    }
+
     /// Moves a stack into the segment.
     ///
     /// # Safety
@@ -301,6 +332,18 @@ unsafe fn suspended(roots: &Roots, node: *mut ListNode) -> Option<NonNull<StackS
     is_ours.then(|| NonNull::new(node.cast())).flatten()
 }
 
+/// Whether V8 keeps contexts for the suspended `vm` in vectors of its own: few stacks have any, and those are never quiet.
+///
+/// # Safety
+/// The contract's clause **member**; `vm` is a suspended greenlet's.
+unsafe fn has_contexts(v8: &Layout, vm: NonNull<StackState>) -> bool {
+    // SAFETY: the contract's clause **member**. A vector is three words of the image: memory, capacity and size.
+    unsafe {
+        let image = image(vm);
+        v8.facts.vectors.iter().any(|&vector| *image.add(vector + 2) != 0)
+    }
+}
+
 /// Whether the word has the tag of a pointer to an object (`kHeapObjectTag`, v8-internal.h).
 fn may_be_object(word: &u64) -> bool {
     word & 3 == 1
@@ -320,10 +363,10 @@ unsafe fn each_part(
     // SAFETY: the contract's clause **words** for live stacks, blocks and images. The blocks but the first are full up to the last
     // one, which is in use up to `next`.
     unsafe {
-        let image = image(vm).cast_const();
-        if facts.vectors.iter().any(|&vector| *image.add(vector + 2) != 0) {
+        if has_contexts(v8, vm) {
             return false;
         }
+        let image = image(vm).cast_const();
         let Some(live) = greenlets.live_bytes(vm) else { return false };
         if !see(from_raw_parts(image, MAX_ARCHIVE_WORDS))
             || !see(from_raw_parts(live.start as *const u64, live.len() / 8))
