@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -238,6 +238,48 @@ test.serial('what cannot be looked at is refused with the reason', async (t) => 
     refused(2, /^greenlets: greenlets run takes a script/, 'run'),
   ])
 })
+
+test.serial(
+  'processes with the same port are looked at in turn; one of which the port is taken is refused',
+  async (t) => {
+    const port = await freePort()
+    const source = `${HEAD} spawn(function waiter() { wait(never) }); setTimeout(() => console.log('ready'), 10)`
+    const programs = await Promise.all([1, 2, 3].map(() => start(t, source, [`--inspect-port=${port}`])))
+    for (let round = 0; round < 2; round++) {
+      const looks = programs.map(({ pid }) => cli('ps', `${pid}`, '--json', '--timeout', `${START_MS}`))
+      for (const [i, look] of (await Promise.all(looks)).entries()) {
+        t.deepEqual([look.stderr, look.code], ['', 0])
+        t.deepEqual([dataOf(look).pid, namesOf(dataOf(look).threads[0]!)], [programs[i]!.pid, ['main', 'waiter']])
+      }
+    }
+    const server = createServer().listen(port, '127.0.0.1')
+    t.teardown(() => server.close())
+    await new Promise((resolve) => server.once('listening', resolve))
+    const { pid } = programs[0]!
+    const refused = await cli('ps', `${pid}`, '--timeout', '300')
+    t.deepEqual([refused.code, refused.stdout], [7, ''])
+    t.is(
+      refused.stderr,
+      `greenlets: process ${pid} cannot open its inspector, because another process listens on port ${port}; end that, or start the ` +
+        'program with --inspect-port=0\n',
+    )
+    for (const program of programs) t.deepEqual(portsOf(program.pid), [])
+  },
+)
+
+async function listenOn(port: number): Promise<Server> {
+  const server = createServer().listen(port, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  return server
+}
+
+/** A port on which nothing listens. */
+async function freePort(): Promise<number> {
+  const server = await listenOn(0)
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
 
 test.serial('a process that ends meanwhile is told', async (t) => {
   const program = await start(t, `${HEAD} spawn(function waiter() { wait(never) }); console.log('ready')`, ANY_PORT)
