@@ -1,8 +1,8 @@
 // npx greenlets: another process is looked at from outside, and left as it was.
 
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -45,8 +45,14 @@ interface Program extends ChildProcess {
 }
 
 /** Starts a program, which says `ready` on standard output. */
-async function start(t: ExecutionContext, source: string, flags: string[] = []): Promise<Program> {
-  const child = spawn(process.execPath, [...flags, '--input-type=module', '--eval', source], { cwd: ROOT }) as Program
+async function start(
+  t: ExecutionContext,
+  source: string,
+  flags: string[] = [],
+  inside: readonly string[] = [],
+): Promise<Program> {
+  const [command, ...args] = [...inside, process.execPath, ...flags, '--input-type=module', '--eval', source]
+  const child = spawn(command!, args, { cwd: ROOT }) as Program
   t.teardown(() => child.kill('SIGKILL'))
   child.output = ''
   await new Promise<void>((resolve, reject) => {
@@ -238,6 +244,80 @@ test.serial('what cannot be looked at is refused with the reason', async (t) => 
     refused(2, /^greenlets: greenlets run takes a script/, 'run'),
   ])
 })
+
+test.serial(
+  'processes with the same port are looked at in turn; one of which the port is taken is refused',
+  async (t) => {
+    const port = await freePort()
+    const source = `${HEAD} spawn(function waiter() { wait(never) }); setTimeout(() => console.log('ready'), 10)`
+    const programs = await Promise.all([1, 2, 3].map(() => start(t, source, [`--inspect-port=${port}`])))
+    for (let round = 0; round < 2; round++) {
+      const looks = programs.map(({ pid }) => cli('ps', `${pid}`, '--json', '--timeout', `${START_MS}`))
+      for (const [i, look] of (await Promise.all(looks)).entries()) {
+        t.deepEqual([look.stderr, look.code], ['', 0])
+        t.deepEqual([dataOf(look).pid, namesOf(dataOf(look).threads[0]!)], [programs[i]!.pid, ['main', 'waiter']])
+      }
+    }
+    const server = createServer().listen(port, '127.0.0.1')
+    t.teardown(() => server.close())
+    await new Promise((resolve) => server.once('listening', resolve))
+    const { pid } = programs[0]!
+    const refused = await cli('ps', `${pid}`, '--timeout', '300')
+    t.deepEqual([refused.code, refused.stdout], [7, ''])
+    t.is(
+      refused.stderr,
+      `greenlets: process ${pid} cannot open its inspector, because another process listens on port ${port}; end that, or start the ` +
+        'program with --inspect-port=0\n',
+    )
+    for (const program of programs) t.deepEqual(portsOf(program.pid), [])
+  },
+)
+
+async function listenOn(port: number): Promise<Server> {
+  const server = createServer().listen(port, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  return server
+}
+
+/** A port on which nothing listens. */
+async function freePort(): Promise<number> {
+  const server = await listenOn(0)
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+test.serial(
+  'process 1 of a container is looked at from inside, and from outside where the network is shared',
+  async (t) => {
+    const container = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc']
+    const succeeds = (command: string[]): boolean => spawnSync(command[0]!, command.slice(1)).status === 0
+    if (!succeeds([...container, '--net', 'ip', 'link', 'set', 'lo', 'up'])) {
+      t.log('left out: this system does not permit new namespaces')
+      t.pass()
+      return
+    }
+    const source = `${HEAD} spawn(function waiter() { wait(never) }); setTimeout(() => console.log('ready', process.pid), 10)`
+    const look = async (program: Program, expected: string[], inside?: string[]): Promise<void> => {
+      // unshare waits for it.
+      const pid = readFileSync(`/proc/${program.pid}/task/${program.pid}/children`, 'utf8').trim()
+      const enter = inside === undefined ? [] : ['nsenter', '--target', pid, ...inside]
+      const command = [...enter, process.execPath, CLI, 'ps', inside === undefined ? pid : '1', '--json']
+      const { status, stdout, stderr } = spawnSync(command[0]!, command.slice(1), { encoding: 'utf8' })
+      if (status === 0) t.deepEqual([namesOf((JSON.parse(stdout) as DumpData).threads[0]!), stderr], [expected, ''])
+      else t.deepEqual([status, stderr.includes('a network of its own'), expected], [4, true, []], stderr)
+      t.deepEqual(portsOf(Number(pid)), [])
+    }
+    const shared = await start(t, source, ANY_PORT, container)
+    t.true(shared.output.includes('ready 1\n'))
+    await look(shared, ['main', 'waiter'])
+    await look(shared, ['main', 'waiter'], ['--pid', '--mount'])
+    const up = 'ip link set lo up && exec "$@"'
+    const apart = await start(t, source, ANY_PORT, [...container, '--net', 'sh', '-c', up, 'sh'])
+    await look(apart, [])
+    await look(apart, ['main', 'waiter'], ['--pid', '--mount', '--net'])
+  },
+)
 
 test.serial('a process that ends meanwhile is told', async (t) => {
   const program = await start(t, `${HEAD} spawn(function waiter() { wait(never) }); console.log('ready')`, ANY_PORT)

@@ -110,7 +110,12 @@ test('greenlets that wait for each other are pointed out, unless a wait has a li
     joined = spawn(function joined() { joinAll([never, joiner]) })
     spawn(function leaver() { gone.acquire() })
     spawn(function heir() { sleep(1); gone.acquire() })
-    await until(({ deadlocks }) => deadlocks.length === 3)
+    const [e, f, g, h] = [1, 2, 3, 4].map(() => new Lock())
+    spawn(function inTime() { e.acquire(); sleep(1); timeout(60_000, () => timeout(50_000, () => f.acquire())) })
+    spawn(function withoutTime() { f.acquire(); sleep(1); e.acquire() })
+    spawn(function timeIsUp() { g.acquire(); try { timeout(2, () => { try { wait(never) } finally { h.acquire() } }) } catch {} })
+    spawn(function other() { h.acquire(); sleep(1); g.acquire() })
+    await until(({ deadlocks }) => deadlocks.length === 4)
     out(dump({ limit: 5 }))
     out(dump({ format: 'text' }).match(/^(DEADLOCK|ABANDONED).*/gm))`,
   )
@@ -120,18 +125,20 @@ test('greenlets that wait for each other are pointed out, unless a wait has a li
     [
       ['cycle', [1, 2]],
       ['cycle', [5, 6]],
+      // The deadline of 11 has passed, and comes once. That of 9 will come.
+      ['cycle', [11, 12]],
       ['abandoned', [8]],
     ],
   )
   // Those of deadlocks are kept, and the rest is counted.
-  t.deepEqual([greenlets.map(({ id }) => id), omitted, total], [[0, 1, 2, 5, 6], 3, 8])
-  t.is((data[1] as string[]).length, 3)
+  t.deepEqual([greenlets.map(({ id }) => id), omitted, total], [[0, 1, 2, 5, 6], 7, 12])
+  t.is((data[1] as string[]).length, 4)
   t.regex(
     (data[1] as string[])[0]!,
     /^DEADLOCK: 'one' \(#1\) waits for Lock #\d of 'two' \(#2\); 'two' \(#2\) waits for Lock #\d of 'one' \(#1\)$/,
   )
   t.regex(
-    (data[1] as string[])[2]!,
+    (data[1] as string[])[3]!,
     /^ABANDONED LOCK: 'heir' \(#8\) waits for Lock #\d of 'leaver' \(#7\), which has ended$/,
   )
 })

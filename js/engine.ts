@@ -22,6 +22,7 @@ import { describe as ownDescribe } from './dump/describe.ts'
 import { sleep as ownSleep } from './hub/sleep.ts'
 import { spawn as ownSpawn } from './hub/spawn.ts'
 import { wait as ownWait } from './hub/wait.ts'
+import { tellDeadline as ownTellDeadline } from './hub/wait-of.ts'
 import { location } from './native/addon.ts'
 import { configure as ownConfigure } from './native/configure.ts'
 import { joinThread, refuseSecondCopy as ownRefuseSecondCopy } from './native/copies.ts'
@@ -49,6 +50,7 @@ const engine = joinThread(
 
     // For the tools and the adapters.
     tellWait: ownTellWait,
+    tellDeadline: ownTellDeadline,
     // For dumps, also those that another process asks for; see dump/protocol.ts.
     collectThread: ownCollectThread,
     dumpJSON: ownDumpJSON,
@@ -88,7 +90,7 @@ const engine = joinThread(
 engine.useTimersOf(globalThis)
 
 export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, describe, configure, runtimeInfo } = engine
-export const { isExit, reasonOf, expired, tellWait, collectThread, dumpJSON, recordOrigins, makeLive } = engine
+export const { isExit, reasonOf, expired, tellWait, tellDeadline, collectThread, dumpJSON, recordOrigins, makeLive } = engine
 export const { publishEvents, isGreenlet, checkGreenlet, refuseSecondCopy } = engine
 export const { placeOf, isGlobal, debuggerIsActive, fibers } = engine
 export { version }

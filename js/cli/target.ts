@@ -11,6 +11,8 @@ import { connect, type Connection } from './websocket.ts'
 
 const DEFAULT_PORT = 9229
 const SIGUSR1 = 10
+/** How long it waits between two looks, at first and at most. */
+const FIRST_STEP_MS = 2
 const STEP_MS = 20
 
 interface Listener {
@@ -47,12 +49,18 @@ export async function open(pid: number, patience: number): Promise<Opened> {
   await untilFree(pid, expected, patience)
   signal(pid, 'SIGUSR1')
   const known = new Set(before.map(({ inode }) => inode))
-  for (let waited = 0; waited <= patience; waited += STEP_MS) {
+  const end = performance.now() + patience
+  for (let pause = FIRST_STEP_MS; performance.now() < end; pause = Math.min(2 * pause, STEP_MS)) {
+    await sleep(pause)
     const opened = listenersOf(pid).find(({ inode }) => !known.has(inode))
     if (opened !== undefined) {
       return { connection: await connect(opened.host, opened.port, patience), isOurs: true }
     }
-    await sleep(STEP_MS)
+    // Another process has opened the same port meanwhile, perhaps for another `greenlets ps`: then this one could not.
+    if (isTaken(pid, expected)) {
+      await untilFree(pid, expected, end - performance.now())
+      signal(pid, 'SIGUSR1')
+    }
   }
   throw new Failure(
     'silent',
@@ -148,10 +156,11 @@ function portOf(pid: number): number {
 
 /** Waits while another process has the port: without it, Node.js does not open the inspector. */
 async function untilFree(pid: number, port: number, patience: number): Promise<void> {
-  if (port === 0) return
-  for (let waited = 0; waited <= patience; waited += STEP_MS) {
-    if (!allListeners(pid).some((listener) => listener.port === port)) return
-    await sleep(STEP_MS)
+  const end = performance.now() + patience
+  for (let pause = FIRST_STEP_MS; ; pause = Math.min(2 * pause, STEP_MS)) {
+    if (!isTaken(pid, port)) return
+    if (performance.now() >= end) break
+    await sleep(pause)
   }
   throw new Failure(
     'silent',
@@ -160,8 +169,21 @@ async function untilFree(pid: number, port: number, patience: number): Promise<v
   )
 }
 
+/** Whether a process other than this one has the port. Port 0 stands for any that is free. */
+function isTaken(pid: number, port: number): boolean {
+  if (port === 0) return false
+  const listeners = allListeners(pid).filter((listener) => listener.port === port)
+  // Its own sockets are read afterwards: it may open its inspector just now.
+  return listeners.length > 0 && !listeners.some(({ inode }) => ownSockets(pid).has(inode))
+}
+
 /** The sockets that the process listens on. */
 function listenersOf(pid: number): Listener[] {
+  const own = ownSockets(pid)
+  return allListeners(pid).filter(({ inode }) => own.has(inode))
+}
+
+function ownSockets(pid: number): Set<string> {
   const own = new Set<string>()
   for (const fd of namesOf(pid)) {
     try {
@@ -171,7 +193,7 @@ function listenersOf(pid: number): Listener[] {
       // It was closed meanwhile.
     }
   }
-  return allListeners(pid).filter(({ inode }) => own.has(inode))
+  return own
 }
 
 function namesOf(pid: number): string[] {

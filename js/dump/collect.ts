@@ -195,7 +195,6 @@ export class Collection {
     const waiters = new Map<number, GreenletRecord>()
     const abandoned = new Map<object, GreenletRecord[]>()
     for (const record of records) {
-      // Another limit is not seen here: the deadline of a `timeout()`.
       const wait = endlessWaitOf(record)
       if (wait === undefined || (wait.kind === 'tool' && !hasGreenlets(wait.told))) continue
       const { on, text } = this.#goal(wait, record)

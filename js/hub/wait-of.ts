@@ -47,6 +47,31 @@ export function waitOf(record: GreenletRecord, now: number | undefined): Wait | 
   return { ...goalOf(call), ...limitsOf(call, now) }
 }
 
+/** A deadline around the code of a greenlet, such as that of `timeout()`. */
+export interface ToldDeadline {
+  /** The next one around it. */
+  readonly outer: ToldDeadline | undefined
+  /** Whether it has ended a wait: it does so once. */
+  readonly isThrown: boolean
+}
+
+const deadlines = new WeakMap<GreenletRecord, ToldDeadline>()
+
+/** Notes the innermost deadline of a greenlet, for dumps; undefined where it has none any more. */
+export function tellDeadline(greenlet: Greenlet, deadline: ToldDeadline | undefined): void {
+  const record = recordOf(greenlet)
+  if (deadline === undefined) deadlines.delete(record)
+  else deadlines.set(record, deadline)
+}
+
+/** Whether a deadline will end the wait of a greenlet. */
+function hasDeadline(record: GreenletRecord): boolean {
+  for (let deadline = deadlines.get(record); deadline !== undefined; deadline = deadline.outer) {
+    if (!deadline.isThrown) return true
+  }
+  return false
+}
+
 /**
  * What a greenlet waits for, if that can only be ended by other greenlets: it waits for the end of a greenlet, or in a tool,
  * without a limit. Takes little time where it waits for something else.
@@ -56,7 +81,7 @@ export function endlessWaitOf(record: GreenletRecord): Wait | undefined {
   if (call === undefined || call.outcome !== undefined || call.limits !== undefined || call.ms !== undefined)
     return undefined
   const goal = goalOf(call)
-  return goal.kind === 'greenlet' || goal.kind === 'tool' ? goal : undefined
+  return (goal.kind === 'greenlet' || goal.kind === 'tool') && !hasDeadline(record) ? goal : undefined
 }
 
 function goalOf({ ms, waitsFor }: BlockingCall): Wait {

@@ -198,6 +198,7 @@ function textAnswer(status: number, body: string, headers: Readonly<Record<strin
   return { status, headers: { ...COMMON, ...TEXT, ...headers }, body: `${body}\n` }
 }
 
+/** Not that of dump.ts, which allows Infinity: a page sends its numbers as JSON, and a timer takes none that is not finite. */
 function checkNumber(of: string, name: string, value: unknown, least: number): void {
   if (typeof value !== 'number' || !Number.isFinite(value)) {
     throw typeError(`the option ${name} of ${of} takes a number, not ${describe(value)}`)

@@ -1,4 +1,10 @@
-/** Makes text of programs fit for a terminal or a log: one line without control characters, not too long. */
+/**
+ * Makes text of programs fit for a terminal or a log: one line without control characters, not too long.
+ *
+ * `clean` of dump/safe.ts is stricter, and not the same on purpose. This is the text of stacks, which must be what `error.stack` has at
+ * the same place, also with invisible characters and halves of surrogate pairs, and its end, which says where, is kept. A dump is
+ * sent to others as JSON and as a page, where such characters could deceive, and it says how much it has cut off.
+ */
 
 /** A line of text may have a file name and a place at its end, so the middle is cut out. */
 const LONGEST_LINE = 1000

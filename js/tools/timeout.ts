@@ -3,7 +3,7 @@
  */
 
 import { withoutFrames } from '../common/errors.ts'
-import { expired, Greenlet, GreenletExit, isExit, TimeoutError } from '../engine.ts'
+import { expired, Greenlet, GreenletExit, isExit, tellDeadline, TimeoutError } from '../engine.ts'
 import { finished, interruptSoon } from './calls.ts'
 import { checkFunction, checkTime } from './options.ts'
 
@@ -29,6 +29,7 @@ class Deadline {
   constructor(ms: number) {
     this.ms = ms
     innermost.set(this.greenlet, this)
+    tellDeadline(this.greenlet, this)
     this.#timer = setTimeout(() => this.#pass(), ms)
   }
 
@@ -37,6 +38,7 @@ class Deadline {
     clearTimeout(this.#timer)
     if (this.outer === undefined) innermost.delete(this.greenlet)
     else innermost.set(this.greenlet, this.outer)
+    tellDeadline(this.greenlet, this.outer)
   }
 
   /** Whether this deadline has ended the block, which has thrown `error`: its error, or what the block made of it. */
