@@ -1,6 +1,6 @@
 /**
  * The events of one open page: a look at the thread, again and again, and what has changed since. A page that does not read gets
- * no more until it does; and a look that takes long makes the next one later, so that all looks of a page take at most 2 % of the time.
+ * no more until it does; and a look that takes long makes the next one later, so that all looks but the first take at most 2 % of the time.
  */
 
 import { threadId } from 'node:worker_threads'
@@ -26,6 +26,7 @@ export class Watching {
   #timer: NodeJS.Timeout | undefined
   #isClosed = false
   #isFull = false
+  #isFirst = true
   /** When the next look is due, by `performance.now()`. */
   #nextAt = 0
 
@@ -72,7 +73,10 @@ export class Watching {
     const text = JSON.stringify(refresh)
     const took = performance.now() - before
     this.#isFull = !this.#write(`event: refresh\ndata: ${text.replace('"took":0', `"took":${took.toFixed(2)}`)}\n\n`)
-    this.#nextAt = before + took + Math.max(this.#refresh, took / SHARE)
+    // The first look reads everything, and is made only once: after it, the page would stand still for long.
+    const pause = this.#isFirst ? this.#refresh : Math.max(this.#refresh, took / SHARE)
+    this.#isFirst = false
+    this.#nextAt = before + took + pause
     if (!this.#isFull && !this.#isClosed) this.#sendLater()
   }
 
