@@ -41,14 +41,17 @@ const greenletProperty: PropertyDescriptor & ThisType<Request> = {
   },
 }
 
-/** Gives all requests of this copy of Express the property `greenlet`, which is undefined without `greenlets()`. */
-export function defineGreenlet(req: Request): void {
-  if ('greenlet' in req) return
+/**
+ * Gives all requests of this copy of Express the property `greenlet`, which is undefined without `greenlets()`. Returns whether
+ * all requests of the same app have it now.
+ */
+export function defineGreenlet(req: Request): boolean {
   // Each app has a prototype of its own, which inherits from the one that they share.
   const own: unknown = (req.app as { request?: unknown } | undefined)?.request
   const shared: unknown = typeof own === 'object' && own !== null ? Object.getPrototypeOf(own) : undefined
   const isShared = typeof shared === 'object' && shared !== null && Object.prototype.isPrototypeOf.call(shared, req)
-  Object.defineProperty(isShared ? shared : req, 'greenlet', greenletProperty)
+  if (!('greenlet' in req)) Object.defineProperty(isShared ? shared : req, 'greenlet', greenletProperty)
+  return isShared && 'greenlet' in shared
 }
 
 /** Without the query: names are printed and logged. */
