@@ -108,12 +108,16 @@ export class Chain {
     this.#greenlets.start(run, next)
   }
 
+  /** Calls `next` in a new greenlet. */
+  goOn(next: Next, error: unknown): void {
+    this.enter(() => next(error), next)
+  }
+
   /** One of the rules of RequestGreenlets: passes an error to the error handlers that come after the latest handler. */
   fail(error: unknown): void {
     this.#late ??= new Set()
     this.#late.add(this.#follow!)
-    const next = this.#next!
-    this.enter(() => next(error), next)
+    this.goOn(this.#next!, error)
   }
 
   /** Whether `error` is the GreenletExit that ends the request of a disconnected client. No handler must see it. */
@@ -126,12 +130,8 @@ export class Chain {
     const nextInGreenlet: Next = (error) => {
       if (this.mayGoOn(error) && this.#late?.has(nextInGreenlet) !== true) {
         const given = this.answerable(error)
-        if (this.isHere) {
-          next(given)
-        } else {
-          const goOn = (): void => next(given)
-          this.enter(goOn, next)
-        }
+        if (this.isHere) next(given)
+        else this.goOn(next, given)
       }
       if (this.#greenlets.abandoned && this.#greenlets.inside) throw isExit(error) ? error : new GreenletExit()
     }

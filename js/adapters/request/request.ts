@@ -117,12 +117,18 @@ export class RequestGreenlets {
    * server refuses it; undefined where it does not, or where the request has joined it before.
    */
   join(server: ServerGreenlets): UnavailableError | undefined {
-    if (this.#over || this.#memberships.some((one) => one.server === server)) return undefined
+    if (this.#over) return undefined
+    for (const { server: other } of this.#memberships) if (other === server) return undefined
     const membership = server.add(this)
     this.#memberships = withOne(this.#memberships, membership)
     const { timeout } = server.options
-    if (timeout !== undefined) this.#at(timeout, () => this.#expire(timeout, server))
+    if (timeout !== undefined) this.#setDeadline(timeout, server)
     return membership.refusal
+  }
+
+  /** Apart from `join`: the variables of a closure are made whenever the function around it is called. */
+  #setDeadline(ms: number, server: ServerGreenlets): void {
+    this.#at(ms, () => this.#expire(ms, server))
   }
 
   /** Whether the client has disconnected without its answer. No more handlers of the request need to run. */
@@ -251,7 +257,7 @@ export class RequestGreenlets {
    */
   start(task: () => void, fail: (reason: unknown) => void): void {
     if (Greenlet.current !== Greenlet.main) {
-      setImmediate(() => this.start(task, fail))
+      this.#startLater(task, fail)
       return
     }
     let greenlet: RequestGreenlet | undefined
@@ -265,6 +271,10 @@ export class RequestGreenlets {
       this.#onMain = true
       fail(unavailable(error))
     }
+  }
+
+  #startLater(task: () => void, fail: (reason: unknown) => void): void {
+    setImmediate(() => this.start(task, fail))
   }
 
   /** Called by a greenlet of the request at its start. */
@@ -426,7 +436,11 @@ function withOne<T>(list: readonly T[], one: T): readonly T[] {
 }
 
 function withoutOne<T>(list: readonly T[], one: T): readonly T[] {
-  return list.length === 1 && list[0] === one ? NONE : list.filter((other) => other !== one)
+  return list.length === 1 && list[0] === one ? NONE : filtered(list, one)
+}
+
+function filtered<T>(list: readonly T[], one: T): readonly T[] {
+  return list.filter((other) => other !== one)
 }
 
 /** As `includes()`, which takes longer. */
