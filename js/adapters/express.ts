@@ -97,6 +97,8 @@ export function greenlets(...given: readonly unknown[]): Middleware {
     throw typeError('greenlets() takes options only; write app.use(greenlets()), with parentheses')
   }
   const server = new ServerGreenlets(options)
+  /** The app of which all requests have the property `greenlet`. */
+  let done: unknown
   const middleware = function greenlets(req: Request, res: ServerResponse, next: (error?: unknown) => void): void {
     patchRouterOf(req.app)
     const outer = chainOf(req)
@@ -104,7 +106,7 @@ export function greenlets(...given: readonly unknown[]): Middleware {
       next(answerLater(res, outer.greenlets.join(server)))
       return
     }
-    defineGreenlet(req)
+    if (req.app !== done && defineGreenlet(req)) done = req.app
     const chain = new Chain(server, req, res)
     chain.follow(next)(answerLater(res, chain.refusal))
   }

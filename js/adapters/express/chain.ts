@@ -41,14 +41,17 @@ const greenletProperty: PropertyDescriptor & ThisType<Request> = {
   },
 }
 
-/** Gives all requests of this copy of Express the property `greenlet`, which is undefined without `greenlets()`. */
-export function defineGreenlet(req: Request): void {
-  if ('greenlet' in req) return
+/**
+ * Gives all requests of this copy of Express the property `greenlet`, which is undefined without `greenlets()`. Returns whether
+ * all requests of the same app have it now.
+ */
+export function defineGreenlet(req: Request): boolean {
   // Each app has a prototype of its own, which inherits from the one that they share.
   const own: unknown = (req.app as { request?: unknown } | undefined)?.request
   const shared: unknown = typeof own === 'object' && own !== null ? Object.getPrototypeOf(own) : undefined
   const isShared = typeof shared === 'object' && shared !== null && Object.prototype.isPrototypeOf.call(shared, req)
-  Object.defineProperty(isShared ? shared : req, 'greenlet', greenletProperty)
+  if (!('greenlet' in req)) Object.defineProperty(isShared ? shared : req, 'greenlet', greenletProperty)
+  return isShared && 'greenlet' in shared
 }
 
 /** Without the query: names are printed and logged. */
@@ -105,12 +108,16 @@ export class Chain {
     this.#greenlets.start(run, next)
   }
 
+  /** Calls `next` in a new greenlet. */
+  goOn(next: Next, error: unknown): void {
+    this.enter(() => next(error), next)
+  }
+
   /** One of the rules of RequestGreenlets: passes an error to the error handlers that come after the latest handler. */
   fail(error: unknown): void {
     this.#late ??= new Set()
     this.#late.add(this.#follow!)
-    const next = this.#next!
-    this.enter(() => next(error), next)
+    this.goOn(this.#next!, error)
   }
 
   /** Whether `error` is the GreenletExit that ends the request of a disconnected client. No handler must see it. */
@@ -123,12 +130,8 @@ export class Chain {
     const nextInGreenlet: Next = (error) => {
       if (this.mayGoOn(error) && this.#late?.has(nextInGreenlet) !== true) {
         const given = this.answerable(error)
-        if (this.isHere) {
-          next(given)
-        } else {
-          const goOn = (): void => next(given)
-          this.enter(goOn, next)
-        }
+        if (this.isHere) next(given)
+        else this.goOn(next, given)
       }
       if (this.#greenlets.abandoned && this.#greenlets.inside) throw isExit(error) ? error : new GreenletExit()
     }

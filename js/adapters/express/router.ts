@@ -38,6 +38,8 @@ type Names = (typeof METHODS)[number]
 
 /** What is done already: prototypes of layers that were patched, and wrappers of `param()` callbacks. */
 const patched = new WeakSet<object>()
+/** The prototype that was found there last: most programs have one, and this question takes less time. */
+let latest: object | undefined
 
 /**
  * Makes sure that the layers of an app's router call handlers through the request's chain.
@@ -73,7 +75,9 @@ function isRouter(value: unknown): value is Router {
 }
 
 function namesOf(layer: Layer | undefined): Names | undefined {
-  return METHODS.find((names) => names.every((name) => typeof layer?.[name] === 'function'))
+  if (typeof layer?.handleRequest === 'function' && typeof layer.handleError === 'function') return METHODS[0]
+  if (typeof layer?.handle_request === 'function' && typeof layer.handle_error === 'function') return METHODS[1]
+  return undefined
 }
 
 function patchRouter({ stack, params }: Router): void {
@@ -84,6 +88,8 @@ function patchRouter({ stack, params }: Router): void {
 }
 
 function replaceMethods(layers: Layer, [requestName, errorName]: Names): void {
+  if (layers === latest) return
+  latest = layers
   if (patched.has(layers)) return
   patched.add(layers)
   const { [requestName]: handleRequest, [errorName]: handleError } = layers

@@ -63,9 +63,10 @@ export class RequestGreenlets {
   readonly #rules: Rules
   readonly #response: Response | undefined
   readonly #signal: AbortSignal | undefined
-  readonly #memberships: Membership[] = []
-  readonly #living: RequestGreenlet[] = []
-  readonly #runs: Run[] = []
+  // Most requests have one of each at a time, or none. An array that grows by `push()` gets room for 17 elements.
+  #memberships: readonly Membership[] = NONE
+  #living: readonly RequestGreenlet[] = NONE
+  #runs: readonly Run[] = NONE
   #latest: Greenlet = Greenlet.main
   #abandoned = false
   /** Whether the answer is finished, or cannot be given any more. */
@@ -73,6 +74,8 @@ export class RequestGreenlets {
   /** Whether no greenlet could be made. From then on the handlers of the request, mostly error handlers, run on main. */
   #onMain = false
   #timers: NodeJS.Timeout[] | undefined = undefined
+  /** The listener of its signal. */
+  #onAbort: (() => void) | undefined = undefined
   /** Why its greenlets were killed, if not because the client left or by the program. */
   #reason: unknown = undefined
 
@@ -100,26 +103,33 @@ export class RequestGreenlets {
         this.end()
       })
     }
-    if (signal !== undefined) signal.addEventListener('abort', this.#onAbort, { once: true })
+    if (signal !== undefined) {
+      this.#onAbort = () => this.abandon()
+      signal.addEventListener('abort', this.#onAbort, { once: true })
+    }
     const closed = response !== undefined && isDestroyed(response)
     if (closed || signal?.aborted === true) this.abandon()
     // It has closed already, and will not tell.
     if (closed) this.end()
   }
 
-  readonly #onAbort = (): void => this.abandon()
-
   /**
    * The request counts in this server too, and has its deadline too: for `greenlets()` inside of `greenlets()`. Returns why the
    * server refuses it; undefined where it does not, or where the request has joined it before.
    */
   join(server: ServerGreenlets): UnavailableError | undefined {
-    if (this.#over || this.#memberships.some((one) => one.server === server)) return undefined
+    if (this.#over) return undefined
+    for (const { server: other } of this.#memberships) if (other === server) return undefined
     const membership = server.add(this)
-    this.#memberships.push(membership)
+    this.#memberships = withOne(this.#memberships, membership)
     const { timeout } = server.options
-    if (timeout !== undefined) this.#at(timeout, () => this.#expire(timeout, server))
+    if (timeout !== undefined) this.#setDeadline(timeout, server)
     return membership.refusal
+  }
+
+  /** Apart from `join`: the variables of a closure are made whenever the function around it is called. */
+  #setDeadline(ms: number, server: ServerGreenlets): void {
+    this.#at(ms, () => this.#expire(ms, server))
   }
 
   /** Whether the client has disconnected without its answer. No more handlers of the request need to run. */
@@ -129,7 +139,7 @@ export class RequestGreenlets {
 
   /** Whether one of the request's greenlets runs. */
   get inside(): boolean {
-    return requestOf(Greenlet.current) === this
+    return isIn(this.#living, Greenlet.current)
   }
 
   /**
@@ -147,7 +157,7 @@ export class RequestGreenlets {
   /** The running greenlet of the request; else its latest live one; else its latest; main if there was none. */
   get current(): Greenlet {
     const { current } = Greenlet
-    return requestOf(current) === this ? current : (this.#living.at(-1) ?? this.#latest)
+    return isIn(this.#living, current) ? current : (this.#living.at(-1) ?? this.#latest)
   }
 
   /** The error that the framework's error handler gets in place of a GreenletExit, if the client waits for an answer. */
@@ -193,7 +203,7 @@ export class RequestGreenlets {
   /** Calls `fn` on this stack. */
   #call<T>(fn: () => T): T | Promise<Awaited<T>> {
     const run: Run = { greenlet: Greenlet.current, reject: undefined }
-    this.#runs.push(run)
+    this.#runs = withOne(this.#runs, run)
     let result: T
     try {
       result = fn()
@@ -236,8 +246,7 @@ export class RequestGreenlets {
   }
 
   #remove(run: Run): void {
-    const i = this.#runs.lastIndexOf(run)
-    if (i >= 0) this.#runs.splice(i, 1)
+    this.#runs = withoutOne(this.#runs, run)
   }
 
   /**
@@ -249,7 +258,7 @@ export class RequestGreenlets {
    */
   start(task: () => void, fail: (reason: unknown) => void): void {
     if (Greenlet.current !== Greenlet.main) {
-      immediate(() => this.start(task, fail))
+      this.#startLater(task, fail)
       return
     }
     let greenlet: RequestGreenlet | undefined
@@ -265,15 +274,19 @@ export class RequestGreenlets {
     }
   }
 
+  #startLater(task: () => void, fail: (reason: unknown) => void): void {
+    immediate(() => this.start(task, fail))
+  }
+
   /** Called by a greenlet of the request at its start. */
   entered(greenlet: RequestGreenlet): void {
     this.#latest = greenlet
-    this.#living.push(greenlet)
+    this.#living = withOne(this.#living, greenlet)
   }
 
   /** Called by a greenlet of the request at its end. */
   left(greenlet: RequestGreenlet): void {
-    this.#living.splice(this.#living.lastIndexOf(greenlet), 1)
+    this.#living = withoutOne(this.#living, greenlet)
     if (this.#over) this.#leave()
   }
 
@@ -347,7 +360,7 @@ export class RequestGreenlets {
     this.#over = true
     for (const timer of this.#timers ?? []) clearTimeout(timer)
     this.#timers = undefined
-    this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.#signal?.removeEventListener('abort', this.#onAbort!)
     if (this.#living.length === 0) this.#leave()
   }
 
@@ -411,10 +424,29 @@ export class RequestGreenlets {
       return
     }
     const { grace } = this.#memberships[0]!.server.options
-    for (const greenlet of [...this.#living].toReversed()) {
+    for (const greenlet of this.#living.toReversed()) {
       end(greenlet, grace, why, !graceIsOver && expired.has(greenlet))
     }
   }
+}
+
+const NONE: readonly never[] = []
+
+function withOne<T>(list: readonly T[], one: T): readonly T[] {
+  return list.length === 0 ? [one] : [...list, one]
+}
+
+function withoutOne<T>(list: readonly T[], one: T): readonly T[] {
+  return list.length === 1 && list[0] === one ? NONE : filtered(list, one)
+}
+
+function filtered<T>(list: readonly T[], one: T): readonly T[] {
+  return list.filter((other) => other !== one)
+}
+
+/** As `includes()`, which takes longer. */
+function isIn<T>(list: readonly T[], one: T): boolean {
+  return list[0] === one || (list.length > 1 && list.includes(one))
 }
 
 /** A greenlet of a request. */
