@@ -3,6 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `callback` | what all of them begin with: the thread, the arguments |
+//! | `direct` | the same, without Node-API between V8 and the function |
 //! | `switch` | leaving the running stack, the one call that is made often |
 //! | `questions` | reading a stack, its context and its size; settings |
 //! | `inspect` | a call above a suspended stack, for the debugger |
@@ -13,6 +14,7 @@
 #![allow(unreachable_pub, reason = "napi-derive requires the struct and its fields to be public")]
 
 pub(crate) mod callback;
+mod direct;
 mod errors;
 mod inspect;
 mod questions;
@@ -24,7 +26,7 @@ use napi::sys;
 use napi_derive::napi;
 
 use crate::v8_host::V8Host;
-use callback::Callback;
+use callback::{Callback, Direct};
 
 /// The functions of this thread's connection to the addon. Arguments and small results are in the mail (see `MailIndex`).
 #[napi(object, object_from_js = false)]
@@ -32,7 +34,7 @@ pub struct Native {
     /// Runs the stack in `TARGET_*`. Returns when another stack switches back, or at once with a `Status`. The only function that
     /// every switch calls.
     #[napi(readonly, ts_type = "() => void")]
-    pub switch: Callback,
+    pub switch: Direct,
     /// As `switch`, but runs a new stack, in an async context: its resource, its frame and, in the mail, its ids.
     #[napi(readonly, ts_type = "(resource: object, frame: unknown) => void")]
     pub start: Callback,
@@ -128,9 +130,13 @@ impl Native {
     /// JavaScript runs.
     pub(crate) unsafe fn of(env: sys::napi_env, thread: &Thread<V8Host>) -> Native {
         // SAFETY: the caller promises a live environment.
-        unsafe { callback::remember(env, thread) };
+        let direct = unsafe { callback::remember(env, thread) };
         Native {
-            switch: Callback(c"switch", switch::switch),
+            switch: Direct {
+                direct: direct.then_some(switch::switch_directly),
+                otherwise: Callback(c"switch", switch::switch),
+                symbols: thread.host().v8.layout.symbols,
+            },
             start: Callback(c"start", switch::start),
             frame: Callback(c"frame", questions::frame),
             frame_word: Callback(c"frameWord", questions::frame_word),
