@@ -244,7 +244,8 @@ test('10,000 short greenlets one after another', (t) => {
   t.is(sum, 49_995_000)
 })
 
-test('V8 calls native for a switch without Node-API between: a function that Node-API makes has a prototype', (t) => {
+test('V8 calls native for a switch and a start without Node-API between: a function that Node-API makes has a prototype', (t) => {
   t.false(Object.hasOwn(thread.native.switch, 'prototype'))
+  t.false(Object.hasOwn(thread.native.start, 'prototype'))
   t.true(Object.hasOwn(thread.native.capture, 'prototype'))
 })

@@ -13,8 +13,8 @@ use greenlets_core::raw::Thread;
 use napi::bindgen_prelude::{Result, ToNapiValue, check_status};
 use napi::sys;
 
-use super::direct;
-use crate::v8::learn::symbols::{DirectCallback, Symbols};
+use super::direct::{self, DirectCallback};
+use crate::v8::learn::symbols::Symbols;
 use crate::v8_host::V8Host;
 
 /// A native function and its name. It becomes a function without any of napi-rs's conversions.
@@ -51,7 +51,7 @@ impl ToNapiValue for Direct {
     unsafe fn to_napi_value(env: sys::napi_env, function: Direct) -> Result<sys::napi_value> {
         // SAFETY: the caller promises a live environment, and this is a native callback of it.
         unsafe {
-            match function.direct.and_then(|callback| direct::tried(&function.symbols, callback)) {
+            match function.direct.and_then(|callback| direct::tried(&function.symbols, callback, &[])) {
                 Some(value) => Ok(value),
                 None => Callback::to_napi_value(env, function.otherwise),
             }

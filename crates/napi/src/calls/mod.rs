@@ -27,6 +27,7 @@ use napi_derive::napi;
 
 use crate::v8_host::V8Host;
 use callback::{Callback, Direct};
+use direct::{APART, DirectCallback, FLAT};
 
 /// The functions of this thread's connection to the addon. Arguments and small results are in the mail (see `MailIndex`).
 #[napi(object, object_from_js = false)]
@@ -37,7 +38,7 @@ pub struct Native {
     pub switch: Direct,
     /// As `switch`, but runs a new stack, in an async context: its resource, its frame and, in the mail, its ids.
     #[napi(readonly, ts_type = "(resource: object, frame: unknown) => void")]
-    pub start: Callback,
+    pub start: Direct,
     /// The frame in which the stack in `SUBJECT_*` runs, as it is now.
     #[napi(readonly, ts_type = "() => unknown")]
     pub frame: Callback,
@@ -130,14 +131,27 @@ impl Native {
     /// JavaScript runs.
     pub(crate) unsafe fn of(env: sys::napi_env, thread: &Thread<V8Host>) -> Native {
         // SAFETY: the caller promises a live environment.
-        let direct = unsafe { callback::remember(env, thread) };
+        let is_first = unsafe { callback::remember(env, thread) };
+        let symbols = thread.host().v8.layout.symbols;
+        // SAFETY: the caller promises a live environment, in a native callback of it.
+        let start = unsafe {
+            match is_first {
+                true if direct::passes_arguments::<APART>(env, &symbols) => {
+                    Some(switch::start_directly::<APART> as DirectCallback)
+                }
+                true if direct::passes_arguments::<FLAT>(env, &symbols) => {
+                    Some(switch::start_directly::<FLAT> as DirectCallback)
+                }
+                _ => None,
+            }
+        };
         Native {
             switch: Direct {
-                direct: direct.then_some(switch::switch_directly),
+                direct: is_first.then_some(switch::switch_directly),
                 otherwise: Callback(c"switch", switch::switch),
-                symbols: thread.host().v8.layout.symbols,
+                symbols,
             },
-            start: Callback(c"start", switch::start),
+            start: Direct { direct: start, otherwise: Callback(c"start", switch::start), symbols },
             frame: Callback(c"frame", questions::frame),
             frame_word: Callback(c"frameWord", questions::frame_word),
             set_context: Callback(c"setContext", questions::set_context),

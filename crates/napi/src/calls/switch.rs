@@ -10,14 +10,13 @@
 //! - **leaving**: the call is made on the isolate's thread, and nothing of ours that could be unwound lies between the running stack's
 //!   JavaScript and the call.
 
-use std::ffi::c_void;
 use std::ptr::null_mut;
 
 use greenlets_core::raw::{Next, SwitchError, Thread};
 use napi::sys;
 
 use super::callback::{arguments_of, thread_of};
-use super::direct::thread_here;
+use super::direct::{self, Info, thread_here};
 use crate::mail::Status;
 use crate::node::async_hooks::Notify;
 use crate::node::context::NewContext;
@@ -35,7 +34,7 @@ pub(super) unsafe extern "C" fn switch(env: sys::napi_env, _: sys::napi_callback
 }
 
 /// The same as a direct callback.
-pub(super) unsafe extern "C" fn switch_directly(_: *const c_void) {
+pub(super) unsafe extern "C" fn switch_directly(_: *const Info) {
     // SAFETY: the clauses **callback** and **claim** of `direct.rs`.
     let Some(thread) = (unsafe { thread_here() }) else { return };
     // SAFETY: the contract's clause **leaving**: this is the callback itself, which does nothing else.
@@ -58,11 +57,30 @@ pub(super) unsafe extern "C" fn start(env: sys::napi_env, info: sys::napi_callba
     // SAFETY: the contract's clause **callback**.
     let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
     // SAFETY: the contract's clause **callback**.
-    let [resource, frame] = unsafe { arguments_of(env, info) };
-    let ids = thread.host().mail.async_ids();
+    let context = unsafe { arguments_of(env, info) };
     // SAFETY: the contract's clause **leaving**: this is the callback itself, and the two are handles of it.
-    unsafe { go(thread, || Next::Start(NewContext::of(resource, frame, ids))) };
+    unsafe { start_in(thread, context) };
     null_mut()
+}
+
+/// The same as a direct callback.
+pub(super) unsafe extern "C" fn start_directly<const SHAPE: bool>(info: *const Info) {
+    // SAFETY: the clauses **callback** and **claim** of `direct.rs`.
+    let Some(thread) = (unsafe { thread_here() }) else { return };
+    // SAFETY: the clause **callback** of `direct.rs`; V8 passes arguments in this shape where the function is used. The contract's clause
+    // **leaving**: this is the callback itself, and the two are handles of it.
+    unsafe { start_in(thread, direct::arguments_of::<SHAPE, 2>(info)) };
+}
+
+/// Leaves the running stack for a new one, with this resource and frame.
+///
+/// # Safety
+/// The contract's clause **leaving**. The two are handles of the callback, or null, and this is the callback's last action.
+#[inline(always)]
+unsafe fn start_in(thread: &Thread<V8Host>, [resource, frame]: [sys::napi_value; 2]) {
+    let ids = thread.host().mail.async_ids();
+    // SAFETY: the caller's clauses.
+    unsafe { go(thread, || Next::Start(NewContext::of(resource, frame, ids))) };
 }
 
 /// Leaves the running stack, or writes into the mail why not. `next` is asked after the stack's entries have left Node's stack of

@@ -246,12 +246,12 @@ pub(crate) fn set_embedder_data() -> Result<SetEmbedderData, Unsupported> {
 }
 
 /// `v8::FunctionCallback`; the argument is a `v8::FunctionCallbackInfo*`.
-pub(crate) type DirectCallback = unsafe extern "C" fn(*const c_void);
+type FunctionCallback<I> = unsafe extern "C" fn(*const I);
 /// `FunctionTemplate::New(isolate, callback, data, signature, length, constructor_behavior, side_effect_type, c_function, instance_type,
 /// range_start, range_end)`, from 11.3 to 14.6.
-type NewTemplate = unsafe extern "C" fn(
+type NewTemplate<I> = unsafe extern "C" fn(
     Isolate,
-    DirectCallback,
+    FunctionCallback<I>,
     Local,
     Local,
     c_int,
@@ -270,10 +270,10 @@ type GetFunction = unsafe extern "C" fn(Local, Local) -> Local;
 ///
 /// # Safety
 /// `isolate` is entered on this thread, and a HandleScope is open.
-pub(crate) unsafe fn new_direct_function(
+pub(crate) unsafe fn new_direct_function<I>(
     isolate: Isolate,
     context: Local,
-    callback: DirectCallback,
+    callback: FunctionCallback<I>,
 ) -> Result<Local, Unsupported> {
     let new = find(
         c"_ZN2v816FunctionTemplate3NewEPNS_7IsolateEPFvRKNS_20FunctionCallbackInfoINS_5ValueEEEENS_5LocalIS4_EENSA_INS_9SignatureEEEiNS_19ConstructorBehaviorENS_14SideEffectTypeEPKNS_9CFunctionEttt",
@@ -282,7 +282,7 @@ pub(crate) unsafe fn new_direct_function(
     // SAFETY: the mangled names spell the parameters, and v8-template.h declares a Local and a MaybeLocal as results. No data and no
     // signature are null. The zeroes are `ConstructorBehavior::kThrow` and `SideEffectType::kHasSideEffect`.
     let function = unsafe {
-        let new = std::mem::transmute::<*mut c_void, NewTemplate>(new);
+        let new = std::mem::transmute::<*mut c_void, NewTemplate<I>>(new);
         let get = std::mem::transmute::<*mut c_void, GetFunction>(get);
         let (none, no_function) = (std::ptr::null_mut(), std::ptr::null());
         get(new(isolate, callback, none, none, 0, 0, 0, no_function, 0, 0, 0), context)
