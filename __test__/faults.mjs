@@ -35,14 +35,21 @@ const FAULTS = [
   'peek',
   'version',
   'symbol:_ZN4node21PromiseRejectCallbackEN2v820PromiseRejectMessageE',
+  'symbol:_ZN2v816FunctionTemplate11GetFunctionENS_5LocalINS_7ContextEEE',
 ]
 
 /**
  * Where the places that the first thread has found are wrong, a Worker searches for itself. If one way to read memory is forbidden,
  * another one is used. V8's LocalIsolate is a LocalHeap that begins one word earlier. Without Node's callback for rejected promises,
- * the promises of killed greenlets are reported as others are.
+ * the promises of killed greenlets are reported as others are. Without V8's templates, a switch calls native by Node-API.
  */
-const HARMLESS = ['known', 'pipe', 'callbacks+1', 'symbol:_ZN4node21PromiseRejectCallbackEN2v820PromiseRejectMessageE']
+const HARMLESS = [
+  'known',
+  'pipe',
+  'callbacks+1',
+  'symbol:_ZN4node21PromiseRejectCallbackEN2v820PromiseRejectMessageE',
+  'symbol:_ZN2v816FunctionTemplate11GetFunctionENS_5LocalINS_7ContextEEE',
+]
 
 if (fault === undefined) runAll()
 else {

@@ -1,4 +1,5 @@
 import test from 'ava'
+import { thread } from '../js/core/thread.ts'
 import { Greenlet } from '../js/index.ts'
 import { collect } from './helpers/collect.ts'
 
@@ -241,4 +242,10 @@ test('10,000 short greenlets one after another', (t) => {
   let sum = 0
   for (let i = 0; i < 10_000; i++) sum += new Greenlet((x: number) => x).switch<number>(i)
   t.is(sum, 49_995_000)
+})
+
+test('V8 calls native for a switch and a start without Node-API between: a function that Node-API makes has a prototype', (t) => {
+  t.false(Object.hasOwn(thread.native.switch, 'prototype'))
+  t.false(Object.hasOwn(thread.native.start, 'prototype'))
+  t.true(Object.hasOwn(thread.native.capture, 'prototype'))
 })

@@ -476,7 +476,7 @@ export class Greenlet extends Base {
    * The frame that called `switch()`; null while the greenlet runs, before it has started and after it has ended.
    */
   get gr_frame(): Frame | null {
-    return snapshotOf(this.#record)?.frames[0] ?? null
+    return snapshotOf(this.#record)?.frameAt(0) ?? null
   }
 
   /**

@@ -7,13 +7,17 @@ import { isPromise } from 'node:util/types'
 import { GreenletError, typeError } from '../common/errors.ts'
 import { Same } from '../common/same.ts'
 import { immediate } from '../common/turns.ts'
-import { describe, NativePromise } from '../common/values.ts'
+import * as values from '../common/values.ts'
 import { withoutStores } from '../core/context.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
 import { type Greenlet, isGreenlet } from '../greenlet/greenlet.ts'
 import { block, currentWaiter, objectOf, resume } from './block.ts'
 import { aborted, checkLimits, Limits, type WaitLimits } from './limits.ts'
+
+// Own constants, because imported ones make a wait slower; see core/switch.ts.
+const { describe, NativePromise } = values
+const promisePrototype = NativePromise.prototype
 
 /** Where this file's own code begins; see common/own-code.ts. */
 function first<T>(probe: () => T): T {
@@ -145,7 +149,7 @@ function plainOf(promise: PromiseLike<unknown>): Promise<unknown> {
 
 /** Calls `abandoned` with the value of a promise. */
 function passOn(promise: Promise<unknown>, abandoned: (value: never) => void): void {
-  void Reflect.apply(NativePromise.prototype.then, promise, [passer(abandoned), nothing])
+  void Reflect.apply(promisePrototype.then, promise, [passer(abandoned), nothing])
 }
 
 /** Returns a function that calls `abandoned` with its value, on main, in a turn of its own. */
@@ -263,7 +267,7 @@ class Interrupted extends Same {
 
 /** A thenable may call back at once, twice, or from another greenlet. A plain promise does not. */
 function isPlain(promise: unknown): promise is Promise<unknown> {
-  return isPromise(promise) && promise.then === NativePromise.prototype.then
+  return isPromise(promise) && promise.then === promisePrototype.then
 }
 
 function react(promise: Promise<unknown>, call: PromiseCall): Promise<void> {

@@ -80,6 +80,8 @@ export interface FrameSource {
   readonly staleness: string | undefined
   /** All frames. Throws a StaleFrameError unless it is valid. */
   readonly frames: readonly Frame[]
+  /** The frame that has so many frames further in; undefined beyond the last. Throws a StaleFrameError unless it is valid. */
+  frameAt(level: number): Frame | undefined
   /** Copies of all frames. Throws a StaleFrameError unless it is valid. */
   detach(): readonly DetachedFrame[]
   /** V8's number for the script of a frame; null where it has none. Throws a StaleFrameError unless it is valid. */
@@ -257,7 +259,7 @@ export class Frame implements FrameData {
 
   /** The next frame outwards, which called this one; null for the outermost. */
   get f_back(): Frame | null {
-    return this.#source.frames[this.#level + 1] ?? null
+    return this.#source.frameAt(this.#level + 1) ?? null
   }
 
   /**

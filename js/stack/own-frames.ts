@@ -43,11 +43,14 @@ export function findOwnCode(native: Native, makeError: () => Error): void {
 /** Whether a frame at an end of a stack is the package's own. */
 export function isOwnFrame(site: CallSite): boolean {
   const script = site.getScriptNameOrSourceURL()
-  const position = site.getPosition()
+  // V8 counts the position from the beginning of the function's table, so it is asked for last but one.
+  let position: number | undefined
   // Not by a method of arrays: the program may have replaced it.
   for (let i = 0; i < regions.length; i++) {
     const region = regions[i]!
-    if (region.script !== script || position < region.start || region.end < position) continue
+    if (region.script !== script) continue
+    position ??= site.getPosition()
+    if (position < region.start || region.end < position) continue
     // The hash is read last: V8 takes it from the whole text, once for each script.
     if (region.hash === site.getScriptHash()) return true
   }

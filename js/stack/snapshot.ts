@@ -65,7 +65,12 @@ export class Snapshot implements StackSource {
   #capture: Error | undefined
   /** All that V8 captured, with the package's own frames. */
   #sites: readonly CallSite[] = []
-  #frames: readonly Frame[] = []
+  /** Where the program's frames begin among them, and how many there are. */
+  #first = 0
+  #count = 0
+  /** The frames that were made, each when it is first read: its own properties take longer than the rest of it. */
+  readonly #frames: Frame[] = []
+  #allAreMade = false
   #call: string | null = null
   #scriptIds: ReadonlyMap<CallSite, number> | undefined
   #detached: readonly DetachedFrame[] | undefined
@@ -104,17 +109,35 @@ export class Snapshot implements StackSource {
   }
 
   get frames(): readonly Frame[] {
-    this.check()
-    if (this.#capture !== undefined) {
-      this.#makeFrames(this.#capture)
-      this.#capture = undefined
+    const { count } = this
+    if (!this.#allAreMade) {
+      for (let level = 0; level < count; level++) this.#frameAt(level)
+      this.#allAreMade = true
     }
     return this.#frames
   }
 
+  /** How many frames there are. */
+  get count(): number {
+    this.check()
+    if (this.#capture !== undefined) {
+      this.#readSites(this.#capture)
+      this.#capture = undefined
+    }
+    return this.#count
+  }
+
+  frameAt(level: number): Frame | undefined {
+    return level < this.count ? this.#frameAt(level) : undefined
+  }
+
+  #frameAt(level: number): Frame {
+    return (this.#frames[level] ??= new Frame(this, level, this.#sites[this.#first + level]!))
+  }
+
   /** The function of the package that the innermost frame has called; null where its name is not known. */
   get call(): string | null {
-    void this.frames
+    void this.count
     return this.#call
   }
 
@@ -149,7 +172,7 @@ export class Snapshot implements StackSource {
     return this.#scriptIds.get(site) ?? null
   }
 
-  #makeFrames(error: Error): void {
+  #readSites(error: Error): void {
     const sites = sitesOf(this.#native, error)
     if (sites === undefined) {
       // V8 keeps what it has made, so this capture is of no use any more. The next read makes a new one.
@@ -166,7 +189,8 @@ export class Snapshot implements StackSource {
     while (innermost < end && isOwnFrame(sites[innermost]!)) innermost++
     this.#sites = sites
     this.#call = sites[innermost - 1]?.getFunctionName() ?? null
-    this.#frames = sites.slice(innermost, end).map((site, level) => new Frame(this, level, site))
+    this.#first = innermost
+    this.#count = end - innermost
   }
 
   /** Reads the ids now. That is correct because the stack has not changed while the snapshot is valid. */

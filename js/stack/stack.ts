@@ -13,6 +13,8 @@ import { printable } from './text.ts'
 /** What a stack reads from: a snapshot. */
 export interface StackSource extends Omit<FrameSource, 'name' | 'callAbove'> {
   readonly epoch: number
+  /** How many frames there are. Throws a StaleFrameError unless it is valid. */
+  readonly count: number
   /** The greenlet's name when the snapshot was taken. */
   readonly name: string
 }
@@ -152,6 +154,8 @@ class Reader implements ProxyHandler<Stack> {
 
   get(stack: Stack, key: string | symbol, receiver: unknown): unknown {
     if (key === SOURCE) return this.#source
+    // It needs no frames. They are made when something else is read.
+    if (key === 'length') return this.#source.count
     if (key !== 'valid') this.#open(stack)
     return Reflect.get(stack, key, receiver)
   }
@@ -209,7 +213,9 @@ export const EMPTY_STACK = makeStack({
   epoch: -1,
   name: '',
   staleness: undefined,
+  count: 0,
   frames: [],
+  frameAt: () => undefined,
   detach: () => [],
   scriptIdOf: () => null,
   check() {},

@@ -217,8 +217,8 @@ fn build(env: sys::napi_env) -> Result<Rc<Thread<V8Host>>, Unsupported> {
     let symbols = Symbols::resolve()?;
     flags::set(&symbols)?;
     let Learnt { layout, known, addon_scopes, async_hooks } = learn_from_a_callback(env, &symbols)?;
-    if !state::sizes_agree(&layout) {
-        return Err(Unsupported::Because("the copy sizes do not agree with the table of facts".into()));
+    if !state::facts_agree(&layout) {
+        return Err(Unsupported::Because("the switch was compiled for other facts about V8".into()));
     }
     let host = V8Host {
         v8: V8::new(layout, settings.locker.then(Locker::default)),

@@ -164,6 +164,11 @@ impl Mail {
         unsafe { *self.at(Slot::Status) = status as i32 };
     }
 
+    /// Where the status is.
+    pub(crate) fn status_address(&self) -> *mut i32 {
+        self.at(Slot::Status)
+    }
+
     /// Not 0 while calls with a time limit are active on the running greenlet, or while [`Mail::is_in_isolate`].
     #[inline(always)]
     pub(crate) fn held(&self) -> u64 {

@@ -23,7 +23,7 @@ pub(crate) unsafe fn enlist(world: &World, vm: NonNull<StackState>) {
 /// `vm` is the running stack.
 pub(crate) unsafe fn park(world: &World, vm: NonNull<StackState>) {
     // SAFETY: the caller's promise.
-    unsafe { fast::park(&world.v8, &world.stacks, vm) };
+    unsafe { fast::FastLane::of(world.v8.facts).park(&world.v8, &world.stacks, vm) };
 }
 
 /// Makes `vm` the running stack.
@@ -32,5 +32,5 @@ pub(crate) unsafe fn park(world: &World, vm: NonNull<StackState>) {
 /// `vm` is suspended, and no stack runs.
 pub(crate) unsafe fn unpark(world: &World, vm: NonNull<StackState>) {
     // SAFETY: the caller's promise.
-    unsafe { fast::unpark(&world.v8, &world.stacks, vm) };
+    unsafe { fast::FastLane::of(world.v8.facts).unpark(&world.v8, &world.stacks, vm) };
 }

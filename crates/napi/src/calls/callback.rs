@@ -13,6 +13,8 @@ use greenlets_core::raw::Thread;
 use napi::bindgen_prelude::{Result, ToNapiValue, check_status};
 use napi::sys;
 
+use super::direct::{self, DirectCallback};
+use crate::v8::learn::symbols::Symbols;
 use crate::v8_host::V8Host;
 
 /// A native function and its name. It becomes a function without any of napi-rs's conversions.
@@ -37,13 +39,36 @@ impl ToNapiValue for Callback {
     }
 }
 
-/// Makes `thread` the environment's instance data.
+/// A function that is a direct one where that works, else one by Node-API.
+pub struct Direct {
+    /// The function, where this environment may have direct ones.
+    pub(super) direct: Option<DirectCallback>,
+    pub(super) otherwise: Callback,
+    pub(super) symbols: Symbols,
+}
+
+impl ToNapiValue for Direct {
+    unsafe fn to_napi_value(env: sys::napi_env, function: Direct) -> Result<sys::napi_value> {
+        // SAFETY: the caller promises a live environment, and this is a native callback of it.
+        unsafe {
+            match function.direct.and_then(|callback| direct::tried(&function.symbols, callback, &[])) {
+                Some(value) => Ok(value),
+                None => Callback::to_napi_value(env, function.otherwise),
+            }
+        }
+    }
+}
+
+/// Makes `thread` the environment's instance data. Returns whether functions of this environment may be direct ones.
 ///
 /// # Safety
 /// `env` is live on this thread, and `thread` outlives every call until [`forget`].
-pub(super) unsafe fn remember(env: sys::napi_env, thread: &Thread<V8Host>) {
-    // SAFETY: the caller promises a live environment.
-    unsafe { sys::napi_set_instance_data(env, from_ref(thread) as *mut _, None, null_mut()) };
+pub(super) unsafe fn remember(env: sys::napi_env, thread: &Thread<V8Host>) -> bool {
+    // SAFETY: the caller promises a live environment and a thread that lives as long.
+    unsafe {
+        sys::napi_set_instance_data(env, from_ref(thread) as *mut _, None, null_mut());
+        direct::claim(env, thread)
+    }
 }
 
 /// The thread of `env` is about to be dropped: calls from now on throw.
@@ -53,6 +78,7 @@ pub(super) unsafe fn remember(env: sys::napi_env, thread: &Thread<V8Host>) {
 pub(crate) unsafe fn forget(env: sys::napi_env) {
     // SAFETY: the caller promises a live environment.
     unsafe { sys::napi_set_instance_data(env, null_mut(), None, null_mut()) };
+    direct::retire(env);
 }
 
 /// The thread behind a callback. `None`, with an error for JavaScript, once the environment was torn down.

@@ -3,6 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `callback` | what all of them begin with: the thread, the arguments |
+//! | `direct` | the same, without Node-API between V8 and the function |
 //! | `switch` | leaving the running stack, the one call that is made often |
 //! | `questions` | reading a stack, its context and its size; settings |
 //! | `inspect` | a call above a suspended stack, for the debugger |
@@ -13,6 +14,7 @@
 #![allow(unreachable_pub, reason = "napi-derive requires the struct and its fields to be public")]
 
 pub(crate) mod callback;
+mod direct;
 mod errors;
 mod inspect;
 mod questions;
@@ -24,7 +26,8 @@ use napi::sys;
 use napi_derive::napi;
 
 use crate::v8_host::V8Host;
-use callback::Callback;
+use callback::{Callback, Direct};
+use direct::{APART, DirectCallback, FLAT};
 
 /// The functions of this thread's connection to the addon. Arguments and small results are in the mail (see `MailIndex`).
 #[napi(object, object_from_js = false)]
@@ -32,10 +35,10 @@ pub struct Native {
     /// Runs the stack in `TARGET_*`. Returns when another stack switches back, or at once with a `Status`. The only function that
     /// every switch calls.
     #[napi(readonly, ts_type = "() => void")]
-    pub switch: Callback,
+    pub switch: Direct,
     /// As `switch`, but runs a new stack, in an async context: its resource, its frame and, in the mail, its ids.
     #[napi(readonly, ts_type = "(resource: object, frame: unknown) => void")]
-    pub start: Callback,
+    pub start: Direct,
     /// The frame in which the stack in `SUBJECT_*` runs, as it is now.
     #[napi(readonly, ts_type = "() => unknown")]
     pub frame: Callback,
@@ -132,10 +135,27 @@ impl Native {
     /// JavaScript runs.
     pub(crate) unsafe fn of(env: sys::napi_env, thread: &Thread<V8Host>) -> Native {
         // SAFETY: the caller promises a live environment.
-        unsafe { callback::remember(env, thread) };
+        let is_first = unsafe { callback::remember(env, thread) };
+        let symbols = thread.host().v8.layout.symbols;
+        // SAFETY: the caller promises a live environment, in a native callback of it.
+        let start = unsafe {
+            match is_first {
+                true if direct::passes_arguments::<APART>(env, &symbols) => {
+                    Some(switch::start_directly::<APART> as DirectCallback)
+                }
+                true if direct::passes_arguments::<FLAT>(env, &symbols) => {
+                    Some(switch::start_directly::<FLAT> as DirectCallback)
+                }
+                _ => None,
+            }
+        };
         Native {
-            switch: Callback(c"switch", switch::switch),
-            start: Callback(c"start", switch::start),
+            switch: Direct {
+                direct: is_first.then_some(switch::switch_directly),
+                otherwise: Callback(c"switch", switch::switch),
+                symbols,
+            },
+            start: Direct { direct: start, otherwise: Callback(c"start", switch::start), symbols },
             frame: Callback(c"frame", questions::frame),
             frame_word: Callback(c"frameWord", questions::frame_word),
             set_context: Callback(c"setContext", questions::set_context),

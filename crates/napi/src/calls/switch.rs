@@ -16,6 +16,7 @@ use greenlets_core::raw::{Next, SwitchError, Thread};
 use napi::sys;
 
 use super::callback::{arguments_of, thread_of};
+use super::direct::{self, Info, thread_here};
 use crate::mail::Status;
 use crate::node::async_hooks::Notify;
 use crate::node::context::NewContext;
@@ -27,8 +28,27 @@ use crate::v8_host::{Terminating, V8Host};
 pub(super) unsafe extern "C" fn switch(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: the contract's clause **callback**.
     let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
-    let id = thread.host().mail.target_id();
     // SAFETY: the contract's clause **leaving**: this is the callback itself.
+    unsafe { to_target(thread) };
+    null_mut()
+}
+
+/// The same as a direct callback.
+pub(super) unsafe extern "C" fn switch_directly(_: *const Info) {
+    // SAFETY: the clauses **callback** and **claim** of `direct.rs`.
+    let Some(thread) = (unsafe { thread_here() }) else { return };
+    // SAFETY: the contract's clause **leaving**: this is the callback itself, which does nothing else.
+    unsafe { to_target(thread) };
+}
+
+/// Leaves the running stack for the mail's target.
+///
+/// # Safety
+/// The contract's clause **leaving**, and this is the callback's last action.
+#[inline(always)]
+pub(super) unsafe fn to_target(thread: &Thread<V8Host>) {
+    let id = thread.host().mail.target_id();
+    // SAFETY: the caller's clause.
     unsafe { go(thread, || Next::Resume(id)) }
 }
 
@@ -37,10 +57,30 @@ pub(super) unsafe extern "C" fn start(env: sys::napi_env, info: sys::napi_callba
     // SAFETY: the contract's clause **callback**.
     let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
     // SAFETY: the contract's clause **callback**.
-    let [resource, frame] = unsafe { arguments_of(env, info) };
-    let ids = thread.host().mail.async_ids();
+    let context = unsafe { arguments_of(env, info) };
     // SAFETY: the contract's clause **leaving**: this is the callback itself, and the two are handles of it.
-    unsafe { go(thread, || Next::Start(NewContext::of(resource, frame, ids))) }
+    unsafe { start_in(thread, context) };
+    null_mut()
+}
+
+/// The same as a direct callback.
+pub(super) unsafe extern "C" fn start_directly<const SHAPE: bool>(info: *const Info) {
+    // SAFETY: the clauses **callback** and **claim** of `direct.rs`.
+    let Some(thread) = (unsafe { thread_here() }) else { return };
+    // SAFETY: the clause **callback** of `direct.rs`; V8 passes arguments in this shape where the function is used. The contract's clause
+    // **leaving**: this is the callback itself, and the two are handles of it.
+    unsafe { start_in(thread, direct::arguments_of::<SHAPE, 2>(info)) };
+}
+
+/// Leaves the running stack for a new one, with this resource and frame.
+///
+/// # Safety
+/// The contract's clause **leaving**. The two are handles of the callback, or null, and this is the callback's last action.
+#[inline(always)]
+unsafe fn start_in(thread: &Thread<V8Host>, [resource, frame]: [sys::napi_value; 2]) {
+    let ids = thread.host().mail.async_ids();
+    // SAFETY: the caller's clauses.
+    unsafe { go(thread, || Next::Start(NewContext::of(resource, frame, ids))) };
 }
 
 /// Leaves the running stack, or writes into the mail why not. `next` is asked after the stack's entries have left Node's stack of
@@ -49,7 +89,7 @@ pub(super) unsafe extern "C" fn start(env: sys::napi_env, info: sys::napi_callba
 /// # Safety
 /// The contract's clause **leaving**.
 #[inline(always)]
-unsafe fn go(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<V8Host>) -> sys::napi_value {
+unsafe fn go(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<V8Host>) {
     let host = thread.host();
     // SAFETY: the caller's clause is the one that `leave` needs.
     host.mail.set_status(unsafe { leave(thread, next) });
@@ -57,7 +97,6 @@ unsafe fn go(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<V8Host>) -> sy
         // SAFETY: this is the callback's last action.
         unsafe { terminate(thread) };
     }
-    null_mut()
 }
 
 /// JavaScript is to end on some stack. Ends it here, where that is the running stack.

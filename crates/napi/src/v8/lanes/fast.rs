@@ -8,7 +8,7 @@
 
 use std::ptr::NonNull;
 
-use crate::v8::learn::facts::{BLOCKS, BLOCKS_CAPACITY, BLOCKS_SIZE};
+use crate::v8::learn::facts::{Abi, BLOCKS, BLOCKS_CAPACITY, BLOCKS_SIZE, Facts, known_for};
 use crate::v8::learn::layout::Layout;
 use crate::v8::stack::list;
 use crate::v8::stack::stacks::{Stacks, free_vectors};
@@ -29,45 +29,124 @@ pub(super) unsafe fn enlist(v8: &Layout, vm: NonNull<StackState>) {
     }
 }
 
-/// Takes the live state into `vm`.
+/// Parking and unparking, as compiled for one V8 and for this processor. Chosen once for an isolate.
+#[derive(Clone, Copy)]
+pub(crate) struct FastLane {
+    park: Half,
+    unpark: Half,
+}
+
+type Half = unsafe fn(&Layout, &Stacks, NonNull<StackState>);
+
+impl FastLane {
+    /// The lane for the V8 of these facts.
+    pub(crate) fn of(facts: &Facts) -> FastLane {
+        match facts.abi {
+            Abi::V8_11_3 => FastLane::compiled_for::<{ Abi::V8_11_3 as usize }>(),
+            Abi::V8_12_4 => FastLane::compiled_for::<{ Abi::V8_12_4 as usize }>(),
+            Abi::V8_13_6 => FastLane::compiled_for::<{ Abi::V8_13_6 as usize }>(),
+            Abi::V8_14_6 => FastLane::compiled_for::<{ Abi::V8_14_6 as usize }>(),
+        }
+    }
+
+    fn compiled_for<const ABI: usize>() -> FastLane {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx") {
+            return FastLane { park: avx::park::<ABI>, unpark: avx::unpark::<ABI> };
+        }
+        FastLane { park: park::<ABI>, unpark: unpark::<ABI> }
+    }
+
+    /// Takes the live state into `vm`.
+    ///
+    /// # Safety
+    /// The clauses **thread**, **learnt** and **live**; `vm` is the running stack's, its node is in the list, and the lane is that of
+    /// this isolate's V8.
+    #[inline(always)]
+    pub(crate) unsafe fn park(&self, v8: &Layout, stacks: &Stacks, vm: NonNull<StackState>) {
+        // SAFETY: the caller's promise.
+        unsafe { (self.park)(v8, stacks, vm) }
+    }
+
+    /// Makes `vm` the live state.
+    ///
+    /// # Safety
+    /// The clauses **thread**, **learnt**, **live** and **parked**; `vm` is not quiet, `Stacks::running` names it, and the lane is that
+    /// of this isolate's V8.
+    #[inline(always)]
+    pub(crate) unsafe fn unpark(&self, v8: &Layout, stacks: &Stacks, vm: NonNull<StackState>) {
+        // SAFETY: the caller's promise.
+        unsafe { (self.unpark)(v8, stacks, vm) }
+    }
+}
+
+/// The same with copies of 32 bytes at a time.
+#[cfg(target_arch = "x86_64")]
+mod avx {
+    use super::{Layout, NonNull, StackState, Stacks};
+
+    /// # Safety
+    /// As for [`super::park`], on a processor with AVX.
+    #[target_feature(enable = "avx")]
+    pub(super) unsafe fn park<const ABI: usize>(v8: &Layout, stacks: &Stacks, vm: NonNull<StackState>) {
+        // SAFETY: the caller's promise.
+        unsafe { super::park::<ABI>(v8, stacks, vm) }
+    }
+
+    /// # Safety
+    /// As for [`super::unpark`], on a processor with AVX.
+    #[target_feature(enable = "avx")]
+    pub(super) unsafe fn unpark<const ABI: usize>(v8: &Layout, stacks: &Stacks, vm: NonNull<StackState>) {
+        // SAFETY: the caller's promise.
+        unsafe { super::unpark::<ABI>(v8, stacks, vm) }
+    }
+}
+
+/// See [`FastLane::park`].
 ///
 /// # Safety
-/// The clauses **thread**, **learnt** and **live**; `vm` is the running stack's, and its node is in the list.
+/// The same, and `ABI` is the isolate's.
 #[inline(always)]
-pub(super) unsafe fn park(v8: &Layout, stacks: &Stacks, vm: NonNull<StackState>) {
+unsafe fn park<const ABI: usize>(v8: &Layout, stacks: &Stacks, vm: NonNull<StackState>) {
+    let facts = known_for::<ABI>();
     // SAFETY: the clauses **learnt**, **live** and **raw**. The interrupt words are not among those that are copied.
     unsafe {
         let (image, state) = (image(vm), vm.as_ptr());
-        copy_out(v8, image);
-        *image.add(v8.facts.spare) = 0;
+        // Read from the isolate, where they were written long ago: a processor waits for a word that was just copied in another size.
+        let list =
+            (*v8.handle_scope_implementer.add(BLOCKS), *v8.handle_scope_implementer.add(BLOCKS_CAPACITY));
+        let blocks = *v8.handle_scope_implementer.add(BLOCKS_SIZE);
+        copy_out::<ABI>(v8, image);
+        *image.add(facts.spare) = 0;
         if !(*state).is_main {
-            if *image.add(BLOCKS_SIZE) == 1 {
-                stacks.block_list.set((*image.add(BLOCKS), *image.add(BLOCKS_CAPACITY)));
+            if blocks == 1 {
+                stacks.block_list.set(list);
                 *image.add(BLOCKS) = &raw mut (*state).first_block as u64;
             } else {
                 (*state).unusual = OWNS_LIST;
                 stacks.new_block_list();
             }
         }
-        (*state).interrupt_scopes = *v8.stack_guard.add(v8.facts.interrupt_scopes());
-        put_aside(v8, vm);
+        (*state).interrupt_scopes = *v8.stack_guard.add(facts.interrupt_scopes());
+        put_aside(v8, facts, vm);
         (*state).node.data = image;
     }
 }
 
-/// Makes `vm` the live state.
+/// See [`FastLane::unpark`].
 ///
 /// # Safety
-/// The clauses **thread**, **learnt**, **live** and **parked**; `vm` is not quiet, and `Stacks::running` names it.
+/// The same, and `ABI` is the isolate's.
 #[inline(always)]
-pub(super) unsafe fn unpark(v8: &Layout, stacks: &Stacks, vm: NonNull<StackState>) {
+unsafe fn unpark<const ABI: usize>(v8: &Layout, stacks: &Stacks, vm: NonNull<StackState>) {
+    let facts = known_for::<ABI>();
     // SAFETY: the clauses **learnt**, **live** and **raw**.
     unsafe {
         let state = vm.as_ptr();
         (*state).node.data = stacks.blank_image();
-        let spare = *v8.handle_scope_implementer.add(v8.facts.spare);
-        copy_in(v8, image(vm));
-        *v8.handle_scope_implementer.add(v8.facts.spare) = spare;
+        let spare = *v8.handle_scope_implementer.add(facts.spare);
+        copy_in::<ABI>(v8, image(vm));
+        *v8.handle_scope_implementer.add(facts.spare) = spare;
         if !(*state).is_main {
             if (*state).unusual & OWNS_LIST != 0 {
                 stacks.drop_block_list();
@@ -83,9 +162,9 @@ pub(super) unsafe fn unpark(v8: &Layout, stacks: &Stacks, vm: NonNull<StackState
         *v8.thread.stack_start = base;
         *v8.heap_stack_starts[0] = base;
         *v8.heap_stack_starts[1] = base;
-        set_limit(v8, limit as u64);
-        *v8.stack_guard.add(v8.facts.interrupt_scopes()) = (*state).interrupt_scopes;
-        put_back(v8, vm);
+        set_limit(v8, facts, limit as u64);
+        *v8.stack_guard.add(facts.interrupt_scopes()) = (*state).interrupt_scopes;
+        put_back(v8, facts, vm);
     }
 }
 

@@ -80,7 +80,7 @@ impl Locker {
             // The heap's copy follows the stack's start.
             (v8.symbols.enter)(v8.isolate);
             (v8.symbols.exit)(v8.isolate);
-            set_limit(v8, stack.limit as u64);
+            set_limit(v8, v8.facts, stack.limit as u64);
             forward_interrupts(v8, before);
             if let Some(following) = self.following.take() {
                 v8.debugger.give_following(following);
@@ -118,7 +118,7 @@ impl Locker {
     pub(super) unsafe fn park(&self, v8: &Layout, vm: NonNull<StackState>) {
         // SAFETY: the caller's clauses are the ones that both need.
         unsafe {
-            put_aside(v8, vm);
+            put_aside(v8, v8.facts, vm);
             self.release(v8);
         }
     }
@@ -139,7 +139,7 @@ impl Locker {
             if replace(&mut (*state).is_new, false) {
                 *context = last;
             }
-            put_back(v8, vm);
+            put_back(v8, v8.facts, vm);
         }
     }
 

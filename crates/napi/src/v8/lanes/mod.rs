@@ -23,6 +23,7 @@ use super::stack::error_stack::ErrorStack;
 use super::stack::stacks::Stacks;
 use super::stack::state::{self, LOCKED, QUIET, StackState, StandIn};
 use super::stack::{js_entries, list};
+use fast::FastLane;
 use locker::Locker;
 
 /// One isolate: what was learnt of it, and what changes, each with its one owner.
@@ -36,6 +37,7 @@ pub(crate) struct V8 {
     pub(crate) depth: Depth,
     /// Present where the locker lane was chosen.
     pub(crate) locker: Option<Locker>,
+    fast: FastLane,
 }
 
 impl V8 {
@@ -46,6 +48,7 @@ impl V8 {
             capture: Capture::new(),
             error_stack: ErrorStack::find(),
             depth: Depth::of_main(&layout),
+            fast: FastLane::of(layout.facts),
             layout,
             locker,
         }
@@ -110,7 +113,7 @@ impl V8 {
             if (*vm.as_ptr()).unusual & LOCKED != 0 {
                 return self.lane().park(&self.layout, vm);
             }
-            fast::park(&self.layout, &self.stacks, vm);
+            self.fast.park(&self.layout, &self.stacks, vm);
         }
     }
 
@@ -129,7 +132,7 @@ impl V8 {
                 }
                 self.gc.quiet.mark_active(&self.layout, &self.gc.roots, vm);
             }
-            fast::unpark(&self.layout, &self.stacks, vm);
+            self.fast.unpark(&self.layout, &self.stacks, vm);
         }
     }
 

@@ -20,7 +20,8 @@
 //! | `has_stack_size` | Isolate::stack_size_, set by Isolate::SetStackLimit (api.cc 13.6:10711, 14.6:10719) | exactly that word changes to the new size (`stack/depth.rs`) |
 //! | `embedder_data` | `kContinuationPreservedEmbedderDataOffset`, v8-internal.h (12.4+) | setting it by the API changes exactly that word |
 
-/// The V8 version that the facts describe. The switch path branches on it, so that the compiler knows the sizes of its copies.
+/// The V8 version that the facts describe, in the order of the table. The switch is compiled for each of them, so that the compiler
+/// knows the sizes of its copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Abi {
     /// Node 20.
@@ -209,8 +210,15 @@ const TABLE: [Facts; 4] = [
     },
 ];
 
+static FACTS: [Facts; 4] = TABLE;
+
+/// The facts about a V8 that is known when this is compiled, by its [`Abi`] as a number.
+#[inline(always)]
+pub(crate) fn known_for<const ABI: usize>() -> &'static Facts {
+    &FACTS[ABI]
+}
+
 /// The facts about the V8 with this version string, such as "13.6.233.17-node.53".
 pub(crate) fn of(version: &str) -> Option<&'static Facts> {
-    static FACTS: [Facts; 4] = TABLE;
     FACTS.iter().find(|facts| version.starts_with(facts.version))
 }

@@ -118,7 +118,7 @@ unsafe fn set_stack_size(v8: &Layout, old: usize, new: usize) -> bool {
         // that no check sees the other limit.
         unsafe {
             (v8.symbols.set_stack_limit)(v8.isolate, v8.main.base - size);
-            set_limit(v8, v8.main.limit as u64);
+            set_limit(v8, v8.facts, v8.main.limit as u64);
         }
     };
     let before = words();

@@ -42,7 +42,8 @@ use greenlets_core::raw::{Relocation, StackBounds};
 
 use super::context_words::ContextWords;
 use crate::v8::learn::facts::{
-    Abi, BLOCKS, BLOCKS_CAPACITY, BLOCKS_SIZE, HANDLE_BLOCK_BYTES, JS_LIMIT, MAX_ARCHIVE_WORDS, REAL_JS_LIMIT,
+    Abi, BLOCKS, BLOCKS_CAPACITY, BLOCKS_SIZE, Facts, HANDLE_BLOCK_BYTES, JS_LIMIT, MAX_ARCHIVE_WORDS,
+    REAL_JS_LIMIT, known_for,
 };
 use crate::v8::learn::layout::Layout;
 use crate::v8::learn::list_node::ListNode;
@@ -183,19 +184,22 @@ unsafe fn transfer<const IN: bool, const HSI: usize, const HSD: usize, const TOP
     }
 }
 
-/// [`transfer`] with the sizes of the isolate's V8, as constants. `sizes_agree` compares them with the table of facts.
+/// [`transfer`] with the sizes of the V8 `ABI`, as constants. `facts_agree` compares them with the table of facts.
 ///
 /// # Safety
 /// The same as for [`transfer`].
 #[inline(always)]
-unsafe fn transfer_for<const IN: bool>(v8: &Layout, image: *mut u64) {
+unsafe fn transfer_for<const ABI: usize, const IN: bool>(v8: &Layout, image: *mut u64) {
+    const V8_11_3: usize = Abi::V8_11_3 as usize;
+    const V8_12_4: usize = Abi::V8_12_4 as usize;
+    const V8_13_6: usize = Abi::V8_13_6 as usize;
     // SAFETY: the caller's promise is the one that `transfer` needs.
     unsafe {
-        match v8.facts.abi {
-            Abi::V8_11_3 => transfer::<IN, 15, 4, 25>(v8, image),
-            Abi::V8_12_4 => transfer::<IN, 12, 3, 30>(v8, image),
-            Abi::V8_13_6 => transfer::<IN, 13, 3, 30>(v8, image),
-            Abi::V8_14_6 => transfer::<IN, 13, 3, 29>(v8, image),
+        match ABI {
+            V8_11_3 => transfer::<IN, 15, 4, 25>(v8, image),
+            V8_12_4 => transfer::<IN, 12, 3, 30>(v8, image),
+            V8_13_6 => transfer::<IN, 13, 3, 30>(v8, image),
+            _ => transfer::<IN, 13, 3, 29>(v8, image),
         }
     }
 }
@@ -203,11 +207,11 @@ unsafe fn transfer_for<const IN: bool>(v8: &Layout, image: *mut u64) {
 /// Copies V8's words of the running stack out of the isolate into `image`.
 ///
 /// # Safety
-/// The contract's clauses **thread** and **learnt**; `image` belongs to a state.
+/// The contract's clauses **thread** and **learnt**; `image` belongs to a state, and `ABI` is the isolate's.
 #[inline(always)]
-pub(crate) unsafe fn copy_out(v8: &Layout, image: *mut u64) {
+pub(crate) unsafe fn copy_out<const ABI: usize>(v8: &Layout, image: *mut u64) {
     // SAFETY: the image of a state has MAX_ARCHIVE_WORDS, enough for every ABI.
-    unsafe { transfer_for::<false>(v8, image) }
+    unsafe { transfer_for::<ABI, false>(v8, image) }
 }
 
 /// Copies V8's words of a stack from `image` into the isolate.
@@ -215,29 +219,32 @@ pub(crate) unsafe fn copy_out(v8: &Layout, image: *mut u64) {
 /// # Safety
 /// The same as for [`copy_out`], and `image` was filled by it or by [`write_fresh`].
 #[inline(always)]
-pub(crate) unsafe fn copy_in(v8: &Layout, image: *mut u64) {
+pub(crate) unsafe fn copy_in<const ABI: usize>(v8: &Layout, image: *mut u64) {
     // SAFETY: the image of a state has MAX_ARCHIVE_WORDS, enough for every ABI.
-    unsafe { transfer_for::<true>(v8, image) }
+    unsafe { transfer_for::<ABI, true>(v8, image) }
 }
 
-/// Whether the constants of `transfer_for` are the table's.
-pub(crate) fn sizes_agree(v8: &Layout) -> bool {
-    let sizes = (v8.facts.implementer_words, v8.facts.scope_data_words, v8.facts.thread_local_top_words);
-    sizes
-        == match v8.facts.abi {
-            Abi::V8_11_3 => (15, 4, 25),
-            Abi::V8_12_4 => (12, 3, 30),
-            Abi::V8_13_6 => (13, 3, 30),
-            Abi::V8_14_6 => (13, 3, 29),
-        }
+/// Whether the constants with which the switch was compiled are the facts that were verified.
+pub(crate) fn facts_agree(v8: &Layout) -> bool {
+    let (known, sizes) = match v8.facts.abi {
+        Abi::V8_11_3 => (known_for::<{ Abi::V8_11_3 as usize }>(), (15, 4, 25)),
+        Abi::V8_12_4 => (known_for::<{ Abi::V8_12_4 as usize }>(), (12, 3, 30)),
+        Abi::V8_13_6 => (known_for::<{ Abi::V8_13_6 as usize }>(), (13, 3, 30)),
+        Abi::V8_14_6 => (known_for::<{ Abi::V8_14_6 as usize }>(), (13, 3, 29)),
+    };
+    let words = |facts: &Facts| (facts.spare, facts.interrupt_flags, facts.c_limits, facts.has_destroy_list);
+    let facts = v8.facts;
+    sizes == (facts.implementer_words, facts.scope_data_words, facts.thread_local_top_words)
+        && words(facts) == words(known)
+        && facts.has_destroy_list == v8.destroy_list.is_some()
 }
 
 /// Takes away what belongs to the running stack although V8 does not archive it with a thread.
 ///
 /// # Safety
-/// The contract's clauses **thread**, **learnt** and **live**; `vm` is the running stack's.
+/// The contract's clauses **thread**, **learnt** and **live**; `vm` is the running stack's, and `facts` are the isolate's.
 #[inline(always)]
-pub(crate) unsafe fn put_aside(v8: &Layout, vm: NonNull<StackState>) {
+pub(crate) unsafe fn put_aside(v8: &Layout, facts: &Facts, vm: NonNull<StackState>) {
     let vm = vm.as_ptr();
     // SAFETY: the contract's clause **learnt** for V8's words, **live** and **raw** for the state. `embedder_data` leads to a word
     // of the root table, which does not move.
@@ -245,7 +252,9 @@ pub(crate) unsafe fn put_aside(v8: &Layout, vm: NonNull<StackState>) {
         if let Some(word) = v8.embedder_data {
             *(*vm).embedder_data = *word;
         }
-        if let Some(list) = v8.destroy_list {
+        if facts.has_destroy_list
+            && let Some(list) = v8.destroy_list
+        {
             list.take(&mut (*vm).destroy_entries);
         }
     }
@@ -254,9 +263,9 @@ pub(crate) unsafe fn put_aside(v8: &Layout, vm: NonNull<StackState>) {
 /// Gives it back to the stack that runs again.
 ///
 /// # Safety
-/// The contract's clauses **thread**, **learnt** and **live**; `vm` is the running stack's.
+/// The contract's clauses **thread**, **learnt** and **live**; `vm` is the running stack's, and `facts` are the isolate's.
 #[inline(always)]
-pub(crate) unsafe fn put_back(v8: &Layout, vm: NonNull<StackState>) {
+pub(crate) unsafe fn put_back(v8: &Layout, facts: &Facts, vm: NonNull<StackState>) {
     let vm = vm.as_ptr();
     // SAFETY: the contract's clause **learnt** for V8's words, **live** and **raw** for the state. `embedder_data` leads to a word
     // of the root table, which does not move.
@@ -264,7 +273,9 @@ pub(crate) unsafe fn put_back(v8: &Layout, vm: NonNull<StackState>) {
         if let Some(word) = v8.embedder_data {
             *word = *(*vm).embedder_data;
         }
-        if let Some(list) = v8.destroy_list {
+        if facts.has_destroy_list
+            && let Some(list) = v8.destroy_list
+        {
             list.put_back(&mut (*vm).destroy_entries);
         }
     }
@@ -319,9 +330,9 @@ pub(crate) unsafe fn relocate(v8: &Layout, vm: NonNull<StackState>, moved: &Relo
 /// and belongs to the thread. The order is V8's own (StackGuard::SetStackLimitForStackSwitching, 14.6).
 ///
 /// # Safety
-/// The contract's clauses **thread** and **learnt**.
+/// The contract's clauses **thread** and **learnt**; `facts` are the isolate's.
 #[inline(always)]
-pub(crate) unsafe fn set_limit(v8: &Layout, limit: u64) {
+pub(crate) unsafe fn set_limit(v8: &Layout, facts: &Facts, limit: u64) {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     // SAFETY: the contract's clause **learnt**: words of the live StackGuard, which V8 also writes atomically.
     unsafe {
@@ -330,7 +341,7 @@ pub(crate) unsafe fn set_limit(v8: &Layout, limit: u64) {
         // Where the exchange fails, an interrupt is requested: it stays.
         let _ = word(JS_LIMIT).compare_exchange(old, limit, Relaxed, Relaxed);
         word(REAL_JS_LIMIT).store(limit, Relaxed);
-        if let Some((real, requested)) = v8.facts.c_limits {
+        if let Some((real, requested)) = facts.c_limits {
             let _ = word(requested).compare_exchange(old, limit, Relaxed, Relaxed);
             word(real).store(limit, Relaxed);
         }
