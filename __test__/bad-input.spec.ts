@@ -205,3 +205,14 @@ test('a greenlet can catch the error of a refused operation', (t) => {
   )
   t.is(g.switch<GreenletError>().code, 'ERR_GREENLET_PARENT_CYCLE')
 })
+
+test('an error names a greenlet in one short line, whatever its name is', (t) => {
+  const g = new Greenlet(() => main.switch(), { name: `\u001b[31m\u009b\n\u202e${'x'.repeat(1e6)}` })
+  g.switch()
+  const errors = [t.throws(() => (g.parent = g)), t.throws(() => (g.run = () => {}))]
+  for (const text of [...errors.map((error) => error.message), String(g)]) {
+    t.true(text.includes('\\x1b[31m\\x9b\\n\\u202exxx'), text.slice(0, 300))
+    t.true(text.length < 400)
+  }
+  g.kill()
+})

@@ -49,6 +49,7 @@ for (const [names, expected, options] of [
   [['held'], false, { gaps: false }],
   [['held'], true, { gaps: undefined }],
   [[/^acq/g, /lock$/i], true],
+  [[Object.freeze(/^acq/g)], true],
   [[/^Lock\.acquire$/], true],
   [[/^with/y, 'withLock'], false],
   [['acquire', 'withLock', 'more'], false],
@@ -68,10 +69,14 @@ for (const [names, expected, options] of [
 
 test.serial('wrong arguments are TypeErrors', async (t) => {
   const g = parked()
+  const revoked = Proxy.revocable({}, {})
+  revoked.revoke()
   const wrong: ((...args: never[]) => unknown)[] = [
     () => parkedAt({} as never, []),
     () => parkedAt(g, 'x' as never),
     () => parkedAt(g, [1 as never]),
+    () => parkedAt(g, [{ [Symbol.toStringTag]: 'RegExp' } as never]),
+    () => parkedAt(g, [revoked.proxy as never]),
     () => parkedAt(g, [], { gap: true } as never),
     () => parkedAt(g, [], { gaps: 1 as never }),
     () => stackText(null as never),

@@ -220,3 +220,46 @@ test('an error of a future has the frames of the waiting fiber, then its own', a
     frozen,
   )
 })
+
+test('an error of a future is thrown itself where its stack, or the text of one, throws', (t) => {
+  const error = new Error('own')
+  const stack = { get: () => fail('getter'), configurable: true }
+  const future = new Future()
+  future.throw(Object.defineProperty(error, 'stack', stack))
+  t.is(
+    t.throws(() => future.get()),
+    error,
+  )
+  const other = new Future()
+  const second = new Error('second')
+  other.throw(second)
+  const { prepareStackTrace } = Error
+  Error.prepareStackTrace = () => fail('text')
+  let thrown
+  try {
+    other.get()
+  } catch (caught) {
+    thrown = caught
+  } finally {
+    Error.prepareStackTrace = prepareStackTrace!
+  }
+  t.is(thrown, second)
+})
+
+test('resolve() without a function for the value calls back with both, as fibers does', (t) => {
+  const seen: unknown[] = []
+  const callback = ((error: unknown, value: unknown) => seen.push(error, value)) as never
+  for (const nothing of [null, undefined, false] as never[]) {
+    const early = new Future()
+    early.return(1)
+    early.resolve(callback, nothing)
+    const late = new Future()
+    late.resolve(callback, nothing)
+    late.return(2)
+  }
+  t.deepEqual(seen, [undefined, 1, undefined, 2, undefined, 1, undefined, 2, undefined, 1, undefined, 2])
+})
+
+function fail(message: string): never {
+  throw new Error(message)
+}

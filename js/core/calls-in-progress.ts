@@ -6,6 +6,7 @@
  */
 
 import { GreenletError } from '../common/errors.ts'
+import { quoted } from '../common/text.ts'
 import { DEAD, type GreenletRecord } from './record.ts'
 import { thread } from './thread.ts'
 
@@ -62,6 +63,6 @@ const isOfAnother = ({ greenlet }: Use): boolean => greenlet !== thread.current 
 export function inUse({ name }: GreenletRecord, call: string, action: string, remedy: string): GreenletError {
   return new GreenletError(
     'ERR_GREENLET_IN_USE',
-    `${action}: greenlet '${name}' is inside of ${call}, which has not returned; ${remedy}`,
+    `${action}: greenlet ${quoted(name)} is inside of ${call}, which has not returned; ${remedy}`,
   )
 }

@@ -4,6 +4,7 @@
 
 import type { AsyncResource } from 'node:async_hooks'
 import { GreenletError } from '../common/errors.ts'
+import { quoted } from '../common/text.ts'
 import { changeContext } from './context.ts'
 import { finishEnded } from './lifecycle.ts'
 import { type GreenletRecord, UNSTARTED } from './record.ts'
@@ -18,7 +19,7 @@ export function changeRun(record: GreenletRecord, run: unknown): void {
   if (record.state !== UNSTARTED) {
     throw new GreenletError(
       'ERR_GREENLET_STARTED',
-      `greenlet '${record.name}' has started, and its run can no longer be set; make a new greenlet`,
+      `greenlet ${quoted(record.name)} has started, and its run can no longer be set; make a new greenlet`,
     )
   }
   record.run = checkRun(run)
@@ -38,8 +39,8 @@ export function changeParent(record: GreenletRecord, next: GreenletRecord): void
     throw new GreenletError(
       'ERR_GREENLET_PARENT_CYCLE',
       next === record
-        ? `cyclic parent chain: '${record.name}' cannot be its own parent; give it another one`
-        : `cyclic parent chain: '${next.name}' descends from '${record.name}'; give '${next.name}' another parent first`,
+        ? `cyclic parent chain: ${quoted(record.name)} cannot be its own parent; give it another one`
+        : `cyclic parent chain: ${quoted(next.name)} descends from ${quoted(record.name)}; give ${quoted(next.name)} another parent first`,
     )
   }
   record.parent = next

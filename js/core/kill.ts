@@ -7,6 +7,7 @@
 import { GreenletError, GreenletExit } from '../common/errors.ts'
 import { addOwnCode } from '../common/own-code.ts'
 import { NativePromise } from '../common/values.ts'
+import { quoted } from '../common/text.ts'
 import { deliver, endUnstarted, finishEnded, startThatThrows } from './lifecycle.ts'
 import { DEAD, type Ending, type GreenletRecord, type RecordState, UNSTARTED, WAITING } from './record.ts'
 import { startAndSwitchTo } from './switch.ts'
@@ -83,7 +84,7 @@ export function killRecord(record: GreenletRecord): void {
 /** What a greenlet has done that does not end after a GreenletExit. */
 export function refusal(record: GreenletRecord): string {
   return (
-    `greenlet '${record.name}' is still alive: it caught the GreenletExit and then switched away, or started over; ` +
+    `greenlet ${quoted(record.name)} is still alive: it caught the GreenletExit and then switched away, or started over; ` +
     'a catch block must throw the GreenletExit again, and a retry must end at one; it may wait() while it cleans up'
   )
 }

@@ -10,6 +10,7 @@
 
 import { addOwnCode } from '../common/own-code.ts'
 import { GreenletError, isExit, typeError } from '../common/errors.ts'
+import { quoted } from '../common/text.ts'
 import { ENDED, FLAGS, IN_HOOK, mail, REFUSED, SELF_GENERATION, SELF_INDEX, setSubject } from '../native/contract.ts'
 import { refuseSecondCopy } from '../native/copies.ts'
 import { endContext, frameFor, joinContext, resourceFor } from './context.ts'
@@ -272,7 +273,10 @@ function recover(): void {
     settle?.call(
       record,
       true,
-      new GreenletError('ERR_GREENLET_ENDED', `greenlet '${record.name}' was ended by V8, for example by a time limit`),
+      new GreenletError(
+        'ERR_GREENLET_ENDED',
+        `greenlet ${quoted(record.name)} was ended by V8, for example by a time limit`,
+      ),
     )
   })
 }
@@ -284,7 +288,7 @@ function prepareStart(record: GreenletRecord, args: unknown[]): Start {
   // Where a getter has started or ended the greenlet, the caller does not use the result.
   if (typeof run !== 'function' && record.state === UNSTARTED) {
     throw typeError(
-      `greenlet '${record.name}' has no run function: pass one to new Greenlet(run) or give its class a run() method`,
+      `greenlet ${quoted(record.name)} has no run function: pass one to new Greenlet(run) or give its class a run() method`,
       'ERR_GREENLET_NO_RUN',
     )
   }
@@ -299,10 +303,10 @@ function valueOf(args: unknown[]): unknown {
 }
 
 function waitingError(record: GreenletRecord, target: GreenletRecord): GreenletError {
-  const why = record === target ? 'it' : `'${target.name}' is dead and passes the switch on to it, and it`
+  const why = record === target ? 'it' : `${quoted(target.name)} is dead and passes the switch on to it, and it`
   return new GreenletError(
     'ERR_GREENLET_WAITING',
-    `greenlet '${record.name}' cannot be switched to: ${why} is in wait() or sleep(), which the event loop ends; ` +
+    `greenlet ${quoted(record.name)} cannot be switched to: ${why} is in wait() or sleep(), which the event loop ends; ` +
       'use throw() or kill() to interrupt it',
   )
 }

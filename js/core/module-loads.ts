@@ -21,6 +21,7 @@ import { pathToFileURL } from 'node:url'
 import { GreenletError } from '../common/errors.ts'
 import { addOwnCode } from '../common/own-code.ts'
 import { NativePromise } from '../common/values.ts'
+import { quoted } from '../common/text.ts'
 import { DEAD, type GreenletRecord } from './record.ts'
 import { type Method, type Methods, replace } from './replace.ts'
 import { main, thread } from './thread.ts'
@@ -252,7 +253,7 @@ function waitUntilOver(isWanted: (load: Load) => boolean): void {
     if (current === main) {
       throw new GreenletError(
         'ERR_GREENLET_IN_USE',
-        `main cannot load '${name}': greenlet '${owner.name}' is loading it, and its top level has not returned; ` +
+        `main cannot load '${name}': greenlet ${quoted(owner.name)} is loading it, and its top level has not returned; ` +
           'load it after that, with import(), or in a greenlet, which wait',
       )
     }

@@ -15,6 +15,7 @@
 import { isNativeError } from 'node:util/types'
 import { addOwnCode } from '../common/own-code.ts'
 import { GreenletError } from '../common/errors.ts'
+import { quoted } from '../common/text.ts'
 import * as contract from '../native/contract.ts'
 import { runtimeInfo } from '../native/runtime-info.ts'
 import { frameFor, resourceFor } from './context.ts'
@@ -193,7 +194,7 @@ export function reportSwitch(threw: boolean, origin: GreenletRecord | undefined)
 function inProgressError(name: string): GreenletError {
   return new GreenletError(
     'ERR_GREENLET_FORBIDDEN',
-    `greenlet '${name}' cannot be switched to from a debugger that has stopped in the middle of another switch; ` +
+    `greenlet ${quoted(name)} cannot be switched to from a debugger that has stopped in the middle of another switch; ` +
       'resume the program first',
   )
 }
@@ -205,31 +206,31 @@ function refusedError(name: string, status: number): GreenletError {
     const where = heldBy !== undefined && status === contract.LIMITED ? `inside of ${heldBy}` : why
     return new GreenletError(
       'ERR_GREENLET_FORBIDDEN',
-      `greenlet '${name}' cannot be switched to from here, ${where}; ` + 'switch after that has returned',
+      `greenlet ${quoted(name)} cannot be switched to from here, ${where}; ` + 'switch after that has returned',
     )
   }
   switch (status) {
     case contract.NO_SLOT:
       return new GreenletError(
         'ERR_GREENLET_NO_SLOT',
-        `greenlet '${name}' cannot start: all ${runtimeInfo().slots ?? ''} stack slots of this thread are in use; ` +
+        `greenlet ${quoted(name)} cannot start: all ${runtimeInfo().slots ?? ''} stack slots of this thread are in use; ` +
           'let some greenlets finish, or kill() those that are not needed',
       )
     case contract.LIMIT:
       return new GreenletError(
         'ERR_GREENLET_LIMIT',
-        `greenlet '${name}' cannot start: a limit of configure() is reached, for live greenlets or for the memory of ` +
+        `greenlet ${quoted(name)} cannot start: a limit of configure() is reached, for live greenlets or for the memory of ` +
           `their stacks (${runtimeInfo().spilledBytes ?? 0} bytes); let some finish, or kill() those that are not needed`,
       )
     case contract.NO_MEMORY:
       return new GreenletError(
         'ERR_GREENLET_NO_MEMORY',
-        `greenlet '${name}' cannot be switched to: the system gives no more memory; let some greenlets finish first`,
+        `greenlet ${quoted(name)} cannot be switched to: the system gives no more memory; let some greenlets finish first`,
       )
     default:
       return new GreenletError(
         'ERR_GREENLET_GONE',
-        `greenlet '${name}' no longer has a stack: its thread is being torn down; switch before that`,
+        `greenlet ${quoted(name)} no longer has a stack: its thread is being torn down; switch before that`,
       )
   }
 }

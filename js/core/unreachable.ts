@@ -12,6 +12,7 @@
 import { addOwnCode } from '../common/own-code.ts'
 import { type GreenletError, GreenletExit, isExit } from '../common/errors.ts'
 import { immediate } from '../common/turns.ts'
+import { quoted } from '../common/text.ts'
 import { FULL_COLLECTIONS, mail, setSubject } from '../native/contract.ts'
 import { deliver, finishEnded } from './lifecycle.ts'
 import { DEAD, type GreenletRecord, LIVE } from './record.ts'
@@ -99,7 +100,7 @@ function end(record: GreenletRecord): void {
 
 function warn(record: GreenletRecord, what: string, error?: unknown): void {
   const detail = error instanceof Error ? error.stack : error === undefined ? undefined : String(error)
-  process.emitWarning(`greenlet '${record.name}', which had become unreachable, ${what}`, {
+  process.emitWarning(`greenlet ${quoted(record.name)}, which had become unreachable, ${what}`, {
     type: 'GreenletWarning',
     code: 'GREENLET_UNREACHABLE',
     ...(detail !== undefined && { detail }),

@@ -15,7 +15,7 @@ import type { Frame } from '../stack/frame.ts'
 import { type Snapshot, snapshotOf } from '../stack/snapshot.ts'
 import { placeOf } from '../stack/source-maps.ts'
 import { linesOf } from '../stack/stack.ts'
-import { printable } from '../stack/text.ts'
+import { printable } from '../common/text.ts'
 import { Collection } from './collect.ts'
 import type { WaitData } from './data.ts'
 

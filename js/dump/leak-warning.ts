@@ -4,6 +4,7 @@
  */
 
 import { writeSync } from 'node:fs'
+import { quoted } from '../common/text.ts'
 import { describeState, finishEnded } from '../core/lifecycle.ts'
 import { LIVE, WAITING } from '../core/record.ts'
 import { registeredRecords } from '../core/registry.ts'
@@ -27,7 +28,7 @@ function printLeaked(): void {
   if (leaked.length === 0) return
   const lines = [`greenlets: left suspended at the end: ${leaked.length} (GREENLETS_WARN_LEAKED)`]
   for (const record of leaked.slice(0, MOST)) {
-    lines.push(`'${record.name}'${describeState(record)}`, String(snapshotOf(record)?.stack ?? ''))
+    lines.push(`${quoted(record.name)}${describeState(record)}`, String(snapshotOf(record)?.stack ?? ''))
   }
   if (leaked.length > MOST) lines.push(`... and ${leaked.length - MOST} more`)
   try {

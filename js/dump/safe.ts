@@ -1,6 +1,6 @@
 /**
  * Texts of the program that are safe to print: without control characters, and not too long. None of these functions calls
- * code of the program. `printable` of stack/text.ts is less strict; that file says why.
+ * code of the program. `printable` of common/text.ts is less strict; that file says why.
  */
 
 import { isProxy } from 'node:util/types'

@@ -6,6 +6,7 @@
  */
 
 import { writeSync } from 'node:fs'
+import { quoted } from '../common/text.ts'
 import type { GreenletRecord } from '../core/record.ts'
 import { setWatcher } from '../core/switch.ts'
 import { librariesOf } from '../stack/libraries.ts'
@@ -71,7 +72,7 @@ function print(left: GreenletRecord, other: GreenletRecord, what: string, remedy
   if (printed.has(place)) return
   printed.add(place)
   const text =
-    `greenlets: '${left.name}' and '${other.name}' are inside of ${what}. ` +
+    `greenlets: ${quoted(left.name)} and ${quoted(other.name)} are inside of ${what}. ` +
     'Unless they return in the opposite order, each overwrites the variables of the other; ' +
     `use a lock${remedy} (GREENLETS_WARN_SHARED)\n` +
     `    at ${place}\n`

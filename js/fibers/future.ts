@@ -22,7 +22,8 @@ type AnyFunction = (...args: unknown[]) => unknown
 
 /** What waits for a future: `callback(error, value)`, or a future for the error and a function for the value. */
 type Waiting =
-  readonly [callback: Callback, onValue: undefined] | readonly [onError: FutureClass, onValue: (value: unknown) => void]
+  | readonly [callback: Callback, onValue: undefined | null | false]
+  | readonly [onError: FutureClass, onValue: (value: unknown) => void]
 
 /** The methods of futures. It has no private members: packages make futures by calling `Future` on objects of their own. */
 class FutureClass {
@@ -36,21 +37,21 @@ class FutureClass {
   get(): unknown {
     if (!this.resolved) throw new Error('Future must resolve before value is ready')
     if (!this.error) return this.value
-    joinStacks(this.error, this.get)
+    tryToJoinStacks(this.error, this.get)
     throw this.error // node-do-not-add-exception-line
   }
 
   return(value?: unknown): void {
     if (this.resolved) throw new Error('Future resolved more than once')
     this.value = value
-    settle(this, ([callback, onValue]) => (onValue === undefined ? callback(undefined, value) : onValue(value)))
+    settle(this, ([callback, onValue]) => (onValue ? onValue(value) : callback(undefined, value)))
   }
 
   throw(error: unknown): void {
     if (this.resolved) throw new Error('Future resolved more than once')
     if (!error) throw new Error('Must throw non-empty error')
     this.error = error
-    settle(this, ([first, onValue]) => (onValue === undefined ? first(error) : first.throw(error)))
+    settle(this, ([first, onValue]) => (onValue ? first.throw(error) : first(error)))
   }
 
   isResolved(): boolean {
@@ -67,7 +68,7 @@ class FutureClass {
   resolve(first: Callback | FutureClass, onValue?: (value: unknown) => void): this {
     const waiting = [first, onValue] as unknown as Waiting
     if (!this.resolved) (this.callbacks ??= []).push(waiting)
-    else if (waiting[1] === undefined) waiting[0](this.error, this.value)
+    else if (!waiting[1]) waiting[0](this.error, this.value)
     else if (this.error) waiting[0].throw(this.error)
     else waiting[1](this.value)
     return this
@@ -250,6 +251,15 @@ function fromPromise(promise: PromiseLike<unknown>): FutureClass {
   return future
 }
 
+/** As `joinStacks`, but leaves the error as it is where code of the program, which makes or gives the text of a stack, throws. */
+function tryToJoinStacks(error: unknown, caller: AnyFunction): void {
+  try {
+    joinStacks(error, caller)
+  } catch {
+    // The error itself is thrown next.
+  }
+}
+
 /** Puts the frames of the waiting fiber above those of the error. `caller` and its callees are left out. */
 function joinStacks(error: unknown, caller: AnyFunction): void {
   if (typeof error !== 'object' || error === null || !Object.isExtensible(error)) return
@@ -260,9 +270,10 @@ function joinStacks(error: unknown, caller: AnyFunction): void {
   if (typeof original !== 'string') return
   const local = {} as Error
   Error.captureStackTrace(local, caller)
+  const [, ...waiting] = split(String(local.stack))
   if (known === undefined) Object.defineProperty(error, 'futureStack', { value: original, configurable: true })
   const [head, ...frames] = split(original)
-  const stack = [head, ...split(String(local.stack)).slice(1), '    - - - - -', ...frames].join('\n')
+  const stack = [head, ...waiting, '    - - - - -', ...frames].join('\n')
   Object.defineProperty(error, 'stack', { value: stack, configurable: true, writable: true, enumerable: false })
 }
 

@@ -11,6 +11,7 @@ import type { AsyncResource } from 'node:async_hooks'
 import { GreenletExit } from '../common/errors.ts'
 import { addOwnCode, type Mark } from '../common/own-code.ts'
 import { nameOf } from '../common/values.ts'
+import { quoted } from '../common/text.ts'
 import { ensureAttached } from '../core/attach.ts'
 import { changeContext, inheritContext, showContext } from '../core/context.ts'
 import { changeParent, changeRun, replaceContext } from '../core/change.ts'
@@ -510,7 +511,7 @@ export class Greenlet extends Base {
   override toString(): string {
     const record = this.#record
     const kind: unknown = this.constructor?.name
-    return `<${typeof kind === 'string' && kind ? kind : 'Greenlet'} '${record.name}'${describeState(record)}>`
+    return `<${typeof kind === 'string' && kind ? kind : 'Greenlet'} ${quoted(record.name)}${describeState(record)}>`
   }
 
   /** Its name, its state, and the name of its parent, for logs. */

@@ -6,6 +6,7 @@ import { GreenletError, isExit, typeError, rangeError } from '../common/errors.t
 import { checkOptions, LONGEST_MS } from '../common/options.ts'
 import { immediate } from '../common/turns.ts'
 import { describe, NativePromise } from '../common/values.ts'
+import { quoted } from '../common/text.ts'
 import { endOf, killRecord } from '../core/kill.ts'
 import { finishEnded } from '../core/lifecycle.ts'
 import { DEAD, type GreenletRecord } from '../core/record.ts'
@@ -121,7 +122,7 @@ class Killing {
       this.errors.push(
         new GreenletError(
           'ERR_GREENLET_KILL_REFUSED',
-          `greenlet '${record.name}' is still alive ${grace} ms after killAll(): it still cleans up, or it caught the ` +
+          `greenlet ${quoted(record.name)} is still alive ${grace} ms after killAll(): it still cleans up, or it caught the ` +
             'GreenletExit and went on; give it more time by killAll({ grace }), or let it end after a GreenletExit',
         ),
       )

@@ -6,6 +6,7 @@ import { rangeError, TimeoutError, typeError, withoutFrames } from '../common/er
 import { checkOptions, LONGEST_MS } from '../common/options.ts'
 import { microtask } from '../common/turns.ts'
 import { describe, isInstance } from '../common/values.ts'
+import { quoted } from '../common/text.ts'
 import { endWait } from '../core/interrupt.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
@@ -125,7 +126,7 @@ function timeoutError(what: string, timeout: number, waiter: GreenletRecord, sou
   return withoutFrames(
     () =>
       new TimeoutError(
-        `greenlet '${waiter.name}' waited ${timeout} ms in ${what} for ${describeSource(source)}, which is its timeout; ` +
+        `greenlet ${quoted(waiter.name)} waited ${timeout} ms in ${what} for ${describeSource(source)}, which is its timeout; ` +
           'catch ERR_GREENLET_TIMEOUT where that may happen, or set a longer timeout',
       ),
   )

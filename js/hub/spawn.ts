@@ -14,6 +14,7 @@ import { addOwnCode, type Mark } from '../common/own-code.ts'
 import { Same } from '../common/same.ts'
 import { immediate, nextTick } from '../common/turns.ts'
 import { describe, NativePromise } from '../common/values.ts'
+import { quoted } from '../common/text.ts'
 import { endWait } from '../core/interrupt.ts'
 import { killAtNextWait, killRecord } from '../core/kill.ts'
 import { deliver, endUnstarted, finishEnded } from '../core/lifecycle.ts'
@@ -431,7 +432,7 @@ function killedError(record: GreenletRecord, exit: unknown): GreenletError {
     () =>
       new GreenletError(
         'ERR_GREENLET_KILLED',
-        `greenlet '${record.name}' was ended by a GreenletExit and has no result; catch ERR_GREENLET_KILLED where it may be killed`,
+        `greenlet ${quoted(record.name)} was ended by a GreenletExit and has no result; catch ERR_GREENLET_KILLED where it may be killed`,
         { cause: exit },
       ),
   )

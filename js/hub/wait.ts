@@ -8,6 +8,7 @@ import { GreenletError, typeError } from '../common/errors.ts'
 import { Same } from '../common/same.ts'
 import { immediate } from '../common/turns.ts'
 import * as values from '../common/values.ts'
+import { quoted } from '../common/text.ts'
 import { withoutStores } from '../core/context.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
@@ -230,7 +231,7 @@ function follow(promise: PromiseLike<unknown>, waiter: GreenletRecord): PromiseC
 }
 
 function waitOnSelf(waiter: GreenletRecord): GreenletError {
-  return new GreenletError('ERR_GREENLET_WAIT_ON_SELF', `greenlet '${waiter.name}' cannot wait for its own end`)
+  return new GreenletError('ERR_GREENLET_WAIT_ON_SELF', `greenlet ${quoted(waiter.name)} cannot wait for its own end`)
 }
 
 /**

@@ -9,6 +9,7 @@
 import type { Session } from 'node:inspector'
 import { types } from 'node:util'
 import { Script } from 'node:vm'
+import { quoted } from '../common/text.ts'
 import { debuggerIsActive, GreenletError, isGlobal, type placeOf } from '../engine.ts'
 import { COLLECTING, FORBIDDEN, IN_ISOLATE, IN_WASM, PAUSED, WHY_FORBIDDEN } from '../native/contract.ts'
 import { type Bounds, nameOf, preview, type Preview, UNAVAILABLE } from './preview.ts'
@@ -179,7 +180,7 @@ function post(session: Session, source: Source, method: string): void {
 function refused({ name }: Source, why: string, cause?: unknown): GreenletError {
   return new GreenletError(
     'ERR_GREENLET_NO_LOCALS',
-    `the variables of greenlet '${name}' cannot be read: ${why}`,
+    `the variables of greenlet ${quoted(name)} cannot be read: ${why}`,
     cause === undefined ? undefined : { cause },
   )
 }
@@ -194,7 +195,7 @@ function forbidden(source: Source, status: number): GreenletError {
     case IN_ISOLATE:
       return new GreenletError(
         'ERR_GREENLET_FORBIDDEN',
-        `the variables of greenlet '${source.name}' cannot be read ${WHY_FORBIDDEN[status]}; read them outside of it`,
+        `the variables of greenlet ${quoted(source.name)} cannot be read ${WHY_FORBIDDEN[status]}; read them outside of it`,
       )
     case -1:
       return refused(source, 'the inspector of this runtime is not known')

@@ -11,7 +11,7 @@ import { lineByProgram } from './program-text.ts'
 import type { CallSite } from './realm.ts'
 import { CopiedSite } from './copied-site.ts'
 import { mappingOf, type OriginalPosition } from './source-maps.ts'
-import { printable } from './text.ts'
+import { printable } from '../common/text.ts'
 
 /**
  * The data of a frame. A string or number that the frame does not have is null, for example the line of a built-in

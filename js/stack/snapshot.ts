@@ -5,6 +5,7 @@
 
 import { StaleFrameError } from '../common/errors.ts'
 import { NativePromise } from '../common/values.ts'
+import { quoted } from '../common/text.ts'
 import { finishEnded } from '../core/lifecycle.ts'
 import { type GreenletRecord, LIVE, WAITING } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
@@ -92,7 +93,7 @@ export class Snapshot implements StackSource {
   get staleness(): string | undefined {
     const now = this.#epochNow()
     if (now === this.#epoch) return undefined
-    const name = `greenlet '${this.name}'`
+    const name = `greenlet ${quoted(this.name)}`
     return now === -1
       ? `${name} has ended; this snapshot is of epoch ${this.#epoch}; use detach() to keep one`
       : `${name} was resumed; this snapshot is of epoch ${this.#epoch}, it is now at ${now}; use detach() to keep one`
@@ -178,7 +179,7 @@ export class Snapshot implements StackSource {
       // V8 keeps what it has made, so this capture is of no use any more. The next read makes a new one.
       recent.forEach((snapshot, record) => snapshot === this && recent.delete(record))
       throw new RangeError(
-        `the stack of greenlet '${this.name}' cannot be read here, because the running stack is nearly full; read it further out`,
+        `the stack of greenlet ${quoted(this.name)} cannot be read here, because the running stack is nearly full; read it further out`,
       )
     }
     // Where a promise job runs, V8 adds the async callers at the outer end. They are not on the stack.

@@ -8,7 +8,7 @@ import { inspect } from 'node:util'
 import { thread } from '../core/thread.ts'
 import { type DetachedFrame, type Frame, type FrameJSON, type FrameSource, siteOfFrame } from './frame.ts'
 import { linesByProgram } from './program-text.ts'
-import { printable } from './text.ts'
+import { printable } from '../common/text.ts'
 
 /** What a stack reads from: a snapshot. */
 export interface StackSource extends Omit<FrameSource, 'name' | 'callAbove'> {

@@ -10,6 +10,7 @@
 import { isProxy } from 'node:util/types'
 import { isExit } from '../common/errors.ts'
 import { Same } from '../common/same.ts'
+import { LONGEST_NAME, printable } from '../common/text.ts'
 import type { GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
 import { isOwnFrame } from './own-frames.ts'
@@ -21,10 +22,10 @@ import { ensureCaptureRealm } from './snapshot.ts'
 const MOST_WAITS = 5
 
 // The program may replace these later. For the same reason there are loops below where arrays have methods.
+const { stringify } = JSON
 const { captureStackTrace } = Error
 const { defineProperty, getOwnPropertyDescriptor, hasOwn, isExtensible, isFrozen } = Object
 const { apply, defineProperty: tryToDefineProperty, deleteProperty } = Reflect
-const { stringify } = JSON
 const functionOf = Function.prototype.bind.bind(Function.prototype.call) as <T, A extends unknown[], R>(
   method: (this: T, ...args: A) => R,
 ) => (self: T, ...args: A) => R
@@ -67,7 +68,7 @@ class Wait {
     if (lines === '') return ''
     // In the form of V8's frames without a place, for example `at Array.map (<anonymous>)`, which every tool that reads
     // stacks knows.
-    const name = stringify(this.#label ?? `greenlet-${this.#serial}`)
+    const name = printable(stringify(this.#label ?? `greenlet-${this.#serial}`), LONGEST_NAME)
     return `${lines}\n    at [in greenlet ${name}] (<anonymous>)`
   }
 }

@@ -1,6 +1,7 @@
 /** Matchers for the `expect` of vitest and Jest. */
 
 import { describe as describeValue } from '../common/values.ts'
+import { quoted } from '../common/text.ts'
 import { describe, isGreenlet } from '../engine.ts'
 import { checkGaps, checkNames, type FrameName, isParkedAt, nameList, type ParkedAtOptions } from './parked-at.ts'
 
@@ -59,7 +60,8 @@ export const matchers = {
   /** See {@link GreenletMatchers.toBeParkedAt}. */
   toBeParkedAt(received: unknown, names: readonly FrameName[], options?: ParkedAtOptions): MatcherResult {
     const of = 'toBeParkedAt()'
-    const wanted = nameList(checkNames(of, names))
+    const patterns = checkNames(of, names)
+    const wanted = nameList(patterns)
     const gaps = checkGaps(of, options)
     if (!isGreenlet(received)) {
       return {
@@ -67,11 +69,12 @@ export const matchers = {
         message: () => `expected a greenlet that is parked at ${wanted}, not ${describeValue(received)}`,
       }
     }
-    const pass = isParkedAt(received, names, gaps)
+    const pass = isParkedAt(received, patterns, gaps)
     const text = describe(received)
     return {
       pass,
-      message: () => `expected greenlet '${received.name}' ${pass ? 'not ' : ''}to be parked at ${wanted}:\n${text}`,
+      message: () =>
+        `expected greenlet ${quoted(received.name)} ${pass ? 'not ' : ''}to be parked at ${wanted}:\n${text}`,
     }
   },
 }

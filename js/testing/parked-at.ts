@@ -1,5 +1,6 @@
 /** Whether a greenlet is suspended in functions with given names. */
 
+import { isRegExp } from 'node:util/types'
 import { typeError } from '../common/errors.ts'
 import { checkOptions } from '../common/options.ts'
 import { describe, isRevoked } from '../common/values.ts'
@@ -81,6 +82,7 @@ export function namesOf({ functionName, typeName }: FrameData): string[] {
 function matches(frame: FrameData, name: FrameName): boolean {
   return namesOf(frame).some((own) => {
     if (typeof name === 'string') return own === name
+    // A global or sticky one would begin where its last match has ended.
     name.lastIndex = 0
     return name.test(own)
   })
@@ -89,16 +91,12 @@ function matches(frame: FrameData, name: FrameName): boolean {
 export function checkNames(of: string, names: unknown): readonly FrameName[] {
   if (isRevoked(names) || !Array.isArray(names))
     throw typeError(`${of} takes an array of names and patterns, not ${describe(names)}`)
-  for (const name of names as unknown[]) {
-    if (
-      typeof name === 'string' ||
-      name instanceof RegExp ||
-      Object.prototype.toString.call(name) === '[object RegExp]'
-    )
-      continue
+  return Array.from(names as unknown[], (name) => {
+    if (typeof name === 'string') return name
+    // A copy, for the program's may be frozen.
+    if (isRegExp(name)) return new RegExp(name.source, name.flags)
     throw typeError(`a frame is named by a string or a RegExp in ${of}, not by ${describe(name)}`)
-  }
-  return names as FrameName[]
+  })
 }
 
 export function checkGaps(of: string, options: unknown): boolean {

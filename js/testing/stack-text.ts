@@ -7,7 +7,7 @@ import { checkOptions } from '../common/options.ts'
 import { describe } from '../common/values.ts'
 import { checkGreenlet, type Greenlet } from '../engine.ts'
 import type { Frame } from '../stack/frame.ts'
-import { printable } from '../stack/text.ts'
+import { printable } from '../common/text.ts'
 import { namesOf } from './parked-at.ts'
 
 /**

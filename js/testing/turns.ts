@@ -3,6 +3,7 @@
 import { setTimeout as realTimeout } from 'node:timers'
 import { checkOptions } from '../common/options.ts'
 import { immediate } from '../common/turns.ts'
+import { quoted } from '../common/text.ts'
 import { checkGreenlet, describe, Greenlet, GreenletError, TimeoutError } from '../engine.ts'
 import { checkTime } from '../tools/options.ts'
 import { checkGaps, checkNames, type FrameName, isParkedAt, nameList } from './parked-at.ts'
@@ -88,12 +89,12 @@ export async function untilParked(greenlet: Greenlet, options: UntilParkedOption
     if (greenlet.dead) {
       throw new GreenletError(
         'ERR_GREENLET_NOT_PARKED',
-        `greenlet '${greenlet.name}' has ended and was not seen ${goal}; look at its result, or make it stop there`,
+        `greenlet ${quoted(greenlet.name)} has ended and was not seen ${goal}; look at its result, or make it stop there`,
       )
     }
     if (turns.isLate) {
       throw new TimeoutError(
-        `greenlet '${greenlet.name}' was not ${goal} within ${limit} ms; ${adviceFor(greenlet)}\n${describe(greenlet)}`,
+        `greenlet ${quoted(greenlet.name)} was not ${goal} within ${limit} ms; ${adviceFor(greenlet)}\n${describe(greenlet)}`,
       )
     }
   }

@@ -2,6 +2,7 @@
  * `group()`: greenlets that end with the block that has started them.
  */
 
+import { quoted } from '../common/text.ts'
 import { Greenlet, GreenletError, GreenletExit, isExit, spawn } from '../engine.ts'
 import type { SpawnedGreenlet } from '../hub/spawn.ts'
 import { combined, finished, interruptSoon, killEach, refuseOnMain } from './calls.ts'
@@ -54,7 +55,7 @@ class Children implements Group {
     if (this.#closed) {
       throw new GreenletError(
         'ERR_GREENLET_CLOSED',
-        `the group of greenlet '${this.#owner.name}' has ended, or is ending because of an error; spawn its children before`,
+        `the group of greenlet ${quoted(this.#owner.name)} has ended, or is ending because of an error; spawn its children before`,
       )
     }
     const child = spawn(() => this.#run(fn, args))
@@ -87,7 +88,7 @@ class Children implements Group {
       this.#leave(error)
     }
     this.#closed = true
-    if (this.#errors.length > 0) throw combined(this.#errors, `the group of greenlet '${this.#owner.name}'`)
+    if (this.#errors.length > 0) throw combined(this.#errors, `the group of greenlet ${quoted(this.#owner.name)}`)
     if (this.#exit !== undefined) throw this.#exit.error
     return result as Awaited<T>
   }

@@ -7,6 +7,7 @@ import { finished, refuseOnMain } from './calls.ts'
 import { Line } from './line.ts'
 import { typeError } from '../common/errors.ts'
 import { describe } from '../common/values.ts'
+import { quoted } from '../common/text.ts'
 import { checkCount, checkFunction, checkLimits, type Limits, optionsOf } from './options.ts'
 
 /** How often a greenlet tries to get its lock back after a `Condition.wait()`, if it is interrupted each time. */
@@ -128,7 +129,7 @@ export class Lock {
     if (this.#owner === me) {
       throw new GreenletError(
         'ERR_GREENLET_DEADLOCK',
-        `greenlet '${me.name}' has this Lock and would wait for itself; use new Lock({ reentrant: true }) if it may enter again`,
+        `greenlet ${quoted(me.name)} has this Lock and would wait for itself; use new Lock({ reentrant: true }) if it may enter again`,
       )
     }
     this.#line.wait(limits, () => this.#pass())
@@ -179,10 +180,10 @@ export class Lock {
   #checkOwner(what: string): void {
     const me = Greenlet.current
     if (this.#owner === me) return
-    const owner = this.#owner === null ? 'it is free' : `'${this.#owner.name}' has it`
+    const owner = this.#owner === null ? 'it is free' : `${quoted(this.#owner.name)} has it`
     throw new GreenletError(
       'ERR_GREENLET_NOT_HELD',
-      `greenlet '${me.name}' called ${what} and does not have the Lock: ${owner}; call acquire() first, or use run()`,
+      `greenlet ${quoted(me.name)} called ${what} and does not have the Lock: ${owner}; call acquire() first, or use run()`,
     )
   }
 

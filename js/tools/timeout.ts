@@ -3,6 +3,7 @@
  */
 
 import { withoutFrames } from '../common/errors.ts'
+import { quoted } from '../common/text.ts'
 import { expired, Greenlet, GreenletExit, isExit, tellDeadline, TimeoutError } from '../engine.ts'
 import { finished, interruptSoon } from './calls.ts'
 import { checkFunction, checkTime } from './options.ts'
@@ -55,7 +56,7 @@ class Deadline {
     const error = withoutFrames(
       () =>
         new TimeoutError(
-          `greenlet '${greenlet.name}' was not done in ${ms} ms, the deadline of timeout(); ` +
+          `greenlet ${quoted(greenlet.name)} was not done in ${ms} ms, the deadline of timeout(); ` +
             'catch ERR_GREENLET_TIMEOUT where that may happen, or give it more time',
         ),
     )

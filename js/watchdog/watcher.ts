@@ -9,6 +9,7 @@
  * before it answers `Debugger.enable`.
  */
 
+import { quoted } from '../common/text.ts'
 import type { BlockedStack, Paused, Sample, WatchedFrame, WatcherData } from './protocol.ts'
 
 /**
@@ -218,7 +219,7 @@ export function runWatcher(data: WatcherData): void {
 
   function byGreenlet(greenlet: BlockedStack['greenlet']): string {
     if (greenlet === null) return ''
-    return greenlet.serial === 0 ? ', by main' : `, by greenlet '${greenlet.name}'`
+    return greenlet.serial === 0 ? ', by main' : `, by greenlet ${quoted(greenlet.name)}`
   }
 
   function silence(): string {

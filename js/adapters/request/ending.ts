@@ -3,6 +3,7 @@
  * and waits again, as a loop that tries again after each error does, is killed again and again.
  */
 
+import { quoted } from '../../common/text.ts'
 import type { Greenlet } from '../../engine.ts'
 
 /** So that a grace of 0 does not take the whole processor. */
@@ -46,7 +47,7 @@ function kill(greenlet: Greenlet): void {
 
 function report(greenlet: Greenlet, ms: number, why: string): void {
   process.emitWarning(
-    `greenlet '${greenlet.name}' still runs ${ms / 1000} s after ${why}: it caught GreenletExit and waits again; ` +
+    `greenlet ${quoted(greenlet.name)} still runs ${ms / 1000} s after ${why}: it caught GreenletExit and waits again; ` +
       'let it end after a GreenletExit, or give it more time by greenlets({ grace })',
     { type: 'GreenletWarning', code: 'ERR_GREENLET_KILL_REFUSED', detail: greenlet.gr_stack.toString() },
   )

@@ -2,6 +2,7 @@
  * The errors of the adapters. Each has a status, by which web frameworks choose the status of their answer.
  */
 
+import { quoted } from '../../common/text.ts'
 import { GreenletError, isExit, TimeoutError } from '../../engine.ts'
 
 /** An error that makes web frameworks answer with its status and its headers. */
@@ -46,7 +47,7 @@ export function closedError(): UnavailableError {
 /** For a request that is not answered in time. */
 export function requestTimeout(name: string, ms: number): UnavailableError {
   const message =
-    `request '${name}' was not answered within ${ms} ms, the timeout of greenlets({ timeout }); ` +
+    `request ${quoted(name)} was not answered within ${ms} ms, the timeout of greenlets({ timeout }); ` +
     'raise it, or look at what the stack of this error waits for'
   return withStatus503(new TimeoutError(message)) as GreenletError as UnavailableError
 }

@@ -9,6 +9,7 @@
 
 import { AsyncResource } from 'node:async_hooks'
 import { immediate } from '../../common/turns.ts'
+import { quoted } from '../../common/text.ts'
 import { expired, Greenlet, isExit } from '../../engine.ts'
 import { end } from './ending.ts'
 import { answerable, requestTimeout, unavailable, type UnavailableError } from './errors.ts'
@@ -293,7 +294,7 @@ export class RequestGreenlets {
   /** For an error that no handler caught. On main it would be an uncaught exception, which would end all requests. */
   report(error: unknown): void {
     this.#response?.destroy()
-    process.emitWarning(error instanceof Error ? error : `greenlet '${this.name}' ended with ${String(error)}`)
+    process.emitWarning(error instanceof Error ? error : `greenlet ${quoted(this.name)} ended with ${String(error)}`)
   }
 
   /**
@@ -344,7 +345,7 @@ export class RequestGreenlets {
       return
     }
     if (begun && !response.writableEnded) response.destroy()
-    process.emitWarning(error instanceof Error ? error : `request '${this.name}' failed with ${String(error)}`)
+    process.emitWarning(error instanceof Error ? error : `request ${quoted(this.name)} failed with ${String(error)}`)
   }
 
   /** The client has left: kills all greenlets of the request, the latest first, in the order in which one stack would unwind. */

@@ -3,6 +3,7 @@
  * how they end when the server closes.
  */
 
+import { quoted } from '../../common/text.ts'
 import { Greenlet, GreenletError } from '../../engine.ts'
 import { closedError, limitError, type UnavailableError } from './errors.ts'
 import { type Checked, checkClose, checkOptions, type CloseOptions } from './options.ts'
@@ -143,7 +144,7 @@ export class ServerGreenlets {
     if (await this.#idle(Math.max(grace, LEAST_END_MS))) return
     // Their answers began and did not end.
     for (const { request } of this.#memberships.slice()) request.cutOff()
-    const left = [...this.living].map(({ name }) => `'${name}'`)
+    const left = [...this.living].map(({ name }) => quoted(name))
     if (left.length === 0) return
     throw new GreenletError(
       'ERR_GREENLET_KILL_REFUSED',
