@@ -83,7 +83,8 @@ const engine = joinThread(
 engine.useTimersOf(globalThis)
 
 export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, describe, configure, runtimeInfo } = engine
-export const { isExit, reasonOf, expired, tellWait, tellDeadline, collectThread, dumpJSON, recordOrigins, makeLive } = engine
+export const { isExit, reasonOf, expired, tellWait, tellDeadline, collectThread, dumpJSON, recordOrigins, makeLive } =
+  engine
 export const { publishEvents } = engine
 export const { placeOf, debuggerIsActive, fibers } = engine
 export { version }
