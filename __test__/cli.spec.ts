@@ -373,7 +373,11 @@ test.serial('doctor says whether greenlets work here', async (t) => {
   }
   t.is(facts.find(({ name }) => name === 'version')!.value, `${process.versions.v8.split('.', 2).join('.')}.`)
   const text = await cli('doctor')
-  for (const { name, value, proof } of facts) t.true(text.stdout.includes(`\n${name}: ${value}\n    proof: ${proof}\n`))
+  for (const { name, value, proof } of facts) {
+    // The size of main's stack differs from run to run: the system chooses where it begins.
+    const line = name === 'main' ? value.replace(/\d+/, '') : `${name}: ${value}\n    proof: ${proof}\n`
+    t.true(text.stdout.replace(/(main: a stack of )\d+/, '$1').includes(line), name)
+  }
 
   const bad = await runNode([CLI, 'doctor'], { GREENLETS_SPILL: 'sometimes' })
   t.is(bad.code, 1)
