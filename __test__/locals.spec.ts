@@ -152,6 +152,29 @@ test('options bound what is read', (t) => {
   t.is(found.scopes[0]!.more, 1)
 })
 
+test('variables of which the names are cut to the same text are all there, and the cut is told', (t) => {
+  const v = 'v'.repeat(100)
+  // oxlint-disable-next-line no-implied-eval, no-new-func -- names of any length
+  const make = new Function(
+    'main',
+    `
+    return function f${v}() { var ${v}1 = 1, ${v}2 = 2, ${v} = 3, ${v}34 = 4, ${v}5 = 5; main.switch() }`,
+  ) as (main: Greenlet) => () => void
+  const found = read(make(main))
+  t.deepEqual(
+    Object.entries(own(found)).map(([name, { value }]) => [name.replace(v, 'v'), value]),
+    [
+      ['v... 1 more characters', 1],
+      ['v... 1 more characters (2)', 2],
+      ['v', 3],
+      ['v... 2 more characters', 4],
+      ['v... 1 more characters (3)', 5],
+    ],
+  )
+  t.is(found.scopes[0]!.more, 0)
+  t.is(found.scopes[0]!.name, `f${'v'.repeat(99)}... 1 more characters`)
+})
+
 test('wrong arguments are refused', (t) => {
   const g = new Greenlet(() => main.switch())
   g.switch()

@@ -168,6 +168,8 @@ test("a program's Error.prepareStackTrace places the frames, and cannot break th
     const { original } = g.gr_stack[2]
     console.log(asked.join(), original.lineNumber - g.gr_stack[2].lineNumber, original.functionName, copy[2].original.fileName)
     see(() => { throw new Error('a hook that throws') })
+    const thrown = g.gr_stack.toError('x')
+    console.log(thrown.stack === 'Error: x\\n' + raw, Object.keys(thrown).length)
     see(() => 'one line')
     see((error, sites) => sites)
     see(() => String(g.gr_stack))
@@ -186,6 +188,7 @@ test("a program's Error.prepareStackTrace places the frames, and cannot break th
     at job (source.ts:N:1) true
 3,3,1 100 job source.ts
 raw true
+true 0
 raw true
 raw true
 raw true

@@ -3,7 +3,7 @@ import { Greenlet, GreenletExit, spawn, wait } from '../js/index.ts'
 import { collect, collectRounds, collectUntil } from './helpers/collect.ts'
 import { sameItems } from './helpers/identity.ts'
 import { turn } from './helpers/promises.ts'
-import { runProgram } from './helpers/program.ts'
+import { printed, runProgram } from './helpers/program.ts'
 import { warningsOf } from './helpers/warnings.ts'
 
 const main = Greenlet.main
@@ -222,6 +222,28 @@ test.serial('an error with which an unreachable greenlet ends is a warning', asy
   t.is(found[0]!.name, 'GreenletWarning')
   t.is((found[0] as NodeJS.ErrnoException).code, 'GREENLET_UNREACHABLE')
   t.regex(found[0]!.message, /^greenlet 'greenlet-\d+', which had become unreachable, ended with an error$/)
+})
+
+test('an error that cannot be read, and ends an unreachable greenlet, is a warning', async (t) => {
+  const ending = await runProgram(
+    `
+    let ended = 0
+    process.on('warning', ({ message, detail }) => console.log(message, detail))
+    const throwing = Object.defineProperty(new Error('not today'), 'stack', { get() { throw new Error('of the getter') } })
+    const make = (name, error) => new Greenlet(() => { try { main.switch() } catch { ended++; throw error } }, { name }).switch()
+    make('getter', throwing)
+    make('null', Object.create(null))
+    make('proxy', new Proxy(new Error('x'), { get() { throw new Error('of the trap') }, getPrototypeOf() { throw new Error('of the trap') } }))
+    for (let i = 0; ended < 3 && i < 1000; i++) { await new Promise((resolve) => setTimeout(resolve, 5)); gc() }
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    console.log(Greenlet.all().length)
+  `,
+    { flags: ['--expose-gc'] },
+  )
+  const warning = (name: string, detail: string): string =>
+    `greenlet '${name}', which had become unreachable, ended with an error ${detail}\n`
+  const stdout = warning('proxy', 'an object') + warning('null', 'an object') + warning('getter', 'Error: not today')
+  t.deepEqual(ending, printed(`${stdout}1\n`))
 })
 
 test.serial('an unreachable greenlet that refuses to end causes one warning, and all() lists it', async (t) => {

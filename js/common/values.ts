@@ -23,6 +23,15 @@ export function describe(value: unknown): string {
   }
 }
 
+/** The text of a value that was thrown. */
+export function textOf(thrown: unknown): string {
+  try {
+    return String(thrown)
+  } catch {
+    return describe(thrown)
+  }
+}
+
 /** Whether it is a Proxy that is revoked: each use of it throws an error of V8. */
 export function isRevoked(value: unknown): boolean {
   try {

@@ -13,6 +13,7 @@ import { addOwnCode } from '../common/own-code.ts'
 import { type GreenletError, GreenletExit, isExit } from '../common/errors.ts'
 import { immediate } from '../common/turns.ts'
 import { quoted } from '../common/text.ts'
+import { textOf } from '../common/values.ts'
 import { FULL_COLLECTIONS, mail, setSubject } from '../native/contract.ts'
 import { deliver, finishEnded } from './lifecycle.ts'
 import { DEAD, type GreenletRecord, LIVE } from './record.ts'
@@ -99,12 +100,22 @@ function end(record: GreenletRecord): void {
 }
 
 function warn(record: GreenletRecord, what: string, error?: unknown): void {
-  const detail = error instanceof Error ? error.stack : error === undefined ? undefined : String(error)
+  const detail = error === undefined ? undefined : detailOf(error)
   process.emitWarning(`greenlet ${quoted(record.name)}, which had become unreachable, ${what}`, {
     type: 'GreenletWarning',
     code: 'GREENLET_UNREACHABLE',
     ...(detail !== undefined && { detail }),
   })
+}
+
+/** Never throws: that would leave a callback of Node.js on the greenlet's way to its end, and end the process. */
+function detailOf(error: unknown): string {
+  try {
+    if (error instanceof Error && typeof error.stack === 'string') return error.stack
+  } catch {
+    // It is a Proxy, or its `stack` is a getter that throws, or the program's `Error.prepareStackTrace` does.
+  }
+  return textOf(error)
 }
 
 /** Where this file's own code ends. */

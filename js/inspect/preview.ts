@@ -56,6 +56,7 @@ const MOST_PROTOTYPES = 20
 
 // The program may replace all of these later.
 const { getOwnPropertyDescriptor: describe, getPrototypeOf, ownKeys, apply } = Reflect
+const { create: createObject } = Object
 const { isArray } = Array
 const { isInteger } = Number
 const { fromCharCode } = String
@@ -113,9 +114,35 @@ export function preview(value: unknown, bounds: Bounds): Preview {
 /** The variable has no value. */
 export const UNAVAILABLE: Preview = Object.freeze({ type: 'unavailable', text: '<unavailable>' })
 
-/** The name of a variable, which keeps no longer string alive. */
-export function nameOf(key: string, bounds: Bounds): string {
-  return new Writer(bounds).copyOf(key, MOST_IN_NAME)
+/** The names of the variables of a scope. They keep no longer strings alive, and no two are the same, also where they are cut. */
+export class Names {
+  /** How many names were cut to the same text. */
+  readonly #same = createObject(null) as Record<string, number>
+
+  of(key: string): string {
+    const name = nameOf(key)
+    if (key.length <= MOST_IN_NAME) return name
+    const same = (this.#same[name] = (this.#same[name] ?? 0) + 1)
+    return same === 1 ? name : `${name} (${same})`
+  }
+}
+
+/** A copy of the name of a scope or variable; of a long one, its beginning and how much is left out. */
+export function nameOf(name: string): string {
+  const left = name.length - MOST_IN_NAME
+  const copy = beginOf(name, MOST_IN_NAME)
+  return left > 0 ? `${copy}... ${left} more characters` : copy
+}
+
+/**
+ * A copy of the beginning of a string. `slice()` would keep the whole one alive, and so would the string itself if it is a part of
+ * one.
+ */
+function beginOf(text: string, most: number): string {
+  const length = min(text.length, most)
+  let copy = ''
+  for (let i = 0; i < length; i++) copy += fromCharCode(apply(charCodeAt, text, [i]) as number)
+  return copy
 }
 
 function typeOf(value: unknown): string {
@@ -170,16 +197,9 @@ class Writer {
     }
   }
 
-  /**
-   * A copy of the beginning of a string. `slice()` would keep the whole one alive, and so would the string itself if it is a part of
-   * one.
-   */
   copyOf(text: string, most: number = this.#bounds.characters): string {
-    const length = min(text.length, most)
-    if (length < text.length) this.cut = true
-    let copy = ''
-    for (let i = 0; i < length; i++) copy += fromCharCode(apply(charCodeAt, text, [i]) as number)
-    return copy
+    if (text.length > most) this.cut = true
+    return beginOf(text, most)
   }
 
   #quoted(text: string): string {

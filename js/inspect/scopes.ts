@@ -12,7 +12,7 @@ import { Script } from 'node:vm'
 import { quoted } from '../common/text.ts'
 import { debuggerIsActive, GreenletError, isGlobal, type placeOf } from '../engine.ts'
 import { COLLECTING, FORBIDDEN, IN_ISOLATE, IN_WASM, PAUSED, WHY_FORBIDDEN } from '../native/contract.ts'
-import { type Bounds, nameOf, preview, type Preview, UNAVAILABLE } from './preview.ts'
+import { type Bounds, nameOf, Names, preview, type Preview, UNAVAILABLE } from './preview.ts'
 
 /**
  * What a scope belongs to: `local` is the function's own, `block` one of its blocks, `closure` a function around it (also the whole of a
@@ -53,7 +53,7 @@ export interface Scope {
   readonly kind: ScopeKind
   /** The name of the function or module, where it has one. */
   readonly name: string | null
-  /** By name. The object has no prototype. */
+  /** By name. One of more than 100 characters is cut, and says how much is left out. The object has no prototype. */
   readonly variables: Readonly<Record<string, Preview>>
   /** How many variables are left out. */
   readonly more: number
@@ -250,6 +250,7 @@ function primitive({ type, subtype, value, unserializableValue, description }: R
 /** `object` is V8's own, with the variables as properties; of a `with`, it is the program's. */
 function scopeOf(kind: ScopeKind, name: string | undefined, object: object, bounds: ScopeBounds): Scope {
   const variables = Object.create(null) as Record<string, Preview>
+  const names = new Names()
   let more = 0
   if (!types.isProxy(object) && !isGlobal(object)) {
     const keys = ownKeys(object)
@@ -258,10 +259,10 @@ function scopeOf(kind: ScopeKind, name: string | undefined, object: object, boun
       const key = keys[i]!
       if (typeof key === 'symbol') continue
       if (shown++ >= bounds.variables) more++
-      else variables[nameOf(key, bounds)] = variableOf(object, key, bounds)
+      else variables[names.of(key)] = variableOf(object, key, bounds)
     }
   }
-  return { kind, name: name === undefined || name === '' ? null : nameOf(name, bounds), variables, more }
+  return { kind, name: name === undefined || name === '' ? null : nameOf(name), variables, more }
 }
 
 function variableOf(object: object, key: string, bounds: ScopeBounds): Preview {

@@ -105,6 +105,8 @@ class Stack extends Array<Frame> {
       text === '' ? 'the greenlet is not suspended' : `greenlet '${printable(source.name, 100)}' is suspended here`
     const error = new thread.realm.Error(message ?? where)
     const stack = `${String(error)}${text === '' ? '' : `\n${text}`}`
+    // On Node.js 20, redefining V8's own property would format the error, by the program's `Error.prepareStackTrace`.
+    Reflect.deleteProperty(error, 'stack')
     return Object.defineProperty(error, 'stack', { value: stack, writable: true, configurable: true })
   }
 
