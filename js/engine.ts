@@ -90,7 +90,8 @@ const engine = joinThread(
 engine.useTimersOf(globalThis)
 
 export const { gettrace, settrace, sleep, spawn, blocking, bind, wait, describe, configure, runtimeInfo } = engine
-export const { isExit, reasonOf, expired, tellWait, tellDeadline, collectThread, dumpJSON, recordOrigins, makeLive } = engine
+export const { isExit, reasonOf, expired, tellWait, tellDeadline, collectThread, dumpJSON, recordOrigins, makeLive } =
+  engine
 export const { publishEvents, isGreenlet, checkGreenlet, refuseSecondCopy } = engine
 export const { placeOf, isGlobal, debuggerIsActive, fibers } = engine
 export { version }
