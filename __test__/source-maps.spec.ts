@@ -17,7 +17,7 @@ test.after.always(() => rmSync(folder, { recursive: true }))
 /** A number as source maps have it. */
 function vlq(value: number): string {
   const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
-  let [rest, text] = [value << 1, '']
+  let [rest, text] = [value < 0 ? (-value << 1) | 1 : value << 1, '']
   for (; rest > 31; rest >>= 5) text += digits[32 | (rest & 31)]
   return text + digits[rest]
 }
@@ -98,7 +98,11 @@ for (const [what, url, problem, options] of [
     () => inline({ ...mapTo('a.ts'), mappings: ';;AA!' }),
     /is broken: .* a wrong character at 4$/,
   ],
-  ['with wrong sections', () => inline({ version: 3, sections: [{}] }), /is broken: /],
+  [
+    'with wrong sections',
+    () => inline({ version: 3, sections: [{}] }),
+    /is broken: the offset of a section is no object$/,
+  ],
   ['on a server', () => 'https://example.com/a.map', /it is at https:.*, and nothing is read from a network$/],
   ['of no data', () => 'data:application/json', /the data: URL has no data$/],
   ['in a folder', () => '.', /cannot be read: .* is not a file$/],
@@ -115,6 +119,77 @@ for (const [what, url, problem, options] of [
     g.kill()
   })
 }
+
+/** A segment of mappings, which has differences to the one before. */
+const segment = (...numbers: number[]): string => numbers.map(vlq).join('')
+/** The function of the script begins in column 19. */
+const named = `;;${segment(0, 0, 40, 5, 0)},${segment(34, 0, 0, 0, 0)};`
+
+for (const [what, more, problem] of [
+  [
+    'a name that is an object',
+    { mappings: named, names: [{}] },
+    /has a name that is no text, but an instance of Object$/,
+  ],
+  ['a name that is a number', { mappings: named, names: [7] }, /has a name that is no text, but the number 7$/],
+  ['names that are a text', { names: 'ab' }, /is broken: its names are no list$/],
+  [
+    'a line below 1',
+    { mappings: `;;${segment(0, 0, -2, 0)}` },
+    /has a wrong line of the source, the number -1, for line 3/,
+  ],
+  [
+    'a column below 1',
+    { mappings: `;;${segment(0, 0, 0, -1)}` },
+    /has a wrong column of the source, the number 0, for/,
+  ],
+  ['a source that is null', { sources: [null] }, /has no source for line 3, column 35$/],
+  ['a source that is an object', { sources: [{ toString: 1 }] }, /has no source for line 3, column 35$/],
+  ['a source that is missing', { sources: [] }, /has no source for line 3, column 35$/],
+  ['sources that are an object', { sources: {} }, /is broken: its sources are no list$/],
+  ['a source on another machine', { sources: ['file://other/a.ts'] }, /cannot be used: /],
+  ['a root that is a number', { sourceRoot: 7 }, /is broken: its sourceRoot is no text$/],
+  [
+    'a segment of two numbers',
+    { mappings: ';;AA,CAAA' },
+    /is broken: its mappings have a segment of 2 numbers before 4$/,
+  ],
+  ['an empty segment', { mappings: ';;AAAA,' }, /is broken: its mappings have a segment of 0 numbers before 7$/],
+  ['a number without an end', { mappings: ';;AAAg' }, /is broken: its mappings have a number without an end at 6$/],
+  [
+    'a number that is too large',
+    { mappings: ';;gggggggA' },
+    /is broken: its mappings have a number that is too large at 8$/,
+  ],
+  ['no source for the last segment', { mappings: ';;AAAA,A' }, /has nothing for line 3, column 35$/],
+  ['sections that are an object', { sections: {} }, /is broken: its sections are no list$/],
+  [
+    'a section at a line that is a text',
+    { sections: [{ offset: { line: '2', column: 0 }, map: mapTo('a.ts') }] },
+    /is broken: the offset of a section has no line or no column$/,
+  ],
+] as const) {
+  test(`a broken map is a reason, and no wrong position: ${what}`, (t) => {
+    const { g, frame } = parkedIn(inline(mapTo('a.ts', more)))
+    t.is(frame.original, null)
+    t.regex(frame.mapProblem!, problem)
+    g.kill()
+  })
+}
+
+test('the names of a map are those of the segments that have one', (t) => {
+  const nameIn = (mappings: string, names: unknown): string | null => {
+    const { g, frame } = parkedIn(inline(mapTo('a.ts', { mappings, names })))
+    t.is(frame.mapProblem, null)
+    const { functionName } = frame.original!
+    g.kill()
+    return functionName
+  }
+  t.is(nameIn(named, ['source']), 'source')
+  // A last segment without a name is not that of the segment before.
+  t.is(nameIn(`${segment(0, 0, 0, 0, 0)};;${segment(0, 0, 0, 0)}`, ['wrong']), 'compiled')
+  for (const names of [undefined, null, [], [null], ['']]) t.is(nameIn(named, names), 'compiled')
+})
 
 test('a script without a map, a built-in function and evaluated code have no original and no problem', (t) => {
   const { g, frame } = parkedIn(undefined)
@@ -174,6 +249,8 @@ test("a program's Error.prepareStackTrace places the frames, and cannot break th
     see((error, sites) => sites)
     see(() => String(g.gr_stack))
     see((error, sites) => 'Error' + sites.slice(0, 1).map(() => '\\n    at first (first.ts:1:1)').join(''))
+    Error.prepareStackTrace = () => 'Error\\n    at job (source.ts:0:1)'
+    console.log(g.gr_stack[2].original, g.gr_stack[2].mapProblem)
     see(undefined)
     see(null)
     console.log(g.gr_stack.toError('x').stack === 'Error: x\\n' + raw)
@@ -195,6 +272,7 @@ raw true
     at first (first.ts:1:1)
     at first (first.ts:1:1)
     at first (first.ts:1:1) true
+null null
 raw true
 raw true
 true
@@ -205,6 +283,7 @@ true null ,map,job
 
 test('a stack says the positions in the sources with --enable-source-maps, and reads nothing before it is asked for', async (t) => {
   const map = inline(mapTo('a.ts'))
+  const wrong = inline(mapTo('a.ts', { mappings: segment(0, 0, -2, 0) }))
   const program = `
     import fs from 'node:fs'
     import module from 'node:module'
@@ -227,11 +306,22 @@ test('a stack says the positions in the sources with --enable-source-maps, and r
     console.log(reads.length, ...raw)
     console.log(String(g.gr_stack).split('\\n')[1] === error.stack.split('\\n')[2])
     console.log(String(frame).replace(/.*greenlets-maps-\\w+./, ''), frame.original.lineNumber, String(copy) === String(g.gr_stack))
+    const broken = file.replace('enabled', 'broken')
+    fs.writeFileSync(broken, ${JSON.stringify(`module.exports = function broken(stop) { return stop() }\n//# sourceMappingURL=${wrong}\n`)})
+    const other = new module.Module(broken)
+    other._compile(fs.readFileSync(broken, 'utf8'), broken)
+    const h = new Greenlet(() => other.exports(() => main.switch()))
+    h.switch()
+    const { original, mapProblem } = h.gr_stack.find((f) => f.functionName === 'broken')
+    console.log(original, mapProblem.replace(/^.*broken.cjs /, ''))
     Error.prepareStackTrace = undefined
     console.log(String(frame).replace(/.*greenlets-maps-\\w+./, ''))
   `
   const imports = program.replaceAll(/^ +import (.*) from '(.*)'/gm, "const { default: $1 } = await import('$2')")
   const { stdout, stderr } = await runProgram(imports, { flags: ['--enable-source-maps'] })
   t.is(stderr, '')
-  t.is(stdout, '0 true 3 51\ntrue\na.ts:41:6) 41 true\na.ts:41:6)\n')
+  t.is(
+    stdout,
+    '0 true 3 51\ntrue\na.ts:41:6) 41 true\nnull has a wrong line of the source, the number -1, for line 1, column 49\na.ts:41:6)\n',
+  )
 })

@@ -7,6 +7,8 @@ import { createHash } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import module from 'node:module'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { describe } from '../common/values.ts'
+import { type Entry, type Finder, makeMap } from './make-map.ts'
 import { lineByProgram } from './program-text.ts'
 import type { CallSite } from './realm.ts'
 
@@ -44,18 +46,6 @@ export interface Mapping {
 }
 
 const NONE: Mapping = { original: null, problem: null }
-
-/** What `module.SourceMap` gives, which may also be an object without any of these. */
-interface Entry {
-  readonly originalSource?: string
-  readonly originalLine?: number
-  readonly originalColumn?: number
-  readonly name?: string
-}
-
-interface Finder {
-  findEntry(line: number, column: number): Entry
-}
 
 /** The map that a file names; null where it names none. */
 interface Loaded {
@@ -95,6 +85,7 @@ function byNode(site: CallSite, file: string, line: number, column: number): Map
 function byProgram(site: CallSite, line: number, column: number): Mapping | undefined {
   const found = placeOf(lineByProgram(site) ?? '')
   if (found === undefined || (found.lineNumber === line && found.columnNumber === column)) return undefined
+  if (!isFromOne(found.lineNumber) || !isFromOne(found.columnNumber)) return undefined
   return { original: { ...found, functionName: site.getFunctionName() || null }, problem: null }
 }
 
@@ -116,26 +107,36 @@ function byFile(site: CallSite, file: string, line: number, column: number): Map
   }
 }
 
+/** What a map says. It may be Node.js's own, or made by the program, so that each field can have any value. */
 function entryOf(map: Finder, site: CallSite, file: string, line: number, column: number): Mapping {
-  const entry = map.findEntry(line - 1, column - 1)
-  const { originalSource, originalLine, originalColumn } = entry
-  if (typeof originalSource !== 'string' || originalLine === undefined || originalColumn === undefined) {
-    return problemOf(`the source map of ${file} has nothing for line ${line}, column ${column}`)
-  }
-  const original = {
-    fileName: file.startsWith('file:') ? originalSource : pathOf(originalSource),
-    lineNumber: originalLine + 1,
-    columnNumber: originalColumn + 1,
-    functionName: enclosingName(map, site) ?? (site.getFunctionName() || null),
-  }
-  return { original, problem: null }
+  const place = `line ${line}, column ${column}`
+  const has = (what: string): Mapping => problemOf(`the source map of ${file} has ${what}`)
+  const { originalSource, originalLine, originalColumn }: Entry = map.findEntry(line - 1, column - 1)
+  if (originalLine === undefined || originalColumn === undefined) return has(`nothing for ${place}`)
+  if (typeof originalSource !== 'string' || originalSource === '') return has(`no source for ${place}`)
+  const lineNumber = fromOne(originalLine)
+  const columnNumber = fromOne(originalColumn)
+  if (!isFromOne(lineNumber)) return has(`a wrong line of the source, ${describe(lineNumber)}, for ${place}`)
+  if (!isFromOne(columnNumber)) return has(`a wrong column of the source, ${describe(columnNumber)}, for ${place}`)
+  const name = enclosingName(map, site) || site.getFunctionName() || null
+  if (name !== null && typeof name !== 'string') return has(`a name that is no text, but ${describe(name)}`)
+  const fileName = file.startsWith('file:') ? originalSource : pathOf(originalSource)
+  return { original: { fileName, lineNumber, columnNumber, functionName: name }, problem: null }
+}
+
+function fromOne(value: unknown): unknown {
+  return typeof value === 'number' ? value + 1 : value
+}
+
+function isFromOne(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 1
 }
 
 /** The name that the map has for the place where the function begins. */
-function enclosingName(map: Finder, site: Enclosing): string | undefined {
+function enclosingName(map: Finder, site: Enclosing): unknown {
   const [line, column] = [site.getEnclosingLineNumber?.(), site.getEnclosingColumnNumber?.()]
   if (typeof line !== 'number' || typeof column !== 'number' || line < 1) return undefined
-  return map.findEntry(line - 1, column - 1).name || undefined
+  return map.findEntry(line - 1, column - 1).name
 }
 
 function pathOf(url: string): string {
@@ -230,43 +231,6 @@ function contentOf(url: string, base: string): [where: string, text: string] {
   const { href, protocol } = new URL(url, base)
   if (protocol !== 'file:') throw new Error(`it is at ${href}, and nothing is read from a network`)
   return [href, readText(fileURLToPath(href))]
-}
-
-interface Payload {
-  version?: unknown
-  sections?: { map?: Payload }[]
-  sources?: (string | null)[]
-  sourceRoot?: string
-  mappings?: unknown
-  sourcesContent?: unknown
-}
-
-function makeMap(text: string, url: string): Finder {
-  const payload = JSON.parse(text.replace(/^\)\]\}'[^\n]*/, '')) as Payload
-  if (typeof payload !== 'object' || payload === null) throw new Error('it is no object')
-  if (Array.isArray(payload.sections)) for (const { map } of payload.sections) prepare(map, url)
-  else prepare(payload, url)
-  return new module.SourceMap(payload as never) as unknown as Finder
-}
-
-/** Makes the sources of a map absolute, and drops their text, which nothing here needs. */
-function prepare(map: Payload | undefined, url: string): void {
-  if (typeof map?.mappings !== 'string' || !Array.isArray(map.sources))
-    throw new Error('it has no mappings or no sources')
-  // Node.js would take other characters for zeros.
-  const wrong = /[^A-Za-z0-9+/,;]/.exec(map.mappings)
-  if (wrong !== null) throw new Error(`its mappings have a wrong character at ${wrong.index}`)
-  const root = map.sourceRoot ? `${map.sourceRoot.replace(/\/$/, '')}/` : ''
-  map.sources = map.sources.map((source) => absolute(root + (source ?? ''), url))
-  delete map.sourcesContent
-}
-
-function absolute(source: string, url: string): string {
-  try {
-    return new URL(source, url).href
-  } catch {
-    return source
-  }
 }
 
 function messageOf(error: unknown): string {
