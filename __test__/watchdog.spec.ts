@@ -43,6 +43,20 @@ const HEAD = `
 `
 const run = (source: string, flags: readonly string[] = []): Promise<Ending> => runProgram(HEAD + source, { flags })
 
+test('the name of a greenlet is one short line in what the watchdog prints', async (t) => {
+  const { code, stderr } = await run(`
+    watch({ after: 100, report: tell })
+    const name = 'a\\u001b[31m\\n' + 'x'.repeat(1e5)
+    const g = new Greenlet(() => spin(2), { name: 'replaced' })
+    countQuestions(g, name)
+    g.switch()
+    await later(300)
+  `)
+  t.is(code, 0)
+  t.regex(stderr, /, by greenlet 'a\?\[31m\?x{90,}':\n/)
+  t.true(stderr.length < 5000)
+})
+
 test('the stack of a greenlet that does not yield is read while it runs, and told in both ways', async (t) => {
   const { code, stdout, stderr } = await run(`
     watch({ after: 100, report: tell })

@@ -9,7 +9,6 @@
  * before it answers `Debugger.enable`.
  */
 
-import { quoted } from '../common/text.ts'
 import type { BlockedStack, Paused, Sample, WatchedFrame, WatcherData } from './protocol.ts'
 
 /**
@@ -219,7 +218,15 @@ export function runWatcher(data: WatcherData): void {
 
   function byGreenlet(greenlet: BlockedStack['greenlet']): string {
     if (greenlet === null) return ''
-    return greenlet.serial === 0 ? ', by main' : `, by greenlet ${quoted(greenlet.name)}`
+    return greenlet.serial === 0 ? ', by main' : `, by greenlet '${oneLine(greenlet.name)}'`
+  }
+
+  /** As `printable` of common/text.ts, in short: this function has no imports. */
+  function oneLine(name: string): string {
+    // oxlint-disable-next-line no-control-regex -- escapes of terminals, and what changes the direction of text
+    return name
+      .slice(0, 100)
+      .replaceAll(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, '?')
   }
 
   function silence(): string {

@@ -25,6 +25,7 @@ use napi::sys;
 use crate::mail::Status;
 use crate::v8::learn::peek::Peek;
 use crate::v8::learn::symbols::{Local, Symbols, new_direct_function};
+use crate::v8::stack::call::put_off_termination;
 use crate::v8_host::V8Host;
 
 /// A `v8::FunctionCallback`.
@@ -193,11 +194,17 @@ pub(super) unsafe fn tried(
     // SAFETY: the caller's promise for V8's API. `status` outlives the call, and is in the claim only meanwhile.
     unsafe {
         let isolate = (symbols.current_isolate)();
+        if (symbols.is_terminating)(isolate) {
+            // The set-up ends with it, if no call makes V8 forget it.
+            return None;
+        }
         let context = (symbols.current_context)(isolate);
         let function = new_direct_function(isolate, context, callback).ok()?;
         let (thread, before) =
             CLAIM.with(|claim| (claim.thread.replace(null()), claim.status.replace(&raw mut status)));
         let result = (symbols.call)(function, context, function, arguments.len() as i32, arguments.as_ptr());
+        // A termination that came during the trial is meant for the caller's JavaScript.
+        put_off_termination(symbols, isolate);
         CLAIM.with(|claim| {
             claim.thread.set(thread);
             claim.status.set(before);
