@@ -273,6 +273,48 @@ test.serial(
   },
 )
 
+test.serial('a look goes on where another look at the process ends and closes the inspector', async (t) => {
+  const flags = [`--inspect-port=${await freePort()}`]
+  const program = await start(t, `${HEAD} spawn(() => wait(never)); setTimeout(() => console.log('ready'), 10)`, flags)
+  const first = await startTop(t, program.pid, 1e8)
+  const second = await startTop(t, program.pid, 10)
+  t.is(await first.end(), '0 ')
+  await second.looksAgain(5)
+  t.is(await second.end(), '0 ')
+  t.deepEqual(portsOf(program.pid), [])
+})
+
+interface Top {
+  /** Waits for so many more looks, or for its end. */
+  looksAgain(looks: number): Promise<void>
+  /** Ends it. The promise gives its exit code and its errors. */
+  end(): Promise<string>
+}
+
+/** Starts `greenlets top`, and waits for its first look. */
+async function startTop(t: ExecutionContext, pid: number, interval: number): Promise<Top> {
+  const args = [CLI, 'top', `${pid}`, '--interval', `${interval}`, '--timeout', `${START_MS}`]
+  const top = spawn(process.execPath, args)
+  t.teardown(() => top.kill('SIGKILL'))
+  let looks = 0
+  let errors = ''
+  top.stdout.on('data', () => looks++)
+  top.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()))
+  const ended = new Promise<string>((resolve) => top.on('close', (code) => resolve(`${code} ${errors}`)))
+  const looksAgain = async (more: number): Promise<void> => {
+    const enough = looks + more
+    while (looks < enough && top.exitCode === null) await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  await looksAgain(1)
+  return {
+    looksAgain,
+    end() {
+      top.kill('SIGINT')
+      return ended
+    },
+  }
+}
+
 async function listenOn(port: number): Promise<Server> {
   const server = createServer().listen(port, '127.0.0.1')
   await new Promise((resolve) => server.once('listening', resolve))

@@ -14,6 +14,10 @@ const SIGUSR1 = 10
 /** How long it waits between two looks, at first and at most. */
 const FIRST_STEP_MS = 2
 const STEP_MS = 20
+/** How long it waits until it sends the signal again, at first; twice as long each time after that. */
+const AGAIN_MS = 500
+/** How often the inspector may be closed by something else until a look is given up. */
+export const MOST_LOSSES = 20
 
 interface Listener {
   readonly host: string
@@ -27,46 +31,89 @@ export interface Opened {
   readonly isOurs: boolean
 }
 
-/** @param patience how many milliseconds the process may take to open its inspector */
-export async function open(pid: number, patience: number): Promise<Opened> {
-  if (process.platform !== 'linux') {
-    throw new Failure('forbidden', `a process can only be looked at on Linux, not on ${process.platform}; use --port`)
+/** A process of which the inspector is opened, also again where something else has closed it meanwhile. */
+export class Target {
+  readonly #pid: number
+  readonly #patience: number
+  /** Sockets that are not the inspector. */
+  readonly #others = new Set<string>()
+  #hasSignalled = false
+
+  /** @param patience how many milliseconds the process may take to open its inspector */
+  constructor(pid: number, patience: number) {
+    this.#pid = pid
+    this.#patience = patience
   }
-  checkProcess(pid)
-  const before = listenersOf(pid)
-  const expected = portOf(pid)
-  const already = before.find(({ port }) => port === expected)
-  if (already !== undefined && expected !== 0) {
-    try {
-      return { connection: await connect(already.host, already.port, patience), isOurs: false }
-    } catch (error) {
-      throw new Failure(
-        'silent',
-        `process ${pid} uses port ${expected} for something else than its inspector: ${messageOf(error)}`,
-      )
+
+  async open(): Promise<Opened> {
+    if (process.platform !== 'linux') {
+      throw new Failure('forbidden', `a process can only be looked at on Linux, not on ${process.platform}; use --port`)
+    }
+    const pid = this.#pid
+    for (let losses = 0; ; losses++) {
+      checkProcess(pid)
+      const expected = portOf(pid)
+      const { listener, isOurs } = await this.#find(expected)
+      try {
+        return { connection: await connect(listener.host, listener.port, this.#patience), isOurs }
+      } catch (error) {
+        // Another `greenlets ps` of the process closes the inspector that this one has found.
+        const isThere = listenersOf(pid).some(({ inode }) => inode === listener.inode)
+        if (losses >= MOST_LOSSES || (isThere && listener.port === expected)) {
+          throw new Failure(
+            'silent',
+            isThere
+              ? `process ${pid} uses port ${listener.port} for something else than its inspector: ${messageOf(error)}`
+              : `process ${pid} has closed its inspector ${losses + 1} times while it was looked at; try again`,
+          )
+        }
+        // The program listens on a port of its own since then.
+        if (isThere) this.#others.add(listener.inode)
+      }
     }
   }
-  await untilFree(pid, expected, patience)
-  signal(pid, 'SIGUSR1')
-  const known = new Set(before.map(({ inode }) => inode))
-  const end = performance.now() + patience
-  for (let pause = FIRST_STEP_MS; performance.now() < end; pause = Math.min(2 * pause, STEP_MS)) {
-    await sleep(pause)
-    const opened = listenersOf(pid).find(({ inode }) => !known.has(inode))
-    if (opened !== undefined) {
-      return { connection: await connect(opened.host, opened.port, patience), isOurs: true }
+
+  /** Finds the socket of the inspector, and opens the inspector where it is not open. */
+  async #find(expected: number): Promise<{ listener: Listener; isOurs: boolean }> {
+    const pid = this.#pid
+    const before = listenersOf(pid).filter(({ inode }) => !this.#others.has(inode))
+    const already = before.find(({ port }) => port === expected)
+    if (already !== undefined && expected !== 0) return { listener: already, isOurs: this.#hasSignalled }
+    await untilFree(pid, expected, this.#patience)
+    this.#signal()
+    const known = new Set(before.map(({ inode }) => inode))
+    const start = performance.now()
+    const end = start + this.#patience
+    let again = AGAIN_MS
+    for (let pause = FIRST_STEP_MS; performance.now() < end; pause = Math.min(2 * pause, STEP_MS)) {
+      await sleep(pause)
+      const listeners = listenersOf(pid)
+      const opened = listeners.find(({ inode }) => !known.has(inode) && !this.#others.has(inode))
+      if (opened !== undefined) return { listener: opened, isOurs: true }
+      // Another process has opened the same port meanwhile, perhaps for another `greenlets ps`: then this one could not.
+      if (isTaken(pid, expected)) {
+        await untilFree(pid, expected, end - performance.now())
+        this.#signal()
+      }
+      // Where that was the inspector, which another `greenlets ps` has closed, the signal had no effect.
+      const gone = [...known].filter((inode) => !listeners.some((listener) => listener.inode === inode))
+      for (const inode of gone) known.delete(inode)
+      // It may also have closed the one that this signal has opened, before this one has seen it.
+      const isLate = performance.now() >= start + again
+      if (isLate) again = 2 * again + AGAIN_MS
+      if (gone.length > 0 || isLate) this.#signal()
     }
-    // Another process has opened the same port meanwhile, perhaps for another `greenlets ps`: then this one could not.
-    if (isTaken(pid, expected)) {
-      await untilFree(pid, expected, end - performance.now())
-      signal(pid, 'SIGUSR1')
-    }
+    throw new Failure(
+      'silent',
+      `process ${pid} has not opened its inspector in ${this.#patience} ms: it handles SIGUSR1 itself, or is in native code, such as ` +
+        `execSync(), and will open it afterwards, on port ${expected}; try again, or start it with --inspect and use --port`,
+    )
   }
-  throw new Failure(
-    'silent',
-    `process ${pid} has not opened its inspector in ${patience} ms: it handles SIGUSR1 itself, or is in native code, such as ` +
-      `execSync(), and will open it afterwards, on port ${expected}; try again, or start it with --inspect and use --port`,
-  )
+
+  #signal(): void {
+    signal(this.#pid, 'SIGUSR1')
+    this.#hasSignalled = true
+  }
 }
 
 /** Throws where the process must not get the signal. */

@@ -15,6 +15,7 @@ const { get, request } = process.getBuiltinModule('node:http')
 export interface Connection extends Channel {
   /** Settled when the connection has ended. */
   readonly ended: Promise<void>
+  readonly hasEnded: boolean
   close(): void
 }
 
@@ -116,6 +117,10 @@ class Client implements Connection {
     socket.on('error', () => socket.destroy())
     socket.on('data', (chunk: Buffer) => this.#take(chunk))
     if (head.length > 0) this.#take(head)
+  }
+
+  get hasEnded(): boolean {
+    return this.#socket.destroyed
   }
 
   ask(method: string, params: object = {}): Promise<unknown> {
