@@ -274,14 +274,45 @@ test.serial(
 )
 
 test.serial('a look goes on where another look at the process ends and closes the inspector', async (t) => {
-  const flags = [`--inspect-port=${await freePort()}`]
-  const program = await start(t, `${HEAD} spawn(() => wait(never)); setTimeout(() => console.log('ready'), 10)`, flags)
-  const first = await startTop(t, program.pid, 1e8)
-  const second = await startTop(t, program.pid, 10)
-  t.is(await first.end(), '0 ')
-  await second.looksAgain(5)
-  t.is(await second.end(), '0 ')
-  t.deepEqual(portsOf(program.pid), [])
+  const source = `${HEAD} spawn(() => wait(never)); setTimeout(() => console.log('ready'), 10)`
+  const look = async (port: number): Promise<void> => {
+    const { pid } = await start(t, source, [`--inspect-port=${port}`])
+    const first = await startTop(t, pid, 1e8)
+    const second = await startTop(t, pid, 10)
+    t.is(await first.end(), '0 ')
+    await second.looksAgain(5)
+    t.is(await second.end(), '0 ')
+    t.deepEqual(portsOf(pid), [])
+  }
+  // Where any port will do, the second one has to find that of the first one.
+  await Promise.all([look(await freePort()), look(0)])
+})
+
+test.serial('an inspector on a port that the command line does not show is found, and stays open', async (t) => {
+  const taken = await listenOn(0)
+  t.teardown(() => taken.close())
+  const { port } = taken.address() as AddressInfo
+  const look = async (flag: string, source: string): Promise<void> => {
+    const program = `${HEAD}
+      import { createServer } from 'node:net'
+      import { open } from 'node:inspector'
+      ${source}
+      spawn(function waiter() { wait(never) })
+      // A server of the program, which does not answer.
+      createServer(() => {}).listen(0, '127.0.0.1', () => setTimeout(() => console.log('ready'), 10))`
+    const { pid } = await start(t, program, [flag])
+    const ports = portsOf(pid)
+    t.is(ports.length, 2)
+    const ending = await cli('ps', `${pid}`, '--json', '--timeout', `${START_MS}`)
+    t.deepEqual([ending.stderr, ending.code], ['', 0])
+    t.deepEqual(namesOf(dataOf(ending).threads[0]!), ['main', 'waiter'])
+    t.deepEqual(portsOf(pid), ports)
+  }
+  await Promise.all([
+    // The title takes the place of the command line.
+    look('--inspect=127.0.0.1:0', "process.title = 'short'"),
+    look(`--inspect-port=${port}`, "open(0, '127.0.0.1')"),
+  ])
 })
 
 interface Top {
