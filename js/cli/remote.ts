@@ -14,11 +14,14 @@ export type Address = { readonly pid: number } | { readonly host: string; readon
 /**
  * Node.js takes the signal at the first of several occasions, and opens the inspector again at the next one. A program that hangs has
  * that one when its event loop goes on, after it was closed. So it is closed once more, behind the next poll for events.
+ * A signal of another `greenlets ps` that has left may come later still on a busy machine, so it is closed again after a moment. A
+ * look that loses its inspector by that starts over.
  */
 const CLOSE = `(() => {
   const { close } = process.getBuiltinModule('node:inspector')
-  const { setImmediate } = process.getBuiltinModule('node:timers')
+  const { setImmediate, setTimeout } = process.getBuiltinModule('node:timers')
   setImmediate(() => setImmediate(close))
+  setTimeout(close, 100).unref()
   close()
 })()`
 
