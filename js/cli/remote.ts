@@ -4,9 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Extent } from '../dump/extent.ts'
 import type { DumpData } from '../dump/data.ts'
 import { type Answer, askThread, findWorkers } from '../dump/protocol.ts'
-import { Failure } from './failure.ts'
-import { open, type Opened } from './target.ts'
-import { connect } from './websocket.ts'
+import { EXIT, Failure } from './failure.ts'
+import { MOST_LOSSES, type Opened, Target } from './target.ts'
+import { connect, type Connection } from './websocket.ts'
 
 /** Where the process is: its id, or the port of its inspector. */
 export type Address = { readonly pid: number } | { readonly host: string; readonly port: number }
@@ -14,20 +14,27 @@ export type Address = { readonly pid: number } | { readonly host: string; readon
 /**
  * Node.js takes the signal at the first of several occasions, and opens the inspector again at the next one. A program that hangs has
  * that one when its event loop goes on, after it was closed. So it is closed once more, behind the next poll for events.
+ * A signal of another `greenlets ps` that has left may come later still on a busy machine, so it is closed again after a moment. A
+ * look that loses its inspector by that starts over.
  */
 const CLOSE = `(() => {
   const { close } = process.getBuiltinModule('node:inspector')
-  const { setImmediate } = process.getBuiltinModule('node:timers')
+  const { setImmediate, setTimeout } = process.getBuiltinModule('node:timers')
   setImmediate(() => setImmediate(close))
+  setTimeout(close, 100).unref()
   close()
 })()`
 
 export class Remote {
-  readonly #opened: Opened
+  #opened: Promise<Opened>
+  /** Undefined where only the port is known. */
+  readonly #target: Target | undefined
   readonly #patience: number
+  #isClosed = false
 
-  private constructor(opened: Opened, patience: number) {
-    this.#opened = opened
+  private constructor(opened: Opened, target: Target | undefined, patience: number) {
+    this.#opened = Promise.resolve(opened)
+    this.#target = target
     this.#patience = patience
   }
 
@@ -36,13 +43,36 @@ export class Remote {
    * @param timeout how many milliseconds the inspector may take
    */
   static async open(address: Address, patience: number, timeout: number): Promise<Remote> {
-    if ('pid' in address) return new Remote(await open(address.pid, timeout), patience)
-    return new Remote({ connection: await connect(address.host, address.port, timeout), isOurs: false }, patience)
+    if ('pid' in address) {
+      const target = new Target(address.pid, timeout)
+      return new Remote(await target.open(), target, patience)
+    }
+    const connection = await connect(address.host, address.port, timeout)
+    return new Remote({ connection, isOurs: false }, undefined, patience)
   }
 
   /** The dump of all its threads that use greenlets. */
   async dump(extent: Extent): Promise<DumpData> {
-    const { connection } = this.#opened
+    for (let losses = 0; ; losses++) {
+      const { connection } = await this.#opened
+      let failure: unknown
+      try {
+        const dump = await this.#ask(connection, extent)
+        if (!connection.hasEnded || dump.threads.every(({ problem }) => problem === undefined)) return dump
+        failure = new Failure('ended', 'the process has ended, or has closed its inspector')
+      } catch (error) {
+        failure = error
+      }
+      // Another `greenlets ps` closes the inspector when it has looked.
+      if (!connection.hasEnded || this.#target === undefined || losses >= MOST_LOSSES || this.#isClosed) throw failure
+      this.#opened = this.#target.open()
+      await this.#opened.catch((error: unknown) => {
+        throw error instanceof Failure && error.code === EXIT.ended ? failure : error
+      })
+    }
+  }
+
+  async #ask(connection: Connection, extent: Extent): Promise<DumpData> {
     const patience = this.#patience
     const asked = askThread(connection, 0, undefined, extent, patience)
     // One after the other: a thread that is stopped for its dump takes no other questions.
@@ -62,7 +92,10 @@ export class Remote {
 
   /** Leaves the process as it was. */
   async close(): Promise<void> {
-    const { connection, isOurs } = this.#opened
+    this.#isClosed = true
+    const opened = await this.#opened.catch(() => undefined)
+    if (opened === undefined) return
+    const { connection, isOurs } = opened
     if (isOurs) {
       // This ends the connection before there is an answer.
       void connection.ask('Runtime.evaluate', { expression: CLOSE }).catch(() => {})

@@ -7,13 +7,19 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { basename } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Failure } from './failure.ts'
-import { connect, type Connection } from './websocket.ts'
+import { connect, type Connection, isInspector } from './websocket.ts'
 
 const DEFAULT_PORT = 9229
 const SIGUSR1 = 10
 /** How long it waits between two looks, at first and at most. */
 const FIRST_STEP_MS = 2
 const STEP_MS = 20
+/** How long it waits until it sends the signal again, at first; longer each time after that. */
+const AGAIN_MS = 500
+/** How many sockets it asks whether they are the inspector. */
+const MOST_ASKED = 50
+/** How often the inspector may be closed by something else until a look is given up. */
+export const MOST_LOSSES = 20
 
 interface Listener {
   readonly host: string
@@ -27,46 +33,126 @@ export interface Opened {
   readonly isOurs: boolean
 }
 
-/** @param patience how many milliseconds the process may take to open its inspector */
-export async function open(pid: number, patience: number): Promise<Opened> {
-  if (process.platform !== 'linux') {
-    throw new Failure('forbidden', `a process can only be looked at on Linux, not on ${process.platform}; use --port`)
+/** A process of which the inspector is opened, also again where something else has closed it meanwhile. */
+export class Target {
+  readonly #pid: number
+  readonly #patience: number
+  /** Sockets that are not the inspector. */
+  readonly #others = new Set<string>()
+  /** What the process listened on before the first signal. */
+  #first: ReadonlySet<string> | undefined
+  #hasSignalled = false
+
+  /** @param patience how many milliseconds the process may take to open its inspector */
+  constructor(pid: number, patience: number) {
+    this.#pid = pid
+    this.#patience = patience
   }
-  checkProcess(pid)
-  const before = listenersOf(pid)
-  const expected = portOf(pid)
-  const already = before.find(({ port }) => port === expected)
-  if (already !== undefined && expected !== 0) {
+
+  async open(): Promise<Opened> {
+    if (process.platform !== 'linux') {
+      throw new Failure('forbidden', `a process can only be looked at on Linux, not on ${process.platform}; use --port`)
+    }
+    const pid = this.#pid
+    for (let losses = 0; ; losses++) {
+      checkProcess(pid)
+      const expected = portOf(pid)
+      const listener = await this.#find(expected)
+      try {
+        const connection = await connect(listener.host, listener.port, this.#patience)
+        return { connection, isOurs: this.#hasSignalled && !this.#first!.has(listener.inode) }
+      } catch (error) {
+        // Another `greenlets ps` of the process closes the inspector that this one has found.
+        const isThere = listenersOf(pid).some(({ inode }) => inode === listener.inode)
+        if (losses >= MOST_LOSSES || (isThere && listener.port === expected)) {
+          throw new Failure(
+            'silent',
+            isThere
+              ? `process ${pid} uses port ${listener.port} for something else than its inspector: ${messageOf(error)}`
+              : `process ${pid} has closed its inspector ${losses + 1} times while it was looked at; try again`,
+          )
+        }
+        // The program listens on a port of its own since then.
+        if (isThere) this.#others.add(listener.inode)
+      }
+    }
+  }
+
+  /** Finds the socket of the inspector, and opens the inspector where it is not open. */
+  async #find(expected: number): Promise<Listener> {
+    const pid = this.#pid
+    const before = listenersOf(pid).filter(({ inode }) => !this.#others.has(inode))
+    this.#first ??= new Set(before.map(({ inode }) => inode))
+    const already = before.find(({ port }) => port === expected)
+    if (already !== undefined && expected !== 0) return already
+
+    const known = new Set(before.map(({ inode }) => inode))
+    let answered: Listener | undefined
+    const over = new AbortController()
+    let now = performance.now()
+    const start = now
+    let end = start + this.#patience
+    let again = Math.min(AGAIN_MS, this.#patience / 2)
+    let isAsked = false
+    let wasFree = false
+    let isDue = true
+    let taken = false
     try {
-      return { connection: await connect(already.host, already.port, patience), isOurs: false }
-    } catch (error) {
+      for (let pause = FIRST_STEP_MS; now < end; pause = Math.min(2 * pause, STEP_MS), now = performance.now()) {
+        const listeners = listenersOf(pid)
+        const opened = answered ?? listeners.find(({ inode }) => !known.has(inode) && !this.#others.has(inode))
+        if (opened !== undefined) return opened
+        // Another process has the port, perhaps for another `greenlets ps`: then this one cannot open it until that is over.
+        taken = isTaken(pid, expected)
+        // Where that was the inspector, which another `greenlets ps` has closed, the signal had no effect.
+        const gone = [...known].filter((inode) => !listeners.some((listener) => listener.inode === inode))
+        for (const inode of gone) known.delete(inode)
+        isDue ||= taken || gone.length > 0
+        // The other one may also have closed the inspector that this signal has opened, before it is seen here.
+        const isLate = now >= start + again
+        if (isLate) again = 2 * again + AGAIN_MS
+        // When it is late, also where the port is taken: the inspector's port may be another one than the process was started with.
+        if (isLate || (isDue && !taken)) {
+          this.#signal()
+          isDue = false
+        }
+        if (!taken && !wasFree) {
+          wasFree = true
+          end = now + this.#patience
+        }
+        // The inspector may have been open before, on such a port. Only then is it asked for: the sockets may be the program's servers.
+        if (isLate && !isAsked) {
+          isAsked = true
+          for (const listener of before.slice(0, MOST_ASKED)) {
+            void isInspector(listener.host, listener.port, end - now, over.signal).then((is) => {
+              if (is) answered ??= listener
+            })
+          }
+        }
+        await sleep(pause)
+      }
+    } finally {
+      over.abort()
+    }
+    if (taken) {
       throw new Failure(
         'silent',
-        `process ${pid} uses port ${expected} for something else than its inspector: ${messageOf(error)}`,
+        `process ${pid} cannot open its inspector, because another process listens on port ${expected}; end that, or start the program ` +
+          'with --inspect-port=0',
       )
     }
+    const where = expected === 0 ? '' : `, on port ${expected}`
+    throw new Failure(
+      'silent',
+      `process ${pid} has not opened its inspector in ${this.#patience} ms: it handles SIGUSR1 itself, or is in native code, such as ` +
+        `execSync(), and will open it afterwards${where}; try again, or start it with --inspect and use --port`,
+    )
   }
-  await untilFree(pid, expected, patience)
-  signal(pid, 'SIGUSR1')
-  const known = new Set(before.map(({ inode }) => inode))
-  const end = performance.now() + patience
-  for (let pause = FIRST_STEP_MS; performance.now() < end; pause = Math.min(2 * pause, STEP_MS)) {
-    await sleep(pause)
-    const opened = listenersOf(pid).find(({ inode }) => !known.has(inode))
-    if (opened !== undefined) {
-      return { connection: await connect(opened.host, opened.port, patience), isOurs: true }
-    }
-    // Another process has opened the same port meanwhile, perhaps for another `greenlets ps`: then this one could not.
-    if (isTaken(pid, expected)) {
-      await untilFree(pid, expected, end - performance.now())
-      signal(pid, 'SIGUSR1')
-    }
+
+  #signal(): void {
+    signal(this.#pid, 'SIGUSR1')
+    this.#hasSignalled = true
   }
-  throw new Failure(
-    'silent',
-    `process ${pid} has not opened its inspector in ${patience} ms: it handles SIGUSR1 itself, or is in native code, such as ` +
-      `execSync(), and will open it afterwards, on port ${expected}; try again, or start it with --inspect and use --port`,
-  )
 }
 
 /** Throws where the process must not get the signal. */
@@ -152,21 +238,6 @@ function portOf(pid: number): number {
     if (digits !== undefined) port = Number(digits)
   }
   return port
-}
-
-/** Waits while another process has the port: without it, Node.js does not open the inspector. */
-async function untilFree(pid: number, port: number, patience: number): Promise<void> {
-  const end = performance.now() + patience
-  for (let pause = FIRST_STEP_MS; ; pause = Math.min(2 * pause, STEP_MS)) {
-    if (!isTaken(pid, port)) return
-    if (performance.now() >= end) break
-    await sleep(pause)
-  }
-  throw new Failure(
-    'silent',
-    `process ${pid} cannot open its inspector, because another process listens on port ${port}; end that, or start the program ` +
-      'with --inspect-port=0',
-  )
 }
 
 /** Whether a process other than this one has the port. Port 0 stands for any that is free. */

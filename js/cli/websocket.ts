@@ -15,6 +15,7 @@ const { get, request } = process.getBuiltinModule('node:http')
 export interface Connection extends Channel {
   /** Settled when the connection has ended. */
   readonly ended: Promise<void>
+  readonly hasEnded: boolean
   close(): void
 }
 
@@ -51,10 +52,20 @@ export async function connect(host: string, port: number, timeout: number): Prom
   })
 }
 
+/** Whether an inspector of Node.js listens there. `signal` ends the question. */
+export async function isInspector(host: string, port: number, timeout: number, signal: AbortSignal): Promise<boolean> {
+  try {
+    await findTarget(host, port, timeout, signal)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** The WebSocket of the process behind a port. */
-function findTarget(host: string, port: number, timeout: number): Promise<string> {
+function findTarget(host: string, port: number, timeout: number, signal?: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
-    const asked = get({ host, port, path: '/json/list', agent: false, timeout }, (response) => {
+    const asked = get({ host, port, path: '/json/list', agent: false, timeout, signal }, (response) => {
       let text = ''
       response.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk
@@ -116,6 +127,10 @@ class Client implements Connection {
     socket.on('error', () => socket.destroy())
     socket.on('data', (chunk: Buffer) => this.#take(chunk))
     if (head.length > 0) this.#take(head)
+  }
+
+  get hasEnded(): boolean {
+    return this.#socket.destroyed
   }
 
   ask(method: string, params: object = {}): Promise<unknown> {
