@@ -224,9 +224,8 @@ export function runWatcher(data: WatcherData): void {
   /** As `printable` of common/text.ts, in short: this function has no imports. */
   function oneLine(name: string): string {
     // oxlint-disable-next-line no-control-regex -- escapes of terminals, and what changes the direction of text
-    return name
-      .slice(0, 100)
-      .replaceAll(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, '?')
+    const controls = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
+    return name.slice(0, 100).replaceAll(controls, '?')
   }
 
   function silence(): string {
