@@ -87,6 +87,8 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
       const g = new Greenlet(() => main.switch())
       g.switch()
       const log = []
+      // Ends a marking that is in progress.
+      gc()
       addon.marking(() => {
         try { g.switch() } catch (error) { log.push(error.code, /garbage collector/.test(error.message)) }
       })
