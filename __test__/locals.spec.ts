@@ -319,6 +319,32 @@ true true
   )
 })
 
+test('a dump from outside does not take the stack that is read for that of the greenlet that runs', async (t) => {
+  const ending = await runProgram(`
+    const { localsOf } = await import('./js/inspect/index.ts')
+    const { EventEmitter } = await import('node:events')
+    const { emit } = EventEmitter.prototype
+    const [{ api }] = globalThis[Symbol.for('greenlets.copies')]
+    // As the dump that another process asks for while V8 has stopped.
+    const ask = (0, eval)('(api) => api.dumpJSON({ asker: "asker" })\\n//# sourceURL=asker')
+    const dumps = []
+    EventEmitter.prototype.emit = function (...args) {
+      if (args[0] === 'Debugger.paused') dumps.push(ask(api))
+      return Reflect.apply(emit, this, args)
+    }
+    const job = new Greenlet(function job() { const x = 7; main.switch(x) })
+    job.switch()
+    let read
+    const looper = new Greenlet(function looper() { read = localsOf(job) })
+    looper.switch()
+    EventEmitter.prototype.emit = emit
+    const [{ running, greenlets: all, runningStack }] = JSON.parse(dumps[0]).threads
+    console.log(dumps.length, running === looper.serial, read[0].scopes[0].variables.x.text)
+    console.log(all.map(({ name, state }) => name + ' ' + state).join(), runningStack.some((frame) => frame.function === 'job'))
+    console.log(runningStack.at(-1).function)`)
+  t.deepEqual(ending, printed('1 true 7\nmain suspended,job suspended,looper running false\npauseOfGreenlets\n'))
+})
+
 test('nothing is kept alive, and no session stays', async (t) => {
   const ending = await runProgram(
     `

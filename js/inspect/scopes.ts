@@ -12,6 +12,7 @@ import { Script } from 'node:vm'
 import { quoted } from '../common/text.ts'
 import { debuggerIsActive, GreenletError, isGlobal, type placeOf } from '../engine.ts'
 import { COLLECTING, FORBIDDEN, IN_ISOLATE, IN_WASM, PAUSED, WHY_FORBIDDEN } from '../native/contract.ts'
+import { PAUSE_SCRIPT } from '../stack/own-frames.ts'
 import { type Bounds, nameOf, Names, preview, type Preview, UNAVAILABLE } from './preview.ts'
 
 /**
@@ -155,7 +156,7 @@ function pauseAbove(source: Source): Pause {
     try {
       // V8 keeps its state where it is expected only if this is seen there.
       if (!debuggerIsActive()) throw refused(source, 'this runtime does not tell whether a debugger is attached')
-      const stop = new Script(PAUSE, { filename: 'greenlets:pause' }).runInThisContext() as () => void
+      const stop = new Script(PAUSE, { filename: PAUSE_SCRIPT }).runInThisContext() as () => void
       status = source.callAbove(stop, objects)
     } finally {
       post(session, source, 'Debugger.disable')
