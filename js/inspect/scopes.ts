@@ -127,7 +127,7 @@ export function readScopes(source: Source, from: number, to: number, bounds: Sco
   for (let level = 0; level < from; level++) if (!frames[level]!.isNative) next++
   const found: (Scopes | undefined)[] = []
   for (let level = from; level < to; level++) {
-    found.push(frames[level]!.isNative ? undefined : scopesOf(pause, pause.callFrames[next++]!, bounds))
+    found.push(frames[level]!.isNative ? undefined : scopesOf(pause, pause.callFrames[next++]!, frames[level]!, bounds))
   }
   return found
 }
@@ -205,7 +205,7 @@ function forbidden(source: Source, status: number): GreenletError {
   }
 }
 
-function scopesOf({ objects }: Pause, callFrame: CallFrame, bounds: ScopeBounds): Scopes {
+function scopesOf({ objects }: Pause, callFrame: CallFrame, frame: Frames[number], bounds: ScopeBounds): Scopes {
   const scopes: Scope[] = []
   for (const { type, name, object } of callFrame.scopeChain) {
     const kind = KINDS[type]
@@ -213,7 +213,9 @@ function scopesOf({ objects }: Pause, callFrame: CallFrame, bounds: ScopeBounds)
     if (kind !== undefined && variables !== undefined) scopes.push(scopeOf(kind, name, variables, bounds))
   }
   const receiver = objects[callFrame.this.subtype ?? ''] ?? primitive(callFrame.this)
-  return { this: preview(receiver, bounds), scopes }
+  // A constructor has an object, but before `super()`, or where optimised code has dropped it.
+  const isMissing = receiver === undefined && frame.isConstructor
+  return { this: isMissing ? null : preview(receiver, bounds), scopes }
 }
 
 const ATTACHED =
