@@ -120,7 +120,7 @@ test('values are shown as the console shows them, within bounds', (t) => {
     ['a\u009b31m\u007f', 'string', String.raw`'a\x9b31m\x7f'`],
     [{ '\u009b': '\u202e' }, 'object', String.raw`{ '\x9b': '\u202e' }`],
     [[Symbol('\u001b'), new Error('\u001b\n')], 'array', String.raw`[ Symbol(\x1b), [Error: \x1b\n] ]`],
-    [new RegExp('\u001b'), 'regexp', String.raw`/\x1b/`],
+    [new RegExp(String.fromCharCode(27)), 'regexp', String.raw`/\x1b/`],
     [Object.defineProperty(() => {}, 'name', { value: '\u001b' }), 'function', String.raw`[function \x1b]`],
     ['y'.repeat(1e6), 'string', `'${'y'.repeat(200)}'... 999800 more characters`],
   ]
