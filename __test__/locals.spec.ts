@@ -113,6 +113,15 @@ test('values are shown as the console shows them, within bounds', (t) => {
     [function bar() {}, 'function', '[function bar]'],
     [Array.from({ length: 1e6 }), 'array', `[ ${'undefined, '.repeat(20)}... 999980 more ]`],
     [Object('z'.repeat(1e6)), 'object', `[String: '${'z'.repeat(200)}'... 999800 more characters]`],
+    [Object(3), 'object', '[Number: 3]'],
+    [Object(true), 'object', '[Boolean: true]'],
+    [Object(7n), 'object', '[BigInt: 7n]'],
+    [Object(Symbol('s')), 'object', '[Symbol: Symbol(s)]'],
+    ['a\u009b31m\u007f', 'string', String.raw`'a\x9b31m\x7f'`],
+    [{ '\u009b': '\u202e' }, 'object', String.raw`{ '\x9b': '\u202e' }`],
+    [[Symbol('\u001b'), new Error('\u001b\n')], 'array', String.raw`[ Symbol(\x1b), [Error: \x1b\n] ]`],
+    [new RegExp(String.fromCharCode(27)), 'regexp', String.raw`/\x1b/`],
+    [Object.defineProperty(() => {}, 'name', { value: '\u001b' }), 'function', String.raw`[function \x1b]`],
     ['y'.repeat(1e6), 'string', `'${'y'.repeat(200)}'... 999800 more characters`],
   ]
   for (const [value, type, text] of values) {
@@ -173,6 +182,48 @@ test('variables of which the names are cut to the same text are all there, and t
   )
   t.is(found.scopes[0]!.more, 0)
   t.is(found.scopes[0]!.name, `f${'v'.repeat(99)}... 1 more characters`)
+})
+
+test('names are without control characters, `items` may be many, and before super() there is no this', (t) => {
+  // oxlint-disable-next-line no-implied-eval, no-new-func -- modules have no `with`
+  const inWith = new Function('main', 'object', 'with (object) main.switch()') as (...args: unknown[]) => void
+  const object = { '\u009b': 1, [String.raw`\x9b`]: 2, [String.raw`\x9b (2)`]: 3 }
+  const { variables } = read(() => inWith(main, object)).scopes.find(({ kind }) => kind === 'with')!
+  t.deepEqual(
+    Object.entries(variables).map(([name, { text }]) => `${name} ${text}`),
+    [String.raw`\x9b 1`, String.raw`\x9b (2) 2`, String.raw`\x9b (2) (2) 3`],
+  )
+
+  const { many, unique, pairs, nested } = own(
+    read(
+      () => {
+        const many = Array.from({ length: 1001 }, () => 0)
+        const unique = new Set(many.keys())
+        const pairs = new Map(many.entries())
+        const nested = Array.from({ length: 1001 }, () => new Set([1, 2]))
+        main.switch()
+        return [many, unique, pairs, nested]
+      },
+      { items: 1000 },
+    ),
+  )
+  for (const { text } of [many!, unique!, pairs!]) t.regex(text, /(?:[^,]+, ){1000}\.\.\. 1 more [\]}]$/)
+  t.true(nested!.text.length < 20_000, 'all values of a preview are counted')
+
+  class Base {}
+  class Derived extends Base {
+    constructor() {
+      main.switch()
+      super()
+      main.switch()
+    }
+  }
+  const g = new Greenlet(() => new Derived())
+  g.switch()
+  t.is(locals(g.gr_frame!).this, null)
+  g.switch()
+  t.is(locals(g.gr_frame!).this?.text, 'Derived {}')
+  g.switch()
 })
 
 test('wrong arguments are refused', (t) => {
@@ -317,6 +368,32 @@ inherits {}
 true true
 `),
   )
+})
+
+test('a dump from outside does not take the stack that is read for that of the greenlet that runs', async (t) => {
+  const ending = await runProgram(`
+    const { localsOf } = await import('./js/inspect/index.ts')
+    const { EventEmitter } = await import('node:events')
+    const { emit } = EventEmitter.prototype
+    const [{ api }] = globalThis[Symbol.for('greenlets.copies')]
+    // As the dump that another process asks for while V8 has stopped.
+    const ask = (0, eval)('(api) => api.dumpJSON({ asker: "asker" })\\n//# sourceURL=asker')
+    const dumps = []
+    EventEmitter.prototype.emit = function (...args) {
+      if (args[0] === 'Debugger.paused') dumps.push(ask(api))
+      return Reflect.apply(emit, this, args)
+    }
+    const job = new Greenlet(function job() { const x = 7; main.switch(x) })
+    job.switch()
+    let read
+    const looper = new Greenlet(function looper() { read = localsOf(job) })
+    looper.switch()
+    EventEmitter.prototype.emit = emit
+    const [{ running, greenlets: all, runningStack }] = JSON.parse(dumps[0]).threads
+    console.log(dumps.length, running === looper.serial, read[0].scopes[0].variables.x.text)
+    console.log(all.map(({ name, state }) => name + ' ' + state).join(), runningStack.some((frame) => frame.function === 'job'))
+    console.log(runningStack.at(-1).function)`)
+  t.deepEqual(ending, printed('1 true 7\nmain suspended,job suspended,looper running false\npauseOfGreenlets\n'))
 })
 
 test('nothing is kept alive, and no session stays', async (t) => {

@@ -146,6 +146,105 @@ test('a recording that ends with its process has all switches', async (t) => {
   t.is(events.filter(({ ph }) => ph === 'B').length, 7)
 })
 
+test.serial('a recording that cannot be written ends, and only its stop() throws the error', (t) => {
+  const failure = new Error('disk full')
+  const greenlets: Greenlet[] = []
+  const switchTo = (count: number): void => {
+    const g = new Greenlet(() => {
+      for (;;) Greenlet.main.switch()
+    })
+    greenlets.push(g)
+    for (let i = 0; i < count; i++) g.switch()
+  }
+  t.teardown(() => {
+    settrace(null)
+    for (const g of greenlets) g.kill()
+  })
+  let traced = 0
+  settrace(() => void traced++)
+  // How many writes succeed, how many switches are made and recorded.
+  for (const [good, made, recorded] of [
+    [1, 8192, 0],
+    [2, 8192, 4096],
+    [2, 4098, 4096],
+  ] as const) {
+    traced = 0
+    let writes = 0
+    let closing = ''
+    const recording = record({
+      write(text) {
+        if (++writes > good) throw failure
+        closing = text
+      },
+    })
+    switchTo(made / 2)
+    t.is(traced, made, 'the trace function of the program is called')
+    for (let i = 0; i < 2; i++)
+      t.is(
+        t.throws(() => recording.stop()),
+        failure,
+      )
+    t.deepEqual([recording.switches, recording.omitted], [recorded, made - recorded])
+    t.is(writes, good + 1)
+    t.false(closing.endsWith(']\n'))
+    t.not(gettrace(), null)
+  }
+  const limited = record({
+    limit: 2,
+    write(text) {
+      if (text.endsWith(']\n')) throw failure
+    },
+  })
+  switchTo(2)
+  t.is(
+    t.throws(() => limited.stop()),
+    failure,
+  )
+})
+
+test.serial('`write` may switch and stop the recording, and the text is JSON', (t) => {
+  let text = ''
+  let begun: Recording | null = null
+  const recording = record({
+    write(part) {
+      text += part
+      if (begun === null) return
+      new Greenlet(() => {}).switch()
+      begun.stop()
+    },
+  })
+  begun = recording
+  for (let i = 0; i < 4096; i++) new Greenlet(() => {}).switch()
+  t.is(recording.switches, 4098)
+  slicesOf(t, JSON.parse(text) as TraceEvent[])
+})
+
+test('a full disk ends a recording and leaves no file open, and no code of the program is called', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'recording-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const file = join(folder, 'switches.json')
+  const program = `
+    const { record } = await import('./js/inspect/index.ts')
+    const fs = await import('node:fs')
+    const count = () => fs.readdirSync('/proc/self/fd').length
+    const before = count()
+    for (let i = 0; i < 3; i++) try { record({ file: '/dev/full' }) } catch ({ code }) { console.log(code) }
+    const { execFileSync } = await import('node:child_process')
+    execFileSync('prlimit', ['--pid', process.pid, '--fsize=2000000'])
+    class Named extends Greenlet { get name() { throw new Error('a getter') } }
+    Object.prototype.toJSON = () => 'changed'
+    const recording = record({ file: process.env.FILE })
+    for (let i = 0; i < 4096 * 4; i++) new Named(() => {}).switch()
+    try { recording.stop() } catch ({ code }) { console.log(code) }
+    console.log(count() - before, recording.switches + recording.omitted)
+    delete globalThis.process
+    record({ write() {} }).stop()`
+  const ending = await runProgram(program, { env: { FILE: file } })
+  t.deepEqual(ending, printed('ENOSPC\nENOSPC\nENOSPC\nEFBIG\n0 32768\n'))
+  const events = JSON.parse(`${readFileSync(file, 'utf8')}]`) as TraceEvent[]
+  t.is(events.filter(({ ph }) => ph === 'B').length % 4096, 1, 'no part of a write is left')
+})
+
 test('wrong options are refused', (t) => {
   const invalid = { code: 'ERR_GREENLET_INVALID_ARG' }
   t.throws(() => record({}), { ...invalid, message: 'record() needs one of its options file and write' })

@@ -6,7 +6,7 @@
 import type { GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
 import { setSubject } from '../native/contract.ts'
-import { isOwnFrame } from '../stack/own-frames.ts'
+import { isOwnFrame, PAUSE_SCRIPT } from '../stack/own-frames.ts'
 import { arrayOfSites, type CallSite, sitesOf } from '../stack/realm.ts'
 import { ensureCaptureRealm, snapshotOf } from '../stack/snapshot.ts'
 import type { FrameLine, StackData } from './data.ts'
@@ -107,7 +107,10 @@ function lineOf(
   }
 }
 
-/** The frames of the running stack that are further out than the script `asker`. */
+/**
+ * The frames of the running stack that are further out than the script `asker`; only the innermost one while it reads the variables of
+ * another stack, because the others are of that stack then.
+ */
 export function runningFrames(asker: string, most: number): FrameLine[] {
   try {
     ensureCaptureRealm()
@@ -115,6 +118,7 @@ export function runningFrames(asker: string, most: number): FrameLine[] {
     let start = sites.length
     while (start > 0 && sites[start - 1]!.getScriptNameOrSourceURL() !== asker) start--
     let end = sites.length
+    for (let i = start; i < end; i++) if (sites[i]!.getScriptNameOrSourceURL() === PAUSE_SCRIPT) end = i + 1
     while (end > start && (sites[end - 1]!.isAsync() || isOwnFrame(sites[end - 1]!))) end--
     return start === 0 ? [] : sites.slice(start, end).slice(0, most).map(lineOfSite)
   } catch {

@@ -55,7 +55,7 @@ export interface LocalsOptions {
 export interface FrameLocals {
   /** The frame that they belong to. */
   readonly frame: DetachedFrame
-  /** `this`; null where V8 does not have it. */
+  /** `this`; null where V8 does not have it, as in a constructor before `super()`. */
   readonly this: Preview | null
   /** Innermost first. Empty for a function of V8, such as `Array.prototype.map`. */
   readonly scopes: readonly Scope[]

@@ -4,6 +4,7 @@
  */
 
 import { types } from 'node:util'
+import { printable } from '../common/text.ts'
 import { isGlobal } from '../engine.ts'
 
 /**
@@ -29,7 +30,7 @@ export interface Preview {
    * optimised code has dropped it.
    */
   readonly type: string
-  /** As the console prints it, but cut. A getter is `[Getter]`, a Proxy is `[Proxy]`, the global object of a realm is `[global]`. */
+  /** As the console prints it, but cut, and in one line: control characters are escaped. A getter is `[Getter]`, a Proxy is `[Proxy]`, the global object of a realm is `[global]`. */
   readonly text: string
   /** The value itself, for strings (cut), booleans, and numbers. */
   readonly value?: string | number | boolean
@@ -47,7 +48,7 @@ export interface Bounds {
   readonly characters: number
 }
 
-/** Values in one preview. */
+/** Values in one preview, unless `items` is more. */
 const MOST_VALUES = 500
 /** Characters of the name of a class, function or variable. */
 const MOST_IN_NAME = 100
@@ -61,11 +62,13 @@ const { isArray } = Array
 const { isInteger } = Number
 const { fromCharCode } = String
 const { stringify } = JSON
-const { min } = Math
+const { max, min } = Math
 const { test } = RegExp.prototype
 const { charCodeAt, valueOf: stringValue } = String.prototype
-const { toString: symbolToString } = Symbol.prototype
-const { toString: bigintToString } = BigInt.prototype
+const { toString: symbolToString, valueOf: symbolValue } = Symbol.prototype
+const { toString: bigintToString, valueOf: bigintValue } = BigInt.prototype
+const { valueOf: numberValue } = Number.prototype
+const { valueOf: booleanValue } = Boolean.prototype
 const { getTime, toISOString } = Date.prototype
 const { entries: mapEntries } = Map.prototype
 const { values: setValues } = Set.prototype
@@ -102,6 +105,8 @@ export function preview(value: unknown, bounds: Bounds): Preview {
   try {
     type = typeOf(value)
     text = writer.textOf(value)
+    // Names, symbols, messages and patterns have control characters, too.
+    text = printable(text, text.length)
   } catch {
     text = `[${type}]`
   }
@@ -114,23 +119,30 @@ export function preview(value: unknown, bounds: Bounds): Preview {
 /** The variable has no value. */
 export const UNAVAILABLE: Preview = Object.freeze({ type: 'unavailable', text: '<unavailable>' })
 
-/** The names of the variables of a scope. They keep no longer strings alive, and no two are the same, also where they are cut. */
+/**
+ * The names of the variables of a scope. They keep no longer strings alive, and no two are the same, also where they are cut or escaped.
+ */
 export class Names {
-  /** How many names were cut to the same text. */
-  readonly #same = createObject(null) as Record<string, number>
+  /** How many names have become this text. */
+  readonly #used = createObject(null) as Record<string, number>
 
   of(key: string): string {
     const name = nameOf(key)
-    if (key.length <= MOST_IN_NAME) return name
-    const same = (this.#same[name] = (this.#same[name] ?? 0) + 1)
-    return same === 1 ? name : `${name} (${same})`
+    let unused = name
+    let same = this.#used[name] ?? 0
+    while (this.#used[unused] !== undefined) unused = `${name} (${++same})`
+    this.#used[name] = max(1, same)
+    this.#used[unused] ??= 1
+    return unused
   }
 }
 
-/** A copy of the name of a scope or variable; of a long one, its beginning and how much is left out. */
+/** A copy of the name of a scope or variable, without control characters; of a long one, its beginning and how much is left out. */
 export function nameOf(name: string): string {
   const left = name.length - MOST_IN_NAME
-  const copy = beginOf(name, MOST_IN_NAME)
+  const begin = beginOf(name, MOST_IN_NAME)
+  // An object of `with` has any names.
+  const copy = printable(begin, begin.length)
   return left > 0 ? `${copy}... ${left} more characters` : copy
 }
 
@@ -222,17 +234,14 @@ class Writer {
     for (let i = 0; i < this.#around.length; i++) if (this.#around[i] === object) return '[Circular]'
     const kind = this.#classOf(object)
     if (types.isDate(object)) return this.#date(object)
-    // Each character is a property.
-    if (types.isStringObject(object)) {
-      return `[${kind === '' ? 'String' : kind}: ${this.#quoted(apply(stringValue, object, []) as string)}]`
-    }
+    if (types.isBoxedPrimitive(object)) return this.#boxed(kind, object)
     if (types.isRegExp(object)) return this.#regexp(object)
     if (types.isAnyArrayBuffer(object)) {
       return types.isArrayBuffer(object)
         ? `${kind} { byteLength: ${apply(byteLength, object, []) as number} }`
         : `${kind} {}`
     }
-    if (this.#around.length >= this.#bounds.depth || this.#values >= MOST_VALUES) {
+    if (this.#around.length >= this.#bounds.depth || !this.#goesOn()) {
       this.cut = true
       return isArray(object) ? '[Array]' : `[${kind === '' ? 'Object' : kind}]`
     }
@@ -259,6 +268,20 @@ class Writer {
     const kind =
       prototype !== undefined && prototype.writable === false && !types.isGeneratorFunction(fn) ? 'class' : 'function'
     return typeof name === 'string' && name !== '' ? `[${kind} ${this.copyOf(name, MOST_IN_NAME)}]` : `[${kind}]`
+  }
+
+  /** Without properties: each character of a string is one. */
+  #boxed(kind: string, object: object): string {
+    const [name, valueOf] = types.isStringObject(object)
+      ? ['String', stringValue]
+      : types.isNumberObject(object)
+        ? ['Number', numberValue]
+        : types.isBooleanObject(object)
+          ? ['Boolean', booleanValue]
+          : types.isSymbolObject(object)
+            ? ['Symbol', symbolValue]
+            : ['BigInt', bigintValue]
+    return `[${kind === '' ? name : kind}: ${this.textOf(apply(valueOf, object, []))}]`
   }
 
   #date(date: Date): string {
@@ -297,6 +320,7 @@ class Writer {
     while (parts.length < this.#bounds.items && this.#goesOn()) {
       const step = apply(mapNext, entries, []) as IteratorResult<[unknown, unknown]>
       if (step.done === true) break
+      this.#values++
       parts.push(`${this.textOf(step.value[0])} => ${this.textOf(step.value[1])}`)
     }
     return this.#bracketed(`${kind}(${size}) `, '{', '}', parts, size)
@@ -309,6 +333,7 @@ class Writer {
     while (parts.length < this.#bounds.items && this.#goesOn()) {
       const step = apply(setNext, values, []) as IteratorResult<unknown>
       if (step.done === true) break
+      this.#values++
       parts.push(this.textOf(step.value))
     }
     return this.#bracketed(`${kind}(${size}) `, '{', '}', parts, size)
@@ -349,7 +374,7 @@ class Writer {
   }
 
   #goesOn(): boolean {
-    return this.#values < MOST_VALUES
+    return this.#values < max(MOST_VALUES, this.#bounds.items)
   }
 
   #bracketed(prefix: string, open: string, close: string, parts: string[], all: number): string {

@@ -5,7 +5,8 @@
  * A switch is noted as numbers. They become text, and are written, a few thousand at a time, so a recording takes bounded memory.
  */
 
-import { closeSync, openSync, writeSync } from 'node:fs'
+import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs'
+import process from 'node:process'
 import { threadId } from 'node:worker_threads'
 import { rangeError, typeError } from '../common/errors.ts'
 import { checkOptions } from '../common/options.ts'
@@ -49,9 +50,14 @@ export interface RecordOptions {
 export interface Recording {
   /** How many switches were recorded. */
   readonly switches: number
-  /** How many were not, because the `limit` was reached. */
+  /** How many were not, because the `limit` was reached or the recording could not be written. */
   readonly omitted: number
-  /** Ends the recording and writes what is left. Can be called again. */
+  /**
+   * Ends the recording and writes what is left. Can be called again.
+   *
+   * @throws the error of Node.js or of `write` with which the recording has ended, where it could not be written. The switch that was
+   * recorded then does not throw it.
+   */
   stop(): void
 }
 
@@ -60,6 +66,12 @@ const BATCH = 4096
 /** Numbers of one: when, from, to, whether an error was thrown. */
 const WORDS = 4
 const LONGEST_NAME = 200
+
+// The program may replace these later, and a subclass may have a name of its own.
+const { pid } = process
+const { stringify } = JSON
+const nameGetter = Object.getOwnPropertyDescriptor(Greenlet.prototype, 'name')!.get!
+const nameOf = Function.prototype.call.bind(nameGetter) as (greenlet: Greenlet) => string
 
 /**
  * Records the switches of this thread from now on, until `stop()`, as a timeline for ui.perfetto.dev or chrome://tracing: each greenlet is a
@@ -100,7 +112,13 @@ export function record(options: RecordOptions): Recording {
   if (limit < 1) throw rangeError(`the option limit of record() is a number from 1 on, not ${limit}`)
   // Before the file is emptied.
   refuseSecondCopy()
-  return new Recorder(file === undefined ? { write: write!, close: () => {} } : fileSink(file), limit)
+  const sink = file === undefined ? { write: write!, close: () => {} } : fileSink(file)
+  try {
+    return new Recorder(sink, limit)
+  } catch (error) {
+    sink.close()
+    throw error
+  }
 }
 
 interface Sink {
@@ -110,11 +128,25 @@ interface Sink {
 
 function fileSink(file: string): Sink {
   const descriptor = openSync(file, 'w')
+  let written = 0
+  let isOpen = true
   return {
     write(text) {
-      for (let bytes = Buffer.from(text); bytes.length > 0;) bytes = bytes.subarray(writeSync(descriptor, bytes))
+      const all = Buffer.from(text)
+      try {
+        for (let bytes = all; bytes.length > 0;) bytes = bytes.subarray(writeSync(descriptor, bytes))
+      } catch (error) {
+        // A part of an event would make the whole file unreadable.
+        if (written > 0) ftruncateSync(descriptor, written)
+        throw error
+      }
+      written += all.length
     },
-    close: () => closeSync(descriptor),
+    close() {
+      if (!isOpen) return
+      isOpen = false
+      closeSync(descriptor)
+    },
   }
 }
 
@@ -134,24 +166,21 @@ class Recorder implements Recording {
   #running = Greenlet.current.serial
   #isOver = false
   #isStopped = false
+  /** The error with which it has ended. */
+  #failure: { readonly error: unknown } | undefined
   switches = 0
   omitted = 0
 
   constructor(sink: Sink, limit: number) {
     this.#sink = sink
     this.#limit = limit
-    const about = [
-      metadata('process_name', 0, threadId === 0 ? 'main thread' : `Worker ${threadId}`),
-      event({ name: 'running', ph: 'B', ts: now(), tid: this.#running }),
-    ]
-    // Without a closing bracket it is complete, too: a recording may end with its process.
-    this.#sink.write(`[${about[0]}`)
     this.#track(Greenlet.current)
-    this.#writeTracks()
-    this.#sink.write(`,\n${about[1]}`)
-    this.#previous = settrace(this.#trace)
-    recorders.set(this.#trace, this)
+    const process_ = metadata('process_name', 0, threadId === 0 ? 'main thread' : `Worker ${threadId}`)
+    // Without a closing bracket it is complete, too: a recording may end with its process.
+    this.#sink.write(`[${process_}${this.#newTracksText()}${slice('B', now(), this.#running)}`)
     process.once('exit', this.#flush)
+    recorders.set(this.#trace, this)
+    this.#previous = settrace(this.#trace)
   }
 
   stop(): void {
@@ -159,6 +188,7 @@ class Recorder implements Recording {
     this.#isStopped = true
     // The program may have set another one, which may call this one.
     if (gettrace() === this.#trace) settrace(this.#before())
+    if (this.#failure !== undefined) throw this.#failure.error
   }
 
   /** The trace function that is called besides this one. A recording that began earlier may have been stopped meanwhile. */
@@ -172,8 +202,13 @@ class Recorder implements Recording {
   }
 
   readonly #trace: TraceFunction = (kind, switched) => {
-    if (!this.#isOver) this.#note(kind === 'throw', switched.origin, switched.target)
-    else if (this.omitted > 0) this.omitted++
+    if (!this.#isOver) {
+      try {
+        this.#note(kind === 'throw', switched.origin, switched.target)
+      } catch (error) {
+        this.#fail(error)
+      }
+    } else if (this.omitted > 0) this.omitted++
     this.#previous?.(kind, switched)
   }
 
@@ -190,7 +225,7 @@ class Recorder implements Recording {
     const at = this.#count * WORDS
     this.#noted[at] = now()
     this.#noted[at + 1] = origin.serial
-    this.#noted[at + 2] = target.serial
+    this.#noted[at + 2] = this.#running
     this.#noted[at + 3] = Number(threw)
     if (++this.#count === BATCH) this.#flush()
   }
@@ -200,41 +235,73 @@ class Recorder implements Recording {
     const { serial } = greenlet
     if (this.#tracks.has(serial)) return
     this.#tracks.add(serial)
-    this.#newTracks.push([serial, greenlet.name])
+    this.#newTracks.push([serial, nameOf(greenlet)])
   }
 
-  #writeTracks(): void {
-    const tracks = this.#newTracks
-    this.#newTracks = []
-    for (const [serial, name] of tracks) {
-      this.#sink.write(`,\n${metadata('thread_name', serial, name)},\n${metadata('thread_sort_index', serial, serial)}`)
+  #newTracksText(): string {
+    let text = ''
+    for (const [serial, name] of this.#newTracks) {
+      text += `,\n${metadata('thread_name', serial, name)},\n${metadata('thread_sort_index', serial, serial)}`
     }
+    this.#newTracks = []
+    return text
   }
 
   /** Also at the end of the process, which a recording may not outlive. */
   readonly #flush = (): void => {
-    this.#writeTracks()
-    let text = ''
-    for (let i = 0; i < this.#count; i++) {
+    const count = this.#count
+    let text = this.#newTracksText()
+    for (let i = 0; i < count; i++) {
       const [ts, from, to, threw] = this.#noted.subarray(i * WORDS, (i + 1) * WORDS) as unknown as [
         number,
         number,
         number,
         number,
       ]
-      text += `,\n${event({ name: 'running', ph: 'E', ts, tid: from })},\n${event({ name: 'running', ph: 'B', ts, tid: to })}`
-      if (threw) text += `,\n${event({ name: 'error', ph: 'i', ts, tid: to, s: 't' })}`
+      text += slice('E', ts, from) + slice('B', ts, to)
+      if (threw) text += `,\n${event('error', 'i', ts, to)},"s":"t"}`
     }
+    // Before the text is written: `write` may switch, and may stop the recording.
     this.#count = 0
-    this.#sink.write(text)
+    if (text === '') return
+    try {
+      this.#sink.write(text)
+    } catch (error) {
+      this.#fail(error, count)
+    }
   }
 
   #end(): void {
     this.#isOver = true
     process.off('exit', this.#flush)
     this.#flush()
-    this.#sink.write(`,\n${event({ name: 'running', ph: 'E', ts: now(), tid: this.#running })}\n]\n`)
-    this.#sink.close()
+    if (this.#failure !== undefined) return
+    try {
+      this.#sink.write(`${slice('E', now(), this.#running)}\n]\n`)
+      this.#sink.close()
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  /**
+   * Ends the recording. The code that switches knows nothing of it, so only `stop()` throws the error.
+   *
+   * @param lost how many switches were to be written
+   */
+  #fail(error: unknown, lost = this.#count): void {
+    if (this.#failure !== undefined) return
+    this.#isOver = true
+    this.#failure = { error }
+    this.#count = 0
+    this.switches -= lost
+    this.omitted += lost
+    process.off('exit', this.#flush)
+    try {
+      this.#sink.close()
+    } catch {
+      // Closing it may have been what failed.
+    }
   }
 }
 
@@ -243,11 +310,17 @@ function now(): number {
   return performance.now() * 1000
 }
 
-function event(fields: Readonly<Record<string, unknown>>): string {
-  return JSON.stringify({ ...fields, cat: 'greenlets', pid: process.pid })
+/** The beginning or the end of a slice, after another event. */
+function slice(phase: 'B' | 'E', ts: number, tid: number): string {
+  return `,\n${event('running', phase, ts, tid)}}`
+}
+
+/** Without the brace at its end. As text, because a `toJSON` of the program could change an object. */
+function event(name: string, phase: string, ts: number, tid: number, category = 'greenlets'): string {
+  return `{"name":"${name}","ph":"${phase}","ts":${ts},"tid":${tid},"cat":"${category}","pid":${pid}`
 }
 
 function metadata(name: string, tid: number, value: string | number): string {
-  const args = typeof value === 'number' ? { sort_index: value } : { name: value.slice(0, LONGEST_NAME) }
-  return JSON.stringify({ name, cat: '__metadata', ph: 'M', ts: 0, pid: process.pid, tid, args })
+  const args = typeof value === 'number' ? `"sort_index":${value}` : `"name":${stringify(value.slice(0, LONGEST_NAME))}`
+  return `${event(name, 'M', 0, tid, '__metadata')},"args":{${args}}}`
 }

@@ -12,6 +12,7 @@ import { Script } from 'node:vm'
 import { quoted } from '../common/text.ts'
 import { debuggerIsActive, GreenletError, isGlobal, type placeOf } from '../engine.ts'
 import { COLLECTING, FORBIDDEN, IN_ISOLATE, IN_WASM, PAUSED, WHY_FORBIDDEN } from '../native/contract.ts'
+import { PAUSE_SCRIPT } from '../stack/own-frames.ts'
 import { type Bounds, nameOf, Names, preview, type Preview, UNAVAILABLE } from './preview.ts'
 
 /**
@@ -126,7 +127,7 @@ export function readScopes(source: Source, from: number, to: number, bounds: Sco
   for (let level = 0; level < from; level++) if (!frames[level]!.isNative) next++
   const found: (Scopes | undefined)[] = []
   for (let level = from; level < to; level++) {
-    found.push(frames[level]!.isNative ? undefined : scopesOf(pause, pause.callFrames[next++]!, bounds))
+    found.push(frames[level]!.isNative ? undefined : scopesOf(pause, pause.callFrames[next++]!, frames[level]!, bounds))
   }
   return found
 }
@@ -155,7 +156,7 @@ function pauseAbove(source: Source): Pause {
     try {
       // V8 keeps its state where it is expected only if this is seen there.
       if (!debuggerIsActive()) throw refused(source, 'this runtime does not tell whether a debugger is attached')
-      const stop = new Script(PAUSE, { filename: 'greenlets:pause' }).runInThisContext() as () => void
+      const stop = new Script(PAUSE, { filename: PAUSE_SCRIPT }).runInThisContext() as () => void
       status = source.callAbove(stop, objects)
     } finally {
       post(session, source, 'Debugger.disable')
@@ -204,7 +205,7 @@ function forbidden(source: Source, status: number): GreenletError {
   }
 }
 
-function scopesOf({ objects }: Pause, callFrame: CallFrame, bounds: ScopeBounds): Scopes {
+function scopesOf({ objects }: Pause, callFrame: CallFrame, frame: Frames[number], bounds: ScopeBounds): Scopes {
   const scopes: Scope[] = []
   for (const { type, name, object } of callFrame.scopeChain) {
     const kind = KINDS[type]
@@ -212,7 +213,9 @@ function scopesOf({ objects }: Pause, callFrame: CallFrame, bounds: ScopeBounds)
     if (kind !== undefined && variables !== undefined) scopes.push(scopeOf(kind, name, variables, bounds))
   }
   const receiver = objects[callFrame.this.subtype ?? ''] ?? primitive(callFrame.this)
-  return { this: preview(receiver, bounds), scopes }
+  // A constructor has an object, but before `super()`, or where optimised code has dropped it.
+  const isMissing = receiver === undefined && frame.isConstructor
+  return { this: isMissing ? null : preview(receiver, bounds), scopes }
 }
 
 const ATTACHED =

@@ -11,6 +11,12 @@ import { ownCode } from '../common/own-code.ts'
 import type { Native } from '../native/contract.ts'
 import { type CallSite, sitesOf } from './realm.ts'
 
+/**
+ * The script of the function that inspect/scopes.ts calls above a suspended stack. Meanwhile the frames further out, as V8 sees them, are
+ * those of that stack, and not the running one's.
+ */
+export const PAUSE_SCRIPT = 'greenlets:pause'
+
 /** A part of a script. Positions are as V8 counts them. */
 interface Region {
   readonly script: string | null | undefined
