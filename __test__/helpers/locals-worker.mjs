@@ -1,4 +1,4 @@
-// Workers of locals.spec.ts. By `workerData`: 'session' has a session to the main thread, without a debugger, until it gets a message;
+// Workers of locals-harmless.spec.ts. By `workerData`: 'session' has a session to the main thread, without a debugger, until it gets a message;
 // 'reads' reads variables of its own greenlet, and never ends.
 
 import { Session } from 'node:inspector'
