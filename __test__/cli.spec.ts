@@ -392,6 +392,40 @@ test.serial(
   },
 )
 
+test.serial('the inspector is closed where the program has replaced its globals, and where it cannot be, that is told', async (t) => {
+  const waiter = `${HEAD} spawn(function waiter() { wait(never) })`
+  const ready = "process.stdout.write('ready')"
+  const bad = "() => { throw new Error('replaced') }"
+  const look = async (source: string, code: number, message: RegExp, names: string[] = []): Promise<number[]> => {
+    const { pid } = await start(t, source, ANY_PORT)
+    const ending = await cli('ps', `${pid}`, '--json')
+    t.is(ending.code, code, ending.stderr)
+    t.regex(ending.stderr, message)
+    t.deepEqual(ending.stdout === '' ? [] : namesOf(dataOf(ending).threads[0]!), names)
+    return portsOf(pid)
+  }
+  const replaced = `${waiter}
+    import timers from 'node:timers'
+    setTimeout(() => {
+      ${ready}
+      process.getBuiltinModule = ${bad}
+      for (const name of ['setTimeout', 'setImmediate']) timers[name] = globalThis[name] = ${bad}
+      for (const [of, name] of [[Symbol, 'for'], [Array.prototype, 'find'], [Object, 'keys']]) of[name] = ${bad}
+      globalThis.process = { env: {} }
+      globalThis.Date = ${bad}
+    }, 10)`
+  t.deepEqual(await look(replaced, 0, /^$/, ['main', 'waiter']), [])
+  const plain = `${ready}; setInterval(() => {}, 1e6); delete globalThis.process`
+  t.deepEqual(await look(plain, 6, /^greenlets: the process does not use greenlets: [^;]*\n$/), [])
+
+  const kept = `${waiter}
+    import inspector from 'node:inspector'
+    inspector.close = ${bad}
+    setTimeout(() => ${ready}, 10)`
+  const open = /^greenlets: its inspector, which was opened for the look, is still open on port \d+: Error: replaced; end it in the program,/
+  t.is((await look(kept, 1, open, ['main', 'waiter'])).length, 1)
+})
+
 test.serial('a process that ends meanwhile is told', async (t) => {
   const program = await start(t, `${HEAD} spawn(function waiter() { wait(never) }); console.log('ready')`, ANY_PORT)
   const top = spawn(process.execPath, [CLI, 'top', `${program.pid}`, '--interval', '10'])

@@ -124,6 +124,7 @@ async function look(command: string, rest: readonly string[], values: Values): P
     count(values, 'timeout', 1000),
     count(values, 'timeout', 5000),
   )
+  let failure: unknown
   try {
     for (let i = 0; i < times && !isStopped; i++) {
       if (i > 0) await Promise.race([sleep(interval, undefined, { signal: over.signal }), stopped])
@@ -131,11 +132,14 @@ async function look(command: string, rest: readonly string[], values: Values): P
       const data = await Promise.race([remote.dump(extent), stopped])
       if (data !== undefined) show(data, command, values, format)
     }
-    return 0
-  } finally {
-    over.abort()
-    await remote.close()
+  } catch (error) {
+    failure = error
   }
+  over.abort()
+  const left = await remote.close()
+  if (left !== undefined) throw left.after(failure)
+  if (failure !== undefined) throw failure
+  return 0
 }
 
 function show(data: DumpData, command: string, values: Values, format: DumpFormat): void {

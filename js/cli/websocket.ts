@@ -16,6 +16,8 @@ export interface Connection extends Channel {
   /** Settled when the connection has ended. */
   readonly ended: Promise<void>
   readonly hasEnded: boolean
+  /** The port of the inspector. */
+  readonly port: number
   close(): void
 }
 
@@ -44,7 +46,7 @@ export async function connect(host: string, port: number, timeout: number): Prom
         'Sec-WebSocket-Key': randomBytes(16).toString('base64'),
       },
     })
-    asked.on('upgrade', (_, socket, head) => resolve(new Client(socket as Socket, head)))
+    asked.on('upgrade', (_, socket, head) => resolve(new Client(socket as Socket, head, port)))
     asked.on('response', ({ statusCode }) => reject(notInspector(host, port, `it answers ${statusCode}`)))
     asked.on('timeout', () => asked.destroy(new Failure('silent', `the inspector on port ${port} does not answer`)))
     asked.on('error', (error) => reject(errorOf(error, host, port)))
@@ -101,6 +103,7 @@ function errorOf(error: Error, host: string, port: number): Failure {
 class Client implements Connection {
   onEvent: Channel['onEvent']
   readonly ended: Promise<void>
+  readonly port: number
   readonly #socket: Socket
   readonly #answers = new Map<number, Settlers>()
   #last = 0
@@ -111,7 +114,8 @@ class Client implements Connection {
   /** The parts of a message that has not ended. */
   #parts: Buffer[] = []
 
-  constructor(socket: Socket, head: Buffer) {
+  constructor(socket: Socket, head: Buffer, port: number) {
+    this.port = port
     this.#socket = socket
     socket.setNoDelay(true)
     socket.setTimeout(0)

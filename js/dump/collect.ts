@@ -23,6 +23,8 @@ import { runningFrames, Stacks } from './stacks.ts'
 
 // The program may replace it later.
 const { stringify } = JSON
+const { Date: OwnDate } = globalThis
+const ownProcess = process
 
 /** The greenlets of this thread. */
 export function collectThread(extent: Extent = DEFAULT_EXTENT): ThreadData {
@@ -38,8 +40,8 @@ export function dumpJSON(extent?: Partial<Extent>): string {
 }
 
 export function dumpOf(threads: readonly ThreadData[]): DumpData {
-  const { pid, versions } = process
-  return { version: 1, pid, node: versions.node, greenlets: version, time: new Date().toISOString(), threads }
+  const { pid, versions } = ownProcess
+  return { version: 1, pid, node: versions.node, greenlets: version, time: new OwnDate().toISOString(), threads }
 }
 
 /** Reads greenlets. Equal stacks, and the same promises and tools, keep their numbers as long as it lives. */
