@@ -193,6 +193,11 @@ test.serial('what cannot be looked at is refused with the reason', async (t) => 
   await refused(6, /^greenlets: the process does not use greenlets/, 'ps', `${plain.pid}`)
   t.deepEqual(portsOf(plain.pid), [])
 
+  plain.kill('SIGSTOP')
+  await refused(7, /^greenlets: process \d+ is stopped, by SIGSTOP, .*, and got no signal;/, 'ps', `${plain.pid}`)
+  t.regex(readFileSync(`/proc/${plain.pid}/status`, 'utf8'), /^ShdPnd:\s+0+$/m)
+  plain.kill('SIGCONT')
+
   const sleeper = spawn('sleep', ['1000'])
   t.teardown(() => sleeper.kill())
   await refused(5, /^greenlets: process \d+ is not Node\.js, but .*\n$/, 'ps', `${sleeper.pid}`)
@@ -392,19 +397,21 @@ test.serial(
   },
 )
 
-test.serial('the inspector is closed where the program has replaced its globals, and where it cannot be, that is told', async (t) => {
-  const waiter = `${HEAD} spawn(function waiter() { wait(never) })`
-  const ready = "process.stdout.write('ready')"
-  const bad = "() => { throw new Error('replaced') }"
-  const look = async (source: string, code: number, message: RegExp, names: string[] = []): Promise<number[]> => {
-    const { pid } = await start(t, source, ANY_PORT)
-    const ending = await cli('ps', `${pid}`, '--json')
-    t.is(ending.code, code, ending.stderr)
-    t.regex(ending.stderr, message)
-    t.deepEqual(ending.stdout === '' ? [] : namesOf(dataOf(ending).threads[0]!), names)
-    return portsOf(pid)
-  }
-  const replaced = `${waiter}
+test.serial(
+  'the inspector is closed where the program has replaced its globals, and where it cannot be, that is told',
+  async (t) => {
+    const waiter = `${HEAD} spawn(function waiter() { wait(never) })`
+    const ready = "process.stdout.write('ready')"
+    const bad = "() => { throw new Error('replaced') }"
+    const look = async (source: string, code: number, message: RegExp, names: string[] = []): Promise<number[]> => {
+      const { pid } = await start(t, source, ANY_PORT)
+      const ending = await cli('ps', `${pid}`, '--json')
+      t.is(ending.code, code, ending.stderr)
+      t.regex(ending.stderr, message)
+      t.deepEqual(ending.stdout === '' ? [] : namesOf(dataOf(ending).threads[0]!), names)
+      return portsOf(pid)
+    }
+    const replaced = `${waiter}
     import timers from 'node:timers'
     setTimeout(() => {
       ${ready}
@@ -414,17 +421,19 @@ test.serial('the inspector is closed where the program has replaced its globals,
       globalThis.process = { env: {} }
       globalThis.Date = ${bad}
     }, 10)`
-  t.deepEqual(await look(replaced, 0, /^$/, ['main', 'waiter']), [])
-  const plain = `${ready}; setInterval(() => {}, 1e6); delete globalThis.process`
-  t.deepEqual(await look(plain, 6, /^greenlets: the process does not use greenlets: [^;]*\n$/), [])
+    t.deepEqual(await look(replaced, 0, /^$/, ['main', 'waiter']), [])
+    const plain = `${ready}; setInterval(() => {}, 1e6); delete globalThis.process`
+    t.deepEqual(await look(plain, 6, /^greenlets: the process does not use greenlets: [^;]*\n$/), [])
 
-  const kept = `${waiter}
+    const kept = `${waiter}
     import inspector from 'node:inspector'
     inspector.close = ${bad}
     setTimeout(() => ${ready}, 10)`
-  const open = /^greenlets: its inspector, which was opened for the look, is still open on port \d+: Error: replaced; end it in the program,/
-  t.is((await look(kept, 1, open, ['main', 'waiter'])).length, 1)
-})
+    const open =
+      /^greenlets: its inspector, which was opened for the look, is still open on port \d+: Error: replaced; end it in the program,/
+    t.is((await look(kept, 1, open, ['main', 'waiter'])).length, 1)
+  },
+)
 
 test.serial('a process that ends meanwhile is told', async (t) => {
   const program = await start(t, `${HEAD} spawn(function waiter() { wait(never) }); console.log('ready')`, ANY_PORT)
