@@ -12,8 +12,9 @@ import { connect, type Connection } from './websocket.ts'
 /** Where the process is: its id, or the port of its inspector. */
 export type Address = { readonly pid: number } | { readonly host: string; readonly port: number }
 
-/** How long the process may take to close its inspector, where it has answered before. */
+/** How long the process may take to close its inspector; where it has answered before, and where it has not. */
 const CLOSING_MS = 5000
+const SILENT_CLOSING_MS = 1000
 
 /**
  * What `closeInspector` of dump/close.ts does, which says why; or that function itself. The program may have replaced each of the ways
@@ -142,9 +143,10 @@ export class Remote {
       },
       () => {},
     )
-    const limit = this.#hasAnswered ? Math.max(CLOSING_MS, this.#patience) : this.#patience
+    const limit = Math.max(this.#hasAnswered ? CLOSING_MS : SILENT_CLOSING_MS, this.#patience)
     await Promise.race([connection.ended, answered, sleep(limit, undefined, { ref: false })])
-    if (problem !== undefined) await Promise.race([connection.ended, sleep(this.#patience, undefined, { ref: false })])
+    if (problem !== undefined)
+      await Promise.race([connection.ended, sleep(SILENT_CLOSING_MS, undefined, { ref: false })])
     if (connection.hasEnded) return undefined
     if (problem === undefined) return new Failure('silent', `${open}, until the process goes on`)
     return new Failure('error', `${open}: ${clean(problem, 1000)}; end it in the program, by inspector.close()`)
