@@ -420,6 +420,7 @@ test.serial(
       for (const [of, name] of [[Symbol, 'for'], [Array.prototype, 'find'], [Object, 'keys']]) of[name] = ${bad}
       globalThis.process = { env: {} }
       globalThis.Date = ${bad}
+      for (const { prototype } of [Object, Array]) prototype.toJSON = ${bad}
     }, 10)`
     t.deepEqual(await look(replaced, 0, /^$/, ['main', 'waiter']), [])
     const plain = `${ready}; setInterval(() => {}, 1e6); delete globalThis.process`

@@ -18,11 +18,11 @@ import { cyclesOf, type Edge } from './deadlocks.ts'
 import type { DeadlockData, DumpData, GreenletData, StackData, ThreadData, WaitData } from './data.ts'
 import { DEFAULT_EXTENT, emptyThread, type Extent } from './extent.ts'
 import { siteOf } from './origins.ts'
+import { jsonOf } from './json.ts'
 import { clean, kindOf } from './safe.ts'
 import { runningFrames, Stacks } from './stacks.ts'
 
 // The program may replace it later.
-const { stringify } = JSON
 const { Date: OwnDate } = globalThis
 const ownProcess = process
 
@@ -36,7 +36,7 @@ export function collectThread(extent: Extent = DEFAULT_EXTENT): ThreadData {
 
 /** The same, as {@link DumpData}, for a program that asks from outside; see protocol.ts. */
 export function dumpJSON(extent?: Partial<Extent>): string {
-  return stringify(dumpOf([collectThread({ ...DEFAULT_EXTENT, ...extent })]))
+  return jsonOf(dumpOf([collectThread({ ...DEFAULT_EXTENT, ...extent })]))
 }
 
 export function dumpOf(threads: readonly ThreadData[]): DumpData {

@@ -9,6 +9,7 @@
 
 import type { DumpData, ThreadData } from './data.ts'
 import { emptyThread, type Extent } from './extent.ts'
+import { jsonOf } from './json.ts'
 import { clean } from './safe.ts'
 
 /** A session of the inspector with one thread. */
@@ -53,7 +54,7 @@ const GROUP = 'greenlets-dump'
 const COPIES = 'Symbol(greenlets.copies)'
 
 /** Is called on the list of copies. The program may have replaced each global, so it uses none. */
-const CALLED = `function (extent) {
+const calledFor = (extent: Extent): string => `function () {
   let copy = this[0]
   if (copy === undefined) return {}
   for (let i = 0; i < this.length; i++) {
@@ -62,7 +63,7 @@ const CALLED = `function (extent) {
     break
   }
   if (typeof copy.api.dumpJSON !== 'function') return { old: copy.version }
-  return { json: copy.api.dumpJSON(extent) }
+  return { json: copy.api.dumpJSON(${jsonOf({ ...extent, asker: ASKER })}) }
 }
 //# sourceURL=${ASKER}
 `
@@ -119,8 +120,7 @@ async function dumpBy(channel: Channel, { objectId }: Remote, extent: Extent): P
     if (copies?.objectId === undefined) return {}
     const answer = await channel.ask('Runtime.callFunctionOn', {
       objectId: copies.objectId,
-      functionDeclaration: CALLED,
-      arguments: [{ value: { ...extent, asker: ASKER } }],
+      functionDeclaration: calledFor(extent),
       returnByValue: true,
       silent: true,
     })
@@ -249,7 +249,7 @@ function workerOf(root: Channel, sessionId: string, title: string, answers: Map<
     onEvent: undefined,
     ask(method, params = {}) {
       return new Promise((resolve, reject) => {
-        const message = JSON.stringify({ id: ++last, method, params })
+        const message = jsonOf({ id: ++last, method, params })
         answers.set(last, { resolve, reject })
         root.ask('NodeWorker.sendMessageToWorker', { sessionId, message }).catch(reject)
       })
