@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
@@ -193,6 +193,11 @@ test.serial('what cannot be looked at is refused with the reason', async (t) => 
   await refused(6, /^greenlets: the process does not use greenlets/, 'ps', `${plain.pid}`)
   t.deepEqual(portsOf(plain.pid), [])
 
+  plain.kill('SIGSTOP')
+  await refused(7, /^greenlets: process \d+ is stopped, by SIGSTOP, .*, and got no signal;/, 'ps', `${plain.pid}`)
+  t.regex(readFileSync(`/proc/${plain.pid}/status`, 'utf8'), /^ShdPnd:\s+0+$/m)
+  plain.kill('SIGCONT')
+
   const sleeper = spawn('sleep', ['1000'])
   t.teardown(() => sleeper.kill())
   await refused(5, /^greenlets: process \d+ is not Node\.js, but .*\n$/, 'ps', `${sleeper.pid}`)
@@ -210,7 +215,7 @@ test.serial('what cannot be looked at is refused with the reason', async (t) => 
   )
   await refused(
     7,
-    /^greenlets: process \d+ has not opened its inspector in 300 ms/,
+    /^greenlets: process \d+ has not opened its inspector in 5000 ms/,
     'ps',
     '--timeout',
     '300',
@@ -389,6 +394,94 @@ test.serial(
     const apart = await start(t, source, ANY_PORT, [...container, '--net', 'sh', '-c', up, 'sh'])
     await look(apart, [])
     await look(apart, ['main', 'waiter'], ['--pid', '--mount', '--net'])
+  },
+)
+
+test.serial(
+  'the inspector is closed where the program has replaced its globals, and where it cannot be, that is told',
+  async (t) => {
+    const waiter = `${HEAD} spawn(function waiter() { wait(never) })`
+    const ready = "process.stdout.write('ready')"
+    const bad = "() => { throw new Error('replaced') }"
+    const look = async (source: string, code: number, message: RegExp, names: string[] = []): Promise<number[]> => {
+      const { pid } = await start(t, source, ANY_PORT)
+      const ending = await cli('ps', `${pid}`, '--json')
+      t.is(ending.code, code, ending.stderr)
+      t.regex(ending.stderr, message)
+      t.deepEqual(ending.stdout === '' ? [] : namesOf(dataOf(ending).threads[0]!), names)
+      return portsOf(pid)
+    }
+    const replaced = `${waiter}
+    import timers from 'node:timers'
+    setTimeout(() => {
+      ${ready}
+      process.getBuiltinModule = ${bad}
+      for (const name of ['setTimeout', 'setImmediate']) timers[name] = globalThis[name] = ${bad}
+      for (const [of, name] of [[Symbol, 'for'], [Array.prototype, 'find'], [Object, 'keys']]) of[name] = ${bad}
+      globalThis.process = { env: {} }
+      globalThis.Date = ${bad}
+      for (const { prototype } of [Object, Array]) prototype.toJSON = ${bad}
+    }, 10)`
+    t.deepEqual(await look(replaced, 0, /^$/, ['main', 'waiter']), [])
+    const plain = `${ready}; setInterval(() => {}, 1e6); delete globalThis.process`
+    t.deepEqual(await look(plain, 6, /^greenlets: the process does not use greenlets: [^;]*\n$/), [])
+
+    const kept = `${waiter}
+    import inspector from 'node:inspector'
+    inspector.close = ${bad}
+    setTimeout(() => ${ready}, 10)`
+    const open =
+      /^greenlets: its inspector, which was opened for the look, is still open on port \d+: Error: replaced; end it in the program,/
+    t.is((await look(kept, 1, open, ['main', 'waiter'])).length, 1)
+  },
+)
+
+test.serial(
+  'what listens on the port may answer anything, and --timeout does not leave an inspector open',
+  async (t) => {
+    const { pid } = await start(
+      t,
+      `${HEAD} spawn(() => wait(never)); setTimeout(() => console.log('ready'), 10)`,
+      ANY_PORT,
+    )
+    const head = 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n'
+    const answers: [(socket: Socket) => void, number, RegExp][] = [
+      [
+        (socket) => {
+          socket.write(head)
+          const timer = setInterval(() => socket.write('x'), 50)
+          socket.on('close', () => clearInterval(timer))
+        },
+        7,
+        /^greenlets: port \d+ has not answered in 2000 ms\n$/,
+      ],
+      [
+        (socket) => socket.end(`${head}[{"type":"node","webSocketDebuggerUrl":"no URL"}]`),
+        5,
+        /^greenlets: no inspector of Node\.js listens on 127\.0\.0\.1:\d+: Invalid URL\n$/,
+      ],
+      [
+        (socket) => socket.end(`HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[{`),
+        5,
+        /^greenlets: no inspector of Node\.js listens on 127\.0\.0\.1:\d+: aborted\n$/,
+      ],
+    ]
+    const looks = answers.map(async ([answer, code, message]) => {
+      const server = createTcpServer((socket) => socket.on('error', () => {}).once('data', () => answer(socket)))
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+      const { port } = server.address() as AddressInfo
+      const ending = await cli('ps', '--port', `${port}`, '--timeout', '2000')
+      server.close()
+      t.deepEqual([ending.code, ending.stdout], [code, ''])
+      t.regex(ending.stderr, message)
+    })
+    const hasty = await cli('ps', `${pid}`, '--timeout', '1')
+    t.notRegex(hasty.stderr, /has not opened/)
+    while (portsOf(pid).length > 0) await new Promise((resolve) => setTimeout(resolve, 10))
+    // Nothing opens it later.
+    t.is((await cli('ps', `${pid}`)).code, 0)
+    t.deepEqual(portsOf(pid), [])
+    await Promise.all(looks)
   },
 )
 

@@ -443,3 +443,39 @@ test('an error that nothing catches leaves a dump in a file', async (t) => {
   t.deepEqual(readdirSync(folder), [basename(file!)])
   t.is(named(JSON.parse(readFileSync(file!, 'utf8')), 'worker').state, 'suspended')
 })
+
+test('a toJSON that the program has put on all arrays or objects is not called, in dumps and for the page', async (t) => {
+  const lines = await outputOf(
+    t,
+    `
+    const { inspector } = await import('./js/inspect/index.ts')
+    globalThis.worker = new (await import('node:worker_threads')).Worker('setInterval(() => {}, 1e6)', { eval: true })
+    const { stringify } = JSON
+    const page = inspector({ token: null })
+    spawn(function waiter() { wait(never) })
+    await parked()
+    const events = async () => {
+      const reader = (await page.fetch(new Request('http://localhost/events'))).body.getReader()
+      const { value } = await reader.read()
+      await reader.cancel()
+      return new TextDecoder().decode(value).split('data: ')[1]
+    }
+    const timeless = (json) => json.replace(/"time":"[^"]*"/, '"time":""')
+    const print = () => timeless(dump({ format: 'json' }).trim())
+    const expected = print()
+    const look = async (prototype) => {
+      prototype.toJSON = () => undefined
+      const workers = await dump({ workers: true, format: 'json' }).then(timeless, ({ code }) => code)
+      const found = [print() === expected, JSON.parse(await events()).greenlets.map(({ name }) => name), workers === expected + '\\n' || workers]
+      delete prototype.toJSON
+      console.log(stringify(found))
+    }
+    await look(Array.prototype)
+    await look(Object.prototype)`,
+  )
+  const names = ['main', 'waiter']
+  t.deepEqual(lines, [
+    [true, names, true],
+    [true, names, 'ERR_GREENLET_UNSUPPORTED_RUNTIME'],
+  ])
+})

@@ -7,6 +7,7 @@ import * as errors from './common/errors.ts'
 import { tellWait as ownTellWait } from './common/tool-wait.ts'
 import { version } from './common/version.ts'
 import { thread } from './core/thread.ts'
+import { closeInspector as ownCloseInspector } from './dump/close.ts'
 import { collectThread as ownCollectThread, dumpJSON as ownDumpJSON } from './dump/collect.ts'
 import type { Extent } from './dump/extent.ts'
 import { publishEvents as ownPublishEvents } from './dump/events.ts'
@@ -54,6 +55,7 @@ const engine = joinThread(
     // For dumps, also those that another process asks for; see dump/protocol.ts.
     collectThread: ownCollectThread,
     dumpJSON: ownDumpJSON,
+    closeInspector: ownCloseInspector,
     recordOrigins: ownRecordOrigins,
     publishEvents: ownPublishEvents,
     refuseSecondCopy: ownRefuseSecondCopy,

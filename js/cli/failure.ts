@@ -24,4 +24,12 @@ export class Failure extends Error {
     super(message)
     this.code = EXIT[kind]
   }
+
+  /** This failure, told after another one, which gives the exit code; this one alone where there was none. */
+  after(earlier: unknown): Failure {
+    if (earlier === undefined) return this
+    const text = earlier instanceof Error ? earlier.message : String(earlier)
+    const both = new Failure('error', `${text}; ${this.message}`)
+    return earlier instanceof Failure ? Object.assign(both, { code: earlier.code }) : both
+  }
 }

@@ -33,7 +33,7 @@ Options of ps, pstree, dump and top:
   --html FILE      write a page to a file
   --limit N        at most so many greenlets of each thread (${DEFAULT_EXTENT.limit})
   --frames N       at most so many frames of each stack (${DEFAULT_EXTENT.frames})
-  --timeout MS     how long a thread may take to answer (1000)
+  --timeout MS     how long a thread may take to answer (1000), and an inspector (5000; with PID not less)
   --interval MS    top: the time between two looks (2000)
   --count N        top: end after so many looks
 
@@ -57,6 +57,9 @@ const OPTIONS = {
   interval: { type: 'string' },
   count: { type: 'string' },
 } as const
+
+/** How long an inspector may take to open and to answer. */
+const OPENING_MS = 5000
 
 type Values = ReturnType<typeof parse>['values']
 
@@ -119,11 +122,15 @@ async function look(command: string, rest: readonly string[], values: Values): P
   const over = new AbortController()
   let isStopped = false
   void stopped.then(() => (isStopped = true))
+  const address = addressOf(command, rest, values)
+  const opening = count(values, 'timeout', OPENING_MS)
   const remote = await Remote.open(
-    addressOf(command, rest, values),
+    address,
     count(values, 'timeout', 1000),
-    count(values, 'timeout', 5000),
+    // After a signal, an inspector that is not waited for would open and stay open.
+    'pid' in address ? Math.max(opening, OPENING_MS) : opening,
   )
+  let failure: unknown
   try {
     for (let i = 0; i < times && !isStopped; i++) {
       if (i > 0) await Promise.race([sleep(interval, undefined, { signal: over.signal }), stopped])
@@ -131,11 +138,14 @@ async function look(command: string, rest: readonly string[], values: Values): P
       const data = await Promise.race([remote.dump(extent), stopped])
       if (data !== undefined) show(data, command, values, format)
     }
-    return 0
-  } finally {
-    over.abort()
-    await remote.close()
+  } catch (error) {
+    failure = error
   }
+  over.abort()
+  const left = await remote.close()
+  if (left !== undefined) throw left.after(failure)
+  if (failure !== undefined) throw failure
+  return 0
 }
 
 function show(data: DumpData, command: string, values: Values, format: DumpFormat): void {

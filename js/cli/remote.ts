@@ -3,26 +3,48 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Extent } from '../dump/extent.ts'
 import type { DumpData } from '../dump/data.ts'
-import { type Answer, askThread, findWorkers } from '../dump/protocol.ts'
+import { type Answer, askThread, findWorkers, resultOf } from '../dump/protocol.ts'
+import { clean } from '../dump/safe.ts'
 import { EXIT, Failure } from './failure.ts'
-import { MOST_LOSSES, type Opened, Target } from './target.ts'
+import { messageOf, MOST_LOSSES, type Opened, Target } from './target.ts'
 import { connect, type Connection } from './websocket.ts'
 
 /** Where the process is: its id, or the port of its inspector. */
 export type Address = { readonly pid: number } | { readonly host: string; readonly port: number }
 
+/** How long the process may take to close its inspector; where it has answered before, and where it has not. */
+const CLOSING_MS = 5000
+const SILENT_CLOSING_MS = 1000
+
 /**
- * Node.js takes the signal at the first of several occasions, and opens the inspector again at the next one. A program that hangs has
- * that one when its event loop goes on, after it was closed. So it is closed once more, behind the next poll for events.
- * A signal of another `greenlets ps` that has left may come later still on a busy machine, so it is closed again after a moment. A
- * look that loses its inspector by that starts over.
+ * What `closeInspector` of dump/close.ts does, which says why; or that function itself. The program may have replaced each of the ways
+ * to it, so there are three. This is one message, because a process that is in native code takes it when it goes on.
  */
 const CLOSE = `(() => {
-  const { close } = process.getBuiltinModule('node:inspector')
-  const { setImmediate, setTimeout } = process.getBuiltinModule('node:timers')
-  setImmediate(() => setImmediate(close))
-  setTimeout(close, 100).unref()
-  close()
+  try {
+    const copies = this[Symbol.for('greenlets.copies')]
+    for (let i = 0; i < copies.length; i++) {
+      if (typeof copies[i].api.closeInspector === 'function') return copies[i].api.closeInspector()
+    }
+  } catch {}
+  const closeBy = (get) => {
+    const { close } = get('node:inspector')
+    close()
+    const closeAgain = () => {
+      try {
+        close()
+      } catch {}
+    }
+    try {
+      const { setImmediate, setTimeout } = get('node:timers')
+      setImmediate(() => setImmediate(closeAgain))
+      setTimeout(closeAgain, 100).unref()
+    } catch {}
+  }
+  try {
+    return closeBy(require)
+  } catch {}
+  closeBy(process.getBuiltinModule)
 })()`
 
 export class Remote {
@@ -31,6 +53,7 @@ export class Remote {
   readonly #target: Target | undefined
   readonly #patience: number
   #isClosed = false
+  #hasAnswered = false
 
   private constructor(opened: Opened, target: Target | undefined, patience: number) {
     this.#opened = Promise.resolve(opened)
@@ -77,6 +100,7 @@ export class Remote {
     const asked = askThread(connection, 0, undefined, extent, patience)
     // One after the other: a thread that is stopped for its dump takes no other questions.
     const main = await asked
+    this.#hasAnswered = main.reason !== 'silent'
     const workers = main.reason === 'silent' ? [] : await findWorkers(connection, patience)
     const others = await Promise.all(
       workers.map(({ channel, id, title }) => askThread(channel, id, title, extent, patience)),
@@ -90,18 +114,42 @@ export class Remote {
     return { ...dump, threads: known }
   }
 
-  /** Leaves the process as it was. */
-  async close(): Promise<void> {
+  /** Leaves the process as it was. Gives the reason where it could not. */
+  async close(): Promise<Failure | undefined> {
     this.#isClosed = true
     const opened = await this.#opened.catch(() => undefined)
-    if (opened === undefined) return
+    if (opened === undefined) return undefined
     const { connection, isOurs } = opened
-    if (isOurs) {
-      // This ends the connection before there is an answer.
-      void connection.ask('Runtime.evaluate', { expression: CLOSE }).catch(() => {})
-      await Promise.race([connection.ended, sleep(this.#patience, undefined, { ref: false })])
-    }
+    const failure = isOurs && !connection.hasEnded ? await this.#closeInspector(connection) : undefined
     connection.close()
+    return failure
+  }
+
+  async #closeInspector(connection: Connection): Promise<Failure | undefined> {
+    const { port } = connection
+    const open = `its inspector, which was opened for the look, is still open on port ${port}`
+    // This has the module loader of Node.js as `require`.
+    const asked = connection.ask('Runtime.evaluate', { expression: CLOSE, includeCommandLineAPI: true, silent: true })
+    // It ends the connection before there is an answer, unless it fails.
+    let problem: string | undefined
+    const answered = asked.then(
+      (answer) => {
+        try {
+          resultOf(answer as Parameters<typeof resultOf>[0])
+          problem = 'inspector.close() had no effect'
+        } catch (error) {
+          problem = messageOf(error).split('\n', 1)[0]
+        }
+      },
+      () => {},
+    )
+    const limit = Math.max(this.#hasAnswered ? CLOSING_MS : SILENT_CLOSING_MS, this.#patience)
+    await Promise.race([connection.ended, answered, sleep(limit, undefined, { ref: false })])
+    if (problem !== undefined)
+      await Promise.race([connection.ended, sleep(SILENT_CLOSING_MS, undefined, { ref: false })])
+    if (connection.hasEnded) return undefined
+    if (problem === undefined) return new Failure('silent', `${open}, until the process goes on`)
+    return new Failure('error', `${open}: ${clean(problem, 1000)}; end it in the program, by inspector.close()`)
   }
 }
 

@@ -16,6 +16,8 @@ const FIRST_STEP_MS = 2
 const STEP_MS = 20
 /** How long it waits until it sends the signal again, at first; longer each time after that. */
 const AGAIN_MS = 500
+/** So many looks more, STEP_MS apart, must find a process stopped. */
+const STOPPED_LOOKS = 10
 /** How many sockets it asks whether they are the inspector. */
 const MOST_ASKED = 50
 /** How often the inspector may be closed by something else until a look is given up. */
@@ -56,6 +58,7 @@ export class Target {
     const pid = this.#pid
     for (let losses = 0; ; losses++) {
       checkProcess(pid)
+      await checkGoesOn(pid)
       const expected = portOf(pid)
       const listener = await this.#find(expected)
       try {
@@ -176,6 +179,43 @@ function checkProcess(pid: number): void {
       `process ${pid} does not handle SIGUSR1, which would end it: it was started with --disable-sigusr1, or starts just now; ` +
         'start it with --inspect and use --port',
     )
+  }
+}
+
+/** Throws where the process is stopped: it would open its inspector when it goes on, and nothing would close it. */
+async function checkGoesOn(pid: number): Promise<void> {
+  // A program that traces it, such as strace, stops it for moments.
+  for (let looks = 0; ; looks++) {
+    const why = stopOf(pid)
+    if (why === undefined) return
+    if (looks === STOPPED_LOOKS) {
+      throw new Failure('silent', `process ${pid} ${why}, and got no signal; let it go on, and try again`)
+    }
+    await sleep(STEP_MS)
+  }
+}
+
+function stopOf(pid: number): string | undefined {
+  if (/^State:\s+[Tt]/m.test(read(pid, 'status'))) {
+    return 'is stopped, by SIGSTOP, Ctrl-Z or a debugger (kill -CONT lets it go on)'
+  }
+  for (const [, controllers, path] of read(pid, 'cgroup').matchAll(/^\d+:([^:\n]*):(.*)$/gm)) {
+    const isFrozen =
+      controllers === ''
+        ? /^frozen 1$/m.test(readIf(`/sys/fs/cgroup${path}/cgroup.events`))
+        : controllers!.split(',').includes('freezer') &&
+          /^(?:FREEZING|FROZEN)/.test(readIf(`/sys/fs/cgroup/freezer${path}/freezer.state`))
+    if (isFrozen) return 'is frozen, for example by docker pause'
+  }
+  return undefined
+}
+
+function readIf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    // There are no such control groups, or they are mounted elsewhere.
+    return ''
   }
 }
 

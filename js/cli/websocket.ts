@@ -4,6 +4,7 @@
  */
 
 import { randomBytes } from 'node:crypto'
+import type { ClientRequest } from 'node:http'
 import type { Socket } from 'node:net'
 import { type Channel, receive, type Settlers } from '../dump/protocol.ts'
 import { Failure } from './failure.ts'
@@ -16,6 +17,8 @@ export interface Connection extends Channel {
   /** Settled when the connection has ended. */
   readonly ended: Promise<void>
   readonly hasEnded: boolean
+  /** The port of the inspector. */
+  readonly port: number
   close(): void
 }
 
@@ -29,14 +32,13 @@ const MOST_BYTES = 1024 ** 3
 
 /** Connects to the inspector that listens there. */
 export async function connect(host: string, port: number, timeout: number): Promise<Connection> {
-  const path = new URL(await findTarget(host, port, timeout)).pathname
+  const path = await findTarget(host, port, timeout)
   return new Promise((resolve, reject) => {
     const asked = request({
       host,
       port,
       path,
       agent: false,
-      timeout,
       headers: {
         Connection: 'Upgrade',
         Upgrade: 'websocket',
@@ -44,9 +46,9 @@ export async function connect(host: string, port: number, timeout: number): Prom
         'Sec-WebSocket-Key': randomBytes(16).toString('base64'),
       },
     })
-    asked.on('upgrade', (_, socket, head) => resolve(new Client(socket as Socket, head)))
+    asked.on('upgrade', (_, socket, head) => resolve(new Client(socket as Socket, head, port)))
     asked.on('response', ({ statusCode }) => reject(notInspector(host, port, `it answers ${statusCode}`)))
-    asked.on('timeout', () => asked.destroy(new Failure('silent', `the inspector on port ${port} does not answer`)))
+    limit(asked, timeout, `the inspector on port ${port} does not answer`)
     asked.on('error', (error) => reject(errorOf(error, host, port)))
     asked.end()
   })
@@ -62,26 +64,34 @@ export async function isInspector(host: string, port: number, timeout: number, s
   }
 }
 
-/** The WebSocket of the process behind a port. */
+/** Ends a request that takes longer in all. Node's own `timeout` is for sockets that are idle, and a server may stream. */
+function limit(asked: ClientRequest, timeout: number, message: string): void {
+  const timer = setTimeout(() => asked.destroy(new Failure('silent', message)), timeout)
+  // The socket of a WebSocket goes on after its request.
+  asked.on('upgrade', () => clearTimeout(timer)).on('close', () => clearTimeout(timer))
+}
+
+/** The path of the WebSocket of the process behind a port. */
 function findTarget(host: string, port: number, timeout: number, signal?: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
-    const asked = get({ host, port, path: '/json/list', agent: false, timeout, signal }, (response) => {
+    const asked = get({ host, port, path: '/json/list', agent: false, signal }, (response) => {
       let text = ''
       response.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk
         if (text.length > 1e6) asked.destroy(notInspector(host, port, 'its answer is too long'))
       })
+      response.on('error', (error) => reject(errorOf(error, host, port)))
       response.on('end', () => {
         try {
           const [{ webSocketDebuggerUrl, type }] = JSON.parse(text) as [{ webSocketDebuggerUrl: string; type: string }]
           if (type !== 'node') throw new Error(`it is of the type ${type}`)
-          resolve(webSocketDebuggerUrl)
+          resolve(new URL(webSocketDebuggerUrl).pathname)
         } catch (error) {
           reject(notInspector(host, port, (error as Error).message))
         }
       })
     })
-    asked.on('timeout', () => asked.destroy(new Failure('silent', `port ${port} does not answer`)))
+    limit(asked, timeout, `port ${port} has not answered in ${timeout} ms`)
     asked.on('error', (error) => reject(errorOf(error, host, port)))
   })
 }
@@ -101,6 +111,7 @@ function errorOf(error: Error, host: string, port: number): Failure {
 class Client implements Connection {
   onEvent: Channel['onEvent']
   readonly ended: Promise<void>
+  readonly port: number
   readonly #socket: Socket
   readonly #answers = new Map<number, Settlers>()
   #last = 0
@@ -111,7 +122,8 @@ class Client implements Connection {
   /** The parts of a message that has not ended. */
   #parts: Buffer[] = []
 
-  constructor(socket: Socket, head: Buffer) {
+  constructor(socket: Socket, head: Buffer, port: number) {
+    this.port = port
     this.#socket = socket
     socket.setNoDelay(true)
     socket.setTimeout(0)

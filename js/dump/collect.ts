@@ -18,11 +18,13 @@ import { cyclesOf, type Edge } from './deadlocks.ts'
 import type { DeadlockData, DumpData, GreenletData, StackData, ThreadData, WaitData } from './data.ts'
 import { DEFAULT_EXTENT, emptyThread, type Extent } from './extent.ts'
 import { siteOf } from './origins.ts'
+import { jsonOf } from './json.ts'
 import { clean, kindOf } from './safe.ts'
 import { runningFrames, Stacks } from './stacks.ts'
 
 // The program may replace it later.
-const { stringify } = JSON
+const { Date: OwnDate } = globalThis
+const ownProcess = process
 
 /** The greenlets of this thread. */
 export function collectThread(extent: Extent = DEFAULT_EXTENT): ThreadData {
@@ -34,12 +36,12 @@ export function collectThread(extent: Extent = DEFAULT_EXTENT): ThreadData {
 
 /** The same, as {@link DumpData}, for a program that asks from outside; see protocol.ts. */
 export function dumpJSON(extent?: Partial<Extent>): string {
-  return stringify(dumpOf([collectThread({ ...DEFAULT_EXTENT, ...extent })]))
+  return jsonOf(dumpOf([collectThread({ ...DEFAULT_EXTENT, ...extent })]))
 }
 
 export function dumpOf(threads: readonly ThreadData[]): DumpData {
-  const { pid, versions } = process
-  return { version: 1, pid, node: versions.node, greenlets: version, time: new Date().toISOString(), threads }
+  const { pid, versions } = ownProcess
+  return { version: 1, pid, node: versions.node, greenlets: version, time: new OwnDate().toISOString(), threads }
 }
 
 /** Reads greenlets. Equal stacks, and the same promises and tools, keep their numbers as long as it lives. */

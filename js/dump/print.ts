@@ -2,6 +2,7 @@
 
 import type { DumpData } from './data.ts'
 import { htmlOf } from './html.ts'
+import { jsonOf } from './json.ts'
 import { listOf, textOf, treeOf } from './text.ts'
 
 /**
@@ -23,7 +24,7 @@ const PRINTERS: Readonly<Record<DumpFormat, (data: DumpData) => string>> = {
   tree: treeOf,
   spawners: (data) => treeOf(data, 'spawner'),
   list: listOf,
-  json: (data) => `${JSON.stringify(data)}\n`,
+  json: (data) => `${jsonOf(data)}\n`,
   html: htmlOf,
 }
 

@@ -2,13 +2,14 @@
  * Asks threads for their dumps by the protocol of Node's inspector, also a thread that does not turn its event loop: it is
  * stopped for a moment then. The program in it needs no code for that.
  *
- *     Runtime.evaluate ──► answer: the dump
- *       └─no answer: Debugger.enable, Debugger.pause ──► paused: Runtime.evaluate, Debugger.resume
+ *     Runtime.evaluate ──► answer, the global object: Runtime.getProperties, Runtime.callFunctionOn ──► the dump
+ *       └─no answer: Debugger.enable, Debugger.pause ──► paused: the same, Debugger.resume
  *                      └─no answer: the thread is in native code
  */
 
 import type { DumpData, ThreadData } from './data.ts'
 import { emptyThread, type Extent } from './extent.ts'
+import { jsonOf } from './json.ts'
 import { clean } from './safe.ts'
 
 /** A session of the inspector with one thread. */
@@ -28,29 +29,44 @@ export interface Answer {
   readonly reason?: 'unused' | 'old' | 'silent' | 'failed'
 }
 
-/** What the evaluated expression gives. */
+/** What the thread gives. */
 interface Result {
   readonly json?: string
   readonly old?: string
 }
 
-/** What the evaluated code is called, so that the dump can tell it from what ran. */
-const ASKER = 'greenlets-dump'
-
-/**
- * What is evaluated in each thread. It finds the package by the list of its copies, which is on the global object of Node's own
- * realm (native/copies.ts).
- */
-function expressionOf(extent: Extent): string {
-  return `(() => {
-    const copies = globalThis[Symbol.for('greenlets.copies')]
-    if (copies === undefined || copies.length === 0) return {}
-    const copy = copies.find((each) => each.attached) ?? copies[0]
-    if (typeof copy.api.dumpJSON !== 'function') return { old: copy.version }
-    return { json: copy.api.dumpJSON(${JSON.stringify({ ...extent, asker: ASKER })}) }
-  })()
-//# sourceURL=${ASKER}`
+/** An object of the thread, as the protocol names it. */
+interface Remote {
+  readonly value?: unknown
+  readonly objectId?: string
 }
+
+interface Evaluated {
+  readonly result?: Remote
+  readonly exceptionDetails?: { readonly text: string; readonly exception?: { readonly description?: string } }
+}
+
+/** What the called code is called, so that the dump can tell it from what ran. */
+const ASKER = 'greenlets-dump'
+/** The name of what the inspector keeps alive for a dump. */
+const GROUP = 'greenlets-dump'
+/** The list of the package's copies, on the global object of Node's own realm (native/copies.ts). */
+const COPIES = 'Symbol(greenlets.copies)'
+
+/** Is called on the list of copies. The program may have replaced each global, so it uses none. */
+const calledFor = (extent: Extent): string => `function () {
+  let copy = this[0]
+  if (copy === undefined) return {}
+  for (let i = 0; i < this.length; i++) {
+    if (!this[i].attached) continue
+    copy = this[i]
+    break
+  }
+  if (typeof copy.api.dumpJSON !== 'function') return { old: copy.version }
+  return { json: copy.api.dumpJSON(${jsonOf({ ...extent, asker: ASKER })}) }
+}
+//# sourceURL=${ASKER}
+`
 
 /**
  * The dump of a thread. Never rejects.
@@ -65,10 +81,8 @@ export async function askThread(
   patience: number,
 ): Promise<Answer> {
   try {
-    const question = evaluate(channel, '0')
-    const result = await first(question, patience)
-    if (result !== SILENT)
-      return answerOf(await first(evaluate(channel, expressionOf(extent)), 20 * patience), id, title)
+    const global = await first(globalOf(channel), patience)
+    if (global !== SILENT) return answerOf(await first(dumpBy(channel, global, extent), 20 * patience), id, title)
     return await askHanging(channel, id, title, extent, patience)
   } catch (error) {
     return without('failed', id, title, `its dump failed: ${clean(String((error as Error)?.message ?? error), 1000)}`)
@@ -90,14 +104,36 @@ async function first<T>(promise: Promise<T>, ms: number): Promise<T | typeof SIL
   }
 }
 
-async function evaluate(channel: Channel, expression: string): Promise<unknown> {
-  const answer = (await channel.ask('Runtime.evaluate', { expression, returnByValue: true, silent: true })) as {
-    readonly result?: { readonly value?: unknown }
-    readonly exceptionDetails?: { readonly text: string; readonly exception?: { readonly description?: string } }
+/** The global object of the thread. No name is looked up, so this gives it whatever the program has replaced. */
+async function globalOf(channel: Channel): Promise<Remote> {
+  const answer = await channel.ask('Runtime.evaluate', { expression: 'this', objectGroup: GROUP, silent: true })
+  return resultOf(answer as Evaluated)
+}
+
+/** Finds the package by the list of its copies, and lets it make the dump. */
+async function dumpBy(channel: Channel, { objectId }: Remote, extent: Extent): Promise<unknown> {
+  try {
+    const { result } = (await channel.ask('Runtime.getProperties', { objectId, ownProperties: true })) as {
+      readonly result: readonly { readonly name: string; readonly symbol?: object; readonly value?: Remote }[]
+    }
+    const copies = result.find(({ name, symbol }) => name === COPIES && symbol !== undefined)?.value
+    if (copies?.objectId === undefined) return {}
+    const answer = await channel.ask('Runtime.callFunctionOn', {
+      objectId: copies.objectId,
+      functionDeclaration: calledFor(extent),
+      returnByValue: true,
+      silent: true,
+    })
+    return resultOf(answer as Evaluated).value
+  } finally {
+    void channel.ask('Runtime.releaseObjectGroup', { objectGroup: GROUP }).catch(() => {})
   }
-  const failure = answer.exceptionDetails
-  if (failure !== undefined) throw new Error(failure.exception?.description ?? failure.text)
-  return answer.result?.value
+}
+
+/** @throws Error with the thread's own text, where the evaluated code has thrown */
+export function resultOf({ result = {}, exceptionDetails }: Evaluated): Remote {
+  if (exceptionDetails === undefined) return result
+  throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text)
 }
 
 /** Stops a thread that does not turn its event loop, reads, and lets it go on. */
@@ -124,7 +160,8 @@ async function askHanging(
     isOurs = !wasPaused
     if (isOurs) void channel.ask('Debugger.pause').catch(() => {})
     if ((await first(paused, patience)) === SILENT) return silent(id, title)
-    return answerOf(await first(evaluate(channel, expressionOf(extent)), 20 * patience), id, title)
+    const dumped = globalOf(channel).then((global) => dumpBy(channel, global, extent))
+    return answerOf(await first(dumped, 20 * patience), id, title)
   } finally {
     channel.onEvent = before
     if (isOurs && wasPaused) void channel.ask('Debugger.resume').catch(() => {})
@@ -212,7 +249,7 @@ function workerOf(root: Channel, sessionId: string, title: string, answers: Map<
     onEvent: undefined,
     ask(method, params = {}) {
       return new Promise((resolve, reject) => {
-        const message = JSON.stringify({ id: ++last, method, params })
+        const message = jsonOf({ id: ++last, method, params })
         answers.set(last, { resolve, reject })
         root.ask('NodeWorker.sendMessageToWorker', { sessionId, message }).catch(reject)
       })

@@ -8,6 +8,7 @@ import { threadId, isMainThread } from 'node:worker_threads'
 import { UnsupportedRuntimeError } from '../common/errors.ts'
 import type { ThreadData } from './data.ts'
 import type { Extent } from './extent.ts'
+import { isUntouched } from './json.ts'
 import { askThread, type Channel, findWorkers } from './protocol.ts'
 
 /** The dumps of the other threads that use greenlets, or do not answer; the main thread first. */
@@ -21,6 +22,7 @@ export async function collectOthers(extent: Extent, patience: number): Promise<T
       onEvent: undefined,
       ask: (method, params = {}) =>
         new Promise((resolve, reject) => {
+          checkToJSON()
           session.post(method, params, (error, result) => (error === null ? resolve(result) : reject(errorOf(error))))
         }),
     }
@@ -37,6 +39,15 @@ export async function collectOthers(extent: Extent, patience: number): Promise<T
   } finally {
     session.disconnect()
   }
+}
+
+/** Node.js makes JSON of each message with it, and aborts the process where that is no text. */
+function checkToJSON(): void {
+  if (isUntouched({})) return
+  throw new UnsupportedRuntimeError(
+    "a dump of all Workers needs Node's inspector, which does not work while Object.prototype has a toJSON; remove that, or make a dump " +
+      'in each Worker, without { workers: true }, or from outside, by npx greenlets dump PID',
+  )
 }
 
 /** Without the permission, Node aborts the process when a Worker connects to the inspector. */

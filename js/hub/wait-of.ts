@@ -28,10 +28,15 @@ const { getOwnPropertyDescriptor } = Object
 
 /** The time by which Node's timers go, in milliseconds. Undefined where a program has replaced the timers. */
 export function timersNow(): number | undefined {
-  const timer = thread.realm.setTimeout(() => {}, 1)
-  const start = fieldOf(timer, '_idleStart')
-  thread.realm.clearTimeout(timer)
-  return start
+  try {
+    const timer = thread.realm.setTimeout(() => {}, 1)
+    const start = fieldOf(timer, '_idleStart')
+    thread.realm.clearTimeout(timer)
+    return start
+  } catch {
+    // The replaced one throws.
+    return undefined
+  }
 }
 
 /**

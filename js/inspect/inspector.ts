@@ -4,6 +4,7 @@ import { rangeError, typeError } from '../common/errors.ts'
 import { checkOptions } from '../common/options.ts'
 import { describe } from '../common/values.ts'
 import { dump } from '../dump.ts'
+import { jsonOf } from '../dump/json.ts'
 import { refuseSecondCopy } from '../engine.ts'
 import type { Extent } from '../dump/extent.ts'
 import { type Asked, cookieFor, isLoopback, isToken, newToken, SHORTEST_TOKEN, tokenOf } from './access.ts'
@@ -148,7 +149,7 @@ export class Inspector {
     if (!this.#isNamed(file)) return textAnswer(404, 'no parked stack names this file')
     try {
       const headers = { ...COMMON, 'content-type': 'application/json' }
-      return { status: 200, headers, body: JSON.stringify(await readSource(file, line)) }
+      return { status: 200, headers, body: jsonOf(await readSource(file, line)) }
     } catch (error) {
       return textAnswer(404, (error as Error).message)
     }

@@ -6,6 +6,7 @@
 import { threadId } from 'node:worker_threads'
 import { version } from '../common/version.ts'
 import type { StackData } from '../dump/data.ts'
+import { jsonOf } from '../dump/json.ts'
 import type { Changes } from '../dump/live.ts'
 import { makeLive } from '../engine.ts'
 import type { Extent } from '../dump/extent.ts'
@@ -70,7 +71,7 @@ export class Watching {
     const { pid, versions } = process
     const about = { time: Date.now(), pid, threadId, folder: `${folderNow()}/`, node: versions.node, version }
     const refresh: Refresh = { ...changes, ...about, took: 0 }
-    const text = JSON.stringify(refresh)
+    const text = jsonOf(refresh)
     const took = performance.now() - before
     this.#isFull = !this.#write(`event: refresh\ndata: ${text.replace('"took":0', `"took":${took.toFixed(2)}`)}\n\n`)
     // The first look reads everything, and is made only once: after it, the page would stand still for long.
