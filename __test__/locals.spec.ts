@@ -290,3 +290,21 @@ test('errors are GreenletErrors', (t) => {
   t.is(locals(g.gr_frame!).frame.functionName, g.gr_frame!.functionName)
   g.kill()
 })
+
+test('variables are not read while Object.prototype has a toJSON, with which the inspector does not work', (t) => {
+  const g = new Greenlet(() => main.switch())
+  g.switch()
+  const frame = g.gr_frame!
+  Object.defineProperty(Object.prototype, 'toJSON', { value: () => undefined, configurable: true })
+  let error: unknown
+  try {
+    locals(frame)
+  } catch (thrown) {
+    error = thrown
+  } finally {
+    delete (Object.prototype as { toJSON?: unknown }).toJSON
+  }
+  t.is((error as GreenletError).code, 'ERR_GREENLET_NO_LOCALS')
+  t.true(locals(frame).scopes.length > 0)
+  g.kill()
+})

@@ -10,6 +10,7 @@ import type { Session } from 'node:inspector'
 import { types } from 'node:util'
 import { Script } from 'node:vm'
 import { quoted } from '../common/text.ts'
+import { isUntouched } from '../dump/json.ts'
 import { debuggerIsActive, GreenletError, isGlobal, type placeOf } from '../engine.ts'
 import { COLLECTING, FORBIDDEN, IN_ISOLATE, IN_WASM, PAUSED, WHY_FORBIDDEN } from '../native/contract.ts'
 import { PAUSE_SCRIPT } from '../stack/own-frames.ts'
@@ -137,6 +138,10 @@ function pauseAbove(source: Source): Pause {
   if (debuggerIsActive()) throw refused(source, ATTACHED)
   const inspector = process.getBuiltinModule('node:inspector')
   if (inspector?.Session === undefined) throw refused(source, 'this runtime has no inspector')
+  // Node.js makes JSON of each message with it, and aborts the process where that is no text.
+  if (!isUntouched({})) {
+    throw refused(source, "Node's inspector does not work while Object.prototype has a toJSON; remove that")
+  }
   const session = new inspector.Session()
   try {
     session.connect()
