@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { consumerTools } from '../consumer-tools.ts'
 import { type Node, testedNodes } from '../nodes.ts'
+import { type PackageManager, packageManagers } from '../package-managers.ts'
 import { startRegistry } from '../registry.ts'
 import { type Outcome, run, twoAtOnce } from '../run.ts'
 import { counted, saysOk, sum, type Tally } from '../tally.ts'
@@ -185,8 +186,9 @@ function managers({ home, scratch, registry, node, npm, start }: Context): Case[
     }
     return { what: name, steps: [{ ...first!, prepare }, ...rest] }
   }
-  const manager = (file: string, cwd: string, env: NodeJS.ProcessEnv, ...args: string[]): Step => {
-    const step = start(cwd, node, join(home, 'node_modules', file), ...args)
+  const { pnpm, yarn1, yarn4 } = packageManagers(registry, scratch)
+  const install = (cwd: string, { args: [file, ...args], env }: PackageManager, ...more: string[]): Step => {
+    const step = start(cwd, node, join(home, 'node_modules', file), ...args, ...more)
     return { ...step, env: { ...step.env, HOME: scratch, CI: '1', ...env } }
   }
   const both = (cwd: string, ...flags: string[]) => [
@@ -202,27 +204,11 @@ function managers({ home, scratch, registry, node, npm, start }: Context): Case[
       npm(cwd, 'install', 'express@4', 'greenlets'),
       ...both(cwd),
     ]),
-    inside('pnpm', { dependencies }, (cwd) => {
-      const env = { npm_config_registry: registry, npm_config_store_dir: join(scratch, 'pnpm-store') }
-      return [manager('pnpm/bin/pnpm.cjs', cwd, env, 'install', '--config.hoist=false'), ...both(cwd)]
-    }),
-    inside('yarn 1', { dependencies }, (cwd) => {
-      const args = ['install', '--registry', registry, '--cache-folder', join(scratch, 'yarn-1')]
-      return [manager('yarn/bin/yarn.js', cwd, {}, ...args), ...both(cwd)]
-    }),
+    inside('pnpm', { dependencies }, (cwd) => [install(cwd, pnpm, '--config.hoist=false'), ...both(cwd)]),
+    inside('yarn 1', { dependencies }, (cwd) => [install(cwd, yarn1), ...both(cwd)]),
     inside('yarn 4, PnP', { dependencies }, (cwd) => {
-      const env = {
-        YARN_NPM_REGISTRY_SERVER: registry,
-        YARN_UNSAFE_HTTP_WHITELIST: '127.0.0.1',
-        YARN_ENABLE_IMMUTABLE_INSTALLS: 'false',
-        YARN_ENABLE_GLOBAL_CACHE: 'false',
-        YARN_ENABLE_TELEMETRY: 'false',
-        // A release of today is as good as an old one.
-        YARN_NPM_MINIMAL_AGE_GATE: '0',
-      }
-      const install = manager('@yarnpkg/cli-dist/bin/yarn.js', cwd, env, 'install')
       return [
-        install,
+        install(cwd, yarn4),
         start(cwd, node, '--require', './.pnp.cjs', 'require.cjs'),
         start(cwd, node, '--no-warnings', '--require', './.pnp.cjs', '--loader', './.pnp.loader.mjs', 'import.mjs'),
       ]

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { consumerTools, installedOnce } from '../consumer-tools.ts'
 import { type Node, testedNodes } from '../nodes.ts'
+import { packageManagers } from '../package-managers.ts'
 import { type Registry, startRegistry } from '../registry.ts'
 import { run, twoAtOnce } from '../run.ts'
 import { counted, saysOk, sum, type Tally } from '../tally.ts'
@@ -64,35 +65,16 @@ export async function oldPackages(): Promise<Tally> {
 async function otherManagers(node: Node, home: string, { url }: Registry, fibers: string): Promise<Tally[]> {
   const modules = join(consumerTools(), 'node_modules')
   const env = { ...process.env, NODE_OPTIONS: '', HOME: home, CI: '1' }
+  const { pnpm, yarn1, yarn4 } = packageManagers(url, home)
   const managers = [
-    {
-      name: 'pnpm',
-      overrides: { pnpm: { overrides: { fibers } } },
-      args: ['pnpm/bin/pnpm.cjs', 'install', '--no-frozen-lockfile'],
-      settings: { npm_config_registry: url, npm_config_store_dir: join(home, 'pnpm-store') },
-    },
-    {
-      name: 'yarn 1',
-      overrides: { resolutions: { fibers } },
-      args: ['yarn/bin/yarn.js', 'install', '--registry', url, '--cache-folder', join(home, 'yarn-1')],
-      settings: {},
-    },
-    {
-      name: 'yarn 4',
-      overrides: { resolutions: { fibers } },
-      args: ['@yarnpkg/cli-dist/bin/yarn.js', 'install'],
-      settings: {
-        YARN_NODE_LINKER: 'node-modules',
-        YARN_NPM_REGISTRY_SERVER: url,
-        YARN_UNSAFE_HTTP_WHITELIST: '127.0.0.1',
-        YARN_ENABLE_IMMUTABLE_INSTALLS: 'false',
-        YARN_ENABLE_GLOBAL_CACHE: 'false',
-        YARN_ENABLE_TELEMETRY: 'false',
-        YARN_NPM_MINIMAL_AGE_GATE: '0',
-      },
-    },
+    { name: 'pnpm', manager: pnpm, overrides: { pnpm: { overrides: { fibers } } } },
+    { name: 'yarn 1', manager: yarn1, overrides: { resolutions: { fibers } } },
+    { name: 'yarn 4', manager: yarn4, overrides: { resolutions: { fibers } } },
   ]
-  return twoAtOnce(managers, async ({ name, overrides, args: [file, ...args], settings }) => {
+  // pnpm does not change a lock file in CI, and yarn 4 makes no node_modules, unless they are told to.
+  const settings = { npm_config_frozen_lockfile: 'false', YARN_NODE_LINKER: 'node-modules' }
+  return twoAtOnce(managers, async ({ name, overrides, manager: { args, env: own } }) => {
+    const [file, ...rest] = args
     const cwd = join(home, name.replace(' ', '-'))
     mkdirSync(cwd)
     writeFileSync(
@@ -100,8 +82,8 @@ async function otherManagers(node: Node, home: string, { url }: Registry, fibers
       JSON.stringify({ private: true, dependencies: { fibrous: '0.4.0' }, ...overrides }),
     )
     cpSync(join(SOURCE, 'programs/fibrous.cjs'), join(cwd, 'fibrous.cjs'))
-    const options = { cwd, env: { ...env, ...settings }, limit: LIMIT }
-    const installed = await run(node.bin, [join(modules, file!), ...args], options)
+    const options = { cwd, env: { ...env, ...settings, ...own }, limit: LIMIT }
+    const installed = await run(node.bin, [join(modules, file), ...rest], options)
     const result = installed.end === 0 ? await run(node.bin, ['fibrous.cjs'], options) : installed
     const ok = installed.end === 0 && saysOk(result)
     return counted(`fibrous with the override of ${name}`, result, { passed: Number(ok), failed: Number(!ok) })
