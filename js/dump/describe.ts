@@ -15,13 +15,12 @@ import type { Frame } from '../stack/frame.ts'
 import { type Snapshot, snapshotOf } from '../stack/snapshot.ts'
 import { placeOf } from '../stack/source-maps.ts'
 import { linesOf } from '../stack/stack.ts'
-import { printable } from '../common/text.ts'
+import { LONGEST_NAME, printable } from '../common/text.ts'
 import { Collection } from './collect.ts'
 import type { WaitData } from './data.ts'
 
 /** Of a longer stack, this many lines at each end are shown. */
 const SHOWN_LINES = 100
-const LONGEST_NAME = 100
 const LONGEST_SOURCE_LINE = 160
 /** Of a larger file, no line is shown. */
 const LONGEST_FILE = 4 * 2 ** 20

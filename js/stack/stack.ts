@@ -8,7 +8,7 @@ import { inspect } from 'node:util'
 import { thread } from '../core/thread.ts'
 import { type DetachedFrame, type Frame, type FrameJSON, type FrameSource, siteOfFrame } from './frame.ts'
 import { linesByProgram } from './program-text.ts'
-import { printable } from '../common/text.ts'
+import { printable, quoted } from '../common/text.ts'
 
 /** What a stack reads from: a snapshot. */
 export interface StackSource extends Omit<FrameSource, 'name' | 'callAbove'> {
@@ -101,8 +101,7 @@ class Stack extends Array<Frame> {
   toError(message?: string): Error {
     const source = this[SOURCE]
     const text = textOf(source.frames)
-    const where =
-      text === '' ? 'the greenlet is not suspended' : `greenlet '${printable(source.name, 100)}' is suspended here`
+    const where = text === '' ? 'the greenlet is not suspended' : `greenlet ${quoted(source.name)} is suspended here`
     const error = new thread.realm.Error(message ?? where)
     const stack = `${String(error)}${text === '' ? '' : `\n${text}`}`
     // On Node.js 20, redefining V8's own property would format the error, by the program's `Error.prepareStackTrace`.
