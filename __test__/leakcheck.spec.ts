@@ -1,7 +1,7 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import test from 'ava'
 import { Greenlet } from '../js/index.ts'
-import { leakcheck, leaks } from './helpers/leakcheck.ts'
+import { grown, leakcheck, leaks } from './helpers/leakcheck.ts'
 
 const { main } = Greenlet
 
@@ -52,6 +52,25 @@ test.serial('growth that happens only once is not a leak', async (t) => {
   const cache = new Map<number, unknown>()
   let runs = 0
   t.deepEqual(await leaks(() => void cache.set(runs++ % 20, Array.from({ length: 100 }, Object))), {})
+})
+
+/** The counts of rounds in which the heap grows by these bytes. */
+const heapGrowsBy = (...growth: number[]) => {
+  let heap = 0
+  return [0, ...growth].map((bytes) => ({
+    greenlets: 0,
+    slots: 0,
+    'native references': 0,
+    'bytes of heap': (heap += bytes),
+  }))
+}
+
+test('code that is compiled and thrown away in turns is not a leak', (t) => {
+  // Recorded on Node 20: 240 KB of code came and went, and the median of the last three rounds was 23 KB.
+  const growth = [122_856, 23_208, -241_992, 238_128, 12_800, -250_760, 15_792, 241_144, -221_760, 23_392, 190_336]
+  t.deepEqual(grown(heapGrowsBy(...growth)), {})
+  t.deepEqual(grown(heapGrowsBy(...growth, 23_208, -191_600, 30_000)), {})
+  t.true(grown(heapGrowsBy(...growth.map((bytes) => bytes + 30_000)))['bytes of heap']! > 800)
 })
 
 let runs = 0
