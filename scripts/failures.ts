@@ -3,6 +3,8 @@
 import type { Outcome } from './run.ts'
 
 const MOST_LINES = 8
+/** Lines that explain one failed test. */
+const MOST_DETAILS = 16
 const MOST_COLUMNS = 200
 /** Lines that say what is wrong, in the output of ava, of nextest, of Node and of V8. */
 const TELLING = /^not ok |^\s*(?:Uncaught )?\w*Error\b|^NOT as it must be|FAIL|panicked at|[Ff]atal|corrupt|SIG[A-Z]+/
@@ -12,9 +14,16 @@ const failures: string[] = []
 /** Remembers a failed run. `what` names it. */
 export function rememberFailure(what: string, { end, output }: Outcome) {
   const lines = output.split('\n').filter((line) => line.trim() !== '')
-  const telling = lines.filter((line) => TELLING.test(line))
-  const shown = (telling.length > 0 ? telling : lines).slice(0, MOST_LINES)
+  const telling = lines.flatMap((line, at) => (TELLING.test(line) ? [line, ...details(lines.slice(at + 1))] : []))
+  const shown = (telling.length > 0 ? telling : lines).slice(0, MOST_LINES + MOST_DETAILS)
   failures.push([`${what}: ended with ${end}`, ...shown.map((line) => `  ${line.slice(0, MOST_COLUMNS)}`)].join('\n'))
+}
+
+/** The block by which TAP explains a `not ok`: from `---` to `...`. Empty where `lines` does not begin with one. */
+function details(lines: readonly string[]): string[] {
+  if (lines[0]?.trim() !== '---') return []
+  const end = lines.findIndex((line) => line.trim() === '...')
+  return lines.slice(1, Math.min(end === -1 ? lines.length : end, MOST_DETAILS))
 }
 
 export function tellFailures() {
