@@ -93,8 +93,18 @@ unsafe fn go(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<V8Host>) {
     let host = thread.host();
     // SAFETY: the caller's clause is the one that `leave` needs.
     host.mail.set_status(unsafe { leave(thread, next) });
-    if host.terminating.get() != Terminating::Nothing {
-        // SAFETY: this is the callback's last action.
+    // SAFETY: the caller's clause, and this is the callback's last action.
+    unsafe { terminate_if_asked(thread) };
+}
+
+/// Ends JavaScript on the running stack, if that is to be.
+///
+/// # Safety
+/// The contract's clause **leaving**, and this is the callback's last action.
+#[inline(always)]
+pub(super) unsafe fn terminate_if_asked(thread: &Thread<V8Host>) {
+    if thread.host().terminating.get() != Terminating::Nothing {
+        // SAFETY: the caller's clause.
         unsafe { terminate(thread) };
     }
 }
@@ -136,7 +146,7 @@ pub(crate) unsafe fn leave(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<
 /// # Safety
 /// The contract's clause **leaving**.
 #[inline(always)]
-unsafe fn is_plain(host: &V8Host, on_main: bool) -> bool {
+pub(super) unsafe fn is_plain(host: &V8Host, on_main: bool) -> bool {
     let (v8, stacks) = (&host.v8.layout, &host.v8.stacks);
     let mut found = obstacles(host, on_main) | v8.joins.unrest(stacks.known_contexts.get());
     // SAFETY: the caller's clause: on the isolate's thread.
@@ -248,7 +258,7 @@ unsafe fn cross_carefully(
 }
 
 #[cold]
-fn status_of(error: &SwitchError<NewContext>) -> Status {
+pub(super) fn status_of(error: &SwitchError<NewContext>) -> Status {
     match error {
         SwitchError::NoSlot(_) => Status::NoSlot,
         SwitchError::Limit(..) => Status::Limit,

@@ -25,6 +25,7 @@ use crate::raw::residency::Residency;
 use crate::raw::slots::GuardKind;
 use crate::raw::switch_error::SwitchError;
 
+mod rest;
 mod switch;
 
 /// All stacks of one thread. It lives in an [`Rc`], because the stacks refer to it: the contents of a `Box` belong to the code that moves
@@ -44,6 +45,9 @@ pub struct Thread<H: Host> {
     /// Whether `fault` has one. This and the next are bytes that every switch looks at.
     faulted: Cell<bool>,
     always_spills: Cell<bool>,
+    /// The stacks that rest, and what the one that was taken last is to run; see `rest.rs`.
+    resting: RefCell<Vec<Target<H>>>,
+    next_body: Cell<Option<H::Body>>,
 }
 
 impl<H: Host> Thread<H> {
@@ -76,6 +80,8 @@ impl<H: Host> Thread<H> {
             fault: Cell::new(None),
             faulted: Cell::new(false),
             always_spills: Cell::new(options.spilling == Spilling::Always),
+            resting: RefCell::default(),
+            next_body: Cell::new(None),
         });
         let record = thread.record(target);
         record.state.set(State::Running);
@@ -93,7 +99,9 @@ impl<H: Host> Thread<H> {
         if self.live() > 0 {
             return Err(io::ErrorKind::ResourceBusy.into());
         }
-        self.residency.replace(Residency::new(&options)?);
+        let residency = Residency::new(&options)?;
+        self.forget_resting();
+        self.residency.replace(residency);
         self.always_spills.set(options.spilling == Spilling::Always);
         self.options.set(options);
         Ok(())
@@ -168,9 +176,9 @@ impl<H: Host> Thread<H> {
         suspended.map_or(0, |record| self.residency.borrow().depth(record))
     }
 
-    /// How many stacks are in use beside main's.
+    /// How many stacks are in use beside main's. Those that rest are not.
     pub fn live(&self) -> usize {
-        self.registry.len() - 1
+        self.registry.len() - 1 - self.resting.borrow().len()
     }
 
     /// How many stacks can be in their slots at once. Without spilling there can be no more.
@@ -203,9 +211,10 @@ impl<H: Host> Thread<H> {
         unsafe { self.residency.borrow().live_bytes(&self.host, record) }
     }
 
-    /// Gives unused memory back to the system: the pages of empty slots. To be called when there is nothing else to do; no switch
-    /// ever does it. Returns the number of these slots.
+    /// Forgets the stacks that rest, and gives unused memory back to the system: the pages of empty slots. To be called when there is
+    /// nothing else to do; no switch ever does it. Returns the number of these slots.
     pub fn trim(&self) -> usize {
+        self.forget_resting();
         self.residency.borrow().trim()
     }
 
@@ -225,9 +234,11 @@ impl<H: Host> Thread<H> {
         self.residency.borrow().guard_kind()
     }
 
-    /// The ids of all stacks that have started and not finished, main's among them.
+    /// The ids of all stacks that have started and not finished, main's among them. Those that rest are left out.
     pub fn ids(&self) -> Vec<Id> {
-        self.registry.ids()
+        let resting = self.resting.borrow();
+        let is_in_use = |id: &Id| !resting.iter().any(|&target| self.record(target).id == *id);
+        self.registry.ids().into_iter().filter(is_in_use).collect()
     }
 
     /// What the host reads from the suspended stack `id`, and the epoch it is in. Otherwise the state that it is in.
@@ -247,6 +258,7 @@ impl<H: Host> Thread<H> {
     /// Main runs, and nothing relies on the frames of the other stacks any more.
     pub unsafe fn abandon_all(&self) {
         debug_assert!(self.on_main());
+        self.forget_resting();
         for id in self.registry.ids() {
             self.forget_stack(id, false);
         }
@@ -301,6 +313,7 @@ impl<H: Host> Drop for Thread<H> {
             self.residency.borrow().abandon_all();
             return;
         }
+        self.forget_resting();
         for id in self.registry.ids() {
             self.abandon(id);
         }
