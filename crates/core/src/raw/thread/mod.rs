@@ -20,7 +20,7 @@ use crate::fiber::bounds::StackBounds;
 use crate::raw::host::Host;
 use crate::raw::id::{Id, State};
 use crate::raw::options::{Options, Spilling};
-use crate::raw::registry::{Execution, Registry, StackRecord, Target};
+use crate::raw::registry::{Execution, Owned, Registry, StackRecord, Target};
 use crate::raw::residency::Residency;
 use crate::raw::slots::GuardKind;
 use crate::raw::switch_error::SwitchError;
@@ -46,7 +46,7 @@ pub struct Thread<H: Host> {
     faulted: Cell<bool>,
     always_spills: Cell<bool>,
     /// The stacks that rest, and what the one that was taken last is to run; see `rest.rs`.
-    resting: RefCell<Vec<Target<H>>>,
+    resting: RefCell<Vec<Owned<H>>>,
     next_body: Cell<Option<H::Body>>,
 }
 
@@ -115,7 +115,7 @@ impl<H: Host> Thread<H> {
 
     /// The id of the thread's own stack.
     pub fn main(&self) -> Id {
-        self.record(self.main).id
+        self.record(self.main).id.get()
     }
 
     /// The record of the running stack, for [`Thread::switch_to`].
@@ -125,7 +125,7 @@ impl<H: Host> Thread<H> {
 
     /// The id of the running stack.
     pub fn current(&self) -> Id {
-        self.record(self.current.get()).id
+        self.record(self.current.get()).id.get()
     }
 
     /// Whether the thread's own stack runs.
@@ -178,7 +178,7 @@ impl<H: Host> Thread<H> {
 
     /// How many stacks are in use beside main's. Those that rest are not.
     pub fn live(&self) -> usize {
-        self.registry.len() - 1 - self.resting.borrow().len()
+        self.registry.len() - 1
     }
 
     /// How many stacks can be in their slots at once. Without spilling there can be no more.
@@ -234,11 +234,9 @@ impl<H: Host> Thread<H> {
         self.residency.borrow().guard_kind()
     }
 
-    /// The ids of all stacks that have started and not finished, main's among them. Those that rest are left out.
+    /// The ids of all stacks that have started and not finished, main's among them.
     pub fn ids(&self) -> Vec<Id> {
-        let resting = self.resting.borrow();
-        let is_in_use = |id: &Id| !resting.iter().any(|&target| self.record(target).id == *id);
-        self.registry.ids().into_iter().filter(is_in_use).collect()
+        self.registry.ids()
     }
 
     /// What the host reads from the suspended stack `id`, and the epoch it is in. Otherwise the state that it is in.
@@ -281,10 +279,16 @@ impl<H: Host> Thread<H> {
         else {
             return false;
         };
+        self.forget_record(&record, keep);
+        true
+    }
+
+    /// The same for a stack that is out of the registry.
+    fn forget_record(&self, record: &Owned<H>, keep: bool) {
         // SAFETY: contract clause "parked": it is suspended.
         unsafe { self.host.abandon(record.vm()) };
         record.state.set(State::Dead);
-        self.residency.borrow().remove(&record, keep);
+        self.residency.borrow().remove(record, keep);
         // SAFETY: the record was taken out and its fiber is suspended, so this is the only access to it. With `keep`, the frames
         // that other code may rely on stay where they are; without, the caller says that no code relies on them.
         unsafe {
@@ -292,7 +296,6 @@ impl<H: Host> Thread<H> {
                 fiber.abandon();
             }
         }
-        true
     }
 
     #[inline(always)]
@@ -310,6 +313,7 @@ impl<H: Host> Drop for Thread<H> {
             // `exit()` runs the destructors of thread-locals on the stack that called it. That stack still runs, and the code
             // that ran before it never continues, so nothing may be touched.
             self.registry.leak();
+            std::mem::forget(self.resting.take());
             self.residency.borrow().abandon_all();
             return;
         }

@@ -5,16 +5,15 @@
 //!   A's stack: | run | ... | loop | greenlet 1 | ──ends──► | run | ... | loop | rest | ──start──► | run | ... | loop | greenlet 2 |
 //! ```
 //!
-//! To all others a stack that rests has ended: it is not counted, and its slot is free in the sense that the next stack to start
-//! takes it before any other.
+//! To all others the greenlet has ended: its id is not in the registry any more, and the next greenlet gets another one.
 //!
 //! # Contract
-//! * "resting": a target in `Thread::resting` is in the registry, suspended in `Thread::rest`, and resident in a slot that it shares with
-//!   no other stack. A slot is shared only when a stack starts where none rests.
+//! * "resting": a record in `Thread::resting` is not in the registry. Its stack is suspended in `Thread::rest`, and resident in a slot
+//!   that it shares with no other stack. A slot is shared only when a stack starts where none rests.
 
 use crate::raw::host::Host;
 use crate::raw::id::Id;
-use crate::raw::registry::Target;
+use crate::raw::registry::{Owned, Target};
 use crate::raw::switch_error::SwitchError;
 use crate::raw::thread::Thread;
 
@@ -45,33 +44,43 @@ impl<H: Host> Thread<H> {
             return Err(SwitchError::OtherStack(None));
         }
         let me = self.current.get();
-        let target =
-            self.registry.get(to).filter(|&target| target != me).ok_or_else(|| SwitchError::Gone(to))?;
-        self.resting.borrow_mut().push(me);
+        let id = self.record(me).id.get();
+        let target = self.registry.get(to).filter(|&target| target != me);
+        let target = target.ok_or_else(|| SwitchError::Gone(to))?;
+        self.resting.borrow_mut().push(self.registry.remove(id).expect("contract clause \"registered\""));
         // SAFETY: the registry has found it, and contract clause "here" was checked.
         let left = unsafe { self.leave_for(target) };
         if let Some(body) = self.next_body.take() {
             return Ok(body);
         }
-        // It could not leave, or was resumed by its id.
-        self.resting.borrow_mut().retain(|&target| target != me);
-        Err(left.err().unwrap_or_else(|| SwitchError::Gone(self.record(me).id)))
+        // It could not leave, and is the last one.
+        let record = self.resting.borrow_mut().pop().expect("pushed above");
+        debug_assert!(record.target() == me);
+        self.register_again(record);
+        Err(left.err().unwrap_or_else(|| SwitchError::Gone(id)))
     }
 
     /// The stack that has begun to rest last, to run `body`.
     #[inline(always)]
     pub(super) fn wake(&self, body: H::Body) -> Result<Target<H>, H::Body> {
-        let Some(target) = self.resting.borrow_mut().pop() else { return Err(body) };
-        debug_assert!(self.record(target).resident.get(), "contract clause \"resting\"");
+        let Some(record) = self.resting.borrow_mut().pop() else { return Err(body) };
+        debug_assert!(record.resident.get(), "contract clause \"resting\"");
         self.next_body.set(Some(body));
-        Ok(target)
+        Ok(self.register_again(record))
+    }
+
+    #[inline(always)]
+    fn register_again(&self, record: Owned<H>) -> Target<H> {
+        self.registry.insert(|id| {
+            record.id.set(id);
+            record
+        })
     }
 
     /// Forgets the stacks that rest. No code relies on their frames.
     pub(super) fn forget_resting(&self) {
-        let resting = self.resting.take();
-        for &target in &resting {
-            self.forget_stack(self.record(target).id, false);
+        for record in self.resting.take() {
+            self.forget_record(&record, false);
         }
     }
 }

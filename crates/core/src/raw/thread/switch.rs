@@ -172,9 +172,9 @@ impl<H: Host> Thread<H> {
                 unsafe { self.host.enlist(record.vm(), self.residency.borrow().bounds(slot)) };
             }
             (Err(error), Execution::Unstarted(_)) => {
-                let record = self.registry.remove(record.id).expect("`start` inserted it");
+                let record = self.registry.remove(record.id.get()).expect("`start` inserted it");
                 self.residency.borrow().remove(&record, false);
-                let Execution::Unstarted(body) = record.execution.into_inner() else {
+                let Execution::Unstarted(body) = record.into_inner().execution.into_inner() else {
                     unreachable!("matched above")
                 };
                 return Err(SwitchError::NoMemory(Some(body), error));
@@ -210,7 +210,7 @@ impl<H: Host> Thread<H> {
     /// Frees the stack of a greenlet whose function returned, and finds the stack that it named.
     #[cold]
     fn finish(&self, dead: Target<H>, next: Next<H>) -> Target<H> {
-        if let Some(record) = self.registry.remove(self.record(dead).id) {
+        if let Some(record) = self.registry.remove(self.record(dead).id.get()) {
             record.state.set(State::Dead);
             // SAFETY: its function returned just now and nothing was unparked since, so its state is the live one.
             unsafe { self.host.retire(record.vm()) };
