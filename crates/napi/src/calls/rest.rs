@@ -19,7 +19,7 @@ use napi::sys;
 
 use super::callback::thread_of;
 use super::direct::{Info, thread_here};
-use super::switch::{is_plain, status_of, terminate_if_asked};
+use super::switch::{is_plain, is_plain_after_all, status_of, terminate_if_asked};
 use crate::mail::Status;
 use crate::node::async_hooks::Notify;
 use crate::node::context::{empty_context, is_shared, raise_frame};
@@ -65,7 +65,10 @@ unsafe fn may_rest(thread: &Thread<V8Host>) -> bool {
     // SAFETY: the caller's clause; the running stack's state is live.
     host.v8.locker.is_none()
         && thread.may_rest()
-        && unsafe { !is_shared(host.v8.stacks.running.get()) && is_plain(host, false) }
+        && unsafe {
+            !is_shared(host.v8.stacks.running.get())
+                && (is_plain(host, false) || is_plain_after_all(host, false))
+        }
 }
 
 /// # Safety

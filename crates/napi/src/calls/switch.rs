@@ -156,6 +156,17 @@ pub(super) unsafe fn is_plain(host: &V8Host, on_main: bool) -> bool {
     found == 0
 }
 
+/// The same where [`is_plain`] could not tell without a call of V8: where a program has several contexts, an array may be joined in each.
+///
+/// # Safety
+/// The contract's clause **leaving**.
+#[cold]
+pub(super) unsafe fn is_plain_after_all(host: &V8Host, on_main: bool) -> bool {
+    // SAFETY: the caller's clause: in a native callback.
+    let joining = unsafe { host.v8.is_joining() };
+    !joining && obstacles(host, on_main) | obstacles_of_native_code(host) == 0
+}
+
 /// 0 where nothing needs care when the running stack is left, apart from arrays that are being joined and what native code between the
 /// stack's JavaScript has left.
 #[inline(always)]
@@ -239,8 +250,7 @@ unsafe fn cross_carefully(
     // SAFETY: the caller's clause. What is taken along stays in this frame and in its handles, and is given back when the stack runs
     // again.
     unsafe {
-        let found = obstacles(host, on_main) | obstacles_of_native_code(host);
-        if !host.v8.is_joining() && found == 0 {
+        if is_plain_after_all(host, on_main) {
             return cross(thread, on_main, next);
         }
         if let Some(refusal) = refusal(host, on_main) {
