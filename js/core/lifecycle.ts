@@ -11,7 +11,17 @@
 import { addOwnCode } from '../common/own-code.ts'
 import { GreenletError, isExit, typeError } from '../common/errors.ts'
 import { quoted } from '../common/text.ts'
-import { ENDED, FLAGS, IN_HOOK, mail, REFUSED, SELF_GENERATION, SELF_INDEX, setSubject, STATUS } from '../native/contract.ts'
+import {
+  ENDED,
+  FLAGS,
+  IN_HOOK,
+  mail,
+  REFUSED,
+  SELF_GENERATION,
+  SELF_INDEX,
+  setSubject,
+  STATUS,
+} from '../native/contract.ts'
 import { refuseSecondCopy } from '../native/copies.ts'
 import { endContext, frameFor, joinContext, resourceFor } from './context.ts'
 import { enterDomains } from './domains.ts'
