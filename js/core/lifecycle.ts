@@ -11,7 +11,17 @@
 import { addOwnCode } from '../common/own-code.ts'
 import { GreenletError, isExit, typeError } from '../common/errors.ts'
 import { quoted } from '../common/text.ts'
-import { ENDED, FLAGS, IN_HOOK, mail, REFUSED, SELF_GENERATION, SELF_INDEX, setSubject } from '../native/contract.ts'
+import {
+  ENDED,
+  FLAGS,
+  IN_HOOK,
+  mail,
+  REFUSED,
+  SELF_GENERATION,
+  SELF_INDEX,
+  setSubject,
+  STATUS,
+} from '../native/contract.ts'
 import { refuseSecondCopy } from '../native/copies.ts'
 import { endContext, frameFor, joinContext, resourceFor } from './context.ts'
 import { enterDomains } from './domains.ts'
@@ -144,14 +154,32 @@ export function describeState(record: GreenletRecord): string {
 }
 
 /**
- * The outermost function of each new stack. It must not throw, because no caller could catch the error. If the next
- * greenlet is unstarted, it returns the resource and the frame with which the new stack starts.
+ * The outermost function of each stack. It must not throw, because no caller could catch the error. Where a greenlet has
+ * ended, its stack rests until the next one starts on it; what this frame refers to would live as long. A stack that may not
+ * rest ends: this function returns. If the next greenlet is unstarted, it returns the resource and the frame with which the
+ * new stack starts.
  */
 export function entry(): [object, unknown] | undefined {
+  for (;;) {
+    const context = runOne()
+    if (context !== undefined) return context
+    thread.native.rest()
+    if (mail[STATUS] !== 0) {
+      mail[STATUS] = 0
+      return undefined
+    }
+  }
+}
+
+/** Runs a greenlet from its start to its end. */
+function runOne(): [object, unknown] | undefined {
   let threw = false
   let value: unknown
   try {
-    value = begin()
+    const { run, receiver, args } = takeStart()
+    // As `Reflect.apply`, which takes longer.
+    if (receiver === undefined && args.length < 2) value = args.length === 0 ? run() : run(args[0])
+    else value = Reflect.apply(run, receiver, args)
   } catch (error) {
     threw = true
     value = error
@@ -159,14 +187,7 @@ export function entry(): [object, unknown] | undefined {
   return endRun(threw, value)
 }
 
-function begin(): unknown {
-  const { run, receiver, args } = takeStart()
-  // As `Reflect.apply`, which takes longer.
-  if (receiver === undefined && args.length < 2) return args.length === 0 ? run() : run(args[0])
-  return Reflect.apply(run, receiver, args)
-}
-
-/** Apart from `begin`, of which the frame stays on the stack: that frame must not hold the greenlet. */
+/** Apart from `runOne`, of which the frame stays on the stack: that frame must not hold the greenlet. */
 function takeStart(): Start {
   const { current } = thread
   current.index = mail[SELF_INDEX]!

@@ -127,12 +127,12 @@ function stayOn(me: GreenletRecord): void {
   if (thread.transferFlags & DOMAINS) enterDomains(me)
 }
 
-/** As `switchTo`, for a `target` that has no stack yet. */
+/** As `switchTo`, for a `target` that has no stack yet. It gets a new one, or one that rests. */
 export function startAndSwitchTo(target: GreenletRecord, value: unknown): unknown {
   return switchTo(target, value, 0, resourceFor(target), frameFor(target))
 }
 
-/** For a new stack: takes what `switchTo` brought, and, where switches are traced, the greenlet that switched. */
+/** At the start of a greenlet: takes what `switchTo` brought, and, where switches are traced, the greenlet that switched. */
 export function takePayload(): { readonly payload: unknown; readonly origin: GreenletRecord | undefined } {
   const { payload, origin } = thread
   resetSwitch(thread.current)
@@ -140,7 +140,7 @@ export function takePayload(): { readonly payload: unknown; readonly origin: Gre
 }
 
 /**
- * For a stack at its end: sets which greenlet runs next and what it gets. Native switches to it when `entry` returns.
+ * For a stack at its end: sets which greenlet runs next and what it gets. Native switches to it when `entry` rests or returns.
  */
 export function setNext(target: GreenletRecord, threw: boolean, value: unknown): void {
   if (thread.transferFlags & DOMAINS) leaveDomains(undefined)

@@ -93,6 +93,11 @@ export interface Native {
   readonly switch: () => void
   /** As `switch`, but runs a new stack, in an async context: its resource, its frame and, in the mail, its ids. */
   readonly start: (resource: object, frame: unknown) => void
+  /**
+   * As `switch`, for a greenlet that has ended. Returns when `start` has given the stack to a new greenlet, of which the id is in
+   * `SELF_*`; or at once with a `Status`, where the stack must end.
+   */
+  readonly rest: () => void
   /** The frame in which the stack in `SUBJECT_*` runs, as it is now. */
   readonly frame: () => unknown
   /** The word in which V8 keeps the running stack's frame, to be read only; undefined where it keeps none. */

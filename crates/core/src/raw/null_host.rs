@@ -26,6 +26,11 @@ impl Body {
     pub fn new(closure: impl FnOnce(&Thread<NullHost>) -> Next<NullHost> + 'static) -> Body {
         Body(Box::new(closure))
     }
+
+    /// Calls the closure, for a stack that was given this by [`Thread::rest`].
+    pub fn run(self, thread: &Thread<NullHost>) -> Next<NullHost> {
+        (self.0)(thread)
+    }
 }
 
 impl fmt::Debug for Body {
@@ -85,6 +90,6 @@ unsafe impl Host for NullHost {
     }
 
     fn run(thread: &Thread<Self>, body: Body) -> Next<Self> {
-        (body.0)(thread)
+        body.run(thread)
     }
 }

@@ -5,11 +5,11 @@
 //! starting and ending greenlets and nothing else) is not given out again, because its counter would start again.
 //!
 //! # Contract
-//! * "boxed": a record is boxed, so it stays at its address until `remove` takes it out.
+//! * "boxed": a record is in a box of its own, so it stays at its address as long as its [`Owned`] exists.
 
 use std::cell::{Cell, RefCell, UnsafeCell};
-use std::mem::offset_of;
-use std::ops::Range;
+use std::mem::{ManuallyDrop, offset_of};
+use std::ops::{Deref, Range};
 use std::ptr::{NonNull, null};
 
 use slotmap::SlotMap;
@@ -37,7 +37,8 @@ pub(crate) struct StackRecord<H: StackHost> {
     /// The thread's number of resumes when it was last resumed. Only one stack runs at a time, so the order in which stacks were last
     /// resumed is the order in which they were suspended.
     pub(crate) last_resumed: Cell<u64>,
-    pub(crate) id: Id,
+    /// A stack that takes a second greenlet gets a second id.
+    pub(crate) id: Cell<Id>,
     /// The slot it runs in for life; `None` for main.
     pub(crate) slot: Option<SlotIndex>,
     pub(crate) state: Cell<State>,
@@ -63,15 +64,15 @@ impl<H: StackHost> StackRecord<H> {
         execution: Execution<H>,
         slot: Option<SlotIndex>,
         bounds: StackBounds,
-    ) -> Box<Self> {
-        Box::new(StackRecord {
+    ) -> Owned<H> {
+        Owned::new(StackRecord {
             vm: UnsafeCell::new(vm),
             execution: UnsafeCell::new(execution),
             exit: Cell::new(null()),
             spilled: Cell::new(None),
             epoch: Cell::new(0),
             last_resumed: Cell::new(0),
-            id,
+            id: Cell::new(id),
             slot,
             state: Cell::new(State::Suspended),
             extent: Cell::new(Extent::of(bounds)),
@@ -102,10 +103,48 @@ impl<H: StackHost> StackRecord<H> {
     }
 }
 
+/// Owns a record. A `Box` that is moved ends the pointers that others have to its contents; this does not.
+pub(crate) struct Owned<H: StackHost>(Target<H>);
+
+impl<H: StackHost> Owned<H> {
+    #[inline(always)]
+    fn new(record: StackRecord<H>) -> Self {
+        Owned(NonNull::from(Box::leak(Box::new(record))))
+    }
+
+    #[inline(always)]
+    pub(crate) fn target(&self) -> Target<H> {
+        self.0
+    }
+
+    pub(crate) fn into_inner(self) -> StackRecord<H> {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: the pointer is from a box, and this is the only owner, which is not dropped.
+        *unsafe { Box::from_raw(this.0.as_ptr()) }
+    }
+}
+
+impl<H: StackHost> Deref for Owned<H> {
+    type Target = StackRecord<H>;
+
+    #[inline(always)]
+    fn deref(&self) -> &StackRecord<H> {
+        // SAFETY: the record lives as long as its owner.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<H: StackHost> Drop for Owned<H> {
+    fn drop(&mut self) {
+        // SAFETY: the pointer is from a box, and this is the only owner.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
 /// All stacks of one thread that have started and not finished, and main.
 pub(crate) struct Registry<H: StackHost> {
     /// `None` is a place that is worn out.
-    table: RefCell<SlotMap<TableKey, Option<Box<StackRecord<H>>>>>,
+    table: RefCell<SlotMap<TableKey, Option<Owned<H>>>>,
     worn_out: Cell<usize>,
 }
 
@@ -120,20 +159,20 @@ impl<H: StackHost> Registry<H> {
     }
 
     /// Adds the record that `make` makes for the new id.
-    pub(crate) fn insert(&self, make: impl FnOnce(Id) -> Box<StackRecord<H>>) -> Target<H> {
+    pub(crate) fn insert(&self, make: impl FnOnce(Id) -> Owned<H>) -> Target<H> {
         let mut table = self.table.borrow_mut();
         let key = table.insert_with_key(|key| Some(make(Id(key))));
-        NonNull::from(&**table[key].as_ref().expect("inserted just now"))
+        table[key].as_ref().expect("inserted just now").target()
     }
 
     #[inline(always)]
     pub(crate) fn get(&self, id: Id) -> Option<Target<H>> {
         // SAFETY: the reference ends with this expression, which sets nothing.
         let table = unsafe { self.table.try_borrow_unguarded() };
-        table.expect("no borrow lasts").get(id.0)?.as_deref().map(NonNull::from)
+        table.expect("no borrow lasts").get(id.0)?.as_ref().map(Owned::target)
     }
 
-    pub(crate) fn remove(&self, id: Id) -> Option<Box<StackRecord<H>>> {
+    pub(crate) fn remove(&self, id: Id) -> Option<Owned<H>> {
         let mut table = self.table.borrow_mut();
         if !is_last_generation(id) {
             return table.remove(id.0)?;
@@ -178,7 +217,7 @@ mod tests {
         unsafe fn relocate(&self, _: NonNull<u64>, _: &Relocation) {}
     }
 
-    fn record(id: Id) -> Box<StackRecord<TestHost>> {
+    fn record(id: Id) -> Owned<TestHost> {
         StackRecord::new(id, 4711, Execution::Main, None, StackBounds { base: 0, limit: 0 })
     }
 
@@ -188,7 +227,7 @@ mod tests {
         let target = registry.insert(record);
         // SAFETY: contract clause "boxed": the record stays in the registry, and its state in it.
         let (record, found) = unsafe { (target.as_ref(), StackRecord::<TestHost>::of(target.as_ref().vm())) };
-        assert_eq!(found.id, record.id);
+        assert_eq!(found.id.get(), record.id.get());
         assert!(std::ptr::eq(found, record));
     }
 
@@ -197,7 +236,7 @@ mod tests {
     fn a_place_that_is_worn_out_is_not_given_out_again() {
         let registry = Registry::new();
         // SAFETY: contract clause "boxed": the record stays in the registry while its id is read.
-        let insert = || unsafe { registry.insert(record).as_ref() }.id;
+        let insert = || unsafe { registry.insert(record).as_ref() }.id.get();
         let first = insert();
         let mut last = first;
         while !is_last_generation(last) {

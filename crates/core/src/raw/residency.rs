@@ -155,6 +155,11 @@ impl<H: StackHost> Residency<H> {
         best.unwrap_or(SlotIndex(self.last_candidate.get()))
     }
 
+    /// Whether no other stack has the slot of `record`; false for main, which has none.
+    pub(crate) fn is_alone(&self, record: &StackRecord<H>) -> bool {
+        record.slot.is_some_and(|slot| self.usage.borrow()[slot.0 as usize].assigned == 1)
+    }
+
     /// Bytes of a suspended stack below its base; 0 where its stack pointer is not known, and for main's.
     pub(crate) fn depth(&self, record: &StackRecord<H>) -> usize {
         match (record.slot, self.stack_pointer(record)) {

@@ -5,6 +5,7 @@
 //! | `callback` | what all of them begin with: the thread, the arguments |
 //! | `direct` | the same, without Node-API between V8 and the function |
 //! | `switch` | leaving the running stack, the one call that is made often |
+//! | `rest` | the end of a greenlet, of which the stack takes the next one |
 //! | `questions` | reading a stack, its context and its size; settings |
 //! | `inspect` | a call above a suspended stack, for the debugger |
 //! | `weak` | weak references, which tell in the same job what was collected |
@@ -18,6 +19,7 @@ mod direct;
 mod errors;
 mod inspect;
 mod questions;
+mod rest;
 pub(crate) mod switch;
 mod weak;
 
@@ -39,6 +41,10 @@ pub struct Native {
     /// As `switch`, but runs a new stack, in an async context: its resource, its frame and, in the mail, its ids.
     #[napi(readonly, ts_type = "(resource: object, frame: unknown) => void")]
     pub start: Direct,
+    /// As `switch`, for a greenlet that has ended. Returns when `start` has given the stack to a new greenlet, of which the id is in
+    /// `SELF_*`; or at once with a `Status`, where the stack must end.
+    #[napi(readonly, ts_type = "() => void")]
+    pub rest: Direct,
     /// The frame in which the stack in `SUBJECT_*` runs, as it is now.
     #[napi(readonly, ts_type = "() => unknown")]
     pub frame: Callback,
@@ -156,6 +162,11 @@ impl Native {
                 symbols,
             },
             start: Direct { direct: start, otherwise: Callback(c"start", switch::start), symbols },
+            rest: Direct {
+                direct: is_first.then_some(rest::rest_directly),
+                otherwise: Callback(c"rest", rest::rest),
+                symbols,
+            },
             frame: Callback(c"frame", questions::frame),
             frame_word: Callback(c"frameWord", questions::frame_word),
             set_context: Callback(c"setContext", questions::set_context),

@@ -93,8 +93,18 @@ unsafe fn go(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<V8Host>) {
     let host = thread.host();
     // SAFETY: the caller's clause is the one that `leave` needs.
     host.mail.set_status(unsafe { leave(thread, next) });
-    if host.terminating.get() != Terminating::Nothing {
-        // SAFETY: this is the callback's last action.
+    // SAFETY: the caller's clause, and this is the callback's last action.
+    unsafe { terminate_if_asked(thread) };
+}
+
+/// Ends JavaScript on the running stack, if that is to be.
+///
+/// # Safety
+/// The contract's clause **leaving**, and this is the callback's last action.
+#[inline(always)]
+pub(super) unsafe fn terminate_if_asked(thread: &Thread<V8Host>) {
+    if thread.host().terminating.get() != Terminating::Nothing {
+        // SAFETY: the caller's clause.
         unsafe { terminate(thread) };
     }
 }
@@ -136,7 +146,7 @@ pub(crate) unsafe fn leave(thread: &Thread<V8Host>, next: impl FnOnce() -> Next<
 /// # Safety
 /// The contract's clause **leaving**.
 #[inline(always)]
-unsafe fn is_plain(host: &V8Host, on_main: bool) -> bool {
+pub(super) unsafe fn is_plain(host: &V8Host, on_main: bool) -> bool {
     let (v8, stacks) = (&host.v8.layout, &host.v8.stacks);
     let mut found = obstacles(host, on_main) | v8.joins.unrest(stacks.known_contexts.get());
     // SAFETY: the caller's clause: on the isolate's thread.
@@ -144,6 +154,17 @@ unsafe fn is_plain(host: &V8Host, on_main: bool) -> bool {
         found |= obstacles_of_native_code(host);
     }
     found == 0
+}
+
+/// The same where [`is_plain`] could not tell without a call of V8: where a program has several contexts, an array may be joined in each.
+///
+/// # Safety
+/// The contract's clause **leaving**.
+#[cold]
+pub(super) unsafe fn is_plain_after_all(host: &V8Host, on_main: bool) -> bool {
+    // SAFETY: the caller's clause: in a native callback.
+    let joining = unsafe { host.v8.is_joining() };
+    !joining && obstacles(host, on_main) | obstacles_of_native_code(host) == 0
 }
 
 /// 0 where nothing needs care when the running stack is left, apart from arrays that are being joined and what native code between the
@@ -229,8 +250,7 @@ unsafe fn cross_carefully(
     // SAFETY: the caller's clause. What is taken along stays in this frame and in its handles, and is given back when the stack runs
     // again.
     unsafe {
-        let found = obstacles(host, on_main) | obstacles_of_native_code(host);
-        if !host.v8.is_joining() && found == 0 {
+        if is_plain_after_all(host, on_main) {
             return cross(thread, on_main, next);
         }
         if let Some(refusal) = refusal(host, on_main) {
@@ -248,7 +268,7 @@ unsafe fn cross_carefully(
 }
 
 #[cold]
-fn status_of(error: &SwitchError<NewContext>) -> Status {
+pub(super) fn status_of(error: &SwitchError<NewContext>) -> Status {
     match error {
         SwitchError::NoSlot(_) => Status::NoSlot,
         SwitchError::Limit(..) => Status::Limit,

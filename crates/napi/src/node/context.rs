@@ -109,6 +109,35 @@ pub(crate) unsafe fn lower_frame(v8: &Layout, vm: NonNull<StackState>) {
     }
 }
 
+/// Whether other stacks have the same context.
+///
+/// # Safety
+/// The clauses **live** and **raw**; `vm` is a greenlet's.
+#[inline(always)]
+pub(crate) unsafe fn is_shared(vm: NonNull<StackState>) -> bool {
+    // SAFETY: the caller's clauses. The low half of `users` is twice the number of stacks.
+    unsafe { (*vm.as_ptr()).context.is_none_or(|context| (*context.as_ptr()).users as u32 != 2) }
+}
+
+/// Takes the context away from the running greenlet, which has ended and has left Node's stack of ids. Its stack can be given a new one.
+///
+/// # Safety
+/// The clauses **thread**, **learnt**, **live** and **raw**; `vm` is the running stack's, and its context is not shared.
+#[inline(always)]
+pub(crate) unsafe fn empty_context(v8: &Layout, vm: NonNull<StackState>) {
+    // SAFETY: the caller's clauses. Smi 0 is no object; parking the stack copies it from the isolate to the root table.
+    unsafe {
+        if let Some(context) = (*vm.as_ptr()).context {
+            (*context.as_ptr()).resource = 0;
+            (*context.as_ptr()).frame = 0;
+        }
+        if let Some(word) = v8.embedder_data {
+            *word = 0;
+        }
+        (*scope_of(vm)).clear();
+    }
+}
+
 /// The present frame of the greenlet of `vm`, as a handle of the running callback; null where this V8 keeps no frames.
 ///
 /// # Safety

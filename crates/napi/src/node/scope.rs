@@ -48,4 +48,10 @@ impl Scope {
             parked: Parked::Nothing,
         }
     }
+
+    /// Makes it a new one, with the same place for the resource.
+    #[inline(always)]
+    pub(super) fn clear(&mut self) {
+        *self = Scope { resource: self.resource, ..Scope::new() };
+    }
 }

@@ -20,11 +20,12 @@ use crate::fiber::bounds::StackBounds;
 use crate::raw::host::Host;
 use crate::raw::id::{Id, State};
 use crate::raw::options::{Options, Spilling};
-use crate::raw::registry::{Execution, Registry, StackRecord, Target};
+use crate::raw::registry::{Execution, Owned, Registry, StackRecord, Target};
 use crate::raw::residency::Residency;
 use crate::raw::slots::GuardKind;
 use crate::raw::switch_error::SwitchError;
 
+mod rest;
 mod switch;
 
 /// All stacks of one thread. It lives in an [`Rc`], because the stacks refer to it: the contents of a `Box` belong to the code that moves
@@ -44,6 +45,9 @@ pub struct Thread<H: Host> {
     /// Whether `fault` has one. This and the next are bytes that every switch looks at.
     faulted: Cell<bool>,
     always_spills: Cell<bool>,
+    /// The stacks that rest, and what the one that was taken last is to run; see `rest.rs`.
+    resting: RefCell<Vec<Owned<H>>>,
+    next_body: Cell<Option<H::Body>>,
 }
 
 impl<H: Host> Thread<H> {
@@ -76,6 +80,8 @@ impl<H: Host> Thread<H> {
             fault: Cell::new(None),
             faulted: Cell::new(false),
             always_spills: Cell::new(options.spilling == Spilling::Always),
+            resting: RefCell::default(),
+            next_body: Cell::new(None),
         });
         let record = thread.record(target);
         record.state.set(State::Running);
@@ -93,7 +99,9 @@ impl<H: Host> Thread<H> {
         if self.live() > 0 {
             return Err(io::ErrorKind::ResourceBusy.into());
         }
-        self.residency.replace(Residency::new(&options)?);
+        let residency = Residency::new(&options)?;
+        self.forget_resting();
+        self.residency.replace(residency);
         self.always_spills.set(options.spilling == Spilling::Always);
         self.options.set(options);
         Ok(())
@@ -107,7 +115,7 @@ impl<H: Host> Thread<H> {
 
     /// The id of the thread's own stack.
     pub fn main(&self) -> Id {
-        self.record(self.main).id
+        self.record(self.main).id.get()
     }
 
     /// The record of the running stack, for [`Thread::switch_to`].
@@ -117,7 +125,7 @@ impl<H: Host> Thread<H> {
 
     /// The id of the running stack.
     pub fn current(&self) -> Id {
-        self.record(self.current.get()).id
+        self.record(self.current.get()).id.get()
     }
 
     /// Whether the thread's own stack runs.
@@ -168,7 +176,7 @@ impl<H: Host> Thread<H> {
         suspended.map_or(0, |record| self.residency.borrow().depth(record))
     }
 
-    /// How many stacks are in use beside main's.
+    /// How many stacks are in use beside main's. Those that rest are not.
     pub fn live(&self) -> usize {
         self.registry.len() - 1
     }
@@ -203,9 +211,10 @@ impl<H: Host> Thread<H> {
         unsafe { self.residency.borrow().live_bytes(&self.host, record) }
     }
 
-    /// Gives unused memory back to the system: the pages of empty slots. To be called when there is nothing else to do; no switch
-    /// ever does it. Returns the number of these slots.
+    /// Forgets the stacks that rest, and gives unused memory back to the system: the pages of empty slots. To be called when there is
+    /// nothing else to do; no switch ever does it. Returns the number of these slots.
     pub fn trim(&self) -> usize {
+        self.forget_resting();
         self.residency.borrow().trim()
     }
 
@@ -247,6 +256,7 @@ impl<H: Host> Thread<H> {
     /// Main runs, and nothing relies on the frames of the other stacks any more.
     pub unsafe fn abandon_all(&self) {
         debug_assert!(self.on_main());
+        self.forget_resting();
         for id in self.registry.ids() {
             self.forget_stack(id, false);
         }
@@ -269,10 +279,16 @@ impl<H: Host> Thread<H> {
         else {
             return false;
         };
+        self.forget_record(&record, keep);
+        true
+    }
+
+    /// The same for a stack that is out of the registry.
+    fn forget_record(&self, record: &Owned<H>, keep: bool) {
         // SAFETY: contract clause "parked": it is suspended.
         unsafe { self.host.abandon(record.vm()) };
         record.state.set(State::Dead);
-        self.residency.borrow().remove(&record, keep);
+        self.residency.borrow().remove(record, keep);
         // SAFETY: the record was taken out and its fiber is suspended, so this is the only access to it. With `keep`, the frames
         // that other code may rely on stay where they are; without, the caller says that no code relies on them.
         unsafe {
@@ -280,7 +296,6 @@ impl<H: Host> Thread<H> {
                 fiber.abandon();
             }
         }
-        true
     }
 
     #[inline(always)]
@@ -298,9 +313,11 @@ impl<H: Host> Drop for Thread<H> {
             // `exit()` runs the destructors of thread-locals on the stack that called it. That stack still runs, and the code
             // that ran before it never continues, so nothing may be touched.
             self.registry.leak();
+            std::mem::forget(self.resting.take());
             self.residency.borrow().abandon_all();
             return;
         }
+        self.forget_resting();
         for id in self.registry.ids() {
             self.abandon(id);
         }

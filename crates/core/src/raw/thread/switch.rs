@@ -62,7 +62,7 @@ impl<H: Host> Thread<H> {
 
     /// Whether the running code is on the current stack.
     #[inline(always)]
-    fn is_here(&self) -> bool {
+    pub(super) fn is_here(&self) -> bool {
         self.record(self.current.get()).extent.get().is_here() || self.main_has_grown()
     }
 
@@ -71,7 +71,7 @@ impl<H: Host> Thread<H> {
     /// # Safety
     /// The contract's clause "here", and `target` is in the registry.
     #[inline(always)]
-    unsafe fn leave_for(&self, target: Target<H>) -> Result<(), SwitchError<H::Body>> {
+    pub(super) unsafe fn leave_for(&self, target: Target<H>) -> Result<(), SwitchError<H::Body>> {
         let me = self.current.get();
         if target == me {
             return Ok(());
@@ -172,9 +172,9 @@ impl<H: Host> Thread<H> {
                 unsafe { self.host.enlist(record.vm(), self.residency.borrow().bounds(slot)) };
             }
             (Err(error), Execution::Unstarted(_)) => {
-                let record = self.registry.remove(record.id).expect("`start` inserted it");
+                let record = self.registry.remove(record.id.get()).expect("`start` inserted it");
                 self.residency.borrow().remove(&record, false);
-                let Execution::Unstarted(body) = record.execution.into_inner() else {
+                let Execution::Unstarted(body) = record.into_inner().execution.into_inner() else {
                     unreachable!("matched above")
                 };
                 return Err(SwitchError::NoMemory(Some(body), error));
@@ -210,7 +210,7 @@ impl<H: Host> Thread<H> {
     /// Frees the stack of a greenlet whose function returned, and finds the stack that it named.
     #[cold]
     fn finish(&self, dead: Target<H>, next: Next<H>) -> Target<H> {
-        if let Some(record) = self.registry.remove(self.record(dead).id) {
+        if let Some(record) = self.registry.remove(self.record(dead).id.get()) {
             record.state.set(State::Dead);
             // SAFETY: its function returned just now and nothing was unparked since, so its state is the live one.
             unsafe { self.host.retire(record.vm()) };
@@ -233,12 +233,16 @@ impl<H: Host> Thread<H> {
         }
     }
 
-    /// Makes the record of a new stack that will run `body` when it is first resumed.
+    /// Finds a stack that will run `body` when it is resumed: one that rests, or a new one.
     #[cold]
     fn start(&self, body: H::Body) -> Result<Target<H>, SwitchError<H::Body>> {
         if let Some(limit) = self.limit() {
             return Err(SwitchError::Limit(body, limit));
         }
+        let body = match self.wake(body) {
+            Ok(target) => return Ok(target),
+            Err(body) => body,
+        };
         let slot = match self.residency.borrow().assign(self.record(self.current.get()).slot) {
             Ok(Some(slot)) => slot,
             Ok(None) => return Err(SwitchError::NoSlot(body)),

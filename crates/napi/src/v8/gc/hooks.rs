@@ -155,6 +155,10 @@ unsafe extern "C" fn before_all(_isolate: Isolate, kind: c_int, _flags: c_int, d
         if kind == SCAVENGE {
             // SAFETY: public API; V8 allows a collection inside of this callback.
             unsafe { (v8.symbols.collect_all)(v8.isolate) };
+            if !collector.roots.is_listed() {
+                // The only stacks were some that rested, and that collection has ended them.
+                return;
+            }
         }
         collector.full_gc.want(&v8.symbols, true);
     }
