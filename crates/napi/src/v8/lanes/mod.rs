@@ -91,6 +91,7 @@ impl V8 {
                 None => fast::enlist(&self.layout, vm),
             }
             self.stacks.count.set(self.stacks.count.get() + 1);
+            self.gc.classes.count_stack(self.stacks.count.get());
             if !self.gc.roots.is_listed() {
                 // The first stack brings main's node, the root table and the callbacks of the collector with it.
                 if self.locker.is_none() {
@@ -130,7 +131,7 @@ impl V8 {
                 if (*vm.as_ptr()).unusual & LOCKED != 0 {
                     return self.lane().unpark(&self.layout, vm);
                 }
-                self.gc.quiet.mark_active(&self.layout, &self.gc.roots, vm);
+                self.gc.mark_active(&self.layout, vm);
             }
             self.fast.unpark(&self.layout, &self.stacks, vm);
         }
@@ -166,7 +167,7 @@ impl V8 {
                 Some(locker) => locker.abandon(&self.layout, &self.stacks, vm),
                 None => {
                     fast::free(&self.layout, vm);
-                    self.gc.quiet.mark_active(&self.layout, &self.gc.roots, vm);
+                    self.gc.mark_active(&self.layout, vm);
                     list::unlink(state::node_of(vm));
                 }
             }
@@ -210,7 +211,7 @@ impl V8 {
             let captured = if let Some(locker) = &self.locker {
                 locker.capture(v8, &self.stacks, vm, &self.capture, &handles)
             } else {
-                self.gc.quiet.mark_active(v8, &self.gc.roots, vm);
+                self.gc.mark_active(v8, vm);
                 self.capture.borrow(v8, &self.stacks, vm, &handles)
             };
             self.gc.quiet.borrowed.set(false);
@@ -277,6 +278,7 @@ impl V8 {
             self.gc.full_gc.want(&self.layout.symbols, false);
             // SAFETY: `enlist` has linked both, on this thread.
             unsafe {
+                self.gc.classes.clear(&self.layout, &self.gc.quiet);
                 list::unlink(self.stacks.main_node());
                 list::unlink(self.gc.roots.node());
             }
