@@ -20,6 +20,8 @@ use super::learn::layout::Layout;
 use super::stack::capture::{Capture, Captured};
 use super::stack::depth::Depth;
 use super::stack::error_stack::ErrorStack;
+use super::stack::same_frames::SameFrames;
+use super::stack::shape::View;
 use super::stack::stacks::Stacks;
 use super::stack::state::{self, LOCKED, QUIET, StackState, StandIn};
 use super::stack::{js_entries, list};
@@ -32,6 +34,7 @@ pub(crate) struct V8 {
     pub(crate) stacks: Stacks,
     pub(crate) gc: Collector,
     pub(crate) capture: Capture,
+    pub(crate) same_frames: SameFrames,
     /// V8 11.3 only.
     pub(crate) error_stack: Option<ErrorStack>,
     pub(crate) depth: Depth,
@@ -46,6 +49,7 @@ impl V8 {
             stacks: Stacks::new(&layout),
             gc: Collector::new(&layout),
             capture: Capture::new(),
+            same_frames: SameFrames::default(),
             error_stack: ErrorStack::find(),
             depth: Depth::of_main(&layout),
             fast: FastLane::of(layout.facts),
@@ -216,6 +220,28 @@ impl V8 {
             };
             self.gc.quiet.borrowed.set(false);
             captured
+        }
+    }
+
+    /// A number that all suspended stacks with the same frames have; `None` where the frames themselves must be compared. `live` are the
+    /// bytes of the stack of `vm`, and `collections` is how many collections there were.
+    ///
+    /// # Safety
+    /// The clauses **thread**, **live** and **parked**; `vm` is not main's, and no collection is in progress.
+    pub(crate) unsafe fn frames_number(
+        &self,
+        vm: NonNull<StackState>,
+        live: std::ops::Range<usize>,
+        collections: i32,
+    ) -> Option<u32> {
+        let frames = self.layout.frames.as_ref().ok()?;
+        // SAFETY: the caller's clauses: state and bytes stay as they are until this returns.
+        unsafe {
+            // Other stacks have a part of their words elsewhere.
+            if (*vm.as_ptr()).unusual & !QUIET != 0 {
+                return None;
+            }
+            self.same_frames.number(frames, View::of(vm, live), collections)
         }
     }
 

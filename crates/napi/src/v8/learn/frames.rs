@@ -5,11 +5,17 @@
 //! | word of `c_entry_fp_` in ThreadLocalTop | thread-local-top.h | from there the frame pointers lead to JSEntry's frame, which names the exit frame before |
 //! | word of `try_catch_handler_` in ThreadLocalTop | thread-local-top.h | in a call by Node-API it leads to a v8::TryCatch, which names the one before |
 //! | JSEntry's frame: its marker, the exit frame before | frame-constants-x64.h, builtins-x64.cc | the same |
+//! | an interpreted frame: its bytecode, and how far it is there | frame-constants.h | a dump compares frames (js/dump/stacks.ts) |
 //! | the types of frames | `STACK_FRAME_TYPE_LIST`, frames.h | each shape is probed before it is used (`gc/classes/probe.rs`) |
 
 use super::facts::{Abi, Facts};
 use super::probe::during;
 use super::session::Session;
+
+/// Words of an interpreted frame, below its frame pointer: the bytecode array, and the offset in it of the bytecode that runs, a small
+/// integer (`InterpreterFrameConstants`, frame-constants.h, the same from 11.3 to 14.6 on x64).
+pub(crate) const BYTECODE: usize = 4;
+pub(crate) const BYTECODE_OFFSET: usize = 5;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

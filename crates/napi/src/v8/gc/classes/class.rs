@@ -15,8 +15,8 @@
 use std::ops::Range;
 use std::ptr::NonNull;
 
-use super::shape::{Shape, View, may_be_object};
 use super::table::Table;
+use crate::v8::stack::shape::{Shape, View, may_be_object};
 use crate::v8::stack::state::StackState;
 
 /// Which words V8 visits on a stack of the class, as learnt by `probe.rs`.

@@ -11,7 +11,6 @@
 use std::ptr::NonNull;
 
 use super::members::Members;
-use super::shape::{Shape, View, may_be_object};
 use super::{Classes, Mode, plain_view, view};
 use crate::v8::gc::hooks::Greenlets;
 use crate::v8::gc::quiet::{Quiet, suspended};
@@ -19,6 +18,7 @@ use crate::v8::gc::roots::Roots;
 use crate::v8::learn::facts::MAX_ARCHIVE_WORDS;
 use crate::v8::learn::frames::Frames;
 use crate::v8::learn::layout::Layout;
+use crate::v8::stack::shape::{Shape, View, may_be_object};
 use crate::v8::stack::state::{QUIET, StackState, image};
 
 /// Between the two ends.

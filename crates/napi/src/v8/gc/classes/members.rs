@@ -14,10 +14,10 @@ use std::ops::Range;
 use std::ptr::NonNull;
 
 use super::class::Class;
-use super::shape::{Shape, View};
 use super::table::Table;
 use crate::v8::gc::quiet::Quiet;
 use crate::v8::learn::layout::Layout;
+use crate::v8::stack::shape::{Shape, View};
 use crate::v8::stack::state::StackState;
 
 /// Most classes. A stack with another shape is visited as without classes.

@@ -15,7 +15,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `shape` | what V8 goes by on a stack; stacks with equal shapes are one class |
+//! | `stack/shape` | what V8 goes by on a stack; stacks with equal shapes are one class |
 //! | `probe` | learns which words V8 visits in a shape, from a scavenge |
 //! | `class`, `table` | the words of a class and of its members, and where V8 sees them |
 //! | `members` | which stack is where |
@@ -37,26 +37,25 @@ mod class;
 mod full;
 mod members;
 mod probe;
-mod shape;
+
 mod table;
 
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
-use std::slice::from_raw_parts;
 
 use super::hooks::Greenlets;
 use super::order;
 use super::quiet::{Quiet, has_contexts, suspended};
 use super::roots::Roots;
 use crate::v8::learn::debugger::MARKED;
-use crate::v8::learn::facts::{BLOCKS_SIZE, MAX_ARCHIVE_WORDS};
+use crate::v8::learn::facts::BLOCKS_SIZE;
 use crate::v8::learn::layout::Layout;
+use crate::v8::stack::shape::{Shape, View};
 use crate::v8::stack::stacks::Stacks;
 use crate::v8::stack::state::{QUIET, StackState, image};
 use full::Window;
 use members::Members;
 use probe::{Answer, Probe};
-use shape::{Shape, View};
 
 macro_rules! dbglog { ($($t:tt)*) => { if std::env::var_os("GREENLETS_LOG").is_some() { eprintln!($($t)*) } } }
 pub(crate) use dbglog;
@@ -362,14 +361,7 @@ impl Classes {
 /// The contract's clauses **member** and **words**, as long as the view exists.
 unsafe fn view<'a>(greenlets: &dyn Greenlets, vm: NonNull<StackState>) -> Option<View<'a>> {
     // SAFETY: the caller's clauses.
-    unsafe {
-        let live = greenlets.live_bytes(vm)?;
-        Some(View {
-            image: from_raw_parts(image(vm), MAX_ARCHIVE_WORDS),
-            live: from_raw_parts(live.start as *const u64, live.len() / 8),
-            first_block: (*vm.as_ptr()).first_block as u64,
-        })
-    }
+    unsafe { Some(View::of(vm, greenlets.live_bytes(vm)?)) }
 }
 
 /// The same, for a stack that may be in a class: nothing of it lies elsewhere.

@@ -18,13 +18,13 @@
 use std::ptr::NonNull;
 
 use super::class::Visited;
-use super::shape::{Shape, View, may_be_object};
 use super::table::new_node;
 use crate::fixed::Fixed;
 use crate::v8::learn::facts::{BLOCKS, BLOCKS_CAPACITY, BLOCKS_SIZE, MAX_ARCHIVE_WORDS};
 use crate::v8::learn::layout::Layout;
 use crate::v8::learn::list_node::ListNode;
 use crate::v8::stack::list;
+use crate::v8::stack::shape::{Shape, View, may_be_object};
 
 /// A copy of a stack in V8's list.
 struct Copy {

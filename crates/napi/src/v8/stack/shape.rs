@@ -14,21 +14,42 @@
 //! and on the chain of Relocatables, and the number of handles. A [`Shape`] has all of them. Two stacks of one shape differ only in words
 //! that V8 does not follow, so V8 visits the same words in both. `probe.rs` tests this for each shape.
 //!
-//! Addresses inside of the stack are kept as distances from its lowest live word. This file has no unsafe code.
+//! Addresses inside of the stack are kept as distances from its lowest live word. Only [`View::of`] reads memory by address.
 
-use crate::v8::learn::frames::Frames;
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::slice::from_raw_parts;
+
+use super::state::{StackState, image};
+use crate::v8::learn::facts::MAX_ARCHIVE_WORDS;
+use crate::v8::learn::frames::{BYTECODE, BYTECODE_OFFSET, Frames};
 
 /// The words of one suspended stack, wherever they are.
 #[derive(Clone, Copy)]
-pub(super) struct View<'a> {
-    pub(super) image: &'a [u64],
+pub(crate) struct View<'a> {
+    pub(crate) image: &'a [u64],
     /// The live words: frames, then handles.
-    pub(super) live: &'a [u64],
+    pub(crate) live: &'a [u64],
     /// The address of the first handle block, which begins in `live` or right behind it.
-    pub(super) first_block: u64,
+    pub(crate) first_block: u64,
 }
 
 impl View<'_> {
+    /// The words of the suspended stack of `vm`, of which `live` are the bytes.
+    ///
+    /// # Safety
+    /// The clauses **live** and **parked** of `state.rs`, and nothing writes to the state or the bytes as long as the view exists.
+    pub(crate) unsafe fn of<'a>(vm: NonNull<StackState>, live: Range<usize>) -> View<'a> {
+        // SAFETY: the caller's promise; both ends of `live` are word-aligned.
+        unsafe {
+            View {
+                image: from_raw_parts(image(vm), MAX_ARCHIVE_WORDS),
+                live: from_raw_parts(live.start as *const u64, live.len() / 8),
+                first_block: (*vm.as_ptr()).first_block as u64,
+            }
+        }
+    }
+
     fn base(&self) -> u64 {
         self.live.as_ptr() as u64
     }
@@ -62,7 +83,7 @@ struct Item {
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Shape {
+pub(crate) struct Shape {
     words: usize,
     /// The distance of the first handle block.
     first_block: u64,
@@ -81,13 +102,18 @@ const NEXT_EXIT: usize = 8;
 const FAST_CALL: usize = 9;
 
 /// Whether the word has the tag of a pointer to an object (`kHeapObjectTag`, v8-internal.h).
-pub(super) fn may_be_object(word: u64) -> bool {
+pub(crate) fn may_be_object(word: u64) -> bool {
     word & 3 == 1
+}
+
+/// Whether the word is a small integer. Its value is in the upper half (`SmiTagging<8>`, v8-internal.h; Node compresses no pointers).
+fn is_small_integer(word: u64) -> bool {
+    word as u32 == 0
 }
 
 impl Shape {
     /// Reads the shape of a stack. False where it has none that is known.
-    pub(super) fn read(&mut self, frames: &Frames, view: View<'_>) -> bool {
+    pub(crate) fn read(&mut self, frames: &Frames, view: View<'_>) -> bool {
         self.items.clear();
         self.words = view.live.len();
         self.first_block = view.first_block.wrapping_sub(view.base());
@@ -177,7 +203,7 @@ impl Shape {
     }
 
     /// Whether the stack has this shape. The same as reading its shape and comparing the two, but faster.
-    pub(super) fn matches(&self, frames: &Frames, view: View<'_>) -> bool {
+    pub(crate) fn matches(&self, frames: &Frames, view: View<'_>) -> bool {
         let base = view.base();
         view.live.len() == self.words
             && view.first_block.wrapping_sub(base) == self.first_block
@@ -192,7 +218,26 @@ impl Shape {
             })
     }
 
-    pub(super) fn hash(&self) -> u64 {
+    /// Whether the stack has one call of native code, the one that it is suspended in.
+    pub(crate) fn has_one_exit(&self) -> bool {
+        let is_entry =
+            |item: &&Item| item.kind == Kind::Same && [ENTRY, CONSTRUCT_ENTRY].contains(&item.value);
+        self.items.iter().filter(is_entry).count() == 1
+    }
+
+    /// The words that say where the interpreted frames of a stack of this shape are: of each, the address of the bytecode and the
+    /// offset in it. Code that is compiled is told apart by return addresses, which are part of the shape.
+    pub(crate) fn bytecodes(&self, view: View<'_>) -> impl Iterator<Item = [u64; 2]> {
+        let frames = self.items.iter().filter(|item| item.kind == Kind::Object);
+        frames.filter_map(move |item| {
+            let fp = item.index as usize + 1;
+            let [code, offset] = [view.live[fp - BYTECODE], view.live[fp - BYTECODE_OFFSET]];
+            // In a compiled frame other words may be there, so two stacks that are equal may be taken for different ones.
+            (may_be_object(code) && is_small_integer(offset)).then_some([code, offset])
+        })
+    }
+
+    pub(crate) fn hash(&self) -> u64 {
         let start = self.words as u64 ^ self.heads[0].rotate_left(20);
         self.items.iter().fold(start, |hash, item| {
             (hash.rotate_left(5) ^ item.value ^ u64::from(item.index) << 40)
@@ -201,24 +246,24 @@ impl Shape {
     }
 
     /// How many live words a stack of this shape has.
-    pub(super) fn words(&self) -> usize {
+    pub(crate) fn words(&self) -> usize {
         self.words
     }
 
     /// The indexes of the return addresses.
-    pub(super) fn pcs(&self) -> impl Iterator<Item = usize> + '_ {
+    pub(crate) fn pcs(&self) -> impl Iterator<Item = usize> + '_ {
         self.items.iter().filter(|item| item.kind == Kind::Pc).map(|item| item.index as usize)
     }
 
     /// The indexes of the words that must stay as they are where V8 walks over a copy. The others are pointers to objects, or V8
     /// does not look at them before it visits them.
-    pub(super) fn fixed(&self) -> impl Iterator<Item = usize> + '_ {
+    pub(crate) fn fixed(&self) -> impl Iterator<Item = usize> + '_ {
         self.items.iter().filter(|item| item.kind != Kind::Object).map(|item| item.index as usize)
     }
 
     /// Takes the return addresses of a stack that had this shape, after the collector or the deoptimizer has changed them. Returns
     /// whether any of them was another one.
-    pub(super) fn take_pcs(&mut self, live: &[u64]) -> bool {
+    pub(crate) fn take_pcs(&mut self, live: &[u64]) -> bool {
         let mut changed = false;
         for item in self.items.iter_mut().filter(|item| item.kind == Kind::Pc) {
             let now = live[item.index as usize];
