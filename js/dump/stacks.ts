@@ -1,6 +1,9 @@
 /**
- * The stacks of a dump. Equal stacks are kept once. Whether two are equal is seen by the places of their frames, because
- * making texts of frames takes ten times as long as capturing them.
+ * The stacks of a dump. Equal stacks are kept once:
+ *
+ *     native says that their frames are the same    0.5 us   no frames are made
+ *     the places of their frames are the same        10 us   V8 makes the frames
+ *     a new stack                                   100 us   their texts are made, too
  */
 
 import type { GreenletRecord } from '../core/record.ts'
@@ -29,6 +32,19 @@ interface Shape {
   readonly stack: number
 }
 
+/** Stacks of which native says that they have the same frames. */
+interface Same {
+  /** Their place in the list. */
+  readonly stack: number
+  /** How many there were. The frames of the 2nd, 4th, 8th and so on are made and compared, because native might be wrong. */
+  count: number
+}
+
+/** Native has called two stacks the same that differ. It is not asked any more. */
+let isWrong = false
+/** Each collection makes all numbers invalid, and a page looks again and again. */
+const MOST_NUMBERS = 10_000
+
 /** The positions of the stack that is compared now. */
 const positions = new Int32Array(MOST_COMPARED)
 
@@ -36,6 +52,8 @@ export class Stacks {
   readonly #frames: number
   /** By a hash of their positions. */
   readonly #known = new Map<number, Shape[]>()
+  /** By native's numbers. */
+  readonly #same = new Map<number, Same>()
   readonly list: Mutable<StackData>[] = []
 
   /** @param frames how many of one stack are kept */
@@ -45,6 +63,25 @@ export class Stacks {
 
   /** The number of a suspended greenlet's stack; undefined where it has no frames. */
   add(record: GreenletRecord): number | undefined {
+    const number = framesNumberOf(record)
+    if (number === 0) return this.#capture(record)
+    const same = this.#same.get(number)
+    if (same !== undefined && !isPowerOfTwo(++same.count)) {
+      this.list[same.stack]!.count++
+      return same.stack
+    }
+    const stack = this.#capture(record)
+    if (stack === undefined || this.list[stack]!.problem !== undefined) return stack
+    if (same !== undefined) isWrong ||= same.stack !== stack
+    else {
+      if (this.#same.size >= MOST_NUMBERS) this.#same.clear()
+      this.#same.set(number, { stack, count: 1 })
+    }
+    return stack
+  }
+
+  /** The same, by its frames. */
+  #capture(record: GreenletRecord): number | undefined {
     try {
       const sites = capturedSites(record)
       if (sites === undefined) return undefined
@@ -133,6 +170,13 @@ function lineOfSite(site: CallSite): FrameLine {
   return lineOf(site.toString(), site.getFunctionName(), file || null, line ?? null, column ?? null, own)
 }
 
+/** A number that suspended greenlets with the same frames have; 0 where it is not known. */
+function framesNumberOf(record: GreenletRecord): number {
+  if (isWrong || !thread.attached) return 0
+  setSubject(record.index, record.generation)
+  return thread.native.framesNumber()
+}
+
 /** All frames of a suspended greenlet; undefined where it has no stack, null where V8 could not make them. */
 function capturedSites(record: GreenletRecord): ArrayLike<CallSite> | null | undefined {
   const { native } = thread
@@ -140,6 +184,10 @@ function capturedSites(record: GreenletRecord): ArrayLike<CallSite> | null | und
   setSubject(record.index, record.generation)
   const error = native.capture()
   return error === undefined ? undefined : (arrayOfSites(native, error) ?? null)
+}
+
+function isPowerOfTwo(count: number): boolean {
+  return (count & (count - 1)) === 0
 }
 
 function comparedOf({ length }: ArrayLike<unknown>): number {

@@ -109,6 +109,11 @@ export interface Native {
   /** A borrowed capture of the suspended stack in `SUBJECT_*`, innermost frame first; undefined where it is not suspended. */
   readonly capture: () => Error | undefined
   /**
+   * A number that all suspended stacks with the same frames have, until the next collection; 0 where the frames of the stack in
+   * `SUBJECT_*` must be captured to compare them. Takes less than a microsecond.
+   */
+  readonly framesNumber: () => number
+  /**
    * The `stack` of an error that `capture` has made: the frames, even in the middle of a `prepareStackTrace`; a string where too
    * little stack is left for V8 to make frames.
    */
@@ -213,6 +218,15 @@ export interface RuntimeInfo {
   readonly live?: number
   /** How the ends of the stacks are guarded: by the page table alone (`MADV_GUARD_INSTALL`), or by `mprotect`. */
   readonly guard?: 'lightweight' | 'protected'
+  /**
+   * Which suspended stacks V8 visits in a collection, by `GREENLETS_SCAN`: `'all'`; `'young'`: a minor collection leaves out those
+   * without young objects; `'classes'`: a full one leaves out those that are like another stack, too.
+   */
+  readonly scan?: 'all' | 'young' | 'classes'
+  /** Why full collections visit every stack although `GREENLETS_SCAN` is `classes`; absent where they do not. */
+  readonly scanReason?: string
+  /** How many suspended stacks the next full collection leaves out, at least. */
+  readonly settled?: number
 }
 
 /** Why a switch did not happen. */

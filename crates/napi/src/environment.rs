@@ -239,7 +239,9 @@ fn build(env: sys::napi_env) -> Result<Rc<Thread<V8Host>>, Unsupported> {
     let thread =
         unsafe { Thread::new(host, own_stack, Options::slots(1)) }.map_err(|error| no_stacks(&error))?;
     thread.host().thread.set(Some(NonNull::from(&*thread)));
-    thread.host().v8.gc.quiet.scan.set(settings.scan);
+    let v8 = &thread.host().v8;
+    v8.gc.quiet.scan.set(settings.scan);
+    v8.gc.classes.set_mode(&v8.layout, settings.classes.clone());
     // The self-test overflows a stack: one of the usual size, because a large one would take long and keep its memory.
     settings.apply(SLOT_SIZE, |options| thread.configure(options)).map_err(|error| no_stacks(&error))?;
     // SAFETY: the first greenlet is made in a native callback.

@@ -1,6 +1,7 @@
 //! The exports of the addon: `runtimeInfo()`, `configure()`, `attach()`.
 #![allow(unreachable_pub, reason = "Node-API calls these functions; napi-derive requires them to be public")]
 
+use greenlets_core::raw::Thread;
 use napi::bindgen_prelude::*;
 use napi::sys;
 use napi_derive::napi;
@@ -9,11 +10,13 @@ use crate::calls::Native;
 use crate::calls::callback::function_reference;
 use crate::environment::Environment;
 use crate::mail::MAIL_LENGTH;
-use crate::settings::{self, Settings};
+use crate::settings::{self, Scan, Settings};
+use crate::v8::gc::classes::Mode;
 use crate::v8::learn::report::{self, Fact};
 use crate::v8::learn::symbols::Symbols;
 use crate::v8::learn::{self, facts};
 use crate::v8::stack::depth;
+use crate::v8_host::V8Host;
 
 /// What the addon knows about this process and thread.
 #[napi(object, object_from_js = false)]
@@ -50,6 +53,16 @@ pub struct RuntimeInfo {
     /// How the ends of the stacks are guarded: by the page table alone (`MADV_GUARD_INSTALL`), or by `mprotect`.
     #[napi(readonly, ts_type = "'lightweight' | 'protected'")]
     pub guard: Option<String>,
+    /// Which suspended stacks V8 visits in a collection, by `GREENLETS_SCAN`: `'all'`; `'young'`: a minor collection leaves out those
+    /// without young objects; `'classes'`: a full one leaves out those that are like another stack, too.
+    #[napi(readonly, ts_type = "'all' | 'young' | 'classes'")]
+    pub scan: Option<String>,
+    /// Why full collections visit every stack although `GREENLETS_SCAN` is `classes`; absent where they do not.
+    #[napi(readonly)]
+    pub scan_reason: Option<String>,
+    /// How many suspended stacks the next full collection leaves out, at least.
+    #[napi(readonly)]
+    pub settled: Option<u32>,
 }
 
 /// Says whether greenlets work here. The first call on a thread learns V8's layout and runs the self-test.
@@ -73,6 +86,22 @@ pub fn runtime_info(env: Env, exec_argv: Option<String>) -> RuntimeInfo {
         spilled_bytes: thread.ok().map(|thread| thread.spilled_bytes() as f64),
         live: thread.ok().map(|thread| thread.live() as u32),
         guard: thread.ok().map(|thread| format!("{:?}", thread.guard_kind()).to_lowercase()),
+        scan: thread.ok().map(|thread| scan_of(thread).into()),
+        scan_reason: thread.ok().and_then(|thread| match thread.host().v8.gc.classes.mode() {
+            Mode::Off(reason) => Some(reason),
+            _ => None,
+        }),
+        settled: thread.ok().map(|thread| thread.host().v8.gc.classes.settled() as u32),
+    }
+}
+
+/// Which suspended stacks V8 visits.
+fn scan_of(thread: &Thread<V8Host>) -> &'static str {
+    let gc = &thread.host().v8.gc;
+    match (gc.classes.mode(), gc.quiet.scan.get()) {
+        (Mode::On | Mode::Verify, _) => "classes",
+        (_, Scan::All) => "all",
+        _ => "young",
     }
 }
 

@@ -218,6 +218,12 @@ impl Mail {
         unsafe { *flags = *flags & !(Flag::InHook as i32) | if running { Flag::InHook as i32 } else { 0 } };
     }
 
+    /// How many collections were seen; wraps.
+    pub(crate) fn collections(&self) -> i32 {
+        // SAFETY: the contract's clause **array**.
+        unsafe { *self.at(Slot::Collections) }
+    }
+
     pub(crate) fn count_collection(&self) {
         let count = self.at(Slot::Collections);
         // SAFETY: the contract's clause **array**.

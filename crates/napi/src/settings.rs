@@ -5,8 +5,8 @@
 //! | `GREENLETS_SLOTS` | how many stacks can be in memory slots at once, 1 to 65536; default 1024, or fewer where the address space is limited |
 //! | `GREENLETS_LANE` | `fast` (default); `locker`: V8 itself moves its state, stacks are not spilled, and a scavenge visits all stacks |
 //! | `GREENLETS_SPILL` | `auto` (default); `always`: at every switch; `never`: one greenlet for each slot |
-//! | `GREENLETS_SCAN` | `young` (default): a scavenge leaves out stacks without young objects; `all`: it visits every stack |
-//! | `GREENLETS_VERIFY_GC` | `1`: a scavenge visits every stack, and a wrong guess about young objects ends the process |
+//! | `GREENLETS_SCAN` | `young` (default): a scavenge leaves out stacks without young objects; `all`: it visits every stack; `classes`: as `young`, and a full collection leaves out stacks that are like another one |
+//! | `GREENLETS_VERIFY_GC` | `1`: a collection visits every stack, and a wrong guess about one that would be left out ends the process |
 //! | `GREENLETS_POISON` | `1`: the memory of a slot that a stack has left is overwritten with 0xDB; `protect`: any access to it faults |
 
 use std::cell::RefCell;
@@ -15,6 +15,7 @@ use std::io;
 use greenlets_core::{DEFAULT_SLOTS, Options, SLOT_SIZE, Spilling, Vacated};
 
 use crate::unsupported::Unsupported;
+use crate::v8::gc::classes::Mode;
 
 /// Which stacks a scavenge visits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +32,16 @@ pub(crate) enum Scan {
 /// objects are pinned, or stacks are read as if every word were a pointer. V8 has these flags for experiments.
 const PINNING_FLAGS: [&str; 3] = ["pinning", "conservative", "precise-object"];
 
-/// Whether the command line or `NODE_OPTIONS` sets one of these flags.
-fn may_pin_young_objects() -> bool {
+/// Parts of the names of flags with which V8 or the processor keeps frames in another way, or collects without moving objects: no classes
+/// of stacks are used. A debugger that is attached later is noticed (`v8/gc/classes/mod.rs`).
+const FLAGS_AGAINST_CLASSES: [&str; 4] =
+    ["--interpreted-frames-native-stack", "--cet-compatible", "--minor-ms", "--inspect"];
+
+/// Whether the command line or `NODE_OPTIONS` has an option with one of these names in it.
+fn has_flag(names: &[&str]) -> bool {
     let options = std::env::var_os("NODE_OPTIONS").unwrap_or_default();
     let mut words = arguments().into_iter().chain([options.to_string_lossy().replace('_', "-")]);
-    words.any(|word| word.contains("--") && PINNING_FLAGS.iter().any(|name| word.contains(name)))
+    words.any(|word| word.contains("--") && names.iter().any(|name| word.contains(name)))
 }
 
 thread_local! {
@@ -64,7 +70,7 @@ pub(crate) fn arguments() -> Vec<String> {
 pub(crate) const MAX_SLOTS: u32 = 65_536;
 
 /// The settings of one thread.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// `None` where neither the environment nor `configure()` gives a number.
     pub(crate) slots: Option<u32>,
@@ -76,6 +82,8 @@ pub(crate) struct Settings {
     spilling: Spilling,
     vacated: Vacated,
     pub(crate) scan: Scan,
+    /// Whether full collections may leave out stacks (`v8/gc/classes/`).
+    pub(crate) classes: Mode,
     /// Whether V8 itself moves its state (`v8/lanes/locker.rs`).
     pub(crate) locker: bool,
 }
@@ -119,12 +127,22 @@ impl Settings {
             Some("1") => true,
             Some(text) => return Err(invalid("GREENLETS_VERIFY_GC", "'1'", text)),
         };
-        let scan = match variable("GREENLETS_SCAN").as_deref() {
-            None | Some("young") if locker || may_pin_young_objects() => Scan::All,
-            None | Some("young") if verify => Scan::Verify,
-            None | Some("young") => Scan::Young,
+        let wanted = variable("GREENLETS_SCAN");
+        let scan = match wanted.as_deref() {
+            None | Some("young" | "classes") if locker || has_flag(&PINNING_FLAGS) => Scan::All,
+            None | Some("young" | "classes") if verify => Scan::Verify,
+            None | Some("young" | "classes") => Scan::Young,
             Some("all") => Scan::All,
-            Some(text) => return Err(invalid("GREENLETS_SCAN", "'young' or 'all'", text)),
+            Some(text) => return Err(invalid("GREENLETS_SCAN", "'young', 'classes' or 'all'", text)),
+        };
+        let classes = match (wanted.as_deref(), scan) {
+            (Some("classes"), Scan::All) => Mode::Off("every collection visits all stacks here".into()),
+            (Some("classes"), _) if has_flag(&FLAGS_AGAINST_CLASSES) => {
+                Mode::Off("an option of the command line keeps V8's frames in another way".into())
+            }
+            (Some("classes"), Scan::Verify) => Mode::Verify,
+            (Some("classes"), _) => Mode::On,
+            _ => Mode::Unused,
         };
         Ok(Settings {
             slots,
@@ -134,6 +152,7 @@ impl Settings {
             spilling,
             vacated,
             scan,
+            classes,
             locker,
         })
     }

@@ -109,6 +109,27 @@ fn read_subject(thread: &Thread<V8Host>, wanted: Wanted) -> Option<Captured> {
     thread.snapshot(host.mail.subject()).ok()?.detach()
 }
 
+/// `framesNumber()`: a number that all suspended stacks with the same frames have, until the next collection; 0 where the mail's subject
+/// has none.
+pub(super) unsafe extern "C" fn frames_number(
+    env: sys::napi_env,
+    _: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: the clause **callback**.
+    let Some(thread) = (unsafe { thread_of(env) }) else { return null_mut() };
+    let (host, id) = (thread.host(), thread.host().mail.subject());
+    let vm = thread.vm_state(id).filter(|_| id != thread.main() && id != thread.current());
+    // SAFETY: the clause **callback**: no collection is in progress. The core keeps the state of a stack at its address while the stack
+    // lives, and a suspended stack does not change meanwhile.
+    unsafe {
+        let found = vm.and_then(|vm| {
+            let live = Thread::live_bytes(thread, vm)?;
+            host.v8.frames_number(vm.cast(), live, host.mail.collections())
+        });
+        number(env, f64::from(found.unwrap_or_default()))
+    }
+}
+
 /// `epoch()`: how often the mail's subject was resumed; -1 where it has ended.
 pub(super) unsafe extern "C" fn epoch(env: sys::napi_env, _: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: the clause **callback**.

@@ -78,7 +78,12 @@ pub(super) unsafe extern "C" fn start_directly<const SHAPE: bool>(info: *const I
 /// The contract's clause **leaving**. The two are handles of the callback, or null, and this is the callback's last action.
 #[inline(always)]
 unsafe fn start_in(thread: &Thread<V8Host>, [resource, frame]: [sys::napi_value; 2]) {
-    let ids = thread.host().mail.async_ids();
+    let host = thread.host();
+    if host.v8.gc.classes.wants_young.get() {
+        // SAFETY: the caller's clauses: in a native callback.
+        unsafe { host.v8.gc.classes.make_young(&host.v8.layout, &host.v8.gc.roots) };
+    }
+    let ids = host.mail.async_ids();
     // SAFETY: the caller's clauses.
     unsafe { go(thread, || Next::Start(NewContext::of(resource, frame, ids))) };
 }

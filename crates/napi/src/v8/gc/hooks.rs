@@ -22,6 +22,7 @@ use std::ffi::{c_int, c_void};
 use std::ops::Range;
 use std::ptr::{NonNull, from_ref};
 
+use super::classes::Classes;
 use super::full::FullGc;
 use super::order;
 use super::quiet::Quiet;
@@ -34,6 +35,8 @@ use crate::v8::stack::state::StackState;
 /// `kGCTypeScavenge`, `kGCTypeMarkSweepCompact` and `kGCTypeAll` (v8-callbacks.h, the same since 10.2).
 const SCAVENGE: c_int = 1;
 const MARK_SWEEP_COMPACT: c_int = 4;
+/// `kGCTypeIncrementalMarking`: marking begins. V8 visits all stacks, and moves nothing.
+const INCREMENTAL_MARKING: c_int = 8;
 const ALL: c_int = 0x1f;
 /// `kGCTypeProcessWeakCallbacks`: no collection, but callbacks of programs, after one.
 const WEAK_CALLBACKS: c_int = 16;
@@ -57,6 +60,8 @@ pub(crate) trait Greenlets {
 pub(crate) struct Collector {
     /// The stacks that a scavenge need not visit.
     pub(crate) quiet: Quiet,
+    /// The stacks that a full collection need not visit.
+    pub(crate) classes: Classes,
     pub(crate) roots: Roots,
     /// Whether scavenges are to be full collections.
     pub(crate) full_gc: FullGc,
@@ -81,11 +86,27 @@ impl Collector {
     pub(crate) fn new(v8: &Layout) -> Collector {
         Collector {
             quiet: Quiet::new(),
+            classes: Classes::new(v8),
             roots: Roots::new(v8),
             full_gc: FullGc::new(),
             collecting: Cell::new(0),
             is_aside: Cell::new(false),
             hooked: Cell::new(None),
+        }
+    }
+
+    /// The suspended stack of `vm` is about to run, to be borrowed, or to be abandoned: the next collection must visit it.
+    ///
+    /// # Safety
+    /// The clauses **thread** and **live** of `stack/state.rs`, outside of collections; `vm` is in V8's list.
+    #[cold]
+    pub(crate) unsafe fn mark_active(&self, v8: &Layout, vm: NonNull<StackState>) {
+        // SAFETY: the caller's clauses are the ones that both need.
+        unsafe {
+            if (*vm.as_ptr()).place != 0 {
+                self.classes.leave(v8, &self.quiet, vm);
+            }
+            self.quiet.mark_active(v8, &self.roots, vm);
         }
     }
 
@@ -180,7 +201,8 @@ unsafe extern "C" fn prologue(_isolate: Isolate, kind: c_int, _flags: c_int, dat
     // SAFETY: the contract's clause **hooked**.
     let (v8, stacks, greenlets) =
         unsafe { (hooked.v8.as_ref(), hooked.stacks.as_ref(), hooked.greenlets.as_ref()) };
-    if kind != SCAVENGE || !collector.roots.is_listed() {
+    let is_known = matches!(kind, SCAVENGE | MARK_SWEEP_COMPACT | INCREMENTAL_MARKING);
+    if !is_known || !collector.roots.is_listed() {
         return;
     }
     let callbacks = v8.collection_callbacks;
@@ -189,9 +211,19 @@ unsafe extern "C" fn prologue(_isolate: Isolate, kind: c_int, _flags: c_int, dat
         order::is_last(callbacks.prologue, prologue, data as usize)
             && order::is_first(callbacks.epilogue, epilogue, data as usize)
     };
-    if is_alone {
-        // SAFETY: the contract's clause **callback**.
-        unsafe { collector.quiet.prologue(v8, stacks, &collector.roots, greenlets) };
+    if !is_alone {
+        return;
+    }
+    let Collector { quiet, classes, roots, .. } = collector;
+    // SAFETY: the contract's clause **callback**. No other callback runs before this one's counterpart.
+    unsafe {
+        if kind == SCAVENGE {
+            classes.before_cut(v8, quiet);
+            quiet.prologue(v8, stacks, roots, greenlets);
+            classes.before_scavenge(v8, quiet, roots, greenlets);
+        } else {
+            classes.before_full(v8, quiet, roots, greenlets, kind == MARK_SWEEP_COMPACT);
+        }
     }
 }
 
@@ -212,18 +244,29 @@ unsafe extern "C" fn epilogue(_isolate: Isolate, kind: c_int, _flags: c_int, dat
         if collector.full_gc.is_wanted() && !v8.wasm_stacks.exist() {
             collector.full_gc.want(&v8.symbols, false);
         }
-        if kind == MARK_SWEEP_COMPACT {
-            if collector.roots.is_listed() {
-                // SAFETY: the contract's clause **callback**: the collection is over, and no other callback has run.
-                unsafe { collector.quiet.after_full(v8, &collector.roots) };
+        let Collector { quiet, classes, roots, .. } = collector;
+        let moves = kind == MARK_SWEEP_COMPACT;
+        if roots.is_listed() && (moves || kind == INCREMENTAL_MARKING) {
+            // SAFETY: the contract's clause **callback**: the collection is over, and no other callback has run.
+            unsafe {
+                classes.after_full(v8, quiet, roots, greenlets, moves);
+                if moves {
+                    quiet.after_full(v8, roots);
+                }
             }
+        }
+        if moves {
             greenlets.trim();
         }
         return;
     }
     if collector.roots.is_listed() {
+        let Collector { quiet, classes, roots, .. } = collector;
         // SAFETY: the contract's clause **callback**.
-        unsafe { collector.quiet.epilogue(v8, &collector.roots, greenlets) };
+        unsafe {
+            quiet.epilogue(v8, roots, greenlets);
+            classes.after_scavenge(v8, stacks, quiet, roots);
+        }
     }
 }
 

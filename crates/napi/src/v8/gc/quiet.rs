@@ -61,7 +61,9 @@ pub(crate) struct Quiet {
     pub(crate) scan: Cell<Scan>,
     /// The first node of the segment; null where it is empty.
     first: Cell<*mut ListNode>,
-    /// The segment's ends while it is cut off.
+    /// The first node of its end part, the settled stacks (`classes`); null where there are none.
+    settled: Cell<*mut ListNode>,
+    /// The ends of what is cut off.
     aside: Cell<Option<(*mut ListNode, *mut ListNode)>>,
     /// A capture has put the state of another stack into the isolate (`stack/capture.rs`), so words must not be compared.
     pub(crate) borrowed: Cell<bool>,
@@ -107,6 +109,7 @@ impl Quiet {
         Quiet {
             scan: Cell::new(Scan::All),
             first: Cell::new(null_mut()),
+            settled: Cell::new(null_mut()),
             aside: Cell::new(None),
             borrowed: Cell::new(false),
             watched: RefCell::default(),
@@ -134,7 +137,7 @@ impl Quiet {
         // SAFETY: the contract's clauses **scavenge** and **member**.
         unsafe {
             if scan == Scan::Young {
-                self.cut(anchor);
+                self.cut(anchor, self.first.get());
                 roots.show_active();
             }
             if let Some(context) = (*stacks.running.get().as_ptr()).context {
@@ -240,21 +243,95 @@ impl Quiet {
         }
     }
 
-    /// Moves a stack into the segment.
+    /// Moves a stack into the segment, before the settled ones.
     ///
     /// # Safety
-    /// The contract's clause **member**; `vm` is in the list and not quiet.
+    /// The contract's clause **member**; `vm` is in the list.
     unsafe fn join(&self, anchor: *mut ListNode, vm: NonNull<StackState>) {
-        // SAFETY: the contract's clause **member**; the node is in the list, so it can be moved to its end.
+        let node = node_of(vm);
+        // SAFETY: the contract's clause **member**; the node is in the list, so it can be moved.
         unsafe {
-            let node = node_of(vm);
-            list::unlink(node);
-            list::link_last(anchor, node);
-            if self.first.get().is_null() {
+            self.take_out(anchor, node);
+            let settled = self.settled.get();
+            list::link_last(if settled.is_null() { anchor } else { settled }, node);
+            if self.first.get() == settled {
                 self.first.set(node.as_ptr());
             }
             (*vm.as_ptr()).unusual |= QUIET;
         }
+    }
+
+    /// Takes a node out of the list.
+    ///
+    /// # Safety
+    /// The contract's clause **member**; nothing is cut off.
+    unsafe fn take_out(&self, anchor: *mut ListNode, node: NonNull<ListNode>) {
+        // SAFETY: the contract's clause **member**.
+        unsafe {
+            let next = (*node.as_ptr()).next;
+            for first in [&self.first, &self.settled] {
+                if first.get() == node.as_ptr() {
+                    first.set(if next == anchor { null_mut() } else { next });
+                }
+            }
+            list::unlink(node);
+        }
+    }
+
+    /// Moves a stack that is not quiet into the segment. It holds no young object after the full collection that begins.
+    ///
+    /// # Safety
+    /// The contract's clause **member**; `vm` is in the list.
+    pub(super) unsafe fn join_where_new(&self, anchor: *mut ListNode, vm: NonNull<StackState>) {
+        // SAFETY: the caller's clause.
+        unsafe {
+            if (*vm.as_ptr()).unusual & QUIET == 0 {
+                self.join(anchor, vm);
+            }
+        }
+    }
+
+    /// Moves a stack to the settled ones at the segment's end. It is quiet, or will be after the full collection that begins.
+    ///
+    /// # Safety
+    /// The contract's clause **member**; `vm` is in the list.
+    pub(super) unsafe fn settle(&self, anchor: *mut ListNode, vm: NonNull<StackState>) {
+        let node = node_of(vm);
+        // SAFETY: the contract's clause **member**; the node is in the list, so it can be moved to its end.
+        unsafe {
+            self.take_out(anchor, node);
+            list::link_last(anchor, node);
+            for first in [&self.first, &self.settled] {
+                if first.get().is_null() {
+                    first.set(node.as_ptr());
+                }
+            }
+            (*vm.as_ptr()).unusual |= QUIET;
+        }
+    }
+
+    /// Moves a settled stack to the other quiet ones.
+    ///
+    /// # Safety
+    /// The contract's clause **member**; `vm` is in the list.
+    pub(super) unsafe fn unsettle(&self, anchor: *mut ListNode, vm: NonNull<StackState>) {
+        // SAFETY: the caller's clause.
+        unsafe { self.join(anchor, vm) };
+    }
+
+    /// The first settled stack's node, or the list's anchor.
+    pub(super) fn first_settled(&self, anchor: *mut ListNode) -> *mut ListNode {
+        let settled = self.settled.get();
+        if settled.is_null() { anchor } else { settled }
+    }
+
+    /// Cuts the settled stacks off, for a full collection.
+    ///
+    /// # Safety
+    /// The contract's clause **scavenge**, for that collection.
+    pub(super) unsafe fn cut_settled(&self, anchor: *mut ListNode) {
+        // SAFETY: the caller's clause.
+        unsafe { self.cut(anchor, self.settled.get()) };
     }
 
     /// Takes `vm` out of the segment where it is there, because its stack is about to run, to be borrowed, or to be abandoned. It
@@ -276,21 +353,16 @@ impl Quiet {
                 roots.mark_active(context);
             }
             let node = node_of(vm);
-            if self.first.get() == node.as_ptr() {
-                let next = (*node.as_ptr()).next;
-                self.first.set(if next == anchor { null_mut() } else { next });
-            }
-            list::unlink(node);
+            self.take_out(anchor, node);
             list::link(anchor, node);
         }
     }
 
-    /// Cuts the segment off.
+    /// Cuts off the nodes from `first` to the list's end.
     ///
     /// # Safety
-    /// The contract's clause **scavenge**.
-    unsafe fn cut(&self, anchor: *mut ListNode) {
-        let first = self.first.get();
+    /// The contract's clause **scavenge**; `first` is null or a node of the segment.
+    unsafe fn cut(&self, anchor: *mut ListNode, first: *mut ListNode) {
         if first.is_null() {
             return;
         }
@@ -303,11 +375,11 @@ impl Quiet {
         }
     }
 
-    /// Puts the segment back at the list's end.
+    /// Puts them back at the list's end.
     ///
     /// # Safety
     /// The contract's clause **scavenge**.
-    unsafe fn splice(&self, anchor: *mut ListNode) {
+    pub(super) unsafe fn splice(&self, anchor: *mut ListNode) {
         let Some((first, last)) = self.aside.take() else { return };
         // SAFETY: the contract's clause **scavenge**: the segment's inner links are as `cut` left them.
         unsafe {
@@ -324,7 +396,7 @@ impl Quiet {
 ///
 /// # Safety
 /// The contract's clause **member**.
-unsafe fn suspended(roots: &Roots, node: *mut ListNode) -> Option<NonNull<StackState>> {
+pub(super) unsafe fn suspended(roots: &Roots, node: *mut ListNode) -> Option<NonNull<StackState>> {
     let image = (node as usize + offset_of!(StackState, image)) as *mut u64;
     // SAFETY: the contract's clause **member**: each node has `data`. A node with its data where our states have their image is one
     // of ours; archives of other threads are blocks of their own.
@@ -336,7 +408,7 @@ unsafe fn suspended(roots: &Roots, node: *mut ListNode) -> Option<NonNull<StackS
 ///
 /// # Safety
 /// The contract's clause **member**; `vm` is a suspended greenlet's.
-unsafe fn has_contexts(v8: &Layout, vm: NonNull<StackState>) -> bool {
+pub(super) unsafe fn has_contexts(v8: &Layout, vm: NonNull<StackState>) -> bool {
     // SAFETY: the contract's clause **member**. A vector is three words of the image: memory, capacity and size.
     unsafe {
         let image = image(vm);

@@ -3,8 +3,8 @@
 //! The table is a node in V8's list, like a greenlet, but without frames. Its handle blocks are the table:
 //!
 //! ```text
-//!   block 0   | a scavenge's | main's | context | context | ...        340 of them, 3 words each
-//!   block 1   |    number    |   -    | context | ...
+//!   block 0   | a scavenge's | main's | a probe's | context | context | ...        339 of them, 3 words each
+//!   block 1   |    number    |   -    |     -     | context | ...
 //! ```
 //!
 //! Each stack has [`ContextWords`] there, or shares them. Its async context is there while it is parked, not on the stack: so it
@@ -33,7 +33,7 @@ use crate::v8::stack::state::{StackState, image, node_of, top_of_image};
 type Block = [u64; HANDLE_BLOCK_WORDS];
 
 /// Words at the start of a block that belong to no context.
-const FIXED: usize = 2;
+const FIXED: usize = 3;
 const CONTEXT_WORDS: usize = size_of::<ContextWords>() / 8;
 const CONTEXTS: usize = (HANDLE_BLOCK_WORDS - FIXED) / CONTEXT_WORDS;
 
@@ -138,6 +138,11 @@ impl Roots {
     /// Where main's embedder data is while main is parked.
     pub(crate) fn of_main(&self) -> *mut u64 {
         self.during_scavenge().wrapping_add(1)
+    }
+
+    /// Where a young object is for the next scavenge (`classes`).
+    pub(super) fn of_probe(&self) -> *mut u64 {
+        self.during_scavenge().wrapping_add(2)
     }
 
     /// A context for one stack.

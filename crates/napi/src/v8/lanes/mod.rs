@@ -20,6 +20,8 @@ use super::learn::layout::Layout;
 use super::stack::capture::{Capture, Captured};
 use super::stack::depth::Depth;
 use super::stack::error_stack::ErrorStack;
+use super::stack::same_frames::SameFrames;
+use super::stack::shape::View;
 use super::stack::stacks::Stacks;
 use super::stack::state::{self, LOCKED, QUIET, StackState, StandIn};
 use super::stack::{js_entries, list};
@@ -32,6 +34,7 @@ pub(crate) struct V8 {
     pub(crate) stacks: Stacks,
     pub(crate) gc: Collector,
     pub(crate) capture: Capture,
+    pub(crate) same_frames: SameFrames,
     /// V8 11.3 only.
     pub(crate) error_stack: Option<ErrorStack>,
     pub(crate) depth: Depth,
@@ -46,6 +49,7 @@ impl V8 {
             stacks: Stacks::new(&layout),
             gc: Collector::new(&layout),
             capture: Capture::new(),
+            same_frames: SameFrames::default(),
             error_stack: ErrorStack::find(),
             depth: Depth::of_main(&layout),
             fast: FastLane::of(layout.facts),
@@ -91,6 +95,7 @@ impl V8 {
                 None => fast::enlist(&self.layout, vm),
             }
             self.stacks.count.set(self.stacks.count.get() + 1);
+            self.gc.classes.count_stack(self.stacks.count.get());
             if !self.gc.roots.is_listed() {
                 // The first stack brings main's node, the root table and the callbacks of the collector with it.
                 if self.locker.is_none() {
@@ -130,7 +135,7 @@ impl V8 {
                 if (*vm.as_ptr()).unusual & LOCKED != 0 {
                     return self.lane().unpark(&self.layout, vm);
                 }
-                self.gc.quiet.mark_active(&self.layout, &self.gc.roots, vm);
+                self.gc.mark_active(&self.layout, vm);
             }
             self.fast.unpark(&self.layout, &self.stacks, vm);
         }
@@ -166,7 +171,7 @@ impl V8 {
                 Some(locker) => locker.abandon(&self.layout, &self.stacks, vm),
                 None => {
                     fast::free(&self.layout, vm);
-                    self.gc.quiet.mark_active(&self.layout, &self.gc.roots, vm);
+                    self.gc.mark_active(&self.layout, vm);
                     list::unlink(state::node_of(vm));
                 }
             }
@@ -210,11 +215,33 @@ impl V8 {
             let captured = if let Some(locker) = &self.locker {
                 locker.capture(v8, &self.stacks, vm, &self.capture, &handles)
             } else {
-                self.gc.quiet.mark_active(v8, &self.gc.roots, vm);
+                self.gc.mark_active(v8, vm);
                 self.capture.borrow(v8, &self.stacks, vm, &handles)
             };
             self.gc.quiet.borrowed.set(false);
             captured
+        }
+    }
+
+    /// A number that all suspended stacks with the same frames have; `None` where the frames themselves must be compared. `live` are the
+    /// bytes of the stack of `vm`, and `collections` is how many collections there were.
+    ///
+    /// # Safety
+    /// The clauses **thread**, **live** and **parked**; `vm` is not main's, and no collection is in progress.
+    pub(crate) unsafe fn frames_number(
+        &self,
+        vm: NonNull<StackState>,
+        live: std::ops::Range<usize>,
+        collections: i32,
+    ) -> Option<u32> {
+        let frames = self.layout.frames.as_ref().ok()?;
+        // SAFETY: the caller's clauses: state and bytes stay as they are until this returns.
+        unsafe {
+            // Other stacks have a part of their words elsewhere.
+            if (*vm.as_ptr()).unusual & !QUIET != 0 {
+                return None;
+            }
+            self.same_frames.number(frames, View::of(vm, live), collections)
         }
     }
 
@@ -277,6 +304,7 @@ impl V8 {
             self.gc.full_gc.want(&self.layout.symbols, false);
             // SAFETY: `enlist` has linked both, on this thread.
             unsafe {
+                self.gc.classes.clear(&self.layout, &self.gc.quiet);
                 list::unlink(self.stacks.main_node());
                 list::unlink(self.gc.roots.node());
             }

@@ -9,6 +9,7 @@ use super::destroy_list::DestroyList;
 use super::epilogue_callbacks::EpilogueCallbacks;
 use super::facts::{Facts, MAX_TOP_WORDS};
 use super::formatting::Formatting;
+use super::frames::Frames;
 use super::joins::Joins;
 use super::list_node::ListNode;
 use super::microtasks::Microtasks;
@@ -55,6 +56,8 @@ pub(crate) struct Layout {
     pub(crate) context_word: usize,
     /// Word of `handler_` in ThreadLocalTop: the newest entry into JavaScript.
     pub(crate) handler_word: usize,
+    /// How V8 follows the frames of a suspended stack, or why that is not known.
+    pub(crate) frames: Result<Frames, &'static str>,
     pub(crate) env: sys::napi_env,
     pub(crate) symbols: Symbols,
 }

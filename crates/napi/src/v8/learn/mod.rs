@@ -19,6 +19,7 @@
 //! | `rehearsal`, `relocatables`, `embedder_data` | one round of V8's own stack switching; two words found with its help |
 //! | `debugger`, `destroy_list`, `epilogue_callbacks`, `js_entries`, `microtasks`, `wasm_stacks` | what else belongs to a stack |
 //! | `contexts`, `joins`, `formatting`, `realm` | what the contexts share; a realm for learning, where the program's own does not do |
+//! | `frames` | where V8 begins to follow the frames of a suspended stack |
 //! | `collection_callbacks` | the order in which V8 calls what is registered for a collection |
 //! | `layout` | the result |
 //! | `known`, `places` | where it was found, for the next isolates of the process |
@@ -42,6 +43,7 @@ pub(crate) mod facts;
 mod fault;
 pub(crate) mod flags;
 pub(crate) mod formatting;
+pub(crate) mod frames;
 mod handles;
 mod heap_stack_start;
 pub(crate) mod joins;
@@ -142,6 +144,7 @@ unsafe fn learn_from(
         handles::verify_spare(s, handle_scope_implementer)?;
         let mut blank_top = [0; MAX_TOP_WORDS];
         blank_top[..seen.blank_top.len()].copy_from_slice(&seen.blank_top);
+        let handler_word = js_entries::learn(s, top, &live_top)?;
         let layout = Layout {
             facts,
             isolate,
@@ -164,7 +167,8 @@ unsafe fn learn_from(
             wasm_stacks: wasm_stacks::learn(s, main)?,
             joins: joins::learn(s)?,
             formatting: formatting::learn(s)?,
-            handler_word: js_entries::learn(s, top, &live_top)?,
+            handler_word,
+            frames: frames::learn(s, top, &live_top, handler_word),
             debugger,
             in_use: seen.anchor,
             thread_manager: seen.thread_manager,

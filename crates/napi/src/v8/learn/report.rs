@@ -182,6 +182,7 @@ pub(crate) fn of_layout(layout: &Layout) -> Vec<Fact> {
         blank_top,
         context_word,
         handler_word,
+        frames,
         env: _,
         symbols: _,
     } = layout;
@@ -249,6 +250,14 @@ pub(crate) fn of_layout(layout: &Layout) -> Vec<Fact> {
             "handler_word",
             format!("word {handler_word} of ThreadLocalTop"),
             "in a call it leads to a word that repeats its value before the call",
+        ),
+        learnt(
+            "frames",
+            match frames {
+                Ok(frames) => format!("words {:?} of an archive", frames.heads),
+                Err(reason) => format!("not known, so there are no classes of stacks: {reason}"),
+            },
+            "in a call by Node-API they lead to frames and objects that name those of the call before",
         ),
         learnt(
             "blank_top",

@@ -11,6 +11,7 @@
 //! | `depth` | how deep JavaScript may go on a greenlet's stack |
 //! | `leave` | whether V8 allows the running stack to be left |
 //! | `error_stack` | V8's own `stack` of an error, on Node 20 |
+//! | `shape`, `same_frames` | what V8 goes by on a suspended stack; which stacks have the same frames |
 //! | `call`, `capture` | running JavaScript at a stack's base; reading a suspended stack |
 //!
 //! The contract that the `SAFETY` sentences of this room name is at the head of `state.rs`.
@@ -30,6 +31,8 @@ pub(crate) mod js_entries;
 pub(crate) mod leave;
 pub(crate) mod list;
 mod microtasks;
+pub(crate) mod same_frames;
+pub(crate) mod shape;
 pub(crate) mod stacks;
 pub(crate) mod state;
 mod wasm_stacks;

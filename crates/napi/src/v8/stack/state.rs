@@ -70,6 +70,8 @@ pub(crate) struct StackState {
     pub(crate) is_main: bool,
     /// Bits that few stacks have: [`OWNS_LIST`], [`QUIET`], [`LOCKED`].
     pub(crate) unusual: u8,
+    /// Its place among the classes of stacks; see `gc/classes/members.rs`. Only quiet stacks have one.
+    pub(crate) place: u32,
     /// The locker lane: the thread that V8 takes this stack for, and whether it has not run yet.
     pub(crate) stand_in: StandIn,
     pub(crate) is_new: bool,
@@ -114,6 +116,7 @@ impl StackState {
             stand_in: StandIn::default(),
             is_new: false,
             unusual: 0,
+            place: 0,
         }
     }
 }

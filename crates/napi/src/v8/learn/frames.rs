@@ -1,0 +1,108 @@
+//! Finding where V8 begins to follow the frames of a suspended stack, for the classes of stacks (`gc/classes/`).
+//!
+//! | fact | source | proof |
+//! |---|---|---|
+//! | word of `c_entry_fp_` in ThreadLocalTop | thread-local-top.h | from there the frame pointers lead to JSEntry's frame, which names the exit frame before |
+//! | word of `try_catch_handler_` in ThreadLocalTop | thread-local-top.h | in a call by Node-API it leads to a v8::TryCatch, which names the one before |
+//! | JSEntry's frame: its marker, the exit frame before | frame-constants-x64.h, builtins-x64.cc | the same |
+//! | an interpreted frame: its bytecode, and how far it is there | frame-constants.h | a dump compares frames (js/dump/stacks.ts) |
+//! | the types of frames | `STACK_FRAME_TYPE_LIST`, frames.h | each shape is probed before it is used (`gc/classes/probe.rs`) |
+
+use super::facts::{Abi, Facts};
+use super::probe::during;
+use super::session::Session;
+
+/// Words of an interpreted frame, below its frame pointer: the bytecode array, and the offset in it of the bytecode that runs, a small
+/// integer (`InterpreterFrameConstants`, frame-constants.h, the same from 11.3 to 14.6 on x64).
+pub(crate) const BYTECODE: usize = 4;
+pub(crate) const BYTECODE_OFFSET: usize = 5;
+
+/// See the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Frames {
+    /// Words of an image: where the chains of exit frames, StackHandlers, TryCatches and Relocatables begin.
+    pub(crate) heads: [usize; 4],
+    /// Whether JSEntry's frame has a word for a fast call of C.
+    pub(crate) has_fast_call: bool,
+    /// A bit for each type of frame that may lie on a stack of a class.
+    pub(crate) types: u64,
+}
+
+impl Frames {
+    /// Whether a frame with this marker may lie on a stack of a class: what V8 visits in it depends on the chain of frames alone.
+    pub(crate) fn may_visit(&self, marker: u64) -> bool {
+        marker & 1 == 0 && marker < 128 && self.types & 1 << (marker / 2) != 0
+    }
+}
+
+/// Types of frames in which V8 visits what the chain of frames decides: all that the torture programs meet, which have been compared
+/// with V8's own walk. Frames of wasm are not among them, because signatures decide there.
+fn types(facts: &Facts) -> u64 {
+    let of_wasm = match facts.abi {
+        Abi::V8_11_3 => 4..=12,
+        Abi::V8_12_4 | Abi::V8_13_6 => 4..=13,
+        Abi::V8_14_6 => 24..=40,
+    };
+    (1..40).filter(|number| !of_wasm.contains(number)).fold(0, |all, number| all | 1 << number)
+}
+
+/// `StackFrame::ENTRY` and `CONSTRUCT_ENTRY`, doubled.
+const ENTRIES: [u64; 2] = [2, 4];
+/// In bytes, below JSEntry's frame pointer: where it names the exit frame before.
+const NEXT_EXIT: usize = 64;
+
+/// Finds the words. `address` is that of ThreadLocalTop, which has the words `top` now; `handler` is the word of `handler_` in it.
+/// Otherwise the reason why there are no classes here.
+///
+/// # Safety
+/// The session's clause **callback** holds.
+pub(super) unsafe fn learn(
+    session: &Session<'_>,
+    address: usize,
+    top: &[u64],
+    handler: usize,
+) -> Result<Frames, &'static str> {
+    if cfg!(not(target_arch = "x86_64")) {
+        return Err("they are not proven on this processor");
+    }
+    let (facts, peek, env) = (session.facts, session.peek, session.env);
+    let here = (&raw const env) as u64;
+    let (isolate, count) = (session.isolate as u64, facts.thread_local_top_words);
+    let names_exit = |first: u64, before: u64| {
+        let mut fp = first;
+        for _ in 0..64 {
+            let marker = peek.word(fp as usize - 8).unwrap_or_default();
+            if ENTRIES.contains(&marker) {
+                return peek.word(fp as usize - NEXT_EXIT) == Some(before);
+            }
+            match peek.word(fp as usize) {
+                Some(next) if next > fp && next < before => fp = next,
+                _ => return false,
+            }
+        }
+        false
+    };
+    let look = || {
+        let words = peek.words(address, count).unwrap_or_default();
+        let is_below = |&i: &usize| words[i] > 4096 && words[i] < here && words[i] % 8 == 0;
+        let below: Vec<usize> = (0..words.len().min(top.len())).filter(is_below).collect();
+        let exits: Vec<usize> = below.iter().copied().filter(|&i| names_exit(words[i], top[i])).collect();
+        let is_catcher = |&i: &usize| {
+            let block = words[i] as usize;
+            peek.word(block) == Some(isolate) && peek.word(block + 8) == Some(top[i])
+        };
+        (exits, below.iter().copied().filter(is_catcher).collect::<Vec<_>>())
+    };
+    // SAFETY: the session's clause **callback**.
+    let seen = unsafe { during(env, c"(probe) => { probe() }", look) };
+    let (exits, catchers) = seen.ok().and_then(|(seen, _)| seen).unwrap_or_default();
+    let (&[exit], &[catcher]) = (exits.as_slice(), catchers.as_slice()) else {
+        return Err("V8's frames do not name each other");
+    };
+    let start = facts.implementer_words + facts.scope_data_words;
+    Ok(Frames {
+        heads: [start + exit, start + handler, start + catcher, start + count],
+        has_fast_call: matches!(facts.abi, Abi::V8_13_6 | Abi::V8_14_6),
+        types: types(facts),
+    })
+}
