@@ -58,9 +58,6 @@ use members::Members;
 use probe::{Answer, Probe};
 use shape::{Shape, View};
 
-macro_rules! dbglog { ($($t:tt)*) => { if std::env::var_os("GREENLETS_LOG").is_some() { eprintln!($($t)*) } } }
-pub(crate) use dbglog;
-
 /// Whether classes are used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -144,7 +141,6 @@ impl Classes {
         unsafe { members.dissolve_all(quiet, v8) };
         self.is_on.set(false);
         self.wants_young.set(false);
-        dbglog!("OFF: {reason}");
         self.mode.replace(Mode::Off(reason.into()));
     }
 
@@ -176,7 +172,6 @@ impl Classes {
         use napi::sys;
         let (mut scope, mut object) = (std::ptr::null_mut(), std::ptr::null_mut());
         self.wants_young.set(false);
-        dbglog!("make_young");
         // SAFETY: the caller's promise; a handle is the address of one word. The root table's word is visited from now on.
         unsafe {
             if sys::napi_open_handle_scope(v8.env, &mut scope) != sys::Status::napi_ok {
@@ -223,7 +218,6 @@ impl Classes {
         // SAFETY: the caller's clauses. The root table's word is one that only the collector changes now.
         unsafe {
             let young = *roots.of_probe();
-            dbglog!("scavenge young {young:#x} borrowed {}", quiet.borrowed.get());
             if young == 0 || v8.wasm_stacks.exist() || quiet.borrowed.get() {
                 return;
             }
@@ -237,9 +231,6 @@ impl Classes {
                     && let Some(view) = plain_view(v8, greenlets, vm)
                 {
                     samples += 1;
-                    if samples == 1 {
-                        dbglog!("sample: {}", shape.read(frames, view));
-                    }
                     if shape.read(frames, view)
                         && members.find(&shape).is_none()
                         && let Some(class) = members.create(&shape)
@@ -302,17 +293,10 @@ impl Classes {
             // SAFETY: the caller's clause.
             match unsafe { probe.end(&class.shape) } {
                 Answer::Visited(visited) => {
-                    dbglog!(
-                        "learnt {} of {} words, image {:?} cleared {:?}",
-                        visited.stack.len(),
-                        class.shape.words(),
-                        visited.image,
-                        visited.image_cleared
-                    );
                     class.visited = Some(visited);
                     result = result.map(|_| true);
                 }
-                Answer::Nothing => dbglog!("nothing learnt"),
+                Answer::Nothing => {}
                 Answer::Contradiction(reason) => result = Err(reason),
             }
         }
@@ -332,7 +316,6 @@ impl Classes {
     /// V8 does not go through its list now, and nothing is cut off.
     unsafe fn may_use(&self, v8: &Layout, quiet: &Quiet, members: &mut Members) -> bool {
         // SAFETY: the clause **learnt** of `stack/state.rs`: a word of the live Debug object, and two lists.
-        dbglog!("may_use");
         let (breakpoints, is_alone) = unsafe {
             let lists = v8.collection_callbacks;
             let own = v8.symbols.version as usize;
@@ -351,7 +334,6 @@ impl Classes {
         if has_wasm || !is_alone {
             members.forget_unrepresented();
         }
-        dbglog!("may_use alone {is_alone} debugging {is_debugging} wasm {has_wasm}");
         !is_debugging && !has_wasm && !quiet.borrowed.get()
     }
 }

@@ -16,7 +16,7 @@
 //!
 //! Addresses inside of the stack are kept as distances from its lowest live word. This file has no unsafe code.
 
-use crate::v8::learn::frames::Frames;
+use crate::v8::learn::frame_words::Frames;
 
 /// The words of one suspended stack, wherever they are.
 #[derive(Clone, Copy)]
