@@ -77,6 +77,7 @@ for (const [env, name] of [
         collect()
         for (const g of made) if (made.indexOf(g) % 3 === 2) g.switch()
       }
+      gc()
       console.log(runtimeInfo().settled > 250, end())`
     await run(t, source, env, 'true true\n', ['--compact-on-every-full-gc'])
   })

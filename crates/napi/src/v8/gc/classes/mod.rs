@@ -74,7 +74,7 @@ pub(crate) enum Mode {
 const FEWEST_STACKS: usize = 64;
 /// How many stacks are looked at in one scavenge, and how many are probed.
 const SAMPLES: usize = 64;
-const PROBES: usize = 8;
+const PROBES: usize = 64;
 
 /// The classes of one isolate.
 pub(crate) struct Classes {
