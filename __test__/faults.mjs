@@ -51,7 +51,10 @@ const HARMLESS = [
   'symbol:_ZN2v816FunctionTemplate11GetFunctionENS_5LocalINS_7ContextEEE',
 ]
 
-if (fault === undefined) runAll()
+if (fault === undefined) {
+  contradicted()
+  runAll()
+} else if (fault === 'classes') await foretellWrongly()
 else {
   await runOne()
   if (isMainThread) new Worker(new URL(import.meta.url), { argv: [addon, fault] })
@@ -77,6 +80,48 @@ function runAll() {
   }
   if (failed.length > 0) throw new Error(`not as it must be: ${failed.join(', ')}`)
   console.log('ok')
+}
+
+/** Classes of stacks foretell what a full collection writes. A wrong prediction ends their use; with GREENLETS_VERIFY_GC=1 the process. */
+function contradicted() {
+  const args = ['--expose-gc', ...process.execArgv, fileURLToPath(import.meta.url), addon, 'classes']
+  const settings = { GREENLETS_FAULT: 'classes', GREENLETS_SCAN: 'classes', NAPI_RS_NATIVE_LIBRARY_PATH: addon }
+  for (const verify of ['0', '1']) {
+    const env = { ...process.env, ...settings, GREENLETS_VERIFY_GC: verify }
+    const { signal, stdout, stderr } = spawnSync(process.execPath, args, { env, encoding: 'utf8', timeout: 60_000 })
+    const good =
+      verify === '0'
+        ? stdout === 'true classes; young a full collection changed a stack otherwise than its class foretold 0; true\n'
+        : signal === 'SIGABRT' && stderr.includes('GREENLETS_VERIFY_GC: a full collection changed a stack otherwise')
+    console.log(
+      `${good ? '' : 'NOT '}as it must be: classes, verify ${verify}: ${signal ?? stdout.trim()} ${stderr.slice(0, 400)}`,
+    )
+    if (!good) process.exitCode = 1
+  }
+}
+
+async function foretellWrongly() {
+  const { Greenlet, runtimeInfo } = await import('../dist/index.js')
+  const hold = (i) => {
+    for (let round = 0; ; round++) {
+      const own = [{ i, round }]
+      if (Greenlet.main.switch(own) === 'end') return own[0].i === i && own[0].round === round
+    }
+  }
+  const made = Array.from({ length: 300 }, () => new Greenlet(hold))
+  made.forEach((g, i) => g.switch(i))
+  // Nothing moves in a second collection of the same stacks: all that they hold is old.
+  gc()
+  const settled = runtimeInfo().settled > 250
+  const scan = runtimeInfo().scan
+  // Young objects: the next collection moves them.
+  for (const g of made) g.switch()
+  gc()
+  const after = runtimeInfo()
+  gc()
+  console.log(
+    `${settled} ${scan}; ${after.scan} ${after.scanReason} ${after.settled}; ${made.every((g) => g.switch('end'))}`,
+  )
 }
 
 async function runOne() {

@@ -178,6 +178,9 @@ const RUNTIME: Readonly<Record<string, string>> = {
   spilledBytes: 'bytes that they take',
   live: 'greenlets with a stack',
   guard: 'how the ends of stacks are guarded',
+  scan: 'which suspended stacks a collection visits',
+  scanReason: 'why full collections visit all of them',
+  settled: 'how many the next full collection leaves out',
 }
 
 function rows(values: Readonly<Record<string, unknown>>, meanings: Readonly<Record<string, string>> = {}): string[] {

@@ -34,6 +34,10 @@ const STACKS: readonly (readonly [environment: Readonly<Record<string, string>>,
   [{ GREENLETS_SLOTS: '1', GREENLETS_VERIFY_GC: '1' }, '--stress-scavenge=50'],
   [{ GREENLETS_SLOTS: '2', GREENLETS_POISON: '1' }, '--gc-interval=500'],
   [{ GREENLETS_SPILL: 'always', GREENLETS_POISON: 'protect' }, '--deopt-every-n-times=50'],
+  [{ GREENLETS_SCAN: 'classes' }, '--stress-compaction'],
+  [{ GREENLETS_SCAN: 'classes' }, '--stress-incremental-marking'],
+  [{ GREENLETS_SCAN: 'classes', GREENLETS_SPILL: 'always' }, '--compact-on-every-full-gc'],
+  [{ GREENLETS_SCAN: 'classes', GREENLETS_VERIFY_GC: '1' }, '--compact-on-every-full-gc'],
 ]
 
 /** It tests spilling, which the locker lane does not do. */

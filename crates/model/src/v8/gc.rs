@@ -1,5 +1,13 @@
 //! What happens around a collection.
 
+/// The parts without the two ends of a collection.
+pub(crate) mod classes {
+    #[path = "../../../../../napi/src/v8/gc/classes/class.rs"]
+    pub(crate) mod class;
+    #[path = "../../../../../napi/src/v8/gc/classes/table.rs"]
+    pub(crate) mod table;
+    mod tests;
+}
 #[path = "../../../napi/src/v8/gc/quiet.rs"]
 pub(crate) mod quiet;
 #[path = "../../../napi/src/v8/gc/roots.rs"]

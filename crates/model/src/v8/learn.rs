@@ -4,6 +4,8 @@
 pub(crate) mod block;
 #[path = "../../../napi/src/v8/learn/facts.rs"]
 pub(crate) mod facts;
+#[path = "../../../napi/src/v8/learn/frame_words.rs"]
+pub(crate) mod frame_words;
 #[path = "../../../napi/src/v8/learn/list_node.rs"]
 pub(crate) mod list_node;
 

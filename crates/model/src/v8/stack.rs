@@ -6,6 +6,8 @@ pub(crate) mod capture;
 pub(crate) mod context_words;
 #[path = "../../../napi/src/v8/stack/list.rs"]
 pub(crate) mod list;
+#[path = "../../../napi/src/v8/stack/shape.rs"]
+pub(crate) mod shape;
 #[path = "../../../napi/src/v8/stack/stacks.rs"]
 pub(crate) mod stacks;
 #[path = "../../../napi/src/v8/stack/state.rs"]

@@ -21,7 +21,6 @@ use super::stack::capture::{Capture, Captured};
 use super::stack::depth::Depth;
 use super::stack::error_stack::ErrorStack;
 use super::stack::same_frames::SameFrames;
-use super::stack::shape::View;
 use super::stack::stacks::Stacks;
 use super::stack::state::{self, LOCKED, QUIET, StackState, StandIn};
 use super::stack::{js_entries, list};
@@ -241,7 +240,7 @@ impl V8 {
             if (*vm.as_ptr()).unusual & !QUIET != 0 {
                 return None;
             }
-            self.same_frames.number(frames, View::of(vm, live), collections)
+            self.same_frames.number(frames, state::view_of(vm, live), collections)
         }
     }
 

@@ -7,7 +7,9 @@ use crate::unsupported::{Unsupported, ensure};
 /// Returns the facts, with the requested fault in them.
 pub(crate) fn inject(facts: &'static Facts) -> Result<&'static Facts, Unsupported> {
     let Ok(fault) = std::env::var("GREENLETS_FAULT") else { return Ok(facts) };
-    if fault.starts_with("symbol:") || ["known", "peek", "pipe", "version"].contains(&fault.as_str()) {
+    if fault.starts_with("symbol:")
+        || ["classes", "known", "peek", "pipe", "version"].contains(&fault.as_str())
+    {
         return Ok(facts);
     }
     let (name, up) = match (fault.strip_suffix("+1"), fault.strip_suffix("-1")) {

@@ -9,31 +9,9 @@
 //! | the types of frames | `STACK_FRAME_TYPE_LIST`, frames.h | each shape is probed before it is used (`gc/classes/probe.rs`) |
 
 use super::facts::{Abi, Facts};
+use super::frame_words::Frames;
 use super::probe::during;
 use super::session::Session;
-
-/// Words of an interpreted frame, below its frame pointer: the bytecode array, and the offset in it of the bytecode that runs, a small
-/// integer (`InterpreterFrameConstants`, frame-constants.h, the same from 11.3 to 14.6 on x64).
-pub(crate) const BYTECODE: usize = 4;
-pub(crate) const BYTECODE_OFFSET: usize = 5;
-
-/// See the module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Frames {
-    /// Words of an image: where the chains of exit frames, StackHandlers, TryCatches and Relocatables begin.
-    pub(crate) heads: [usize; 4],
-    /// Whether JSEntry's frame has a word for a fast call of C.
-    pub(crate) has_fast_call: bool,
-    /// A bit for each type of frame that may lie on a stack of a class.
-    pub(crate) types: u64,
-}
-
-impl Frames {
-    /// Whether a frame with this marker may lie on a stack of a class: what V8 visits in it depends on the chain of frames alone.
-    pub(crate) fn may_visit(&self, marker: u64) -> bool {
-        marker & 1 == 0 && marker < 128 && self.types & 1 << (marker / 2) != 0
-    }
-}
 
 /// Types of frames in which V8 visits what the chain of frames decides: all that the torture programs meet, which have been compared
 /// with V8's own walk. Frames of wasm are not among them, because signatures decide there.

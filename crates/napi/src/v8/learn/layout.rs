@@ -9,7 +9,7 @@ use super::destroy_list::DestroyList;
 use super::epilogue_callbacks::EpilogueCallbacks;
 use super::facts::{Facts, MAX_TOP_WORDS};
 use super::formatting::Formatting;
-use super::frames::Frames;
+use super::frame_words::Frames;
 use super::joins::Joins;
 use super::list_node::ListNode;
 use super::microtasks::Microtasks;

@@ -19,7 +19,7 @@
 //! | `rehearsal`, `relocatables`, `embedder_data` | one round of V8's own stack switching; two words found with its help |
 //! | `debugger`, `destroy_list`, `epilogue_callbacks`, `js_entries`, `microtasks`, `wasm_stacks` | what else belongs to a stack |
 //! | `contexts`, `joins`, `formatting`, `realm` | what the contexts share; a realm for learning, where the program's own does not do |
-//! | `frames` | where V8 begins to follow the frames of a suspended stack |
+//! | `frames`, `frame_words` | where V8 begins to follow the frames of a suspended stack |
 //! | `collection_callbacks` | the order in which V8 calls what is registered for a collection |
 //! | `layout` | the result |
 //! | `known`, `places` | where it was found, for the next isolates of the process |
@@ -40,9 +40,10 @@ mod embedder_data;
 pub(crate) mod epilogue_callbacks;
 pub(crate) mod facts;
 #[cfg(feature = "faults")]
-mod fault;
+pub(crate) mod fault;
 pub(crate) mod flags;
 pub(crate) mod formatting;
+pub(crate) mod frame_words;
 pub(crate) mod frames;
 mod handles;
 mod heap_stack_start;

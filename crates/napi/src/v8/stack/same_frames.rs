@@ -18,7 +18,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::shape::{Shape, View};
-use crate::v8::learn::frames::Frames;
+use crate::v8::learn::frame_words::Frames;
 
 /// So many places are remembered. A stack at another one has no number.
 const MOST_PLACES: usize = 4096;

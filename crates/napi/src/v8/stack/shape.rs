@@ -14,15 +14,9 @@
 //! and on the chain of Relocatables, and the number of handles. A [`Shape`] has all of them. Two stacks of one shape differ only in words
 //! that V8 does not follow, so V8 visits the same words in both. `probe.rs` tests this for each shape.
 //!
-//! Addresses inside of the stack are kept as distances from its lowest live word. Only [`View::of`] reads memory by address.
+//! Addresses inside of the stack are kept as distances from its lowest live word. This file has no unsafe code.
 
-use std::ops::Range;
-use std::ptr::NonNull;
-use std::slice::from_raw_parts;
-
-use super::state::{StackState, image};
-use crate::v8::learn::facts::MAX_ARCHIVE_WORDS;
-use crate::v8::learn::frames::{BYTECODE, BYTECODE_OFFSET, Frames};
+use crate::v8::learn::frame_words::{BYTECODE, BYTECODE_OFFSET, Frames};
 
 /// The words of one suspended stack, wherever they are.
 #[derive(Clone, Copy)]
@@ -35,21 +29,6 @@ pub(crate) struct View<'a> {
 }
 
 impl View<'_> {
-    /// The words of the suspended stack of `vm`, of which `live` are the bytes.
-    ///
-    /// # Safety
-    /// The clauses **live** and **parked** of `state.rs`, and nothing writes to the state or the bytes as long as the view exists.
-    pub(crate) unsafe fn of<'a>(vm: NonNull<StackState>, live: Range<usize>) -> View<'a> {
-        // SAFETY: the caller's promise; both ends of `live` are word-aligned.
-        unsafe {
-            View {
-                image: from_raw_parts(image(vm), MAX_ARCHIVE_WORDS),
-                live: from_raw_parts(live.start as *const u64, live.len() / 8),
-                first_block: (*vm.as_ptr()).first_block as u64,
-            }
-        }
-    }
-
     fn base(&self) -> u64 {
         self.live.as_ptr() as u64
     }

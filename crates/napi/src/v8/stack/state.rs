@@ -36,11 +36,14 @@
 //! - **parked**: the state is that of a suspended stack. Its image holds V8's words, which only the collector and the
 //!   deoptimizer change.
 
+use std::ops::Range;
 use std::ptr::NonNull;
+use std::slice::from_raw_parts;
 
 use greenlets_core::raw::{Relocation, StackBounds};
 
 use super::context_words::ContextWords;
+use super::shape::View;
 use crate::v8::learn::facts::{
     Abi, BLOCKS, BLOCKS_CAPACITY, BLOCKS_SIZE, Facts, HANDLE_BLOCK_BYTES, JS_LIMIT, MAX_ARCHIVE_WORDS,
     REAL_JS_LIMIT, known_for,
@@ -385,5 +388,20 @@ pub(crate) unsafe fn write_fresh(v8: &Layout, vm: NonNull<StackState>) {
         let top = top_of_image(v8, vm);
         top.copy_from_nonoverlapping(v8.blank_top.as_ptr(), facts.thread_local_top_words);
         *top.add(v8.context_word) = *v8.thread_local_top.add(v8.context_word);
+    }
+}
+
+/// The words of the suspended stack of `vm`, of which `live` are the bytes.
+///
+/// # Safety
+/// The clauses **live** and **parked**, and nothing writes to the state or the bytes as long as the view exists.
+pub(crate) unsafe fn view_of<'a>(vm: NonNull<StackState>, live: Range<usize>) -> View<'a> {
+    // SAFETY: the caller's clauses; both ends of `live` are word-aligned.
+    unsafe {
+        View {
+            image: from_raw_parts(image(vm), MAX_ARCHIVE_WORDS),
+            live: from_raw_parts(live.start as *const u64, live.len() / 8),
+            first_block: (*vm.as_ptr()).first_block as u64,
+        }
     }
 }

@@ -52,13 +52,10 @@ use crate::v8::learn::facts::BLOCKS_SIZE;
 use crate::v8::learn::layout::Layout;
 use crate::v8::stack::shape::{Shape, View};
 use crate::v8::stack::stacks::Stacks;
-use crate::v8::stack::state::{QUIET, StackState, image};
+use crate::v8::stack::state::{QUIET, StackState, image, view_of};
 use full::Window;
 use members::Members;
 use probe::{Answer, Probe};
-
-macro_rules! dbglog { ($($t:tt)*) => { if std::env::var_os("GREENLETS_LOG").is_some() { eprintln!($($t)*) } } }
-pub(crate) use dbglog;
 
 /// Whether classes are used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +73,7 @@ pub(crate) enum Mode {
 const FEWEST_STACKS: usize = 64;
 /// How many stacks are looked at in one scavenge, and how many are probed.
 const SAMPLES: usize = 64;
-const PROBES: usize = 8;
+const PROBES: usize = 64;
 
 /// The classes of one isolate.
 pub(crate) struct Classes {
@@ -143,7 +140,6 @@ impl Classes {
         unsafe { members.dissolve_all(quiet, v8) };
         self.is_on.set(false);
         self.wants_young.set(false);
-        dbglog!("OFF: {reason}");
         self.mode.replace(Mode::Off(reason.into()));
     }
 
@@ -175,7 +171,6 @@ impl Classes {
         use napi::sys;
         let (mut scope, mut object) = (std::ptr::null_mut(), std::ptr::null_mut());
         self.wants_young.set(false);
-        dbglog!("make_young");
         // SAFETY: the caller's promise; a handle is the address of one word. The root table's word is visited from now on.
         unsafe {
             if sys::napi_open_handle_scope(v8.env, &mut scope) != sys::Status::napi_ok {
@@ -222,7 +217,6 @@ impl Classes {
         // SAFETY: the caller's clauses. The root table's word is one that only the collector changes now.
         unsafe {
             let young = *roots.of_probe();
-            dbglog!("scavenge young {young:#x} borrowed {}", quiet.borrowed.get());
             if young == 0 || v8.wasm_stacks.exist() || quiet.borrowed.get() {
                 return;
             }
@@ -236,9 +230,6 @@ impl Classes {
                     && let Some(view) = plain_view(v8, greenlets, vm)
                 {
                     samples += 1;
-                    if samples == 1 {
-                        dbglog!("sample: {}", shape.read(frames, view));
-                    }
                     if shape.read(frames, view)
                         && members.find(&shape).is_none()
                         && let Some(class) = members.create(&shape)
@@ -301,17 +292,10 @@ impl Classes {
             // SAFETY: the caller's clause.
             match unsafe { probe.end(&class.shape) } {
                 Answer::Visited(visited) => {
-                    dbglog!(
-                        "learnt {} of {} words, image {:?} cleared {:?}",
-                        visited.stack.len(),
-                        class.shape.words(),
-                        visited.image,
-                        visited.image_cleared
-                    );
                     class.visited = Some(visited);
                     result = result.map(|_| true);
                 }
-                Answer::Nothing => dbglog!("nothing learnt"),
+                Answer::Nothing => {}
                 Answer::Contradiction(reason) => result = Err(reason),
             }
         }
@@ -331,7 +315,6 @@ impl Classes {
     /// V8 does not go through its list now, and nothing is cut off.
     unsafe fn may_use(&self, v8: &Layout, quiet: &Quiet, members: &mut Members) -> bool {
         // SAFETY: the clause **learnt** of `stack/state.rs`: a word of the live Debug object, and two lists.
-        dbglog!("may_use");
         let (breakpoints, is_alone) = unsafe {
             let lists = v8.collection_callbacks;
             let own = v8.symbols.version as usize;
@@ -350,7 +333,6 @@ impl Classes {
         if has_wasm || !is_alone {
             members.forget_unrepresented();
         }
-        dbglog!("may_use alone {is_alone} debugging {is_debugging} wasm {has_wasm}");
         !is_debugging && !has_wasm && !quiet.borrowed.get()
     }
 }
@@ -361,7 +343,7 @@ impl Classes {
 /// The contract's clauses **member** and **words**, as long as the view exists.
 unsafe fn view<'a>(greenlets: &dyn Greenlets, vm: NonNull<StackState>) -> Option<View<'a>> {
     // SAFETY: the caller's clauses.
-    unsafe { Some(View::of(vm, greenlets.live_bytes(vm)?)) }
+    unsafe { Some(view_of(vm, greenlets.live_bytes(vm)?)) }
 }
 
 /// The same, for a stack that may be in a class: nothing of it lies elsewhere.
