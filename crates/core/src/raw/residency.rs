@@ -31,7 +31,7 @@ use crate::raw::options::{Options, Spilling};
 use crate::raw::registry::{Execution, StackRecord, Target};
 use crate::raw::relocation::Relocation;
 use crate::raw::slots::{GuardKind, SlotIndex, Slots};
-use crate::raw::spilled::{BlockPool, SpilledStack};
+use crate::raw::spilled::{BlockPool, Live, SpilledStack};
 use crate::raw::stack_host::StackHost;
 
 /// How many shared slots are compared when one is chosen.
@@ -230,14 +230,17 @@ impl<H: StackHost> Residency<H> {
         let high = unsafe { host.live_end(record.vm(), bounds) };
         // `Thread::switch` checks this for the stack that it leaves. Copying anything else would be copying memory of others.
         assert!(bounds.contains(low) && bounds.base <= high, "a suspended stack lies in its slot");
-        // SAFETY: contract clause "parked": these are the live bytes of a suspended stack, both ends word-aligned.
-        let copy = unsafe { SpilledStack::copy(&self.pool, low, high) };
-        let copy = copy.ok_or(io::ErrorKind::OutOfMemory)?;
-        let moved = Relocation { from: low..=high, to: copy.start(), home: false };
+        // SAFETY: contract clause "parked"; it is resident in its slot.
+        let unread = unsafe { host.unread(record.vm(), low, bounds) };
+        let live = Live { low, high, slot: bounds, above_base: H::ABOVE_BASE, unread };
+        // SAFETY: contract clause "parked": these are the live bytes of a suspended stack, both ends word-aligned. The host promises
+        // not to read what it says.
+        let copy = unsafe { SpilledStack::copy(&self.pool, &live) };
+        let (copy, pieces) = copy.ok_or(io::ErrorKind::OutOfMemory)?;
         // SAFETY: contract clause "parked"; the bytes were copied just now.
-        unsafe { host.relocate(record.vm(), &moved) };
+        unsafe { host.relocate(record.vm(), &Relocation::out(pieces)) };
         self.spilled.set(self.spilled.get() + 1);
-        self.spilled_bytes.set(self.spilled_bytes.get() + copy.cost());
+        self.spilled_bytes.set(self.spilled_bytes.get() + copy.cost(&self.pool));
         record.spilled.set(Some(copy));
         self.close(record, slot, low);
         Ok(())
@@ -252,11 +255,11 @@ impl<H: StackHost> Residency<H> {
         let record = unsafe { target.as_ref() };
         let Some(copy) = self.take_spilled(record) else { return };
         let low = self.stack_pointer(record).expect("a spilled stack is suspended");
-        let moved = Relocation { from: copy.start()..=copy.start() + copy.len(), to: low, home: true };
+        let base = self.slots.bounds(record.slot.expect("main is never spilled")).base;
         // SAFETY: the slot is empty and open, and the bytes came from there. Contract clause "parked" for the host's state.
         unsafe {
-            copy.restore(&self.pool, low);
-            host.relocate(record.vm(), &moved);
+            let pieces = copy.restore(&self.pool, low, base);
+            host.relocate(record.vm(), &Relocation::home(pieces));
         }
         self.occupy(target);
     }
@@ -264,7 +267,7 @@ impl<H: StackHost> Residency<H> {
     fn take_spilled(&self, record: &StackRecord<H>) -> Option<SpilledStack> {
         let copy = record.spilled.take()?;
         self.spilled.set(self.spilled.get() - 1);
-        self.spilled_bytes.set(self.spilled_bytes.get() - copy.cost());
+        self.spilled_bytes.set(self.spilled_bytes.get() - copy.cost(&self.pool));
         Some(copy)
     }
 

@@ -63,6 +63,7 @@ pub(crate) fn of_facts(facts: &Facts) -> Vec<Fact> {
         wasm_own_stacks,
         has_destroy_list,
         has_stack_size,
+        exit_frame,
         epilogue_callbacks,
     } = facts;
     let limits = "real_jslimit_ lies below the start of the stack; a requested interrupt changes exactly the expected words";
@@ -132,6 +133,11 @@ pub(crate) fn of_facts(facts: &Facts) -> Vec<Fact> {
             "epilogue_callbacks",
             epilogue_callbacks.map_or(NONE.into(), word),
             "the list there grows by one during JSON.stringify, twice",
+        ),
+        known(
+            "exit_frame",
+            word(*exit_frame),
+            "in a call, the newest entry frame holds what the word was before the call",
         ),
         known("STACK_GUARD", bytes(facts::STACK_GUARD), limits),
         known("REAL_JS_LIMIT", word(facts::REAL_JS_LIMIT), limits),

@@ -1,0 +1,236 @@
+//! What the host does not read of a spilled stack, and how little of it is stored.
+//!
+//! The frames at both ends of a stack are those of the code that switches and that starts it: the same functions on each stack, with
+//! nearly the same words. A host that does not follow them says so ([`Unread`]). Of such words, a copy holds only those that differ
+//! from a template, which the first stack with parts of these sizes has made:
+//!
+//! ```text
+//!   stack      | unread |       read       | unread | read | unread | read: the host's data above the base |
+//!   copy                |       read       |   read   |    read    | which words were moved | which differ | those |
+//! ```
+//!
+//! Addresses in the slot are relative to the stack's base in a template, because stacks in other slots have the same at the same
+//! distance. A word that is no such address and looks like one is stored where it differs, as any other word.
+
+use std::cell::{Ref, RefCell};
+use std::ops::Range;
+
+use crate::fiber::bounds::StackBounds;
+use crate::raw::relocation::Piece;
+
+const WORD: usize = size_of::<u64>();
+/// Most words that a template has.
+pub(crate) const MOST_UNREAD: usize = 512;
+/// Most templates of a thread. Switches are called in few ways, so few are made.
+const MOST_TEMPLATES: usize = 16;
+
+/// The parts of a suspended stack that its host does not read while the stack is spilled, in bytes. All are multiples of 8.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// How many bytes from the stack pointer up.
+    pub innermost: usize,
+    /// Two parts near the base, the one further from it first: how far below the base each begins and ends. (0, 0) for none.
+    pub outermost: [(usize, usize); 2],
+}
+
+impl Unread {
+    /// The unread parts of a stack that is suspended at `low` and has its base at `base`, from low addresses to high ones.
+    pub(crate) fn parts(&self, low: usize, base: usize) -> [Range<usize>; 3] {
+        let [first, second] = self.outermost.map(|(start, end)| base - start..base - end);
+        [low..low + self.innermost, first, second]
+    }
+
+    /// How many words are unread; `None` where the parts are not in order, or too large for a template.
+    pub(crate) fn words(&self, low: usize, base: usize) -> Option<usize> {
+        let [(a, b), (c, d)] = self.outermost;
+        let is_in_order = a >= b && b >= c && c >= d && self.innermost <= (base - low).checked_sub(a)?;
+        let bytes = is_in_order.then(|| self.innermost + (a - b) + (c - d))?;
+        let is_whole = [self.innermost, a, b, c, d].iter().all(|bytes| bytes.is_multiple_of(WORD));
+        Some(bytes / WORD).filter(|&words| is_whole && (1..=MOST_UNREAD).contains(&words))
+    }
+}
+
+/// The pieces that are copied of a stack with the live bytes `low..high`, to one place one after the other, from `to` on.
+pub(crate) fn pieces(
+    unread: &Unread,
+    low: usize,
+    base: usize,
+    high: usize,
+    to: usize,
+) -> [Piece; Piece::MOST] {
+    let [innermost, first, second] = unread.parts(low, base);
+    let read = [innermost.end..first.start, first.end..second.start, second.end..high];
+    let mut to = to;
+    let mut pieces = read.map(|part| {
+        let piece = Piece { from: part.start, to, len: part.len(), end: 0 };
+        to += part.len();
+        piece
+    });
+    pieces[Piece::MOST - 1].end = 1;
+    pieces
+}
+
+/// Which words of a stack's unread parts differ from the template's.
+pub(crate) struct Differences {
+    pub(crate) bits: [u64; MOST_UNREAD / 64],
+    pub(crate) count: usize,
+}
+
+/// The words that unread parts of these sizes have in common.
+pub(crate) struct Template {
+    pub(crate) unread: Unread,
+    /// Each word, less the base where it is an address in the slot.
+    words: Vec<u64>,
+    /// All ones for those, and 0 for others.
+    relative: Vec<u64>,
+}
+
+impl Template {
+    /// # Safety
+    /// The parts are readable.
+    unsafe fn of(unread: Unread, low: usize, slot: StackBounds, above_base: usize) -> Option<Template> {
+        let size = slot.base + above_base - slot.limit;
+        let mut template = Template { unread, words: Vec::new(), relative: Vec::new() };
+        let count = unread.words(low, slot.base)?;
+        template.words.try_reserve_exact(count).ok()?;
+        template.relative.try_reserve_exact(count).ok()?;
+        for address in unread.parts(low, slot.base).into_iter().flat_map(|part| part.step_by(WORD)) {
+            // SAFETY: the caller's promise.
+            let word = unsafe { *(address as *const u64) };
+            let is_relative = (word as usize).wrapping_sub(slot.limit) <= size;
+            template.relative.push(if is_relative { u64::MAX } else { 0 });
+            template.words.push(if is_relative { word.wrapping_sub(slot.base as u64) } else { word });
+        }
+        Some(template)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    #[inline(always)]
+    fn word(&self, i: usize, base: usize) -> u64 {
+        self.words[i].wrapping_add(self.relative[i] & base as u64)
+    }
+
+    /// # Safety
+    /// The parts are readable, and as many words as this template has.
+    pub(crate) unsafe fn differences(&self, low: usize, base: usize) -> Differences {
+        let mut differences = Differences { bits: [0; MOST_UNREAD / 64], count: 0 };
+        let mut i = 0;
+        for part in self.unread.parts(low, base) {
+            for address in part.step_by(WORD) {
+                // SAFETY: the caller's promise.
+                let differs = unsafe { *(address as *const u64) } != self.word(i, base);
+                differences.bits[i / 64] |= u64::from(differs) << (i % 64);
+                differences.count += usize::from(differs);
+                i += 1;
+            }
+        }
+        differences
+    }
+
+    /// Copies the words that differ to `to`: their bitmap, then the words.
+    ///
+    /// # Safety
+    /// As for [`Template::differences`], of which these are the result; `to` has space for them.
+    pub(crate) unsafe fn store(&self, differences: &Differences, low: usize, base: usize, to: *mut u64) {
+        let groups = self.len().div_ceil(64);
+        // SAFETY: the caller's promise.
+        unsafe {
+            to.copy_from_nonoverlapping(differences.bits.as_ptr(), groups);
+            let mut to = to.add(groups);
+            self.each_differing(&differences.bits, low, base, |address| {
+                *to = *(address as *const u64);
+                to = to.add(1);
+            });
+        }
+    }
+
+    /// Writes the parts to where they were, from what `store` has written.
+    ///
+    /// # Safety
+    /// The parts are writable, no code uses them, and `from` is what `store` wrote.
+    pub(crate) unsafe fn restore(&self, low: usize, base: usize, from: *const u64) {
+        let groups = self.len().div_ceil(64);
+        let mut bits = [0; MOST_UNREAD / 64];
+        // SAFETY: the caller's promise.
+        unsafe {
+            bits[..groups].copy_from_slice(std::slice::from_raw_parts(from, groups));
+            let mut i = 0;
+            for part in self.unread.parts(low, base) {
+                for address in part.step_by(WORD) {
+                    *(address as *mut u64) = self.word(i, base);
+                    i += 1;
+                }
+            }
+            let mut from = from.add(groups);
+            self.each_differing(&bits, low, base, |address| {
+                *(address as *mut u64) = *from;
+                from = from.add(1);
+            });
+        }
+    }
+
+    /// Calls `each` with the addresses of the words that differ.
+    #[inline(always)]
+    fn each_differing(
+        &self,
+        bits: &[u64; MOST_UNREAD / 64],
+        low: usize,
+        base: usize,
+        mut each: impl FnMut(usize),
+    ) {
+        let parts = self.unread.parts(low, base);
+        let (mut part, mut before) = (0, 0);
+        for (group, &bits) in bits.iter().enumerate().take(self.len().div_ceil(64)) {
+            let mut bits = bits;
+            while bits != 0 {
+                let i = group * 64 + bits.trailing_zeros() as usize;
+                while i - before >= parts[part].len() / WORD {
+                    before += parts[part].len() / WORD;
+                    part += 1;
+                }
+                each(parts[part].start + (i - before) * WORD);
+                bits &= bits - 1;
+            }
+        }
+    }
+}
+
+/// A thread's templates. They stay as they are, because copies refer to them.
+#[derive(Default)]
+pub(crate) struct Templates(RefCell<Vec<Template>>);
+
+impl Templates {
+    /// The number of the template for these parts, which is made where there is none; `None` where it cannot be made, or where there are
+    /// too many.
+    ///
+    /// # Safety
+    /// The parts are readable.
+    pub(crate) unsafe fn number_for(
+        &self,
+        unread: Unread,
+        low: usize,
+        slot: StackBounds,
+        above_base: usize,
+    ) -> Option<u16> {
+        unread.words(low, slot.base)?;
+        let mut templates = self.0.borrow_mut();
+        if let Some(number) = templates.iter().position(|template| template.unread == unread) {
+            return Some(number as u16);
+        }
+        if templates.len() == MOST_TEMPLATES {
+            return None;
+        }
+        // SAFETY: the caller's promise.
+        let template = unsafe { Template::of(unread, low, slot, above_base) }?;
+        templates.try_reserve(1).ok()?;
+        templates.push(template);
+        Some(templates.len() as u16 - 1)
+    }
+
+    pub(crate) fn get(&self, number: u16) -> Ref<'_, Template> {
+        Ref::map(self.0.borrow(), |templates| &templates[usize::from(number)])
+    }
+}
