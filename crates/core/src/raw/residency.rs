@@ -25,6 +25,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::Range;
+use std::ptr::from_ref;
 
 use crate::fiber::bounds::StackBounds;
 use crate::raw::options::{Options, Spilling};
@@ -33,6 +34,7 @@ use crate::raw::relocation::Relocation;
 use crate::raw::slots::{GuardKind, SlotIndex, Slots};
 use crate::raw::spilled::{BlockPool, Live, SpilledStack};
 use crate::raw::stack_host::StackHost;
+use crate::raw::unread::Own;
 
 /// How many shared slots are compared when one is chosen.
 const CANDIDATES: u32 = 4;
@@ -232,7 +234,7 @@ impl<H: StackHost> Residency<H> {
         assert!(bounds.contains(low) && bounds.base <= high, "a suspended stack lies in its slot");
         // SAFETY: contract clause "parked"; it is resident in its slot.
         let unread = unsafe { host.unread(record.vm(), low, bounds) };
-        let live = Live { low, high, slot: bounds, above_base: H::ABOVE_BASE, unread };
+        let live = Live { low, high, own: self.own(record, bounds), unread };
         // SAFETY: contract clause "parked": these are the live bytes of a suspended stack, both ends word-aligned. The host promises
         // not to read what it says.
         let copy = unsafe { SpilledStack::copy(&self.pool, &live) };
@@ -255,13 +257,19 @@ impl<H: StackHost> Residency<H> {
         let record = unsafe { target.as_ref() };
         let Some(copy) = self.take_spilled(record) else { return };
         let low = self.stack_pointer(record).expect("a spilled stack is suspended");
-        let base = self.slots.bounds(record.slot.expect("main is never spilled")).base;
+        let own = self.own(record, self.slots.bounds(record.slot.expect("main is never spilled")));
         // SAFETY: the slot is empty and open, and the bytes came from there. Contract clause "parked" for the host's state.
         unsafe {
-            let pieces = copy.restore(&self.pool, low, base);
+            let pieces = copy.restore(&self.pool, low, &own);
             host.relocate(record.vm(), &Relocation::home(pieces));
         }
         self.occupy(target);
+    }
+
+    /// Where the addresses lie that the stack's own frames hold.
+    fn own(&self, record: &StackRecord<H>, slot: StackBounds) -> Own {
+        let record = (from_ref(record) as usize, size_of::<StackRecord<H>>());
+        Own { slot, above_base: H::ABOVE_BASE, record }
     }
 
     fn take_spilled(&self, record: &StackRecord<H>) -> Option<SpilledStack> {

@@ -26,10 +26,9 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::ptr::{NonNull, copy_nonoverlapping, null_mut};
 
-use crate::fiber::bounds::StackBounds;
 use crate::fiber::memcheck::make_defined;
 use crate::raw::relocation::{Piece, Relocation};
-use crate::raw::unread::{Templates, Unread, pieces};
+use crate::raw::unread::{Own, Templates, Unread, pieces};
 
 const WORD: usize = size_of::<u64>();
 /// Words that share one word of the bitmap.
@@ -54,9 +53,7 @@ const NO_TEMPLATE: u16 = u16::MAX;
 pub(crate) struct Live {
     pub(crate) low: usize,
     pub(crate) high: usize,
-    pub(crate) slot: StackBounds,
-    /// How many bytes above the base belong to the slot.
-    pub(crate) above_base: usize,
+    pub(crate) own: Own,
     pub(crate) unread: Unread,
 }
 
@@ -66,16 +63,17 @@ impl SpilledStack {
     /// # Safety
     /// The clause "range" holds for the ends of `live`; nothing reads its unread parts before [`SpilledStack::restore`].
     pub(crate) unsafe fn copy(pool: &BlockPool, live: &Live) -> Option<(SpilledStack, [Piece; Piece::MOST])> {
-        let Live { low, high, slot, above_base, unread } = *live;
+        let Live { low, high, own, unread } = *live;
+        let base = own.slot.base;
         make_defined(low, high - low);
         let all = (high - low) / WORD;
         // SAFETY: contract clause "range": the unread parts lie in it.
-        let Some(number) = (unsafe { pool.templates.number_for(unread, low, slot, above_base) }) else {
+        let Some(number) = (unsafe { pool.templates.number_for(unread, low, &own) }) else {
             let words = u32::try_from(all).ok()?;
             let block = pool.take(size(all, 0, 0))?;
             // SAFETY: contract clauses "range" and "block".
             unsafe { copy_out(low, high, block.as_ptr(), all) };
-            let pieces = pieces(&Unread::default(), low, slot.base, high, block.as_ptr() as usize);
+            let pieces = pieces(&Unread::default(), low, base, high, block.as_ptr() as usize);
             return Some((SpilledStack { block, words, differing: 0, template: NO_TEMPLATE }, pieces));
         };
         let template = pool.templates.get(number);
@@ -83,11 +81,11 @@ impl SpilledStack {
         let stored = u32::try_from(words).ok()?;
         // SAFETY: contract clauses "range" and "block": the unread parts lie in the range, and the block is as long as it all.
         unsafe {
-            let differences = template.differences(low, slot.base);
+            let differences = template.differences(low, &own);
             let block = pool.take(size(words, template.len(), differences.count))?;
-            let pieces = pieces(&unread, low, slot.base, high, block.as_ptr() as usize);
+            let pieces = pieces(&unread, low, base, high, block.as_ptr() as usize);
             copy_pieces_out(&pieces, block.as_ptr(), words);
-            template.store(&differences, low, slot.base, block.as_ptr().add(words + words.div_ceil(GROUP)));
+            template.store(&differences, low, base, block.as_ptr().add(words + words.div_ceil(GROUP)));
             let differing = differences.count as u16;
             Some((SpilledStack { block, words: stored, differing, template: number }, pieces))
         }
@@ -97,8 +95,9 @@ impl SpilledStack {
     /// are as before. Returns the pieces, as they were moved out.
     ///
     /// # Safety
-    /// The clause "range" holds for `low`, no code uses the bytes there, and `base` is that of the slot.
-    pub(crate) unsafe fn restore(self, pool: &BlockPool, low: usize, base: usize) -> [Piece; Piece::MOST] {
+    /// The clause "range" holds for `low`, no code uses the bytes there, and `own` is what `copy` was given.
+    pub(crate) unsafe fn restore(self, pool: &BlockPool, low: usize, own: &Own) -> [Piece; Piece::MOST] {
+        let base = own.slot.base;
         let (words, block) = (self.words(), self.block.as_ptr());
         let pieces = if self.template == NO_TEMPLATE {
             let high = low + words * WORD;
@@ -114,7 +113,7 @@ impl SpilledStack {
             // SAFETY: contract clauses "range" and "block"; `copy` filled the block.
             unsafe {
                 copy_pieces_back(&pieces, block, words);
-                template.restore(low, base, block.add(words + words.div_ceil(GROUP)));
+                template.restore(low, own, block.add(words + words.div_ceil(GROUP)));
             }
             pieces
         };
@@ -147,11 +146,12 @@ impl SpilledStack {
     }
 }
 
-/// Bytes of a block for `words` with their bitmap, and for `differing` words of `unread` ones with theirs, rounded up so that the pool
-/// has few classes; never 0.
+/// Bytes of a block for `words` with their bitmap, and for `differing` words of `unread` ones with theirs, rounded up to a size of which
+/// malloc wastes nothing (glibc adds 8 bytes, and rounds up to 16); never 0.
 fn size(words: usize, unread: usize, differing: usize) -> usize {
     let all = words + words.div_ceil(GROUP) + unread.div_ceil(GROUP) + differing;
-    (all * WORD).next_multiple_of(BlockPool::STEP).max(BlockPool::STEP)
+    (all * WORD + BlockPool::HEADER).next_multiple_of(BlockPool::STEP).max(2 * BlockPool::STEP)
+        - BlockPool::HEADER
 }
 
 /// Copies the pieces, which have `words` words together, to the block, and writes the bitmap.
@@ -371,10 +371,11 @@ struct Class {
 }
 
 impl BlockPool {
-    /// Sizes are multiples of this.
-    const STEP: usize = 32;
+    /// Sizes and malloc's header are multiples of this together.
+    const STEP: usize = 16;
+    const HEADER: usize = 8;
     /// Larger blocks come from malloc each time; the copying takes longer than that.
-    const CLASSES: usize = 192;
+    const CLASSES: usize = 384;
     const MOST_PER_CLASS: usize = 8;
 
     pub(crate) fn new() -> BlockPool {
@@ -382,7 +383,7 @@ impl BlockPool {
     }
 
     fn class(&self, size: usize) -> Option<&Class> {
-        self.classes.get(size / BlockPool::STEP)
+        self.classes.get(size.div_ceil(BlockPool::STEP))
     }
 
     fn take(&self, size: usize) -> Option<NonNull<u64>> {
@@ -394,7 +395,7 @@ impl BlockPool {
             class.count.set(class.count.get() - 1);
             return Some(block);
         }
-        // SAFETY: the size is not 0: `size` is at least `STEP`.
+        // SAFETY: the size is not 0: `size` is at least 24.
         NonNull::new(unsafe { alloc(layout(size)) }.cast())
     }
 
@@ -419,7 +420,7 @@ impl BlockPool {
                 // SAFETY: contract clause "pooled"; `take` allocated all blocks of a class with the size of that class.
                 unsafe {
                     next = NonNull::new(*block.as_ptr() as *mut u64);
-                    dealloc(block.as_ptr().cast(), layout(i * BlockPool::STEP));
+                    dealloc(block.as_ptr().cast(), layout(i * BlockPool::STEP - BlockPool::HEADER));
                 }
             }
         }
@@ -439,6 +440,7 @@ fn layout(size: usize) -> Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fiber::bounds::StackBounds;
 
     /// A stack whose words are addresses within it, next to it, and other things.
     fn stack(words: usize) -> (Vec<u64>, usize, usize) {
@@ -461,7 +463,11 @@ mod tests {
 
     /// With the base at its upper end.
     fn live(low: usize, high: usize, unread: Unread) -> Live {
-        Live { low, high, slot: StackBounds { base: high, limit: low }, above_base: 0, unread }
+        Live { low, high, own: own(low, high, 0), unread }
+    }
+
+    fn own(low: usize, base: usize, above_base: usize) -> Own {
+        Own { slot: StackBounds { base, limit: low }, above_base, record: (low.wrapping_add(1 << 20), 800) }
     }
 
     #[test]
@@ -483,7 +489,7 @@ mod tests {
             }
             stack.fill(0xDB);
             // SAFETY: contract clause "range": the vector is as long as before.
-            unsafe { copy.restore(&pool, low, high) };
+            unsafe { copy.restore(&pool, low, &own(low, high, 0)) };
             assert_eq!(stack, before);
         }
     }
@@ -517,12 +523,8 @@ mod tests {
         for (words, changes) in [(200, 0), (200, 7), (200, 200), (80, 3), (55, 55), (130, 1)] {
             let (mut stack, low, high) = stack(words);
             let (unread, base) = unread_parts(words);
-            let live = Live {
-                unread,
-                slot: StackBounds { base: low + base, limit: low },
-                ..live(low, high, unread)
-            };
-            let live = Live { above_base: 5 * WORD, ..live };
+            let live = Live { low, high, own: own(low, low + base, 5 * WORD), unread };
+            stack[2] = (live.own.record.0 + 16) as u64;
             for word in stack.iter_mut().take(changes) {
                 *word = word.wrapping_add(64);
             }
@@ -548,7 +550,7 @@ mod tests {
             }
             stack.fill(0xDB);
             // SAFETY: contract clause "range": the vector is as long as before.
-            unsafe { copy.restore(&pool, low, low + base) };
+            unsafe { copy.restore(&pool, low, &live.own) };
             assert_eq!(stack, before, "{words} words, {changes} changed");
         }
     }
@@ -570,7 +572,7 @@ mod tests {
                 let (copy, _) =
                     SpilledStack::copy(&pool, &live(low, high, Unread { innermost, outermost })).unwrap();
                 assert_eq!((copy.range().len(), copy.template), (100 * WORD, NO_TEMPLATE));
-                copy.restore(&pool, low, high);
+                copy.restore(&pool, low, &own(low, high, 0));
             }
             assert_eq!(stack, before);
         }
@@ -584,7 +586,7 @@ mod tests {
         unsafe {
             let (copy, _) = SpilledStack::copy(&pool, &live(low, high, Unread::default())).unwrap();
             *copy.block.as_ptr().add(6) = 4711;
-            copy.restore(&pool, low, high);
+            copy.restore(&pool, low, &own(low, high, 0));
         }
         assert_eq!(stack[6], 4711);
     }
@@ -592,15 +594,15 @@ mod tests {
     #[test]
     fn blocks_are_used_again_and_freed() {
         let pool = BlockPool::new();
-        let blocks: Vec<_> = (0..20).map(|_| pool.take(640).unwrap()).collect();
+        let blocks: Vec<_> = (0..20).map(|_| pool.take(648).unwrap()).collect();
         for block in &blocks {
-            pool.give(*block, 640);
+            pool.give(*block, 648);
         }
-        let class = pool.class(640).unwrap();
+        let class = pool.class(648).unwrap();
         assert_eq!(class.count.get(), BlockPool::MOST_PER_CLASS);
-        let again = pool.take(640).unwrap();
+        let again = pool.take(648).unwrap();
         assert!(blocks.contains(&again));
-        pool.give(again, 640);
+        pool.give(again, 648);
         pool.empty();
         assert_eq!((class.count.get(), class.first.get()), (0, None));
     }

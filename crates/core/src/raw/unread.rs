@@ -9,8 +9,9 @@
 //!   copy                |       read       |   read   |    read    | which words were moved | which differ | those |
 //! ```
 //!
-//! Addresses in the slot are relative to the stack's base in a template, because stacks in other slots have the same at the same
-//! distance. A word that is no such address and looks like one is stored where it differs, as any other word.
+//! In a template, addresses in the slot are relative to the stack's base, and those in the stack's record are relative to the record,
+//! because other stacks have the same at the same distance. A word that is no such address and looks like one is stored where it differs,
+//! as any other word.
 
 use std::cell::{Ref, RefCell};
 use std::ops::Range;
@@ -79,52 +80,73 @@ pub(crate) struct Differences {
 /// The words that unread parts of these sizes have in common.
 pub(crate) struct Template {
     pub(crate) unread: Unread,
-    /// Each word, less the base where it is an address in the slot.
-    words: Vec<u64>,
-    /// All ones for those, and 0 for others.
-    relative: Vec<u64>,
+    words: Vec<Word>,
+}
+
+/// One word of a template: a number, to which the address of the base or of the record may have to be added.
+struct Word {
+    number: u64,
+    /// All ones where it is relative to the base, otherwise 0.
+    of_base: u64,
+    /// The same for the record.
+    of_record: u64,
+}
+
+/// Where the addresses lie that a stack's own frames hold.
+#[derive(Clone, Copy)]
+pub(crate) struct Own {
+    pub(crate) slot: StackBounds,
+    /// How many bytes above the base belong to the slot.
+    pub(crate) above_base: usize,
+    /// Where the stack's record is, and its size.
+    pub(crate) record: (usize, usize),
+}
+
+impl Own {
+    fn relative(&self, word: u64) -> Word {
+        let is_in = |start: usize, size: usize| (word as usize).wrapping_sub(start) <= size;
+        let (mask, all) = (|is: bool| if is { u64::MAX } else { 0 }, self.slot.base + self.above_base);
+        let of_base = mask(is_in(self.slot.limit, all - self.slot.limit));
+        let of_record = mask(of_base == 0 && is_in(self.record.0, self.record.1));
+        let origin = self.slot.base as u64 & of_base | self.record.0 as u64 & of_record;
+        Word { number: word.wrapping_sub(origin), of_base, of_record }
+    }
+
+    #[inline(always)]
+    fn absolute(&self, word: &Word) -> u64 {
+        let origin = self.slot.base as u64 & word.of_base | self.record.0 as u64 & word.of_record;
+        word.number.wrapping_add(origin)
+    }
 }
 
 impl Template {
     /// # Safety
     /// The parts are readable.
-    unsafe fn of(unread: Unread, low: usize, slot: StackBounds, above_base: usize) -> Option<Template> {
-        let size = slot.base + above_base - slot.limit;
-        let mut template = Template { unread, words: Vec::new(), relative: Vec::new() };
-        let count = unread.words(low, slot.base)?;
-        template.words.try_reserve_exact(count).ok()?;
-        template.relative.try_reserve_exact(count).ok()?;
-        for address in unread.parts(low, slot.base).into_iter().flat_map(|part| part.step_by(WORD)) {
+    unsafe fn of(unread: Unread, low: usize, own: &Own) -> Option<Template> {
+        let mut words = Vec::new();
+        words.try_reserve_exact(unread.words(low, own.slot.base)?).ok()?;
+        for address in unread.parts(low, own.slot.base).into_iter().flat_map(|part| part.step_by(WORD)) {
             // SAFETY: the caller's promise.
-            let word = unsafe { *(address as *const u64) };
-            let is_relative = (word as usize).wrapping_sub(slot.limit) <= size;
-            template.relative.push(if is_relative { u64::MAX } else { 0 });
-            template.words.push(if is_relative { word.wrapping_sub(slot.base as u64) } else { word });
+            words.push(own.relative(unsafe { *(address as *const u64) }));
         }
-        Some(template)
+        Some(Template { unread, words })
     }
 
     pub(crate) fn len(&self) -> usize {
         self.words.len()
     }
 
-    #[inline(always)]
-    fn word(&self, i: usize, base: usize) -> u64 {
-        self.words[i].wrapping_add(self.relative[i] & base as u64)
-    }
-
     /// # Safety
     /// The parts are readable, and as many words as this template has.
-    pub(crate) unsafe fn differences(&self, low: usize, base: usize) -> Differences {
+    pub(crate) unsafe fn differences(&self, low: usize, own: &Own) -> Differences {
         let mut differences = Differences { bits: [0; MOST_UNREAD / 64], count: 0 };
-        let mut i = 0;
-        for part in self.unread.parts(low, base) {
-            for address in part.step_by(WORD) {
+        let mut words = self.words.iter().enumerate();
+        for part in self.unread.parts(low, own.slot.base) {
+            for (address, (i, word)) in part.step_by(WORD).zip(&mut words) {
                 // SAFETY: the caller's promise.
-                let differs = unsafe { *(address as *const u64) } != self.word(i, base);
+                let differs = unsafe { *(address as *const u64) } != own.absolute(word);
                 differences.bits[i / 64] |= u64::from(differs) << (i % 64);
                 differences.count += usize::from(differs);
-                i += 1;
             }
         }
         differences
@@ -151,21 +173,20 @@ impl Template {
     ///
     /// # Safety
     /// The parts are writable, no code uses them, and `from` is what `store` wrote.
-    pub(crate) unsafe fn restore(&self, low: usize, base: usize, from: *const u64) {
+    pub(crate) unsafe fn restore(&self, low: usize, own: &Own, from: *const u64) {
         let groups = self.len().div_ceil(64);
         let mut bits = [0; MOST_UNREAD / 64];
         // SAFETY: the caller's promise.
         unsafe {
             bits[..groups].copy_from_slice(std::slice::from_raw_parts(from, groups));
-            let mut i = 0;
-            for part in self.unread.parts(low, base) {
-                for address in part.step_by(WORD) {
-                    *(address as *mut u64) = self.word(i, base);
-                    i += 1;
+            let mut words = self.words.iter();
+            for part in self.unread.parts(low, own.slot.base) {
+                for (address, word) in part.step_by(WORD).zip(&mut words) {
+                    *(address as *mut u64) = own.absolute(word);
                 }
             }
             let mut from = from.add(groups);
-            self.each_differing(&bits, low, base, |address| {
+            self.each_differing(&bits, low, own.slot.base, |address| {
                 *(address as *mut u64) = *from;
                 from = from.add(1);
             });
@@ -208,14 +229,8 @@ impl Templates {
     ///
     /// # Safety
     /// The parts are readable.
-    pub(crate) unsafe fn number_for(
-        &self,
-        unread: Unread,
-        low: usize,
-        slot: StackBounds,
-        above_base: usize,
-    ) -> Option<u16> {
-        unread.words(low, slot.base)?;
+    pub(crate) unsafe fn number_for(&self, unread: Unread, low: usize, own: &Own) -> Option<u16> {
+        unread.words(low, own.slot.base)?;
         let mut templates = self.0.borrow_mut();
         if let Some(number) = templates.iter().position(|template| template.unread == unread) {
             return Some(number as u16);
@@ -224,7 +239,7 @@ impl Templates {
             return None;
         }
         // SAFETY: the caller's promise.
-        let template = unsafe { Template::of(unread, low, slot, above_base) }?;
+        let template = unsafe { Template::of(unread, low, own) }?;
         templates.try_reserve(1).ok()?;
         templates.push(template);
         Some(templates.len() as u16 - 1)
