@@ -22,6 +22,8 @@ use crate::raw::relocation::Piece;
 const WORD: usize = size_of::<u64>();
 /// Most words that a template has.
 pub(crate) const MOST_UNREAD: usize = 512;
+/// How many words are compared at a time.
+const CHUNK: usize = 8;
 /// Most templates of a thread. Switches are called in few ways, so few are made.
 const MOST_TEMPLATES: usize = 16;
 
@@ -77,19 +79,15 @@ pub(crate) struct Differences {
     pub(crate) count: usize,
 }
 
-/// The words that unread parts of these sizes have in common.
+/// The words that unread parts of these sizes have in common. Each is a number, to which the address of the base or of the record may
+/// have to be added.
 pub(crate) struct Template {
     pub(crate) unread: Unread,
-    words: Vec<Word>,
-}
-
-/// One word of a template: a number, to which the address of the base or of the record may have to be added.
-struct Word {
-    number: u64,
-    /// All ones where it is relative to the base, otherwise 0.
-    of_base: u64,
+    numbers: Vec<u64>,
+    /// All ones where a number is relative to the base, otherwise 0.
+    of_base: Vec<u64>,
     /// The same for the record.
-    of_record: u64,
+    of_record: Vec<u64>,
 }
 
 /// Where the addresses lie that a stack's own frames hold.
@@ -103,19 +101,14 @@ pub(crate) struct Own {
 }
 
 impl Own {
-    fn relative(&self, word: u64) -> Word {
+    /// The number, and the masks for the base and for the record.
+    fn relative(&self, word: u64) -> (u64, u64, u64) {
         let is_in = |start: usize, size: usize| (word as usize).wrapping_sub(start) <= size;
-        let (mask, all) = (|is: bool| if is { u64::MAX } else { 0 }, self.slot.base + self.above_base);
-        let of_base = mask(is_in(self.slot.limit, all - self.slot.limit));
+        let (mask, end) = (|is: bool| if is { u64::MAX } else { 0 }, self.slot.base + self.above_base);
+        let of_base = mask(is_in(self.slot.limit, end - self.slot.limit));
         let of_record = mask(of_base == 0 && is_in(self.record.0, self.record.1));
         let origin = self.slot.base as u64 & of_base | self.record.0 as u64 & of_record;
-        Word { number: word.wrapping_sub(origin), of_base, of_record }
-    }
-
-    #[inline(always)]
-    fn absolute(&self, word: &Word) -> u64 {
-        let origin = self.slot.base as u64 & word.of_base | self.record.0 as u64 & word.of_record;
-        word.number.wrapping_add(origin)
+        (word.wrapping_sub(origin), of_base, of_record)
     }
 }
 
@@ -123,30 +116,75 @@ impl Template {
     /// # Safety
     /// The parts are readable.
     unsafe fn of(unread: Unread, low: usize, own: &Own) -> Option<Template> {
-        let mut words = Vec::new();
-        words.try_reserve_exact(unread.words(low, own.slot.base)?).ok()?;
+        let mut template =
+            Template { unread, numbers: Vec::new(), of_base: Vec::new(), of_record: Vec::new() };
+        let count = unread.words(low, own.slot.base)?;
+        for words in [&mut template.numbers, &mut template.of_base, &mut template.of_record] {
+            words.try_reserve_exact(count).ok()?;
+        }
         for address in unread.parts(low, own.slot.base).into_iter().flat_map(|part| part.step_by(WORD)) {
             // SAFETY: the caller's promise.
-            words.push(own.relative(unsafe { *(address as *const u64) }));
+            let (number, of_base, of_record) = own.relative(unsafe { *(address as *const u64) });
+            template.numbers.push(number);
+            template.of_base.push(of_base);
+            template.of_record.push(of_record);
         }
-        Some(Template { unread, words })
+        Some(template)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.words.len()
+        self.numbers.len()
+    }
+
+    /// Writes the words from `first` on, as they are on this stack, to `to`.
+    #[inline(always)]
+    fn fill(&self, first: usize, own: &Own, to: &mut [u64]) {
+        let last = first + to.len();
+        let (base, record) = (own.slot.base as u64, own.record.0 as u64);
+        let masks = self.of_base[first..last].iter().zip(&self.of_record[first..last]);
+        for ((to, number), (of_base, of_record)) in to.iter_mut().zip(&self.numbers[first..last]).zip(masks) {
+            *to = number.wrapping_add(base & of_base | record & of_record);
+        }
     }
 
     /// # Safety
     /// The parts are readable, and as many words as this template has.
     pub(crate) unsafe fn differences(&self, low: usize, own: &Own) -> Differences {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the caller's promise, and the processor has AVX2.
+            return unsafe { wide::differences(self, low, own) };
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.compare(low, own) }
+    }
+
+    /// # Safety
+    /// As for [`Template::differences`].
+    #[inline(always)]
+    unsafe fn compare(&self, low: usize, own: &Own) -> Differences {
         let mut differences = Differences { bits: [0; MOST_UNREAD / 64], count: 0 };
-        let mut words = self.words.iter().enumerate();
+        let mut first = 0;
         for part in self.unread.parts(low, own.slot.base) {
-            for (address, (i, word)) in part.step_by(WORD).zip(&mut words) {
-                // SAFETY: the caller's promise.
-                let differs = unsafe { *(address as *const u64) } != own.absolute(word);
-                differences.bits[i / 64] |= u64::from(differs) << (i % 64);
-                differences.count += usize::from(differs);
+            // SAFETY: the caller's promise. The stack does not run, so nothing changes its words meanwhile.
+            let words = unsafe { std::slice::from_raw_parts(part.start as *const u64, part.len() / WORD) };
+            for words in words.chunks(CHUNK) {
+                let mut expected = [0; CHUNK];
+                if let Ok(words) = <&[u64; CHUNK]>::try_from(words) {
+                    self.fill(first, own, &mut expected);
+                    let differ = words.iter().zip(&expected).fold(0, |all, (a, b)| all | (a ^ b));
+                    // Most are equal, which is found out many words at a time.
+                    if differ == 0 {
+                        first += CHUNK;
+                        continue;
+                    }
+                }
+                self.fill(first, own, &mut expected[..words.len()]);
+                for (a, b) in words.iter().zip(&expected) {
+                    differences.bits[first / 64] |= u64::from(a != b) << (first % 64);
+                    differences.count += usize::from(a != b);
+                    first += 1;
+                }
             }
         }
         differences
@@ -179,17 +217,39 @@ impl Template {
         // SAFETY: the caller's promise.
         unsafe {
             bits[..groups].copy_from_slice(std::slice::from_raw_parts(from, groups));
-            let mut words = self.words.iter();
-            for part in self.unread.parts(low, own.slot.base) {
-                for (address, word) in part.step_by(WORD).zip(&mut words) {
-                    *(address as *mut u64) = own.absolute(word);
-                }
-            }
+            self.write(low, own);
             let mut from = from.add(groups);
             self.each_differing(&bits, low, own.slot.base, |address| {
                 *(address as *mut u64) = *from;
                 from = from.add(1);
             });
+        }
+    }
+
+    /// Writes the parts as the template has them.
+    ///
+    /// # Safety
+    /// The parts are writable, and no code uses them.
+    unsafe fn write(&self, low: usize, own: &Own) {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the caller's promise, and the processor has AVX2.
+            return unsafe { wide::write(self, low, own) };
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.write_parts(low, own) }
+    }
+
+    /// # Safety
+    /// As for [`Template::write`].
+    #[inline(always)]
+    unsafe fn write_parts(&self, low: usize, own: &Own) {
+        let mut first = 0;
+        for part in self.unread.parts(low, own.slot.base) {
+            let count = part.len() / WORD;
+            // SAFETY: the caller's promise.
+            self.fill(first, own, unsafe { std::slice::from_raw_parts_mut(part.start as *mut u64, count) });
+            first += count;
         }
     }
 
@@ -216,6 +276,28 @@ impl Template {
                 bits &= bits - 1;
             }
         }
+    }
+}
+
+/// The same for four words at a time.
+#[cfg(target_arch = "x86_64")]
+mod wide {
+    use super::{Differences, Own, Template};
+
+    /// # Safety
+    /// As for [`Template::differences`], on a processor with AVX2.
+    #[target_feature(enable = "avx2")]
+    pub(super) unsafe fn differences(template: &Template, low: usize, own: &Own) -> Differences {
+        // SAFETY: the caller's promise.
+        unsafe { template.compare(low, own) }
+    }
+
+    /// # Safety
+    /// As for [`Template::write`], on a processor with AVX2.
+    #[target_feature(enable = "avx2")]
+    pub(super) unsafe fn write(template: &Template, low: usize, own: &Own) {
+        // SAFETY: the caller's promise.
+        unsafe { template.write_parts(low, own) }
     }
 }
 
