@@ -119,6 +119,12 @@ pub(crate) const ENTERED_CONTEXTS_SIZE: usize = 6;
 /// `kHandleBlockSize` (handles.h): how many handles a block has. With malloc's header a block is just below 8 KiB.
 pub(crate) const HANDLE_BLOCK_WORDS: usize = 1022;
 pub(crate) const HANDLE_BLOCK_BYTES: u64 = HANDLE_BLOCK_WORDS as u64 * 8;
+/// How many words an entry frame has at most from its StackHandler up, with the address to which it returns (`JSEntry`,
+/// builtins-x64.cc): the frame pointer is the 13th or 14th.
+pub(crate) const ENTRY_WORDS: usize = 16;
+/// How many bytes below the frame pointer of an exit frame its stack pointer is (`ExitFrameConstants::kSPOffset`,
+/// frame-constants-x64.h). In the word below that is the address to which its callee returns (ExitFrame::FillState, frames.cc).
+pub(crate) const SP_OF_EXIT_FRAME: usize = 16;
 /// How many words behind Relocatable's in an archive the collector may read: `Debug::Iterate` visits four, behind StackGuard's.
 pub(crate) const ARCHIVE_TAIL_WORDS: usize = 20;
 

@@ -2,10 +2,13 @@
 //!
 //! `stack/js_entries.rs` says what entries are, and what nested ones mean.
 
+use super::facts::ENTRY_WORDS;
 use super::probe::during;
 use super::session::Session;
 use crate::unsupported::{Unsupported, ensure};
-use crate::v8::stack::unread::ENTRY_WORDS;
+
+/// Words of a StackHandler, the first ones of an entry frame.
+const HANDLER_WORDS: usize = 2;
 
 /// The words of the newest entry frame.
 fn entry_words(session: &Session<'_>, address: usize, handler: usize) -> Option<Vec<u64>> {
@@ -14,7 +17,7 @@ fn entry_words(session: &Session<'_>, address: usize, handler: usize) -> Option<
 }
 
 /// Finds the word of `handler_` in ThreadLocalTop, which is at `address` and has the words `top` now: in a call below this one it
-/// points to a word that repeats its present value. And verifies the word of `c_entry_fp_`: the entry's frame there holds its present value.
+/// points to a word that repeats its present value. And verifies the word of `c_entry_fp_`: the entry frame there holds its present value.
 ///
 /// # Safety
 /// The session's clause **callback** holds.
@@ -38,7 +41,9 @@ pub(super) unsafe fn learn(session: &Session<'_>, address: usize, top: &[u64]) -
             let named = named.0.flatten().unwrap_or_default();
             let exit = top.get(facts.exit_frame).copied().unwrap_or_default();
             ensure!(
-                exit > here && words[facts.exit_frame] < here && named.contains(&exit),
+                exit > here
+                    && words[facts.exit_frame] < here
+                    && named.iter().skip(HANDLER_WORDS).any(|&word| word == exit),
                 "V8's entries of JavaScript do not name the frames they were called from"
             );
             Ok(word)

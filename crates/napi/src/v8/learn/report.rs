@@ -153,6 +153,16 @@ pub(crate) fn of_facts(facts: &Facts) -> Vec<Fact> {
         known("ENTERED_CONTEXTS_SIZE", word(facts::ENTERED_CONTEXTS_SIZE), blocks),
         known("HANDLE_BLOCK_WORDS", words(facts::HANDLE_BLOCK_WORDS), blocks),
         known(
+            "ENTRY_WORDS",
+            words(facts::ENTRY_WORDS),
+            "no act: the torture programs collect garbage with stacks that were copied without what is further out",
+        ),
+        known(
+            "SP_OF_EXIT_FRAME",
+            bytes(facts::SP_OF_EXIT_FRAME),
+            "each time: the word there leads to the part of the stack below it",
+        ),
+        known(
             "ARCHIVE_TAIL_WORDS",
             words(facts::ARCHIVE_TAIL_WORDS),
             "the self-test collects garbage with an archive",

@@ -17,14 +17,10 @@ use std::ptr::NonNull;
 use greenlets_core::raw::{StackBounds, Unread};
 
 use super::state::{StackState, image, top_of_image};
+use crate::v8::learn::facts::{ENTRY_WORDS, SP_OF_EXIT_FRAME};
 use crate::v8::learn::layout::Layout;
 use crate::v8::learn::symbols::TryCatch;
 
-/// From a StackHandler up, the words of an entry frame and its return address (`JSEntry`, builtins-x64.cc): at most 15.
-pub(crate) const ENTRY_WORDS: usize = 16;
-/// How far below the frame pointer of an exit frame its stack pointer is (`ExitFrameConstants::kSPOffset`, frame-constants-x64.h). The
-/// address to which its callee returns is in the word below that stack pointer (ExitFrame::FillState, frames.cc).
-const SP_OF_EXIT_FRAME: usize = 16;
 const WORD: usize = 8;
 
 /// The parts of the suspended stack of `vm` that V8 does not read. None where the stack does not look as in the drawing.
