@@ -31,6 +31,8 @@ const SYMBOLS = [
 ]
 const FAULTS = [
   ...FACTS.flatMap((fact) => [`${fact}+1`, `${fact}-1`]),
+  // On the others it is the first word.
+  ...(major < 22 ? ['exit_frame+1', 'exit_frame-1'] : ['exit_frame+1']),
   ...SYMBOLS.map((symbol) => `symbol:${symbol}`),
   'peek',
   'version',

@@ -1,7 +1,7 @@
 /**
  * Measures what many suspended greenlets cost, in its own process: memory, collections, and switches among them. Arguments: the
- * number, and the kind: `greenlets`; `visited`, which is the effect of GREENLETS_SCAN=all on a minor collection; `async`
- * functions. Prints the rows as JSON. Needs --expose-gc.
+ * number, and the kind: `greenlets`; `visited`, which is the effect of GREENLETS_SCAN=all on a minor collection; `objects`, plain ones
+ * that take as much of V8's heap as so many greenlets; `async` functions. Prints the rows as JSON. Needs --expose-gc.
  */
 
 import type { Greenlet } from '../js/index.ts'
@@ -23,6 +23,28 @@ const parkGreenlet = (): Greenlet => park(DEPTH, echo)
 
 async function parkAsync(depth: number, promise: Promise<void>): Promise<void> {
   await (depth === 1 ? promise : parkAsync(depth - 1, promise))
+}
+
+/** How many bytes of V8's heap a suspended greenlet takes. */
+function heapOfEach(): number {
+  const some: Greenlet[] = Array.from({ length: 2000 })
+  gc()
+  const before = process.memoryUsage().heapUsed
+  for (let i = 0; i < some.length; i++) some[i] = parkGreenlet()
+  gc()
+  const bytes = (process.memoryUsage().heapUsed - before) / some.length
+  for (const greenlet of some) greenlet.kill()
+  return bytes
+}
+
+/** Bytes of an object with three properties: its map, properties, elements and three words. */
+const BYTES_OF_OBJECT = 48
+
+/** A list of plain objects, which take so many bytes together. */
+function chain(bytes: number): object {
+  let all: object | null = null
+  for (let i = 0; i < Math.round(bytes / BYTES_OF_OBJECT); i++) all = { next: all, some: i, more: i }
+  return { all }
 }
 
 /** Fills the crowd. Returns a function that reports the growth of the process for each. `rehearse` makes one and ends it. */
@@ -81,6 +103,15 @@ if (kind === 'async') {
   recordMemory('async function: memory')
   gc()
   recordMemory('async function: memory after a collection')
+} else if (kind === 'objects') {
+  const bytes = heapOfEach()
+  const before = process.memoryUsage().heapUsed
+  for (let i = 0; i < count; i++) crowd[i] = chain(bytes)
+  gc()
+  const each = (process.memoryUsage().heapUsed - before) / count
+  if (Math.abs(each / bytes - 1) > 0.2) throw new Error(`the objects take ${each} bytes each, a greenlet ${bytes}`)
+  makeQuiet()
+  collections(`minor collection, objects as ${count}`, 30, minor)
 } else {
   makeQuiet()
   collections(`minor collection, none of ${count}`, 30, minor)

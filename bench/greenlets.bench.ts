@@ -66,6 +66,7 @@ for (const count of CROWDS) {
     }
     crowd('greenlets')
     if (VISITED.includes(count)) crowd('visited')
+    crowd('objects')
     if (WITH_MEMORY.includes(count)) crowd('async')
   }
   if (python !== undefined && WITH_MEMORY.includes(count)) peers.push(python.measure('memory', String(count)))

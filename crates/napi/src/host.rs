@@ -5,7 +5,7 @@
 
 use std::ptr::NonNull;
 
-use greenlets_core::raw::{Host, Next, Relocation, StackBounds, Thread};
+use greenlets_core::raw::{Host, Next, Relocation, StackBounds, Thread, Unread};
 
 use crate::node::async_hooks::Notify;
 use crate::node::context::{NewContext, lower_frame, raise_frame, set_context};
@@ -13,6 +13,7 @@ use crate::node::vm_state::{VmState, scope_of};
 use crate::v8::stack::call::{self, Outcome};
 use crate::v8::stack::capture::Captured;
 use crate::v8::stack::state::StackState;
+use crate::v8::stack::unread;
 use crate::v8_host::{Terminating, V8Host};
 
 // SAFETY: `run` catches every JavaScript exception (`call.rs`) and contains no panics. Between park and unpark only the core runs,
@@ -63,6 +64,11 @@ unsafe impl Host for V8Host {
         unsafe { self.v8.live_end(vm.cast()) }
     }
 
+    unsafe fn unread(&self, vm: NonNull<VmState>, low: usize, stack: StackBounds) -> Unread {
+        // SAFETY: the core promises **live** and **parked**, and never spills main.
+        unsafe { unread::of(&self.v8.layout, vm.cast(), low, stack) }
+    }
+
     unsafe fn relocate(&self, vm: NonNull<VmState>, moved: &Relocation) {
         // SAFETY: the core promises **live** and **parked**; it spills on its thread, outside of collections.
         unsafe { self.v8.relocate(vm.cast(), moved) }
@@ -101,7 +107,7 @@ unsafe impl Host for V8Host {
             context.give_to(vm);
             raise_frame(v8, vm);
             at_base(host, |notify| hooks.enter(scope_of(vm), notify));
-            call::call(v8, host.calls.entry.get())
+            call::call_at_base(v8, host.calls.entry.get(), vm)
         };
         // The entry function catches whatever can be caught: what is not a return is a termination, or an environment that is being
         // torn down.

@@ -9,6 +9,7 @@ use crate::raw::id::Id;
 use crate::raw::relocation::Relocation;
 use crate::raw::stack_host::StackHost;
 use crate::raw::thread::Thread;
+use crate::raw::unread::Unread;
 
 /// The stack that is to run.
 pub enum Next<H: Host> {
@@ -91,6 +92,15 @@ pub unsafe trait Host: Sized + 'static {
         stack.base
     }
 
+    /// The parts of `vm`'s stack, which begins at `low`, that the host does not read while the stack is spilled, and of which no code
+    /// follows an address into them meanwhile. They are not among the bytes of the copy, and come back as they were.
+    ///
+    /// # Safety
+    /// `vm` is parked and its stack, `stack`, is in its slot.
+    unsafe fn unread(&self, _vm: NonNull<Self::VmState>, _low: usize, _stack: StackBounds) -> Unread {
+        Unread::default()
+    }
+
     /// The live bytes of `vm`'s stack have moved: out of its slot, because another stack needs it, or back. Addresses among these
     /// bytes that lead to others of them were changed by the core. Here the host changes the addresses that `vm` holds. It can
     /// follow them then and change what it finds there, as if the stack had never moved.
@@ -131,6 +141,11 @@ impl<H: Host> StackHost for H {
     unsafe fn live_end(&self, vm: NonNull<<H as Host>::VmState>, stack: StackBounds) -> usize {
         // SAFETY: the caller promises the same as for `Host::live_end`: parked, and in its slot.
         unsafe { Host::live_end(self, vm, stack) }
+    }
+
+    unsafe fn unread(&self, vm: NonNull<<H as Host>::VmState>, low: usize, stack: StackBounds) -> Unread {
+        // SAFETY: the caller promises the same as for `Host::unread`: parked, and in its slot.
+        unsafe { Host::unread(self, vm, low, stack) }
     }
 
     unsafe fn relocate(&self, vm: NonNull<<H as Host>::VmState>, moved: &Relocation) {

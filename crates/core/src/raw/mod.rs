@@ -44,7 +44,7 @@
 //      thread ◄──► host          the stacks of one thread and the switch; the trait that hosts implement
 //        │
 //        ├──► residency ──► slots ──► pages        which stack is in which slot; the slots; the kernel
-//        │        │  └────► spilled                the copy of a spilled stack
+//        │        │  └────► spilled ──► unread     the copy of a spilled stack; what is left out of it
 //        │        ▼
 //        └──► registry ──► stack_host, id          one record for each stack
 
@@ -63,6 +63,7 @@ mod spilled;
 mod stack_host;
 pub(crate) mod switch_error;
 mod thread;
+mod unread;
 
 pub use host::{Host, Next};
 pub use id::Id;
@@ -73,5 +74,6 @@ pub use slots::GuardKind;
 pub use snapshot::{Snapshot, SnapshotError};
 pub use switch_error::SwitchError;
 pub use thread::Thread;
+pub use unread::Unread;
 
 pub use crate::fiber::bounds::{LARGEST_GUARD, StackBounds};

@@ -201,6 +201,7 @@ impl<H: StackHost> Registry<H> {
 mod tests {
     use super::*;
     use crate::raw::relocation::Relocation;
+    use crate::raw::unread::Unread;
 
     struct TestHost;
 
@@ -212,6 +213,10 @@ mod tests {
 
         unsafe fn live_end(&self, _: NonNull<u64>, stack: StackBounds) -> usize {
             stack.base
+        }
+
+        unsafe fn unread(&self, _: NonNull<u64>, _: usize, _: StackBounds) -> Unread {
+            Unread::default()
         }
 
         unsafe fn relocate(&self, _: NonNull<u64>, _: &Relocation) {}

@@ -25,14 +25,16 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::Range;
+use std::ptr::from_ref;
 
 use crate::fiber::bounds::StackBounds;
 use crate::raw::options::{Options, Spilling};
 use crate::raw::registry::{Execution, StackRecord, Target};
 use crate::raw::relocation::Relocation;
 use crate::raw::slots::{GuardKind, SlotIndex, Slots};
-use crate::raw::spilled::{BlockPool, SpilledStack};
+use crate::raw::spilled::{BlockPool, Live, SpilledStack};
 use crate::raw::stack_host::StackHost;
+use crate::raw::unread::Own;
 
 /// How many shared slots are compared when one is chosen.
 const CANDIDATES: u32 = 4;
@@ -40,6 +42,23 @@ const CANDIDATES: u32 = 4;
 const COST_OF_SHARING: usize = 2048;
 /// Empty slots that keep their pages when memory is given back: the slots that are taken next.
 const KEPT_WARM: usize = 16;
+
+/// How many bytes of a stack are fetched before it is copied. Of a deeper one, the copying itself fetches the rest in time.
+const PREFETCHED: usize = 4096;
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Lets the processor fetch these bytes, without waiting for them.
+fn prefetch(bytes: Range<usize>) {
+    for _line in bytes.step_by(LINE) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        // SAFETY: fetching has no effect that a program sees, whatever the address.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(_line as *const i8);
+        }
+    }
+}
 
 /// The slots of a thread, and the stacks that run in each.
 pub(crate) struct Residency<H: StackHost> {
@@ -191,6 +210,13 @@ impl<H: StackHost> Residency<H> {
         Some(low..high)
     }
 
+    /// `target` is about to be copied back, which will read its copy: so the processor fetches that meanwhile.
+    pub(crate) fn announce(&self, target: &StackRecord<H>) {
+        if let Some(copy) = target.spilled_range() {
+            prefetch(copy);
+        }
+    }
+
     /// Empties `slot`: spills its occupant, if there is one.
     ///
     /// # Errors
@@ -231,18 +257,23 @@ impl<H: StackHost> Residency<H> {
         let (Some(slot), true) = (record.slot, record.resident.get()) else { return Ok(()) };
         let low = self.stack_pointer(record).expect("a resident stack has started, and is suspended");
         let bounds = self.slots.bounds(slot);
+        // All of it at once. The host reads single words of it first, and each would be waited for.
+        prefetch(low..bounds.base.min(low + PREFETCHED));
         // SAFETY: contract clause "parked"; it is resident in its slot.
         let high = unsafe { host.live_end(record.vm(), bounds) };
         // `Thread::switch` checks this for the stack that it leaves. Copying anything else would be copying memory of others.
         assert!(bounds.contains(low) && bounds.base <= high, "a suspended stack lies in its slot");
-        // SAFETY: contract clause "parked": these are the live bytes of a suspended stack, both ends word-aligned.
-        let copy = unsafe { SpilledStack::copy(&self.pool, low, high) };
-        let copy = copy.ok_or(io::ErrorKind::OutOfMemory)?;
-        let moved = Relocation { from: low..=high, to: copy.start(), home: false };
+        // SAFETY: contract clause "parked"; it is resident in its slot.
+        let unread = unsafe { host.unread(record.vm(), low, bounds) };
+        let live = Live { low, high, own: self.own(record, bounds), unread };
+        // SAFETY: contract clause "parked": these are the live bytes of a suspended stack, both ends word-aligned. The host promises
+        // not to read what it says.
+        let copy = unsafe { SpilledStack::copy(&self.pool, &live) };
+        let (copy, pieces) = copy.ok_or(io::ErrorKind::OutOfMemory)?;
         // SAFETY: contract clause "parked"; the bytes were copied just now.
-        unsafe { host.relocate(record.vm(), &moved) };
+        unsafe { host.relocate(record.vm(), &Relocation::out(pieces)) };
         self.spilled.set(self.spilled.get() + 1);
-        self.spilled_bytes.set(self.spilled_bytes.get() + copy.cost());
+        self.spilled_bytes.set(self.spilled_bytes.get() + copy.cost(&self.pool));
         record.spilled.set(Some(copy));
         self.close(record, slot, low);
         Ok(())
@@ -257,19 +288,25 @@ impl<H: StackHost> Residency<H> {
         let record = unsafe { target.as_ref() };
         let Some(copy) = self.take_spilled(record) else { return };
         let low = self.stack_pointer(record).expect("a spilled stack is suspended");
-        let moved = Relocation { from: copy.start()..=copy.start() + copy.len(), to: low, home: true };
+        let own = self.own(record, self.slots.bounds(record.slot.expect("main is never spilled")));
         // SAFETY: the slot is empty and open, and the bytes came from there. Contract clause "parked" for the host's state.
         unsafe {
-            copy.restore(&self.pool, low);
-            host.relocate(record.vm(), &moved);
+            let pieces = copy.restore(&self.pool, low, &own);
+            host.relocate(record.vm(), &Relocation::home(pieces));
         }
         self.occupy(target);
+    }
+
+    /// Where the addresses lie that the stack's own frames hold.
+    fn own(&self, record: &StackRecord<H>, slot: StackBounds) -> Own {
+        let record = (from_ref(record) as usize, size_of::<StackRecord<H>>());
+        Own { slot, above_base: H::ABOVE_BASE, record }
     }
 
     fn take_spilled(&self, record: &StackRecord<H>) -> Option<SpilledStack> {
         let copy = record.spilled.take()?;
         self.spilled.set(self.spilled.get() - 1);
-        self.spilled_bytes.set(self.spilled_bytes.get() - copy.cost());
+        self.spilled_bytes.set(self.spilled_bytes.get() - copy.cost(&self.pool));
         Some(copy)
     }
 

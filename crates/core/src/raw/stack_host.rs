@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 
 use crate::fiber::bounds::StackBounds;
 use crate::raw::relocation::Relocation;
+use crate::raw::unread::Unread;
 
 /// The types and the functions of a [`Host`](crate::raw::Host) that do not mention the thread.
 pub(crate) trait StackHost: Sized + 'static {
@@ -24,6 +25,12 @@ pub(crate) trait StackHost: Sized + 'static {
     /// # Safety
     /// `vm` is parked and its stack, `stack`, is in its slot.
     unsafe fn live_end(&self, vm: NonNull<Self::VmState>, stack: StackBounds) -> usize;
+
+    /// As `Host::unread`.
+    ///
+    /// # Safety
+    /// `vm` is parked and its stack, `stack`, is in its slot; its live bytes begin at `low`.
+    unsafe fn unread(&self, vm: NonNull<Self::VmState>, low: usize, stack: StackBounds) -> Unread;
 
     /// As `Host::relocate`.
     ///

@@ -154,6 +154,7 @@ impl<H: Host> Thread<H> {
     fn make_resident(&self, target: Target<H>) -> Result<(), SwitchError<H::Body>> {
         let record = self.record(target);
         let slot = record.slot.expect("main is always resident");
+        self.residency.borrow().announce(record);
         // SAFETY: contract clause "parked": only main runs, so the occupant is parked.
         let vacated = unsafe { self.residency.borrow().vacate(&self.host, slot) };
         // SAFETY: contract clause "one trampoline", which runs this.

@@ -16,6 +16,7 @@
 //! | `wasm_own_stacks` | Isolate::wasm_stacks_ (isolate.h, 13.6 and 14.6) | the list grows by one during a promising call (`wasm_stacks.rs`) |
 //! | `isolate_words` | the size that `Isolate::Allocate` allocates, in Node's binary, rounded up; malloc says the rest (`block.rs`) | every search stays within it, and finds its words |
 //! | `epilogue_callbacks` | LocalHeap::InvokeGCEpilogueCallbacksInSafepoint, in Node's binary | the vector there grows by one on this stack during `JSON.stringify`, twice (`epilogue_callbacks.rs`) |
+//! | `exit_frame` | ThreadLocalTop's `c_entry_fp_`, thread-local-top.h | in a call further down, V8's newest entry frame holds what the word was further up (`js_entries.rs`) |
 //! | `has_destroy_list` | isolate.cc 12.4:4560 | the list grows by one during `JSON.stringify` (`destroy_list.rs`) |
 //! | `has_stack_size` | Isolate::stack_size_, set by Isolate::SetStackLimit (api.cc 13.6:10711, 14.6:10719) | exactly that word changes to the new size (`stack/depth.rs`) |
 //! | `embedder_data` | `kContinuationPreservedEmbedderDataOffset`, v8-internal.h (12.4+) | setting it by the API changes exactly that word |
@@ -67,6 +68,8 @@ pub(crate) struct Facts {
     /// Whether V8 takes only this many bytes below a stack's start for the stack: `Isolate::stack_size_` and 40 KiB more
     /// (SimulatorStack::GetCentralStackView, simulator.h). A frame further down would count as one of wasm's own stacks.
     pub(crate) has_stack_size: bool,
+    /// Word of `c_entry_fp_` in ThreadLocalTop: the frame by which the innermost JavaScript called native code.
+    pub(crate) exit_frame: usize,
     /// Word of `gc_epilogue_callbacks_` in a LocalHeap, where objects on stacks register themselves (`epilogue_callbacks.rs`).
     pub(crate) epilogue_callbacks: Option<usize>,
 }
@@ -116,6 +119,12 @@ pub(crate) const ENTERED_CONTEXTS_SIZE: usize = 6;
 /// `kHandleBlockSize` (handles.h): how many handles a block has. With malloc's header a block is just below 8 KiB.
 pub(crate) const HANDLE_BLOCK_WORDS: usize = 1022;
 pub(crate) const HANDLE_BLOCK_BYTES: u64 = HANDLE_BLOCK_WORDS as u64 * 8;
+/// How many words an entry frame has at most from its StackHandler up, with the address to which it returns (`JSEntry`,
+/// builtins-x64.cc): the frame pointer is the 13th or 14th.
+pub(crate) const ENTRY_WORDS: usize = 16;
+/// How many bytes below the frame pointer of an exit frame its stack pointer is (`ExitFrameConstants::kSPOffset`,
+/// frame-constants-x64.h). In the word below that is the address to which its callee returns (ExitFrame::FillState, frames.cc).
+pub(crate) const SP_OF_EXIT_FRAME: usize = 16;
 /// How many words behind Relocatable's in an archive the collector may read: `Debug::Iterate` visits four, behind StackGuard's.
 pub(crate) const ARCHIVE_TAIL_WORDS: usize = 20;
 
@@ -149,6 +158,7 @@ const TABLE: [Facts; 4] = [
         wasm_own_stacks: None,
         has_destroy_list: false,
         has_stack_size: false,
+        exit_frame: 15,
         epilogue_callbacks: None,
     },
     Facts {
@@ -168,6 +178,7 @@ const TABLE: [Facts; 4] = [
         wasm_own_stacks: None,
         has_destroy_list: true,
         has_stack_size: false,
+        exit_frame: 0,
         epilogue_callbacks: Some(7),
     },
     Facts {
@@ -187,6 +198,7 @@ const TABLE: [Facts; 4] = [
         wasm_own_stacks: Some(1),
         has_destroy_list: false,
         has_stack_size: true,
+        exit_frame: 0,
         epilogue_callbacks: Some(8),
     },
     Facts {
@@ -206,6 +218,7 @@ const TABLE: [Facts; 4] = [
         wasm_own_stacks: Some(1),
         has_destroy_list: false,
         has_stack_size: true,
+        exit_frame: 0,
         epilogue_callbacks: Some(10),
     },
 ];

@@ -29,6 +29,7 @@ pub(crate) fn inject(facts: &'static Facts) -> Result<&'static Facts, Unsupporte
         "c_limits" => broken.c_limits.as_mut().map(|(real, _)| shift(real, 1)),
         "interrupt_flags" => Some(shift(&mut broken.interrupt_flags, 1)),
         "embedder_data" => broken.embedder_data.as_mut().map(|fact| shift(fact, 8)),
+        "exit_frame" => (up || broken.exit_frame > 0).then(|| shift(&mut broken.exit_frame, 1)),
         "callbacks" => broken.epilogue_callbacks.as_mut().map(|fact| shift(fact, 1)),
         "wasm_own_stacks" => broken.wasm_own_stacks.as_mut().map(|fact| shift(fact, 1)),
         _ => return Err(Unsupported::Because(format!("there is no fault '{fault}'"))),

@@ -63,6 +63,7 @@ pub(crate) fn of_facts(facts: &Facts) -> Vec<Fact> {
         wasm_own_stacks,
         has_destroy_list,
         has_stack_size,
+        exit_frame,
         epilogue_callbacks,
     } = facts;
     let limits = "real_jslimit_ lies below the start of the stack; a requested interrupt changes exactly the expected words";
@@ -133,6 +134,11 @@ pub(crate) fn of_facts(facts: &Facts) -> Vec<Fact> {
             epilogue_callbacks.map_or(NONE.into(), word),
             "the list there grows by one during JSON.stringify, twice",
         ),
+        known(
+            "exit_frame",
+            word(*exit_frame),
+            "in a call, the newest entry frame holds what the word was before the call",
+        ),
         known("STACK_GUARD", bytes(facts::STACK_GUARD), limits),
         known("REAL_JS_LIMIT", word(facts::REAL_JS_LIMIT), limits),
         known("JS_LIMIT", word(facts::JS_LIMIT), limits),
@@ -146,6 +152,16 @@ pub(crate) fn of_facts(facts: &Facts) -> Vec<Fact> {
         known("BLOCKS_SIZE", word(facts::BLOCKS_SIZE), blocks),
         known("ENTERED_CONTEXTS_SIZE", word(facts::ENTERED_CONTEXTS_SIZE), blocks),
         known("HANDLE_BLOCK_WORDS", words(facts::HANDLE_BLOCK_WORDS), blocks),
+        known(
+            "ENTRY_WORDS",
+            words(facts::ENTRY_WORDS),
+            "no act: the torture programs collect garbage with stacks that were copied without what is further out",
+        ),
+        known(
+            "SP_OF_EXIT_FRAME",
+            bytes(facts::SP_OF_EXIT_FRAME),
+            "each time: the word there leads to the part of the stack below it",
+        ),
         known(
             "ARCHIVE_TAIL_WORDS",
             words(facts::ARCHIVE_TAIL_WORDS),

@@ -6,10 +6,11 @@
 
 use std::cell::Cell;
 use std::ffi::c_void;
-use std::ptr::{from_ref, null, null_mut};
+use std::ptr::{NonNull, from_ref, null, null_mut};
 
 use napi::sys;
 
+use super::state::StackState;
 use crate::v8::learn::layout::Layout;
 use crate::v8::learn::symbols::{Isolate, Local, Symbols, TryCatch};
 
@@ -108,13 +109,35 @@ unsafe extern "C" fn act_in_callback(env: sys::napi_env, info: sys::napi_callbac
 /// # Safety
 /// The contract's clauses **base** and **api**; `function` is a strong reference of the environment.
 pub(crate) unsafe fn call(v8: &Layout, function: sys::napi_ref) -> Outcome {
+    // SAFETY: the caller's clauses.
+    unsafe { call_in(&mut TryCatch::storage(), v8, function) }
+}
+
+/// The same for a greenlet's own JavaScript: notes in the running stack's state where the TryCatch is.
+///
+/// # Safety
+/// The contract's clauses **base** and **api**; `function` is a strong reference of the environment, and `vm` is the running stack's
+/// state, which stays at its address.
+pub(crate) unsafe fn call_at_base(v8: &Layout, function: sys::napi_ref, vm: NonNull<StackState>) -> Outcome {
     let mut guard = TryCatch::storage();
+    // SAFETY: the caller's clauses. No JavaScript runs before the call, so no reference to the state is needed during it.
+    unsafe {
+        let distance = (*vm.as_ptr()).stack.base.wrapping_sub((&raw const guard) as usize);
+        (*vm.as_ptr()).guard = u16::try_from(distance).unwrap_or(0);
+        call_in(&mut guard, v8, function)
+    }
+}
+
+/// # Safety
+/// As for [`call`]; `guard` is on the running stack.
+#[inline(always)]
+unsafe fn call_in(guard: &mut TryCatch, v8: &Layout, function: sys::napi_ref) -> Outcome {
     // SAFETY: the contract's clause **api**; the TryCatch is dropped before its storage.
     unsafe {
-        (v8.symbols.try_catch_new)(&mut guard, v8.isolate);
+        (v8.symbols.try_catch_new)(guard, v8.isolate);
         let result = enter(v8, function);
-        let terminated = (v8.symbols.has_terminated)(&guard);
-        (v8.symbols.try_catch_drop)(&mut guard);
+        let terminated = (v8.symbols.has_terminated)(guard);
+        (v8.symbols.try_catch_drop)(guard);
         match (result.is_null(), terminated) {
             (false, _) => Outcome::Returned(result),
             (true, true) => Outcome::Terminated,

@@ -8,6 +8,7 @@
 //! | `handles` | a handle scope of our own |
 //! | `debugger`, `destroy_list`, `epilogue_callbacks`, `js_entries`, `microtasks`, `wasm_stacks` | what else lies on a stack |
 //! | `formatting`, `joins` | what V8 keeps for a thread although it belongs to a stack |
+//! | `unread` | what V8 does not read of a spilled stack |
 //! | `depth` | how deep JavaScript may go on a greenlet's stack |
 //! | `leave` | whether V8 allows the running stack to be left |
 //! | `error_stack` | V8's own `stack` of an error, on Node 20 |
@@ -35,4 +36,5 @@ pub(crate) mod same_frames;
 pub(crate) mod shape;
 pub(crate) mod stacks;
 pub(crate) mod state;
+pub(crate) mod unread;
 mod wasm_stacks;

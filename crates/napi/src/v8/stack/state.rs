@@ -71,6 +71,8 @@ pub(crate) struct StackState {
     /// Which words of the image were moved along with the stack, while it is spilled.
     moved: u64,
     pub(crate) is_main: bool,
+    /// How far below the base the TryCatch around the greenlet's JavaScript begins; 0 before it exists. See `unread.rs`.
+    pub(crate) guard: u16,
     /// Bits that few stacks have: [`OWNS_LIST`], [`QUIET`], [`LOCKED`].
     pub(crate) unusual: u8,
     /// Its place among the classes of stacks; see `gc/classes/members.rs`. Only quiet stacks have one.
@@ -118,6 +120,7 @@ impl StackState {
             is_main,
             stand_in: StandIn::default(),
             is_new: false,
+            guard: 0,
             unusual: 0,
             place: 0,
         }
@@ -309,7 +312,7 @@ pub(crate) unsafe fn live_end(v8: &Layout, vm: NonNull<StackState>) -> usize {
 /// The contract's clauses **thread**, **live** and **parked**; the bytes are where `moved` says, and no collection is in progress.
 pub(crate) unsafe fn relocate(v8: &Layout, vm: NonNull<StackState>, moved: &Relocation) {
     let words = v8.facts.archive_words();
-    let distance = moved.to.wrapping_sub(*moved.from.start()) as u64;
+    let new_address = |address: usize| moved.new_address(address).unwrap_or(address);
     let state = vm.as_ptr();
     // SAFETY: the contract's clauses **live** and **raw**; the image has at least `archive_words` words, fewer than 64.
     unsafe {
@@ -319,9 +322,9 @@ pub(crate) unsafe fn relocate(v8: &Layout, vm: NonNull<StackState>, moved: &Relo
             (*state).moved = (0..words).filter(inside).fold(0, |all, i| all | 1 << i);
         }
         for i in (0..words).filter(|i| (*state).moved & 1 << i != 0) {
-            *image.add(i) = (*image.add(i)).wrapping_add(distance);
+            *image.add(i) = new_address(*image.add(i) as usize) as u64;
         }
-        (*state).first_block = (*state).first_block.wrapping_add(distance as usize);
+        (*state).first_block = new_address((*state).first_block);
         if (*state).unusual & OWNS_LIST != 0 {
             // The list is the greenlet's own, and names this block first.
             *(*image.add(BLOCKS) as *mut usize) = (*state).first_block;
