@@ -12,6 +12,7 @@ import { collect } from './helpers/collect.ts'
 import { runProgram } from './helpers/program.ts'
 import { turn } from './helpers/promises.ts'
 
+const WORKER = new URL('helpers/resting-worker.mjs', import.meta.url)
 const { main } = Greenlet
 const store = new AsyncLocalStorage<object>()
 
@@ -247,20 +248,8 @@ test.serial('a result passes on to an unstarted parent, which starts on a stack'
 })
 
 test.serial('a Worker ends while stacks rest in it, by itself and by terminate()', async (t) => {
-  const source = `
-    const { parentPort, workerData } = require('node:worker_threads')
-    import(workerData.index).then(({ Greenlet }) => {
-      const all = Array.from({ length: 100 }, (_, i) => new Greenlet(() => Greenlet.main.switch(i)))
-      for (const g of all) g.switch()
-      for (const g of all.slice(0, 90)) g.switch()
-      new Greenlet(() => {
-        parentPort.postMessage('ready')
-        for (; workerData.spin; ) new Greenlet(() => {}).switch()
-      }).switch()
-    })`
-  const index = new URL('../js/index.ts', import.meta.url).href
   for (const spin of [false, true, true, true]) {
-    const worker = new Worker(source, { eval: true, workerData: { index, spin } })
+    const worker = new Worker(WORKER, { workerData: { spin } })
     const [message] = (await once(worker, 'message')) as [unknown]
     t.is(message, 'ready')
     const exit = once(worker, 'exit')

@@ -58,6 +58,7 @@ pub(crate) enum Execution<H: StackHost> {
 }
 
 impl<H: StackHost> StackRecord<H> {
+    #[expect(clippy::new_ret_no_self, reason = "its owner is as a box of it")]
     pub(crate) fn new(
         id: Id,
         vm: H::VmState,
@@ -65,7 +66,7 @@ impl<H: StackHost> StackRecord<H> {
         slot: Option<SlotIndex>,
         bounds: StackBounds,
     ) -> Owned<H> {
-        Owned::new(StackRecord {
+        Owned::of(StackRecord {
             vm: UnsafeCell::new(vm),
             execution: UnsafeCell::new(execution),
             exit: Cell::new(null()),
@@ -108,7 +109,7 @@ pub(crate) struct Owned<H: StackHost>(Target<H>);
 
 impl<H: StackHost> Owned<H> {
     #[inline(always)]
-    fn new(record: StackRecord<H>) -> Self {
+    fn of(record: StackRecord<H>) -> Self {
         Owned(NonNull::from(Box::leak(Box::new(record))))
     }
 
