@@ -282,7 +282,9 @@ impl Template {
 /// The same for four words at a time.
 #[cfg(target_arch = "x86_64")]
 mod wide {
-    use super::{Differences, Own, Template};
+    use super::Differences;
+    use super::Own;
+    use super::Template;
 
     /// # Safety
     /// As for [`Template::differences`], on a processor with AVX2.
