@@ -32,9 +32,17 @@ spilling('any number of greenlets can share one slot', (t) => {
   const sizes = all.slice(0, -1).map((greenlet) => greenlet.stackSize)
   const sum = sizes.reduce((total, size) => total + size, 0)
   const bytes = runtimeInfo().spilledBytes!
-  t.true(sum <= bytes && sum > 0.9 * bytes, `the stacks have ${sum} bytes, the copies with their handles ${bytes}`)
+  t.true(bytes < sum && bytes > 0.75 * sum, `the stacks have ${sum} bytes, the copies with their handles ${bytes}`)
   for (const [i, greenlet] of all.entries()) t.is(greenlet.switch(i), i)
   t.like(runtimeInfo(), { spilled: 0, spilledBytes: 0 })
+})
+
+spilling('a copy leaves out the native frames that V8 does not read, and the stack gets them back', (t) => {
+  const all = Array.from({ length: 100 }, () => park(2))
+  const { stackSize } = all[0]!
+  const bytes = runtimeInfo().spilledBytes! / 99
+  t.true(bytes < stackSize - 700, `a stack has ${stackSize} bytes, a copy ${bytes}`)
+  for (const [i, greenlet] of all.entries()) t.is(greenlet.switch(i), i)
 })
 
 spilling('values and errors arrive in a greenlet that was spilled', (t) => {

@@ -276,7 +276,8 @@ mod wide {
         _mm256_storeu_si256,
     };
 
-    use super::{GROUP, Piece};
+    use super::GROUP;
+    use crate::raw::relocation::Piece;
 
     /// Copies whole groups of four words of the first piece, as `super::copy_pieces_out`. Returns how many words it has copied.
     ///

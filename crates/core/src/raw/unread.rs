@@ -282,20 +282,22 @@ impl Template {
 /// The same for four words at a time.
 #[cfg(target_arch = "x86_64")]
 mod wide {
-    use super::{Differences, Own, Template};
-
     /// # Safety
-    /// As for [`Template::differences`], on a processor with AVX2.
+    /// As for [`super::Template::differences`], on a processor with AVX2.
     #[target_feature(enable = "avx2")]
-    pub(super) unsafe fn differences(template: &Template, low: usize, own: &Own) -> Differences {
+    pub(super) unsafe fn differences(
+        template: &super::Template,
+        low: usize,
+        own: &super::Own,
+    ) -> super::Differences {
         // SAFETY: the caller's promise.
         unsafe { template.compare(low, own) }
     }
 
     /// # Safety
-    /// As for [`Template::write`], on a processor with AVX2.
+    /// As for [`super::Template::write`], on a processor with AVX2.
     #[target_feature(enable = "avx2")]
-    pub(super) unsafe fn write(template: &Template, low: usize, own: &Own) {
+    pub(super) unsafe fn write(template: &super::Template, low: usize, own: &super::Own) {
         // SAFETY: the caller's promise.
         unsafe { template.write_parts(low, own) }
     }
