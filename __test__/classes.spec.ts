@@ -114,6 +114,24 @@ fastOnly(test, NOT_THERE)('what two of many stacks had in common is freed after 
   await run(t, source, ON, 'true undefined true true\n')
 })
 
+fastOnly(test, NOT_THERE)('collections while no stack is left do no harm to the next ones', async (t) => {
+  const source = `
+    let right = true
+    for (let i = 0; i < 30; i++) {
+      park(80)
+      right &&= end()
+      made.length = 0
+      collect()
+      collect()
+      park(5)
+      collect()
+      right &&= end()
+      made.length = 0
+    }
+    console.log(right)`
+  await run(t, source, ON, 'true\n', ['--compact-on-every-full-gc'])
+})
+
 fastOnly(test, NOT_THERE)('a debugger with a breakpoint in suspended functions changes their frames', async (t) => {
   const source = `
     const { Session } = await import('node:inspector')

@@ -208,6 +208,15 @@ export interface RuntimeInfo {
   readonly live?: number
   /** How the ends of the stacks are guarded: by the page table alone (`MADV_GUARD_INSTALL`), or by `mprotect`. */
   readonly guard?: 'lightweight' | 'protected'
+  /**
+   * Which suspended stacks V8 visits in a collection, by `GREENLETS_SCAN`: `'all'`; `'young'`: a minor collection leaves out those
+   * without young objects; `'classes'`: a full one leaves out those that are like another stack, too.
+   */
+  readonly scan?: 'all' | 'young' | 'classes'
+  /** Why full collections visit every stack although `GREENLETS_SCAN` is `classes`; absent where they do not. */
+  readonly scanReason?: string
+  /** How many suspended stacks the next full collection leaves out, at least. */
+  readonly settled?: number
 }
 
 /** Why a switch did not happen. */

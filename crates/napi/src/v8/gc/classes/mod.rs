@@ -154,13 +154,17 @@ impl Classes {
         unsafe { self.members.borrow_mut().leave(quiet, v8, vm) };
     }
 
-    /// No stack is left.
+    /// No stack is left. From now on V8 does not visit the root table, so the young object's address would not be kept up to date.
     ///
     /// # Safety
     /// V8 does not go through its list now.
-    pub(crate) unsafe fn clear(&self, v8: &Layout, quiet: &Quiet) {
-        // SAFETY: the caller's promise.
-        unsafe { self.members.borrow_mut().dissolve_all(quiet, v8) };
+    pub(crate) unsafe fn clear(&self, v8: &Layout, quiet: &Quiet, roots: &Roots) {
+        self.wants_young.set(false);
+        // SAFETY: the caller's promise; a word of the root table.
+        unsafe {
+            *roots.of_probe() = 0;
+            self.members.borrow_mut().dissolve_all(quiet, v8);
+        }
     }
 
     /// Gives the next scavenge a young object to learn from.
