@@ -175,7 +175,13 @@ impl Classes {
     pub(crate) unsafe fn make_young(&self, v8: &Layout, roots: &Roots) {
         use napi::sys;
         let (mut scope, mut object) = (std::ptr::null_mut(), std::ptr::null_mut());
-        self.wants_young.set(false);
+        // V8 makes an object in the current context, and a collection may begin where there is none.
+        // SAFETY: the clause **learnt** of `stack/state.rs`: a word of the live ThreadLocalTop.
+        let has_context = unsafe { *v8.thread_local_top.add(v8.context_word) } != 0;
+        self.wants_young.set(!has_context);
+        if !has_context {
+            return;
+        }
         // SAFETY: the caller's promise; a handle is the address of one word. The root table's word is visited from now on.
         unsafe {
             if sys::napi_open_handle_scope(v8.env, &mut scope) != sys::Status::napi_ok {
