@@ -303,7 +303,7 @@ impl V8 {
             self.gc.full_gc.want(&self.layout.symbols, false);
             // SAFETY: `enlist` has linked both, on this thread.
             unsafe {
-                self.gc.classes.clear(&self.layout, &self.gc.quiet);
+                self.gc.classes.clear(&self.layout, &self.gc.quiet, &self.gc.roots);
                 list::unlink(self.stacks.main_node());
                 list::unlink(self.gc.roots.node());
             }

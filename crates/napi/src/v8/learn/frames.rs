@@ -13,15 +13,19 @@ use super::frame_words::Frames;
 use super::probe::during;
 use super::session::Session;
 
-/// Types of frames in which V8 visits what the chain of frames decides: all that the torture programs meet, which have been compared
-/// with V8's own walk. Frames of wasm are not among them, because signatures decide there.
+/// Types of frames in which V8 visits what the chain of frames decides: those that the torture programs meet under V8's flags, each of them
+/// probed. Frames of wasm are not among them, because signatures decide there.
+///
+/// In the order of `STACK_FRAME_TYPE_LIST`: ENTRY, EXIT, STUB, INTERNAL, CONSTRUCT, from 12.4 on FAST_CONSTRUCT, BUILTIN_EXIT, from 12.4 on
+/// API_CALLBACK_EXIT. JavaScript frames have a context in place of a type.
 fn types(facts: &Facts) -> u64 {
-    let of_wasm = match facts.abi {
-        Abi::V8_11_3 => 4..=12,
-        Abi::V8_12_4 | Abi::V8_13_6 => 4..=13,
-        Abi::V8_14_6 => 24..=40,
+    let numbers: &[u32] = match facts.abi {
+        Abi::V8_11_3 => &[1, 3, 17, 22, 23, 25],
+        Abi::V8_12_4 => &[1, 3, 17, 22, 23, 24, 26, 27],
+        Abi::V8_13_6 => &[1, 3, 18, 23, 24, 25, 27, 28],
+        Abi::V8_14_6 => &[1, 3, 8, 13, 14, 15, 17, 18],
     };
-    (1..40).filter(|number| !of_wasm.contains(number)).fold(0, |all, number| all | 1 << number)
+    numbers.iter().fold(0, |all, number| all | 1 << number)
 }
 
 /// `StackFrame::ENTRY` and `CONSTRUCT_ENTRY`, doubled.

@@ -202,7 +202,7 @@ unsafe fn settle_all(
     unsafe {
         let mut node = (*v8.in_use).next;
         // The settled ones are the list's end, also those that settle now.
-        while node != quiet.first_settled(v8.in_use) {
+        while node != v8.in_use && node != quiet.first_settled(v8.in_use) {
             let next = (*node).next;
             if let Some(vm) = suspended(roots, node)
                 && (*vm.as_ptr()).place == 0

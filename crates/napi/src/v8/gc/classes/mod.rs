@@ -153,13 +153,17 @@ impl Classes {
         unsafe { self.members.borrow_mut().leave(quiet, v8, vm) };
     }
 
-    /// No stack is left.
+    /// No stack is left. From now on V8 does not visit the root table, so the young object's address would not be kept up to date.
     ///
     /// # Safety
     /// V8 does not go through its list now.
-    pub(crate) unsafe fn clear(&self, v8: &Layout, quiet: &Quiet) {
-        // SAFETY: the caller's promise.
-        unsafe { self.members.borrow_mut().dissolve_all(quiet, v8) };
+    pub(crate) unsafe fn clear(&self, v8: &Layout, quiet: &Quiet, roots: &Roots) {
+        self.wants_young.set(false);
+        // SAFETY: the caller's promise; a word of the root table.
+        unsafe {
+            *roots.of_probe() = 0;
+            self.members.borrow_mut().dissolve_all(quiet, v8);
+        }
     }
 
     /// Gives the next scavenge a young object to learn from.
@@ -170,7 +174,13 @@ impl Classes {
     pub(crate) unsafe fn make_young(&self, v8: &Layout, roots: &Roots) {
         use napi::sys;
         let (mut scope, mut object) = (std::ptr::null_mut(), std::ptr::null_mut());
-        self.wants_young.set(false);
+        // V8 makes an object in the current context, and a collection may begin where there is none.
+        // SAFETY: the clause **learnt** of `stack/state.rs`: a word of the live ThreadLocalTop.
+        let has_context = unsafe { *v8.thread_local_top.add(v8.context_word) } != 0;
+        self.wants_young.set(!has_context);
+        if !has_context {
+            return;
+        }
         // SAFETY: the caller's promise; a handle is the address of one word. The root table's word is visited from now on.
         unsafe {
             if sys::napi_open_handle_scope(v8.env, &mut scope) != sys::Status::napi_ok {
