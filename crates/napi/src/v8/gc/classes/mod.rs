@@ -48,6 +48,7 @@ use super::hooks::Greenlets;
 use super::order;
 use super::quiet::{Quiet, has_contexts, suspended};
 use super::roots::Roots;
+use crate::settings::ClassUse;
 use crate::v8::learn::debugger::MARKED;
 use crate::v8::learn::facts::{BLOCKS_SIZE, MAX_ARCHIVE_WORDS};
 use crate::v8::learn::layout::Layout;
@@ -58,18 +59,6 @@ use members::Members;
 use probe::{Answer, Probe};
 use shape::{Shape, View};
 
-/// Whether classes are used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// They were not asked for.
-    Unused,
-    On,
-    /// Used, but no stack is cut off, and every word is compared.
-    Verify,
-    /// They cannot be used, or are used no more.
-    Off(String),
-}
-
 /// With fewer greenlets there is nothing to gain.
 const FEWEST_STACKS: usize = 64;
 /// How many stacks are looked at in one scavenge, and how many are probed.
@@ -78,7 +67,7 @@ const PROBES: usize = 64;
 
 /// The classes of one isolate.
 pub(crate) struct Classes {
-    mode: RefCell<Mode>,
+    mode: RefCell<ClassUse>,
     is_on: Cell<bool>,
     members: RefCell<Members>,
     /// Whether a young object is wanted for the next scavenge.
@@ -92,7 +81,7 @@ pub(crate) struct Classes {
 impl Classes {
     pub(crate) fn new(v8: &Layout) -> Classes {
         Classes {
-            mode: RefCell::new(Mode::Unused),
+            mode: RefCell::new(ClassUse::Unused),
             is_on: Cell::new(false),
             members: RefCell::new(Members::new(v8)),
             wants_young: Cell::new(false),
@@ -103,16 +92,16 @@ impl Classes {
     }
 
     /// Chooses the mode, once, before there are stacks.
-    pub(crate) fn set_mode(&self, v8: &Layout, mode: Mode) {
+    pub(crate) fn set_mode(&self, v8: &Layout, mode: ClassUse) {
         let mode = match (&v8.frames, mode) {
-            (Err(reason), Mode::On | Mode::Verify) => Mode::Off((*reason).into()),
+            (Err(reason), ClassUse::On | ClassUse::Verify) => ClassUse::Off((*reason).into()),
             (_, mode) => mode,
         };
-        self.is_on.set(matches!(mode, Mode::On | Mode::Verify));
+        self.is_on.set(matches!(mode, ClassUse::On | ClassUse::Verify));
         self.mode.replace(mode);
     }
 
-    pub(crate) fn mode(&self) -> Mode {
+    pub(crate) fn mode(&self) -> ClassUse {
         self.mode.borrow().clone()
     }
 
@@ -134,14 +123,14 @@ impl Classes {
     /// # Safety
     /// V8 does not go through its list now.
     unsafe fn turn_off(&self, v8: &Layout, quiet: &Quiet, members: &mut Members, reason: &str) {
-        if *self.mode.borrow() == Mode::Verify {
+        if *self.mode.borrow() == ClassUse::Verify {
             report_and_abort(reason);
         }
         // SAFETY: the caller's promise.
         unsafe { members.dissolve_all(quiet, v8) };
         self.is_on.set(false);
         self.wants_young.set(false);
-        self.mode.replace(Mode::Off(reason.into()));
+        self.mode.replace(ClassUse::Off(reason.into()));
     }
 
     /// The stack of `vm` is about to run, to be borrowed, or to be abandoned. The caller moves its node.
