@@ -14,7 +14,7 @@ use super::members::Members;
 use super::shape::{Shape, View, may_be_object};
 use super::{Classes, plain_view, view};
 use crate::settings::ClassUse;
-use crate::v8::gc::hooks::Greenlets;
+use crate::v8::gc::greenlets::Greenlets;
 use crate::v8::gc::quiet::{Quiet, suspended};
 use crate::v8::gc::roots::Roots;
 use crate::v8::learn::facts::MAX_ARCHIVE_WORDS;

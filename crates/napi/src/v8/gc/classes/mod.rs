@@ -44,7 +44,7 @@ use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 use std::slice::from_raw_parts;
 
-use super::hooks::Greenlets;
+use super::greenlets::Greenlets;
 use super::order;
 use super::quiet::{Quiet, has_contexts, suspended};
 use super::roots::Roots;
