@@ -161,7 +161,7 @@ ${says}SLOTS must be 1 to 65536, not 'x'
 ${says}SPILL must be 'auto', 'always' or 'never', not 'maybe'
 ${says}LANE must be 'fast' or 'locker', not 'slow'
 ${says}POISON must be '1' or 'protect', not '7'
-${says}SCAN must be 'young' or 'all', not ''
+${says}SCAN must be 'young', 'classes' or 'all', not ''
 `,
   )
 })

@@ -10,8 +10,7 @@ use crate::calls::Native;
 use crate::calls::callback::function_reference;
 use crate::environment::Environment;
 use crate::mail::MAIL_LENGTH;
-use crate::settings::{self, Scan, Settings};
-use crate::v8::gc::classes::Mode;
+use crate::settings::{self, ClassUse, Scan, Settings};
 use crate::v8::learn::report::{self, Fact};
 use crate::v8::learn::symbols::Symbols;
 use crate::v8::learn::{self, facts};
@@ -88,7 +87,7 @@ pub fn runtime_info(env: Env, exec_argv: Option<String>) -> RuntimeInfo {
         guard: thread.ok().map(|thread| format!("{:?}", thread.guard_kind()).to_lowercase()),
         scan: thread.ok().map(|thread| scan_of(thread).into()),
         scan_reason: thread.ok().and_then(|thread| match thread.host().v8.gc.classes.mode() {
-            Mode::Off(reason) => Some(reason),
+            ClassUse::Off(reason) => Some(reason),
             _ => None,
         }),
         settled: thread.ok().map(|thread| thread.host().v8.gc.classes.settled() as u32),
@@ -99,7 +98,7 @@ pub fn runtime_info(env: Env, exec_argv: Option<String>) -> RuntimeInfo {
 fn scan_of(thread: &Thread<V8Host>) -> &'static str {
     let gc = &thread.host().v8.gc;
     match (gc.classes.mode(), gc.quiet.scan.get()) {
-        (Mode::On | Mode::Verify, _) => "classes",
+        (ClassUse::On | ClassUse::Verify, _) => "classes",
         (_, Scan::All) => "all",
         _ => "young",
     }

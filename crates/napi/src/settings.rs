@@ -15,7 +15,6 @@ use std::io;
 use greenlets_core::{DEFAULT_SLOTS, Options, SLOT_SIZE, Spilling, Vacated};
 
 use crate::unsupported::Unsupported;
-use crate::v8::gc::classes::Mode;
 
 /// Which stacks a scavenge visits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +25,18 @@ pub(crate) enum Scan {
     All,
     /// All stacks; a quiet one that changes ends the process. This tests the young scan.
     Verify,
+}
+
+/// Whether classes of stacks are used (`v8/gc/classes/`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ClassUse {
+    /// They were not asked for.
+    Unused,
+    On,
+    /// Used, but no stack is cut off, and every word is compared.
+    Verify,
+    /// They cannot be used, or are used no more.
+    Off(String),
 }
 
 /// Parts of the names of V8's flags that let a scavenge keep a young object at its address (flag-definitions.h, 13.6 and 14.6):
@@ -83,7 +94,7 @@ pub(crate) struct Settings {
     vacated: Vacated,
     pub(crate) scan: Scan,
     /// Whether full collections may leave out stacks (`v8/gc/classes/`).
-    pub(crate) classes: Mode,
+    pub(crate) classes: ClassUse,
     /// Whether V8 itself moves its state (`v8/lanes/locker.rs`).
     pub(crate) locker: bool,
 }
@@ -136,13 +147,13 @@ impl Settings {
             Some(text) => return Err(invalid("GREENLETS_SCAN", "'young', 'classes' or 'all'", text)),
         };
         let classes = match (wanted.as_deref(), scan) {
-            (Some("classes"), Scan::All) => Mode::Off("every collection visits all stacks here".into()),
+            (Some("classes"), Scan::All) => ClassUse::Off("every collection visits all stacks here".into()),
             (Some("classes"), _) if has_flag(&FLAGS_AGAINST_CLASSES) => {
-                Mode::Off("an option of the command line keeps V8's frames in another way".into())
+                ClassUse::Off("an option of the command line keeps V8's frames in another way".into())
             }
-            (Some("classes"), Scan::Verify) => Mode::Verify,
-            (Some("classes"), _) => Mode::On,
-            _ => Mode::Unused,
+            (Some("classes"), Scan::Verify) => ClassUse::Verify,
+            (Some("classes"), _) => ClassUse::On,
+            _ => ClassUse::Unused,
         };
         Ok(Settings {
             slots,

@@ -15,7 +15,7 @@ use crate::node::addon_scopes::AddonScopes;
 use crate::node::async_hooks::AsyncHooks;
 use crate::node::pauses::Pauses;
 use crate::node::vm_state::VmState;
-use crate::v8::gc::hooks::Greenlets;
+use crate::v8::gc::greenlets::Greenlets;
 use crate::v8::lanes::V8;
 use crate::v8::stack::call::Calls;
 use crate::v8::stack::state::StackState;

@@ -13,7 +13,7 @@ pub(crate) mod quiet;
 #[path = "../../../napi/src/v8/gc/roots.rs"]
 pub(crate) mod roots;
 
-pub(crate) mod hooks {
+pub(crate) mod greenlets {
     pub(crate) use crate::collector::Greenlets;
 }
 

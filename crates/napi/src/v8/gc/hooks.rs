@@ -19,11 +19,11 @@
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
-use std::ops::Range;
 use std::ptr::{NonNull, from_ref};
 
 use super::classes::Classes;
 use super::full::FullGc;
+use super::greenlets::Greenlets;
 use super::order;
 use super::quiet::Quiet;
 use super::roots::Roots;
@@ -40,21 +40,6 @@ const INCREMENTAL_MARKING: c_int = 8;
 const ALL: c_int = 0x1f;
 /// `kGCTypeProcessWeakCallbacks`: no collection, but callbacks of programs, after one.
 const WEAK_CALLBACKS: c_int = 16;
-
-/// What the collector's side must know about greenlets, and tell them.
-pub(crate) trait Greenlets {
-    /// The bytes of the suspended stack of `vm` that are in use, in its slot or in its copy; `None` where it has no stack.
-    ///
-    /// # Safety
-    /// The clauses **live** and **parked** of `stack/state.rs`.
-    unsafe fn live_bytes(&self, vm: NonNull<StackState>) -> Option<Range<usize>>;
-
-    /// A collection is over.
-    fn collected(&self);
-
-    /// V8 has just given back the memory that it could: greenlets may do the same.
-    fn trim(&self);
-}
 
 /// What must happen around the collections of one isolate.
 pub(crate) struct Collector {

@@ -3,6 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `hooks` | V8's callbacks before and after each collection, in which the others act |
+//! | `greenlets` | what they need to know of greenlets |
 //! | `quiet` | which stacks a scavenge need not visit |
 //! | `order` | keeps our callbacks next to the collection |
 //! | `roots` | the root table: words of our own that the collector visits |
@@ -14,6 +15,7 @@
 
 pub(crate) mod classes;
 pub(crate) mod full;
+pub(crate) mod greenlets;
 pub(crate) mod hooks;
 mod order;
 pub(crate) mod quiet;

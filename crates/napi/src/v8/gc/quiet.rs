@@ -41,7 +41,7 @@ use std::process::abort;
 use std::ptr::{NonNull, null_mut};
 use std::slice::from_raw_parts;
 
-use super::hooks::Greenlets;
+use super::greenlets::Greenlets;
 use super::roots::Roots;
 use crate::settings::Scan;
 use crate::v8::learn::facts::{BLOCKS, BLOCKS_SIZE, HANDLE_BLOCK_WORDS, MAX_ARCHIVE_WORDS};

@@ -15,7 +15,8 @@ use std::ptr::NonNull;
 
 use greenlets_core::raw::{Relocation, StackBounds};
 
-use super::gc::hooks::{Collector, Greenlets};
+use super::gc::greenlets::Greenlets;
+use super::gc::hooks::Collector;
 use super::learn::layout::Layout;
 use super::stack::capture::{Capture, Captured};
 use super::stack::depth::Depth;

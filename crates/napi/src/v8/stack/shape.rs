@@ -36,7 +36,8 @@ impl View<'_> {
     /// Where `word` leads to, where that is a live word of the stack.
     fn index(&self, word: u64) -> Option<usize> {
         let distance = word.wrapping_sub(self.base());
-        (distance % 8 == 0 && distance / 8 < self.live.len() as u64).then_some((distance / 8) as usize)
+        (distance.is_multiple_of(8) && distance / 8 < self.live.len() as u64)
+            .then_some((distance / 8) as usize)
     }
 }
 

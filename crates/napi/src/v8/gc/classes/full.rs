@@ -11,8 +11,9 @@
 use std::ptr::NonNull;
 
 use super::members::Members;
-use super::{Classes, Mode, plain_view, view};
-use crate::v8::gc::hooks::Greenlets;
+use super::{Classes, plain_view, view};
+use crate::settings::ClassUse;
+use crate::v8::gc::greenlets::Greenlets;
 use crate::v8::gc::quiet::{Quiet, suspended};
 use crate::v8::gc::roots::Roots;
 use crate::v8::learn::facts::MAX_ARCHIVE_WORDS;
@@ -80,7 +81,7 @@ impl Classes {
                 return;
             }
             window.is_open = true;
-            let is_verifying = *self.mode.borrow() == Mode::Verify;
+            let is_verifying = *self.mode.borrow() == ClassUse::Verify;
             if moves {
                 choose_witnesses(window, members, v8, quiet, greenlets, is_verifying);
             }
@@ -111,7 +112,7 @@ impl Classes {
         // SAFETY: the caller's clauses.
         unsafe {
             if std::mem::take(&mut window.is_open) {
-                let is_verifying = *self.mode.borrow() == Mode::Verify;
+                let is_verifying = *self.mode.borrow() == ClassUse::Verify;
                 quiet.splice(v8.in_use);
                 if moves {
                     take_pcs(members, greenlets);

@@ -43,10 +43,11 @@ mod table;
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 
-use super::hooks::Greenlets;
+use super::greenlets::Greenlets;
 use super::order;
 use super::quiet::{Quiet, has_contexts, suspended};
 use super::roots::Roots;
+use crate::settings::ClassUse;
 use crate::v8::learn::debugger::MARKED;
 use crate::v8::learn::facts::BLOCKS_SIZE;
 use crate::v8::learn::layout::Layout;
@@ -57,18 +58,6 @@ use full::Window;
 use members::Members;
 use probe::{Answer, Probe};
 
-/// Whether classes are used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// They were not asked for.
-    Unused,
-    On,
-    /// Used, but no stack is cut off, and every word is compared.
-    Verify,
-    /// They cannot be used, or are used no more.
-    Off(String),
-}
-
 /// With fewer greenlets there is nothing to gain.
 const FEWEST_STACKS: usize = 64;
 /// How many stacks are looked at in one scavenge, and how many are probed.
@@ -77,7 +66,7 @@ const PROBES: usize = 64;
 
 /// The classes of one isolate.
 pub(crate) struct Classes {
-    mode: RefCell<Mode>,
+    mode: RefCell<ClassUse>,
     is_on: Cell<bool>,
     members: RefCell<Members>,
     /// Whether a young object is wanted for the next scavenge.
@@ -91,7 +80,7 @@ pub(crate) struct Classes {
 impl Classes {
     pub(crate) fn new(v8: &Layout) -> Classes {
         Classes {
-            mode: RefCell::new(Mode::Unused),
+            mode: RefCell::new(ClassUse::Unused),
             is_on: Cell::new(false),
             members: RefCell::new(Members::new(v8)),
             wants_young: Cell::new(false),
@@ -102,16 +91,16 @@ impl Classes {
     }
 
     /// Chooses the mode, once, before there are stacks.
-    pub(crate) fn set_mode(&self, v8: &Layout, mode: Mode) {
+    pub(crate) fn set_mode(&self, v8: &Layout, mode: ClassUse) {
         let mode = match (&v8.frames, mode) {
-            (Err(reason), Mode::On | Mode::Verify) => Mode::Off((*reason).into()),
+            (Err(reason), ClassUse::On | ClassUse::Verify) => ClassUse::Off((*reason).into()),
             (_, mode) => mode,
         };
-        self.is_on.set(matches!(mode, Mode::On | Mode::Verify));
+        self.is_on.set(matches!(mode, ClassUse::On | ClassUse::Verify));
         self.mode.replace(mode);
     }
 
-    pub(crate) fn mode(&self) -> Mode {
+    pub(crate) fn mode(&self) -> ClassUse {
         self.mode.borrow().clone()
     }
 
@@ -133,14 +122,14 @@ impl Classes {
     /// # Safety
     /// V8 does not go through its list now.
     unsafe fn turn_off(&self, v8: &Layout, quiet: &Quiet, members: &mut Members, reason: &str) {
-        if *self.mode.borrow() == Mode::Verify {
+        if *self.mode.borrow() == ClassUse::Verify {
             report_and_abort(reason);
         }
         // SAFETY: the caller's promise.
         unsafe { members.dissolve_all(quiet, v8) };
         self.is_on.set(false);
         self.wants_young.set(false);
-        self.mode.replace(Mode::Off(reason.into()));
+        self.mode.replace(ClassUse::Off(reason.into()));
     }
 
     /// The stack of `vm` is about to run, to be borrowed, or to be abandoned. The caller moves its node.
