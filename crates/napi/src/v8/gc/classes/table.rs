@@ -75,7 +75,8 @@ impl Table {
 
     /// The words of a range as they were when the full collection began.
     pub(super) fn before(&self, range: Range<usize>) -> &[u64] {
-        &self.before[range]
+        // An empty range may lie behind the words that were in use.
+        self.before.get(range).unwrap_or_default()
     }
 
     /// Makes space for `more` words. False where there is no memory; then nothing has changed.
