@@ -178,7 +178,7 @@ test('a Worker that is terminated while it is watched and spins, ends', async (t
 test('a thread that another debugger has stopped is left alone and not reported', async (t) => {
   const ending = await run(`
     const reports = []
-    watch({ after: 400, print: false, report: ({ stacks }) => reports.push(...stacks) })
+    watch({ after: 1500, print: false, report: ({ stacks }) => reports.push(...stacks) })
     // It stops main, tells whether main was still stopped after some time, and lets it go on.
     const other = new Worker(\`
       const { Session } = process.getBuiltinModule('node:inspector')
@@ -192,7 +192,7 @@ test('a thread that another debugger has stopped is left alone and not reported'
         setTimeout(() => {
           parentPort.postMessage(resumed)
           session.post('Debugger.resume', () => session.disconnect())
-        }, 2500)
+        }, 4000)
       })
       session.post('Debugger.enable', () => parentPort.postMessage('ready'))
     \`, { eval: true })
