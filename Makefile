@@ -141,7 +141,7 @@ miri: nightly
 		--test generator
 	cargo +$(NIGHTLY) miri test --package greenlets-model
 	MIRIFLAGS="$$MIRIFLAGS -Zmiri-tree-borrows -Zmiri-tree-borrows-no-precise-interior-mut -Zmiri-ignore-leaks" \
-	cargo +$(NIGHTLY) miri test --package greenlets-core --test thread --test lifetime --test conformance
+	cargo +$(NIGHTLY) miri test --package greenlets-core --test thread --test resting --test lifetime --test conformance
 
 # AddressSanitizer, with three of its checks off. Stack-use-after-return would move local variables away from their stacks.
 # Abandoned stacks leak what they own. And the tests overflow stacks on purpose and handle that themselves.
