@@ -1,5 +1,9 @@
 import { Worker } from 'node:worker_threads'
 import test from 'ava'
+import { register } from '../js/core/registry.ts'
+import { recordOf } from '../js/greenlet/greenlet.ts'
+import { Greenlet } from '../js/index.ts'
+import { ENDED, FLAGS, mail } from '../js/native/contract.ts'
 import { type Ending, runProgram } from './helpers/program.ts'
 import { ended } from './helpers/workers.ts'
 
@@ -181,6 +185,31 @@ true ERR_GREENLET_ENDED
 `,
   },
 )
+
+// V8 looks for the end of a time limit where a function begins: also in the one that throws the error of another greenlet.
+test(
+  'time limits that end switches with errors leave the thread able to switch',
+  ends,
+  `
+  const vm = await import('node:vm')
+  const loop = () => { for (;;) try { new Greenlet(() => { throw 1 }).switch() } catch {} }
+  for (let i = 0; i < 150; i++) {
+    try { vm.runInNewContext('loop()', { loop }, { timeout: 1 + i % 3 }) } catch {}
+    new Greenlet(() => 1).switch()
+  }
+  console.log(new Greenlet((x) => x).switch(5))`,
+  { stdout: '5\n' },
+)
+
+test('a greenlet of which V8 has ended the JavaScript in the middle of its own end is not kept', async (t) => {
+  const greenlet = new Greenlet(() => 1)
+  greenlet.switch()
+  // As it is where a time limit ends `finish()` before the greenlet is taken out of the registry.
+  register(recordOf(greenlet))
+  mail[FLAGS]! |= ENDED
+  t.deepEqual(Greenlet.all(), [Greenlet.main])
+  await greenlet.ended
+})
 
 // Learning about V8 and the self-test take some milliseconds. The limits end them, and the code after them, in many places.
 test('a time limit that ends the first greenlet of a thread leaves the thread as it was before', async (t) => {

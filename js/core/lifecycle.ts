@@ -263,6 +263,11 @@ function finish(record: GreenletRecord): void {
   record.settle = undefined
   record.awaited = undefined
   record.ending = undefined
+  tellEnd(record)
+}
+
+/** The part of `finish` that does no harm if it happens twice. */
+function tellEnd(record: GreenletRecord): void {
   record.ended?.fulfil()
   record.guest?.ended()
   // Only where V8 has ended it in the middle of the call.
@@ -282,7 +287,11 @@ function recover(): void {
   const index = mail[SELF_INDEX]
   const generation = mail[SELF_GENERATION]
   registeredRecords().forEach((record) => {
-    if (record.index === -1) return
+    if (record.index === -1) {
+      // V8 has ended JavaScript in the middle of `finish`.
+      if (record.state === DEAD) tellEnd(record)
+      return
+    }
     if (record.index === index && record.generation === generation) {
       resetSwitch(record)
       if (thread.transferFlags & DOMAINS) enterDomains(record)

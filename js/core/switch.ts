@@ -75,21 +75,20 @@ export function switchTo(
   }
 
   const status = mail[STATUS]!
+  const flags = thread.transferFlags
+  const arrived = thread.payload
+  // The switch is over. Functions may be called from here on.
+  thread.transferFlags = flags & LASTING
+  thread.payload = undefined
   if (status !== 0) {
     mail[STATUS] = 0
     // The running greenlet is the one that called, or main where a stack ended and the next stack could not run.
+    thread.current = me
     stayOn(me)
     thread.refusal = status
     throw refusedError(target.name, status)
   }
-  const flags = thread.transferFlags
-  const arrived = thread.payload
-  thread.payload = undefined
-  if (flags === IN_PROGRESS) {
-    thread.transferFlags = 0
-    return arrived
-  }
-  return arriveUncommon(me, flags, arrived)
+  return flags === IN_PROGRESS ? arrived : arriveUncommon(me, flags, arrived)
 }
 
 /** Before a switch with transfer flags other than "in progress". Apart from `switchTo`, which is faster when it is short. */
@@ -102,7 +101,6 @@ function prepareUncommon(me: GreenletRecord, outgoing: number): void {
 function arriveUncommon(me: GreenletRecord, flags: number, arrived: unknown): unknown {
   const { origin } = thread
   thread.origin = undefined
-  thread.transferFlags = flags & LASTING
   if (flags & DOMAINS) enterDomains(me)
   // The tracer may do anything, also switch away and come back. This call has already taken what arrived.
   reportSwitch((flags & THROWS) !== 0, origin)
