@@ -1,9 +1,11 @@
 // Native tells a dump which suspended stacks have the same frames, so that V8 need not make the frames of each.
 
 import { setFlagsFromString } from 'node:v8'
+import vm from 'node:vm'
 import test from 'ava'
 import { thread } from '../js/core/thread.ts'
 import { dump, type DumpData } from '../js/dump.ts'
+import { recordOf } from '../js/greenlet/greenlet.ts'
 import { Greenlet, runtimeInfo } from '../js/index.ts'
 import type { Native } from '../js/native/contract.ts'
 import { collect, scavenge } from './helpers/collect.ts'
@@ -190,6 +192,31 @@ test.serial('V8 makes the frames of few of many stacks that are the same', async
 test.serial('a stack on which C++ has called JavaScript has no number', (t) => {
   parked(() => JSON.parse('[1]', () => park()))
   t.is(counted(() => dump().toJSON()).numbers, 0)
+  endAll()
+})
+
+test.serial('scripts with the same name, and functions with the same text, are told apart', (t) => {
+  const load = (text: string, lineOffset = 0) =>
+    vm.runInThisContext(text, { filename: 'job.js', lineOffset }) as (park: () => unknown) => unknown
+  const made = [
+    load('(park) => {    park() }'),
+    load('(park) => {\n\n\n\npark() }'),
+    load('(park) => {    park() }', 7),
+    new Function('park', 'park()') as (park: () => unknown) => unknown,
+    new Function('park', 'park()') as (park: () => unknown) => unknown,
+  ]
+  const greenlets = [...made, ...made].map((fn) => parked(() => fn(park)))
+  for (const all of [[new Map([[1, 1]]), new Set([1])], [[1]]].flat())
+    greenlets.push(parked(() => all.forEach(() => park())))
+  const { greenlets: shown, stacks } = dump().toJSON().threads[0]!
+  for (const greenlet of greenlets) {
+    const { stack } = shown.find(({ id }) => id === recordOf(greenlet).serial)!
+    t.deepEqual(
+      stacks[stack!]!.frames.map(({ text }) => text),
+      greenlet.gr_stack.map(String),
+    )
+  }
+  t.is(isFast, counted(() => dump().toJSON()).numbers > 0, 'native is still asked')
   endAll()
 })
 

@@ -27,7 +27,10 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 interface Shape {
   readonly length: number
   readonly positions: readonly number[]
-  readonly names: readonly string[]
+  /** What each position belongs to: a script, or a built-in function. */
+  readonly scripts: readonly string[]
+  /** For a built-in function, the type of its receiver: `forEach` of a Map or of a Set. */
+  readonly types: readonly string[]
   /** Its place in the list. */
   readonly stack: number
 }
@@ -40,7 +43,7 @@ interface Same {
   count: number
 }
 
-/** Native has called two stacks the same that differ. It is not asked any more. */
+/** Native has called two stacks the same that are at different places. It is not asked any more. */
 let isWrong = false
 /** Each collection makes all numbers invalid, and a page looks again and again. */
 const MOST_NUMBERS = 10_000
@@ -52,6 +55,8 @@ export class Stacks {
   readonly #frames: number
   /** By a hash of their positions. */
   readonly #known = new Map<number, Shape[]>()
+  /** By their place in the list. */
+  readonly #shapes: (Shape | undefined)[] = []
   /** By native's numbers. */
   readonly #same = new Map<number, Same>()
   readonly list: Mutable<StackData>[] = []
@@ -72,7 +77,7 @@ export class Stacks {
     }
     const stack = this.#capture(record)
     if (stack === undefined || this.list[stack]!.problem !== undefined) return stack
-    if (same !== undefined) isWrong ||= same.stack !== stack
+    if (same !== undefined) isWrong ||= !isSamePlace(this.#shapes[same.stack], this.#shapes[stack])
     else {
       if (this.#same.size >= MOST_NUMBERS) this.#same.clear()
       this.#same.set(number, { stack, count: 1 })
@@ -100,6 +105,7 @@ export class Stacks {
       if (shape !== undefined) {
         if (similar === undefined) this.#known.set(hash, (similar = []))
         similar.push(shape)
+        this.#shapes[shape.stack] = shape
       }
       return this.list.push(stack) - 1
     } catch (error) {
@@ -209,19 +215,43 @@ function readPositions(sites: ArrayLike<CallSite>): number {
 function isShape(shape: Shape, sites: ArrayLike<CallSite>): boolean {
   if (shape.length !== sites.length) return false
   for (let i = 0; i < shape.positions.length; i++) if (shape.positions[i] !== positions[i]) return false
-  for (let i = 0; i < shape.names.length; i++) if (shape.names[i] !== nameOf(sites[i]!)) return false
+  for (let i = 0; i < shape.scripts.length; i++) {
+    if (shape.scripts[i] !== scriptOf(sites[i]!) || shape.types[i] !== typeOf(sites[i]!)) return false
+  }
   return true
 }
 
 function shapeOf(sites: ArrayLike<CallSite>, stack: number): Shape {
-  const names: string[] = []
-  for (let i = 0; i < comparedOf(sites); i++) names.push(nameOf(sites[i]!))
-  return { length: sites.length, positions: [...positions.subarray(0, names.length)], names, stack }
+  const scripts: string[] = []
+  const types: string[] = []
+  for (let i = 0; i < comparedOf(sites); i++) {
+    scripts.push(scriptOf(sites[i]!))
+    types.push(typeOf(sites[i]!))
+  }
+  return { length: sites.length, positions: [...positions.subarray(0, scripts.length)], scripts, types, stack }
 }
 
-/** What a position belongs to: a script, or a built-in function. */
-function nameOf(site: CallSite): string {
-  return site.getScriptNameOrSourceURL() ?? site.getFunctionName() ?? ''
+/** Whether two stacks are at the same positions of the same functions. The receivers of built-in functions may be of different types. */
+function isSamePlace(a: Shape | undefined, b: Shape | undefined): boolean {
+  if (a === b) return true
+  if (a?.length !== b?.length) return false
+  return a!.scripts.every((script, i) => script === b!.scripts[i] && a!.positions[i] === b!.positions[i])
+}
+
+/**
+ * Another text for each script, and for the same text loaded in another way: a script that was loaded again has other contents, or
+ * begins at another line.
+ */
+function scriptOf(site: CallSite): string {
+  const file = site.getScriptNameOrSourceURL()
+  const hash = site.getScriptHash()
+  if (hash === '') return file || site.getFunctionName() || ''
+  const origin = site.isEval() ? site.getEvalOrigin() : ''
+  return `${file}\n${hash}\n${site.getLineNumber()}\n${origin}`
+}
+
+function typeOf(site: CallSite): string {
+  return site.getScriptHash() === '' ? (site.getTypeName() ?? '') : ''
 }
 
 function messageOf(error: unknown): string {

@@ -27,6 +27,7 @@ export interface CallSite {
   isConstructor(): boolean
   isAsync(): boolean
   isEval(): boolean
+  getEvalOrigin(): string | undefined
   toString(): string
 }
 
