@@ -124,7 +124,7 @@ const WAYS: readonly ((n: number) => unknown)[] = [
     void (async () => {
       park()
     })(),
-  () => (0, eval)('(park) => park()')(park),
+  () => vm.runInThisContext('(park) => park()')(park),
   () => new Function('park', 'park()')(park),
   () => optimised(park),
   () => optimised(() => [1].some(() => park())),

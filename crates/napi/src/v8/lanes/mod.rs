@@ -194,8 +194,14 @@ impl V8 {
     /// # Safety
     /// The clauses **thread**, **live** and **parked**; the bytes are where `moved` says, and no collection is in progress.
     pub(crate) unsafe fn relocate(&self, vm: NonNull<StackState>, moved: &Relocation) {
-        // SAFETY: the caller's clauses are the ones that `relocate` needs.
-        unsafe { state::relocate(&self.layout, vm, moved) }
+        // SAFETY: the caller's clauses are the ones that the collector and `relocate` need. The state of a stack of ours is in V8's list.
+        unsafe {
+            // A copy has fewer words, so the stack has another shape there.
+            if (*vm.as_ptr()).place != 0 {
+                self.gc.mark_active(&self.layout, vm);
+            }
+            state::relocate(&self.layout, vm, moved);
+        }
     }
 
     /// Reads the suspended stack of `vm`, or calls a function above it. `None` where no capture realm was set, V8 made no error, or a
