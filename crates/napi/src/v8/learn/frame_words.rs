@@ -5,6 +5,11 @@
 pub(crate) const BYTECODE: usize = 4;
 pub(crate) const BYTECODE_OFFSET: usize = 5;
 
+/// `StackFrame::ENTRY` and `CONSTRUCT_ENTRY` as markers: numbers of types are doubled (`StackFrame::TypeToMarker`, frames.h).
+pub(crate) const ENTRIES: [u64; 2] = [1 << 1, 2 << 1];
+/// Word of JSEntry's frame, below its frame pointer: the exit frame before (`EntryFrameConstants`, frame-constants-x64.h).
+pub(crate) const NEXT_EXIT: usize = 8;
+
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frames {

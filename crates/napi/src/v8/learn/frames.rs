@@ -2,14 +2,14 @@
 //!
 //! | fact | source | proof |
 //! |---|---|---|
-//! | word of `c_entry_fp_` in ThreadLocalTop | thread-local-top.h | from there the frame pointers lead to JSEntry's frame, which names the exit frame before |
+//! | word of `c_entry_fp_` in ThreadLocalTop | `exit_frame` of `facts.rs` | from there the frame pointers lead to JSEntry's frame, which names the exit frame before |
 //! | word of `try_catch_handler_` in ThreadLocalTop | thread-local-top.h | in a call by Node-API it leads to a v8::TryCatch, which names the one before |
 //! | JSEntry's frame: its marker, the exit frame before | frame-constants-x64.h, builtins-x64.cc | the same |
 //! | an interpreted frame: its bytecode, and how far it is there | frame-constants.h | a dump compares frames (js/dump/stacks.ts) |
 //! | the types of frames | `STACK_FRAME_TYPE_LIST`, frames.h | each shape is probed before it is used (`gc/classes/probe.rs`) |
 
 use super::facts::{Abi, Facts};
-use super::frame_words::Frames;
+use super::frame_words::{ENTRIES, Frames, NEXT_EXIT};
 use super::probe::during;
 use super::session::Session;
 
@@ -28,11 +28,6 @@ fn types(facts: &Facts) -> u64 {
     numbers.iter().fold(0, |all, number| all | 1 << number)
 }
 
-/// `StackFrame::ENTRY` and `CONSTRUCT_ENTRY`, doubled.
-const ENTRIES: [u64; 2] = [2, 4];
-/// In bytes, below JSEntry's frame pointer: where it names the exit frame before.
-const NEXT_EXIT: usize = 64;
-
 /// Finds the words. `address` is that of ThreadLocalTop, which has the words `top` now; `handler` is the word of `handler_` in it.
 /// Otherwise the reason why there are no classes here.
 ///
@@ -49,13 +44,13 @@ pub(super) unsafe fn learn(
     }
     let (facts, peek, env) = (session.facts, session.peek, session.env);
     let here = (&raw const env) as u64;
-    let (isolate, count) = (session.isolate as u64, facts.thread_local_top_words);
+    let (isolate, count, exit) = (session.isolate as u64, facts.thread_local_top_words, facts.exit_frame);
     let names_exit = |first: u64, before: u64| {
         let mut fp = first;
         for _ in 0..64 {
             let marker = peek.word(fp as usize - 8).unwrap_or_default();
             if ENTRIES.contains(&marker) {
-                return peek.word(fp as usize - NEXT_EXIT) == Some(before);
+                return peek.word(fp as usize - NEXT_EXIT * 8) == Some(before);
             }
             match peek.word(fp as usize) {
                 Some(next) if next > fp && next < before => fp = next,
@@ -68,17 +63,17 @@ pub(super) unsafe fn learn(
         let words = peek.words(address, count).unwrap_or_default();
         let is_below = |&i: &usize| words[i] > 4096 && words[i] < here && words[i] % 8 == 0;
         let below: Vec<usize> = (0..words.len().min(top.len())).filter(is_below).collect();
-        let exits: Vec<usize> = below.iter().copied().filter(|&i| names_exit(words[i], top[i])).collect();
+        let is_exit = below.contains(&exit) && names_exit(words[exit], top[exit]);
         let is_catcher = |&i: &usize| {
             let block = words[i] as usize;
             peek.word(block) == Some(isolate) && peek.word(block + 8) == Some(top[i])
         };
-        (exits, below.iter().copied().filter(is_catcher).collect::<Vec<_>>())
+        (is_exit, below.into_iter().filter(is_catcher).collect::<Vec<_>>())
     };
     // SAFETY: the session's clause **callback**.
     let seen = unsafe { during(env, c"(probe) => { probe() }", look) };
-    let (exits, catchers) = seen.ok().and_then(|(seen, _)| seen).unwrap_or_default();
-    let (&[exit], &[catcher]) = (exits.as_slice(), catchers.as_slice()) else {
+    let (is_exit, catchers) = seen.ok().and_then(|(seen, _)| seen).unwrap_or_default();
+    let (true, &[catcher]) = (is_exit, catchers.as_slice()) else {
         return Err("V8's frames do not name each other");
     };
     let start = facts.implementer_words + facts.scope_data_words;

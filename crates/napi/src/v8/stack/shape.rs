@@ -12,11 +12,11 @@
 //! ```
 //!
 //! and on the chain of Relocatables, and the number of handles. A [`Shape`] has all of them. Two stacks of one shape differ only in words
-//! that V8 does not follow, so V8 visits the same words in both. `probe.rs` tests this for each shape.
+//! that V8 does not follow, so V8 visits the same words in both. `gc/classes/probe.rs` tests this for each shape.
 //!
 //! Addresses inside of the stack are kept as distances from its lowest live word. This file has no unsafe code.
 
-use crate::v8::learn::frame_words::{BYTECODE, BYTECODE_OFFSET, Frames};
+use crate::v8::learn::frame_words::{BYTECODE, BYTECODE_OFFSET, ENTRIES, Frames, NEXT_EXIT};
 
 /// The words of one suspended stack, wherever they are.
 #[derive(Clone, Copy)]
@@ -74,11 +74,7 @@ pub(crate) struct Shape {
 
 /// Stacks with more frames or links have no shape.
 const MOST_ITEMS: usize = 4000;
-/// `StackFrame::ENTRY` and `CONSTRUCT_ENTRY` as markers: numbers of types are doubled (`StackFrame::TypeToMarker`, frames.h).
-const ENTRY: u64 = 1 << 1;
-const CONSTRUCT_ENTRY: u64 = 2 << 1;
-/// Words of JSEntry's frame (`EntryFrameConstants`, frame-constants-x64.h; Generate_JSEntryVariant, builtins-x64.cc).
-const NEXT_EXIT: usize = 8;
+/// Word of JSEntry's frame (Generate_JSEntryVariant, builtins-x64.cc).
 const FAST_CALL: usize = 9;
 
 /// Whether the word has the tag of a pointer to an object (`kHeapObjectTag`, v8-internal.h).
@@ -135,7 +131,7 @@ impl Shape {
                 self.push(sp - 1, Kind::Pc, live[sp - 1]);
                 is_exit = false;
             }
-            if marker != ENTRY && marker != CONSTRUCT_ENTRY {
+            if !ENTRIES.contains(&marker) {
                 let Some(to) = view.index(live[fp]).filter(|&to| to > fp) else { return false };
                 self.push(fp + 1, Kind::Pc, live[fp + 1]);
                 self.push(fp, Kind::Link, to as u64 * 8);
@@ -200,8 +196,7 @@ impl Shape {
 
     /// Whether the stack has one call of native code, the one that it is suspended in.
     pub(crate) fn has_one_exit(&self) -> bool {
-        let is_entry =
-            |item: &&Item| item.kind == Kind::Same && [ENTRY, CONSTRUCT_ENTRY].contains(&item.value);
+        let is_entry = |item: &&Item| item.kind == Kind::Same && ENTRIES.contains(&item.value);
         self.items.iter().filter(is_entry).count() == 1
     }
 
