@@ -21,7 +21,7 @@ use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::ptr::{NonNull, from_ref};
 
-use super::classes::Classes;
+use super::classes::{Around, Classes};
 use super::full::FullGc;
 use super::greenlets::Greenlets;
 use super::order;
@@ -200,14 +200,15 @@ unsafe extern "C" fn prologue(_isolate: Isolate, kind: c_int, _flags: c_int, dat
         return;
     }
     let Collector { quiet, classes, roots, .. } = collector;
+    let around = Around { v8, quiet, roots, greenlets };
     // SAFETY: the contract's clause **callback**. No other callback runs before this one's counterpart.
     unsafe {
         if kind == SCAVENGE {
             classes.before_cut(v8, quiet);
             quiet.prologue(v8, stacks, roots, greenlets);
-            classes.before_scavenge(v8, quiet, roots, greenlets);
+            classes.before_scavenge(around);
         } else {
-            classes.before_full(v8, quiet, roots, greenlets, kind == MARK_SWEEP_COMPACT);
+            classes.before_full(around, kind == MARK_SWEEP_COMPACT);
         }
     }
 }
@@ -234,7 +235,7 @@ unsafe extern "C" fn epilogue(_isolate: Isolate, kind: c_int, _flags: c_int, dat
         if roots.is_listed() && (moves || kind == INCREMENTAL_MARKING) {
             // SAFETY: the contract's clause **callback**: the collection is over, and no other callback has run.
             unsafe {
-                classes.after_full(v8, quiet, roots, greenlets, moves);
+                classes.after_full(Around { v8, quiet, roots, greenlets }, moves);
                 if moves {
                     quiet.after_full(v8, roots);
                 }

@@ -48,6 +48,7 @@ use crate::v8::learn::facts::{BLOCKS, BLOCKS_SIZE, HANDLE_BLOCK_WORDS, MAX_ARCHI
 use crate::v8::learn::layout::Layout;
 use crate::v8::learn::list_node::ListNode;
 use crate::v8::stack::list;
+use crate::v8::stack::shape::may_be_object;
 use crate::v8::stack::stacks::Stacks;
 use crate::v8::stack::state::{QUIET, StackState, image, node_of};
 
@@ -86,7 +87,7 @@ impl Watched {
     unsafe fn add_stack(&mut self, v8: &Layout, greenlets: &dyn Greenlets, vm: NonNull<StackState>) {
         let start = self.words.len();
         let see = |part: &[u64]| {
-            self.words.extend(part.iter().copied().filter(may_be_object));
+            self.words.extend(part.iter().copied().filter(|&word| may_be_object(word)));
             true
         };
         // SAFETY: the caller's clauses are the ones that `each_part` needs.
@@ -99,7 +100,7 @@ impl Watched {
 
     fn add_block(&mut self, number: usize, block: &[u64]) {
         let start = self.words.len();
-        self.words.extend(block.iter().copied().filter(may_be_object));
+        self.words.extend(block.iter().copied().filter(|&word| may_be_object(word)));
         self.blocks.push((number, self.words.len() - start));
     }
 }
@@ -180,7 +181,7 @@ impl Quiet {
             // SAFETY: the contract's clauses **scavenge** and **words**: the stack is still suspended.
             unsafe {
                 each_part(v8, greenlets, vm, |part| {
-                    let now = part.iter().filter(|word| may_be_object(word));
+                    let now = part.iter().filter(|&&word| may_be_object(word));
                     same = now.fold(same, |same, word| then.next() == Some(word) && same);
                     true
                 });
@@ -189,7 +190,7 @@ impl Quiet {
                 let state = vm.as_ptr();
                 let was_quiet = (*state).unusual & QUIET != 0;
                 match (was_quiet, same) {
-                    (true, false) => report_and_abort(&format!("the stack at {:#x}", (*state).stack.base)),
+                    (true, false) => report_change(&format!("the stack at {:#x}", (*state).stack.base)),
                     (false, true) => self.join(anchor, vm),
                     _ => {}
                 }
@@ -198,11 +199,11 @@ impl Quiet {
         for (number, count) in watched.blocks.drain(..) {
             let (then, rest) = before.split_at(count);
             before = rest;
-            let unchanged = |block: &[u64]| block.iter().filter(|word| may_be_object(word)).eq(then);
+            let unchanged = |block: &[u64]| block.iter().filter(|&&word| may_be_object(word)).eq(then);
             // SAFETY: the contract's clause **scavenge**: the collector is done with the table.
             let same = unsafe { roots.block_is(number, unchanged) };
             match (roots.is_quiet(number), same) {
-                (true, false) => report_and_abort(&format!("block {number} of the root table")),
+                (true, false) => report_change(&format!("block {number} of the root table")),
                 (false, true) => roots.mark_quiet(number),
                 _ => {}
             }
@@ -416,11 +417,6 @@ pub(super) unsafe fn has_contexts(v8: &Layout, vm: NonNull<StackState>) -> bool 
     }
 }
 
-/// Whether the word has the tag of a pointer to an object (`kHeapObjectTag`, v8-internal.h).
-fn may_be_object(word: &u64) -> bool {
-    word & 3 == 1
-}
-
 /// Shows every word that V8 visits for the suspended `vm` to `see`, in parts. Returns false where they cannot all be shown.
 ///
 /// # Safety
@@ -455,9 +451,12 @@ unsafe fn each_part(
     }
 }
 
-fn report_and_abort(what: &str) {
-    eprintln!(
-        "greenlets: GREENLETS_VERIFY_GC: a scavenge changed {what}, which was marked as holding no young object"
-    );
+fn report_change(what: &str) -> ! {
+    report_and_abort(&format!("a scavenge changed {what}, which was marked as holding no young object"))
+}
+
+/// Ends the process, because a guess about a collection was wrong.
+pub(super) fn report_and_abort(what: &str) -> ! {
+    eprintln!("greenlets: GREENLETS_VERIFY_GC: {what}");
     abort();
 }

@@ -11,14 +11,12 @@
 use std::ptr::NonNull;
 
 use super::members::Members;
-use super::{Classes, plain_view, view};
+use super::{Around, Classes, plain_view, view};
 use crate::settings::ClassUse;
 use crate::v8::gc::greenlets::Greenlets;
-use crate::v8::gc::quiet::{Quiet, suspended};
-use crate::v8::gc::roots::Roots;
+use crate::v8::gc::quiet::suspended;
 use crate::v8::learn::facts::MAX_ARCHIVE_WORDS;
 use crate::v8::learn::frame_words::Frames;
-use crate::v8::learn::layout::Layout;
 use crate::v8::stack::shape::{Shape, View, may_be_object};
 use crate::v8::stack::state::{QUIET, StackState, image};
 
@@ -50,18 +48,9 @@ impl Classes {
     ///
     /// # Safety
     /// The contract's clauses **ends** and **member**.
-    pub(in crate::v8::gc) unsafe fn before_full(
-        &self,
-        v8: &Layout,
-        quiet: &Quiet,
-        roots: &Roots,
-        greenlets: &dyn Greenlets,
-        moves: bool,
-    ) {
-        let Ok(frames) = &v8.frames else { return };
-        if !self.is_on.get() {
-            return;
-        }
+    pub(in crate::v8::gc) unsafe fn before_full(&self, around: Around<'_>, moves: bool) {
+        let Some(frames) = self.frames(around.v8) else { return };
+        let Around { v8, quiet, roots, greenlets } = around;
         let members = &mut *self.members.borrow_mut();
         let window = &mut *self.window.borrow_mut();
         // SAFETY: the caller's clauses.
@@ -69,8 +58,8 @@ impl Classes {
             if !self.may_use(v8, quiet, members) {
                 return;
             }
-            refresh(members, v8, quiet, greenlets);
-            settle_all(members, v8, frames, quiet, roots, greenlets, moves);
+            refresh(members, around);
+            settle_all(members, around, frames, moves);
             members.compact();
             members.table.show();
             let young = *roots.of_probe();
@@ -83,7 +72,7 @@ impl Classes {
             window.is_open = true;
             let is_verifying = *self.mode.borrow() == ClassUse::Verify;
             if moves {
-                choose_witnesses(window, members, v8, quiet, greenlets, is_verifying);
+                choose_witnesses(window, members, around, is_verifying);
             }
             if !is_verifying {
                 quiet.cut_settled(v8.in_use);
@@ -95,18 +84,9 @@ impl Classes {
     ///
     /// # Safety
     /// The contract's clauses **ends** and **member**.
-    pub(in crate::v8::gc) unsafe fn after_full(
-        &self,
-        v8: &Layout,
-        quiet: &Quiet,
-        roots: &Roots,
-        greenlets: &dyn Greenlets,
-        moves: bool,
-    ) {
-        let Ok(frames) = &v8.frames else { return };
-        if !self.is_on.get() {
-            return;
-        }
+    pub(in crate::v8::gc) unsafe fn after_full(&self, around: Around<'_>, moves: bool) {
+        let Some(frames) = self.frames(around.v8) else { return };
+        let Around { v8, quiet, roots, greenlets } = around;
         let members = &mut *self.members.borrow_mut();
         let window = &mut *self.window.borrow_mut();
         // SAFETY: the caller's clauses.
@@ -131,17 +111,14 @@ impl Classes {
                 return;
             }
             match self.learn(roots, members) {
-                Ok(true) => settle_all(members, v8, frames, quiet, roots, greenlets, true),
+                Ok(true) => settle_all(members, around, frames, true),
                 Ok(false) => {}
                 Err(reason) => self.turn_off(v8, quiet, members, reason),
             }
             members.forget_idle();
             members.table.show();
             // Young space is empty now, so this allocates without a collection.
-            let is_unknown = |class: usize| {
-                let class = &members.classes[class];
-                class.is_unlearnt()
-            };
+            let is_unknown = |class: usize| members.classes[class].is_unlearnt();
             if self.is_on.get() && members.numbers().any(is_unknown) {
                 self.make_young(v8, roots);
             }
@@ -154,7 +131,8 @@ impl Classes {
 ///
 /// # Safety
 /// The contract's clauses **member** and **words**.
-unsafe fn refresh(members: &mut Members, v8: &Layout, quiet: &Quiet, greenlets: &dyn Greenlets) {
+unsafe fn refresh(members: &mut Members, around: Around<'_>) {
+    let Around { v8, quiet, greenlets, .. } = around;
     // SAFETY: the caller's clauses.
     unsafe {
         take_pcs(members, greenlets);
@@ -189,15 +167,8 @@ unsafe fn take_pcs(members: &mut Members, greenlets: &dyn Greenlets) {
 ///
 /// # Safety
 /// The contract's clauses **member** and **words**.
-unsafe fn settle_all(
-    members: &mut Members,
-    v8: &Layout,
-    frames: &Frames,
-    quiet: &Quiet,
-    roots: &Roots,
-    greenlets: &dyn Greenlets,
-    moves: bool,
-) {
+unsafe fn settle_all(members: &mut Members, around: Around<'_>, frames: &Frames, moves: bool) {
+    let Around { v8, quiet, roots, greenlets } = around;
     let (mut shape, mut last) = (Shape::default(), None);
     // SAFETY: the caller's clauses. A node that settles becomes the last one, so the next one is read before.
     unsafe {
@@ -210,7 +181,7 @@ unsafe fn settle_all(
                 && (moves || (*vm.as_ptr()).unusual & QUIET != 0)
                 && let Some(view) = plain_view(v8, greenlets, vm)
             {
-                settle(members, v8, frames, quiet, greenlets, vm, view, &mut shape, &mut last);
+                settle(members, around, frames, vm, view, &mut shape, &mut last);
             }
             node = next;
         }
@@ -221,18 +192,16 @@ unsafe fn settle_all(
 ///
 /// # Safety
 /// The contract's clauses **member** and **words**.
-#[allow(clippy::too_many_arguments, reason = "the loop's own state")]
 unsafe fn settle(
     members: &mut Members,
-    v8: &Layout,
+    around: Around<'_>,
     frames: &Frames,
-    quiet: &Quiet,
-    greenlets: &dyn Greenlets,
     vm: NonNull<StackState>,
     view: View<'_>,
     shape: &mut Shape,
     last: &mut Option<usize>,
 ) {
+    let Around { v8, quiet, greenlets, .. } = around;
     let class = match *last {
         Some(class) if members.classes[class].shape.matches(frames, view) => class,
         _ => {
@@ -273,17 +242,11 @@ unsafe fn settle(
 ///
 /// # Safety
 /// The contract's clauses **member** and **words**.
-unsafe fn choose_witnesses(
-    window: &mut Window,
-    members: &mut Members,
-    v8: &Layout,
-    quiet: &Quiet,
-    greenlets: &dyn Greenlets,
-    all: bool,
-) {
+unsafe fn choose_witnesses(window: &mut Window, members: &mut Members, around: Around<'_>, all: bool) {
+    let Around { v8, quiet, greenlets, .. } = around;
     window.turn = window.turn.wrapping_add(1);
     window.witnesses.clear();
-    let chosen: Vec<_> = if all {
+    let mut chosen: Vec<_> = if all {
         members.each().map(|(number, vm, class, _)| (number, vm, class)).collect()
     } else {
         let one = |class| {
@@ -292,7 +255,6 @@ unsafe fn choose_witnesses(
         };
         members.numbers().filter_map(one).collect()
     };
-    let mut chosen = chosen;
     chosen.sort_unstable_by_key(|&(number, ..)| number);
     for (number, vm, class) in chosen {
         // SAFETY: the caller's clauses.

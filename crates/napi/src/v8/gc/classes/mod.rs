@@ -45,11 +45,12 @@ use std::ptr::NonNull;
 
 use super::greenlets::Greenlets;
 use super::order;
-use super::quiet::{Quiet, has_contexts, suspended};
+use super::quiet::{Quiet, has_contexts, report_and_abort, suspended};
 use super::roots::Roots;
 use crate::settings::ClassUse;
 use crate::v8::learn::debugger::MARKED;
 use crate::v8::learn::facts::BLOCKS_SIZE;
+use crate::v8::learn::frame_words::Frames;
 use crate::v8::learn::layout::Layout;
 use crate::v8::stack::shape::{Shape, View};
 use crate::v8::stack::stacks::Stacks;
@@ -57,6 +58,15 @@ use crate::v8::stack::state::{QUIET, StackState, image, view_of};
 use full::Window;
 use members::Members;
 use probe::{Answer, Probe};
+
+/// What the two ends of a collection work with.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub(super) v8: &'a Layout,
+    pub(super) quiet: &'a Quiet,
+    pub(super) roots: &'a Roots,
+    pub(super) greenlets: &'a dyn Greenlets,
+}
 
 /// With fewer greenlets there is nothing to gain.
 const FEWEST_STACKS: usize = 64;
@@ -102,6 +112,11 @@ impl Classes {
 
     pub(crate) fn mode(&self) -> ClassUse {
         self.mode.borrow().clone()
+    }
+
+    /// How V8 follows frames; `None` where no classes are used now.
+    fn frames<'a>(&self, v8: &'a Layout) -> Option<&'a Frames> {
+        if self.is_on.get() { v8.frames.as_ref().ok() } else { None }
     }
 
     /// There is one more stack, and now there are so many.
@@ -201,18 +216,10 @@ impl Classes {
     ///
     /// # Safety
     /// The contract's clauses **ends** and **member**.
-    pub(super) unsafe fn before_scavenge(
-        &self,
-        v8: &Layout,
-        quiet: &Quiet,
-        roots: &Roots,
-        greenlets: &dyn Greenlets,
-    ) {
-        if !self.is_on.get() {
-            return;
-        }
+    pub(super) unsafe fn before_scavenge(&self, around: Around<'_>) {
+        let Some(frames) = self.frames(around.v8) else { return };
+        let Around { v8, quiet, roots, greenlets } = around;
         let members = &mut *self.members.borrow_mut();
-        let Ok(frames) = &v8.frames else { return };
         // SAFETY: the caller's clauses. The root table's word is one that only the collector changes now.
         unsafe {
             let young = *roots.of_probe();
@@ -363,9 +370,4 @@ unsafe fn plain_view<'a>(
             && !has_contexts(v8, vm);
         if is_plain { view(greenlets, vm) } else { None }
     }
-}
-
-fn report_and_abort(what: &str) -> ! {
-    eprintln!("greenlets: GREENLETS_VERIFY_GC: {what}");
-    std::process::abort();
 }
