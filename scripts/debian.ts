@@ -70,8 +70,16 @@ export function unpackMissing(packages: readonly string[], root: string): void {
   unpackDebian(packages, root, settings, () => root)
 }
 
-/** For `LD_LIBRARY_PATH` of programs in such a root. */
+/**
+ * For `LD_LIBRARY_PATH` of programs in such a root. Some libraries name a folder of private ones by its absolute path, as libpulse
+ * does with `/usr/lib/x86_64-linux-gnu/pulseaudio`. In a root that path is wrong, so such folders are listed too.
+ */
 export function librariesOf(root: string): string {
-  const names = readdirSync(join(root, 'usr/lib')).filter((name) => name.endsWith('-linux-gnu'))
-  return names.map((name) => join(root, 'usr/lib', name)).join(delimiter)
+  const below = (folder: string, wanted: (name: string) => boolean) =>
+    readdirSync(folder, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && wanted(entry.name))
+      .map((entry) => join(folder, entry.name))
+  const shared = below(join(root, 'usr/lib'), (name) => name.endsWith('-linux-gnu'))
+  const hasLibraries = (folder: string) => readdirSync(folder).some((name) => /\.so(\.|$)/.test(name))
+  return [...shared, ...shared.flatMap((folder) => below(folder, () => true)).filter(hasLibraries)].join(delimiter)
 }
