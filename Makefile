@@ -87,11 +87,8 @@ services: $(NODE_MODULES)
 # Long stress tests, hours of them.
 soak: export FUZZ_TOTAL ?= 7200
 soak: $(ADDON) $(DIST) $(LOCAL) miri asan fuzz
-	node --expose-gc --max-old-space-size=8192 __test__/soak/million.mjs
 	$(TS) __test__/interrupts/hammer.ts 60
-	TERMINATE_SECONDS=600 node __test__/torture/terminated.mjs
-	node __test__/soak/server.mjs 600
-	$(TS) scripts/test.ts matrix node-suite
+	$(TS) scripts/test.ts soak matrix node-suite
 
 # Programs that libFuzzer makes, run by real greenlets and by the model of the core's tests, under AddressSanitizer. Its check for
 # stack-use-after-return keeps a second stack for each fiber. Without that it still keeps some 35 KB for each program's thread, so a

@@ -6,6 +6,8 @@ import { printed, runProgram } from './helpers/program.ts'
 
 const ON = { GREENLETS_SCAN: 'classes' }
 const VERIFY = { ...ON, GREENLETS_VERIFY_GC: '1' }
+/** All stacks but eight are spilled. */
+const SPILLED = { GREENLETS_SLOTS: '8' }
 const NOT_THERE = 'classes belong to the fast lane'
 const major = Number.parseInt(process.versions.node)
 
@@ -57,6 +59,8 @@ const run = async (
 for (const [env, name] of [
   [ON, 'left out'],
   [VERIFY, 'compared'],
+  [{ ...ON, ...SPILLED }, 'spilled and left out'],
+  [{ ...VERIFY, ...SPILLED }, 'spilled and compared'],
 ] as const) {
   fastOnly(test, NOT_THERE)(`stacks of a few shapes are ${name} from the second full collection on`, async (t) => {
     const source = `

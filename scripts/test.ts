@@ -20,6 +20,7 @@ import { arm64Whole, platforms } from './stages/platforms.ts'
 import { rust } from './stages/rust.ts'
 import { rustExtras } from './stages/rust-extras.ts'
 import { services } from './stages/services.ts'
+import { soak } from './stages/soak.ts'
 import { sum, type Tally } from './tally.ts'
 import { types } from './stages/types.ts'
 
@@ -42,13 +43,14 @@ const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   arm64: arm64Whole,
   matrix,
   'node-suite': nodeSuite,
+  soak,
   check,
 }
 /**
- * They run only where they are named: two in `make soak`, since they take more than half an hour, one in `make test-arm64`, and the short
+ * They run only where they are named: three in `make soak`, since each takes more than half an hour, one in `make test-arm64`, and the short
  * one in `make check`.
  */
-const NAMED_ONLY = ['matrix', 'node-suite', 'arm64', 'check']
+const NAMED_ONLY = ['matrix', 'node-suite', 'soak', 'arm64', 'check']
 
 const names =
   process.argv.length > 2 ? process.argv.slice(2) : Object.keys(STAGES).filter((name) => !NAMED_ONLY.includes(name))

@@ -80,6 +80,23 @@ pub(crate) fn object_of(address: usize) -> Option<libc::Dl_info> {
     (unsafe { libc::dladdr(address as *const c_void, &mut info) } != 0).then_some(info)
 }
 
+/// The addresses of the object whose code contains `address`, from its first to its last loaded segment; empty where there is none.
+pub(crate) fn span_of(address: usize) -> Range<usize> {
+    let mut found = 0..0;
+    each_object(|object| {
+        let loaded = object.headers().iter().filter(|header| header.p_type == libc::PT_LOAD);
+        let ranges: Vec<Range<usize>> = loaded.map(|header| object.range(header)).collect();
+        let is_it = ranges.iter().any(|range| range.contains(&address));
+        if is_it {
+            let start = ranges.iter().map(|range| range.start).min();
+            let end = ranges.iter().map(|range| range.end).max();
+            found = start.unwrap_or_default()..end.unwrap_or_default();
+        }
+        is_it
+    });
+    found
+}
+
 /// The C library of the process, by its name and version. Only glibc has a function that tells its version.
 pub(crate) fn c_library() -> String {
     // SAFETY: the name is a C string, and dlsym(3) has no other effect.

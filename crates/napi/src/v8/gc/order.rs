@@ -16,6 +16,7 @@
 //! - **list**: the call is made on the isolate's thread, outside of collections or in a callback of the *other* list, so that V8 does
 //!   not go through this one. Nothing else refers to an entry by its address.
 
+use std::ops::Range;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
 use crate::v8::learn::collection_callbacks::{CallbackList, Entry};
@@ -46,28 +47,17 @@ pub(super) unsafe fn is_first(list: CallbackList, function: GcCallback, data: us
     }
 }
 
-/// Whether the list has a callback that is neither ours nor Node's own. Node's do not allocate, and `own` is a function of Node.
+/// Whether the list has a callback of other code than that in `known`: ours and Node's own, which does not allocate.
 ///
 /// # Safety
 /// The call is made on the isolate's thread.
-pub(super) unsafe fn has_foreign(list: CallbackList, own: usize) -> bool {
+pub(super) unsafe fn has_foreign(list: CallbackList, known: &[Range<usize>]) -> bool {
     // SAFETY: the two words were verified when they were learnt, and what lies between them is entries (see `is_last`).
     let entries = unsafe {
         let [begin, end] = *list.0;
         if begin == end { &[] } else { from_raw_parts(begin, end.offset_from_unsigned(begin)) }
     };
-    let known = [library_of(own), library_of(has_foreign as *const () as usize)];
-    entries.iter().any(|entry| !known.contains(&library_of(entry.function)))
-}
-
-/// Where the library or program with this function begins; 0 where it is in none.
-fn library_of(function: usize) -> usize {
-    let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
-    // SAFETY: the call writes the record, of which each word may be 0.
-    unsafe {
-        libc::dladdr(function as *const _, info.as_mut_ptr());
-        info.assume_init().dli_fbase as usize
-    }
+    entries.iter().any(|entry| !known.iter().any(|code| code.contains(&entry.function)))
 }
 
 /// Makes the callback with `data` the first of the list. The order of the others stays.

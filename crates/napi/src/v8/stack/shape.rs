@@ -114,7 +114,7 @@ impl Shape {
         let live = view.live;
         let (mut fp, mut is_exit) = (exit, true);
         while self.items.len() < MOST_ITEMS {
-            if fp <= FAST_CALL || fp + 2 > live.len() {
+            if fp == 0 || fp + 2 > live.len() {
                 return false;
             }
             let marker = live[fp - 1];
@@ -126,7 +126,8 @@ impl Shape {
                 return false;
             }
             if is_exit {
-                let Some(sp) = view.index(live[fp - 2]).filter(|&sp| sp > 0 && sp < fp) else { return false };
+                let sp = fp.checked_sub(2).and_then(|sp| view.index(live[sp]));
+                let Some(sp) = sp.filter(|&sp| sp > 0 && sp < fp) else { return false };
                 self.push(fp - 2, Kind::Link, sp as u64 * 8);
                 self.push(sp - 1, Kind::Pc, live[sp - 1]);
                 is_exit = false;
@@ -137,6 +138,10 @@ impl Shape {
                 self.push(fp, Kind::Link, to as u64 * 8);
                 fp = to;
                 continue;
+            }
+            // A copy of a spilled stack may begin a few words below its exit frame, but an entry frame lies further out.
+            if fp <= FAST_CALL {
+                return false;
             }
             if frames.has_fast_call {
                 if live[fp - FAST_CALL] != 0 {

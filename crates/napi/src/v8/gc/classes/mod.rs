@@ -41,12 +41,14 @@ mod probe;
 mod table;
 
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use super::greenlets::Greenlets;
 use super::order;
 use super::quiet::{Quiet, has_contexts, report_and_abort, suspended};
 use super::roots::Roots;
+use crate::objects::span_of;
 use crate::settings::ClassUse;
 use crate::v8::learn::debugger::MARKED;
 use crate::v8::learn::facts::BLOCKS_SIZE;
@@ -70,8 +72,11 @@ pub(super) struct Around<'a> {
 
 /// With fewer greenlets there is nothing to gain.
 const FEWEST_STACKS: usize = 64;
-/// How many stacks are looked at in one scavenge, and how many are probed.
-const SAMPLES: usize = 64;
+/// Which stacks are looked at in one scavenge: the first ones of V8's list, and then each 64th.
+const SAMPLES_AT_THE_HEAD: usize = 32;
+const SAMPLES_BEHIND: usize = 32;
+const SAMPLE_EACH: usize = 64;
+/// How many are probed.
 const PROBES: usize = 64;
 
 /// The classes of one isolate.
@@ -85,6 +90,8 @@ pub(crate) struct Classes {
     window: RefCell<Window>,
     /// Breakpoints that V8 has counted, as it was at the last look.
     breakpoints: Cell<u64>,
+    /// Where the code of Node and of this library is. Both stay loaded as long as the isolate is there.
+    known_code: [Range<usize>; 2],
 }
 
 impl Classes {
@@ -97,6 +104,7 @@ impl Classes {
             probes: RefCell::default(),
             window: RefCell::default(),
             breakpoints: Cell::new(0),
+            known_code: [v8.symbols.version as usize, Classes::new as *const () as usize].map(span_of),
         }
     }
 
@@ -228,20 +236,21 @@ impl Classes {
             }
             self.probe_classes(v8, members, greenlets, young);
             let probes = &mut *self.probes.borrow_mut();
-            // The stacks that are still in the list: new ones.
-            let (mut node, mut samples, mut shape) = ((*v8.in_use).next, 0, Shape::default());
-            while node != v8.in_use && samples < SAMPLES && probes.len() < PROBES {
-                if let Some(vm) = suspended(roots, node)
+            // The stacks that are still in the list: new ones. The newest are in slots, those behind them may be spilled.
+            let (mut node, mut shape) = ((*v8.in_use).next, Shape::default());
+            for place in 0..SAMPLES_AT_THE_HEAD + SAMPLES_BEHIND * SAMPLE_EACH {
+                if node == v8.in_use || probes.len() >= PROBES {
+                    break;
+                }
+                if (place < SAMPLES_AT_THE_HEAD || place.is_multiple_of(SAMPLE_EACH))
+                    && let Some(vm) = suspended(roots, node)
                     && (*vm.as_ptr()).unusual & QUIET == 0
                     && let Some(view) = plain_view(v8, greenlets, vm)
+                    && shape.read(frames, view)
+                    && members.find(&shape).is_none()
+                    && let Some(class) = members.create(&shape)
                 {
-                    samples += 1;
-                    if shape.read(frames, view)
-                        && members.find(&shape).is_none()
-                        && let Some(class) = members.create(&shape)
-                    {
-                        probes.push(Probe::begin(v8, class, &shape, view, young));
-                    }
+                    probes.push(Probe::begin(v8, class, &shape, view, young));
                 }
                 node = (*node).next;
             }
@@ -322,10 +331,9 @@ impl Classes {
     unsafe fn may_use(&self, v8: &Layout, quiet: &Quiet, members: &mut Members) -> bool {
         // SAFETY: the clause **learnt** of `stack/state.rs`: a word of the live Debug object, and two lists.
         let (breakpoints, is_alone) = unsafe {
-            let lists = v8.collection_callbacks;
-            let own = v8.symbols.version as usize;
+            let (lists, known) = (v8.collection_callbacks, &self.known_code);
             let is_alone =
-                !order::has_foreign(lists.prologue, own) && !order::has_foreign(lists.epilogue, own);
+                !order::has_foreign(lists.prologue, known) && !order::has_foreign(lists.epilogue, known);
             (*v8.debugger.0.add(MARKED) & 0xffff_ffff, is_alone)
         };
         let is_debugging = v8.debugger.is_active(v8.facts);
