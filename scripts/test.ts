@@ -7,7 +7,7 @@ import { tellFailures } from './failures.ts'
 import { check } from './stages/check.ts'
 import { ava } from './stages/ava.ts'
 import { matrix, spilled } from './stages/conformance.ts'
-import { flags } from './stages/flags.ts'
+import { classes, flags } from './stages/flags.ts'
 import { consumers } from './stages/consumers.ts'
 import { docs } from './stages/docs.ts'
 import { everywhere } from './stages/everywhere.ts'
@@ -44,13 +44,14 @@ const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   matrix,
   'node-suite': nodeSuite,
   soak,
+  classes,
   check,
 }
 /**
- * They run only where they are named: three in `make soak`, since each takes more than half an hour, one in `make test-arm64`, and the short
+ * They run only where they are named: four in `make soak`, since they take long, one in `make test-arm64`, and the short
  * one in `make check`.
  */
-const NAMED_ONLY = ['matrix', 'node-suite', 'soak', 'arm64', 'check']
+const NAMED_ONLY = ['matrix', 'node-suite', 'soak', 'classes', 'arm64', 'check']
 
 const names =
   process.argv.length > 2 ? process.argv.slice(2) : Object.keys(STAGES).filter((name) => !NAMED_ONLY.includes(name))

@@ -34,10 +34,16 @@ const STACKS: readonly (readonly [environment: Readonly<Record<string, string>>,
   [{ GREENLETS_SLOTS: '1', GREENLETS_VERIFY_GC: '1' }, '--stress-scavenge=50'],
   [{ GREENLETS_SLOTS: '2', GREENLETS_POISON: '1' }, '--gc-interval=500'],
   [{ GREENLETS_SPILL: 'always', GREENLETS_POISON: 'protect' }, '--deopt-every-n-times=50'],
+  [{ GREENLETS_SCAN: 'classes', GREENLETS_SLOTS: '2' }, '--compact-on-every-full-gc'],
+]
+
+/** For `make soak`: classes of stacks, which are off by default, in the other ways in which stacks are kept and collected. */
+const CLASSES: typeof STACKS = [
   [{ GREENLETS_SCAN: 'classes' }, '--stress-compaction'],
   [{ GREENLETS_SCAN: 'classes' }, '--stress-incremental-marking'],
-  [{ GREENLETS_SCAN: 'classes', GREENLETS_SPILL: 'always' }, '--compact-on-every-full-gc'],
-  [{ GREENLETS_SCAN: 'classes', GREENLETS_VERIFY_GC: '1' }, '--compact-on-every-full-gc'],
+  [{ GREENLETS_SCAN: 'classes', GREENLETS_SPILL: 'always' }, '--stress-scavenge=50'],
+  [{ GREENLETS_SCAN: 'classes', GREENLETS_SLOTS: '8', GREENLETS_VERIFY_GC: '1' }, '--compact-on-every-full-gc'],
+  [{ GREENLETS_SCAN: 'classes', GREENLETS_SLOTS: '2', GREENLETS_POISON: '1' }, '--gc-interval=500'],
 ]
 
 /** It tests spilling, which the locker lane does not do. */
@@ -69,16 +75,30 @@ interface Setting {
 }
 
 export async function flags(): Promise<Tally> {
-  const all = readdirSync(PROGRAMS).filter((file) => file.endsWith('.mjs'))
+  const all = allPrograms()
   const settings: Setting[] = []
   for (const node of testedNodes()) {
     for (const set of FLAGS) settings.push({ node, set, environment: {}, programs: await needed(node, set, all) })
-    for (const [environment, flag] of STACKS) {
-      const programs = all.filter((program) => environment['GREENLETS_LANE'] === undefined || program !== FAST_ONLY)
-      settings.push({ node, set: ['--expose-gc', flag], environment, programs })
-    }
+    settings.push(...stacks(node, STACKS, all))
   }
+  return torture(settings)
+}
 
+/** The torture programs with classes of stacks. */
+export async function classes(): Promise<Tally> {
+  return torture(testedNodes().flatMap((node) => stacks(node, CLASSES, allPrograms())))
+}
+
+const allPrograms = () => readdirSync(PROGRAMS).filter((file) => file.endsWith('.mjs'))
+
+function stacks(node: Node, some: typeof STACKS, all: readonly string[]): Setting[] {
+  return some.map(([environment, flag]) => {
+    const programs = all.filter((program) => environment['GREENLETS_LANE'] === undefined || program !== FAST_ONLY)
+    return { node, set: ['--expose-gc', flag], environment, programs }
+  })
+}
+
+async function torture(settings: readonly Setting[]): Promise<Tally> {
   // One queue for all, so that the end of one setting leaves no core idle.
   const pending = settings.map((setting) => ({ ...setting, started: 0, outcomes: new Map<string, Outcome>() }))
   const runs = pending.flatMap((setting) => setting.programs.map((program) => ({ setting, program })))
