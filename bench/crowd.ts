@@ -1,7 +1,8 @@
 /**
  * Measures what many suspended greenlets cost, in its own process: memory, collections, and switches among them. Arguments: the
- * number, and the kind: `greenlets`; `visited`, which is the effect of GREENLETS_SCAN=all on a minor collection; `objects`, plain ones
- * that take as much of V8's heap as so many greenlets; `async` functions. Prints the rows as JSON. Needs --expose-gc.
+ * number, and the kind: `greenlets`; `visited`, which is the effect of GREENLETS_SCAN=all on a minor collection; `classes`, that of
+ * GREENLETS_SCAN=classes on a full one; `objects`, plain ones that take as much of V8's heap as so many greenlets; `async` functions.
+ * Prints the rows as JSON. Needs --expose-gc.
  */
 
 import type { Greenlet } from '../js/index.ts'
@@ -112,6 +113,11 @@ if (kind === 'async') {
   if (Math.abs(each / bytes - 1) > 0.2) throw new Error(`the objects take ${each} bytes each, a greenlet ${bytes}`)
   makeQuiet()
   collections(`minor collection, objects as ${count}`, 30, minor)
+  collections(`full collection, objects as ${count}`, 3, gc)
+} else if (kind === 'classes') {
+  for (let i = 0; i < count; i++) crowd[i] = parkGreenlet()
+  collections(`first full collection, ${count} in classes`, 1, gc)
+  collections(`full collection, ${count} in classes`, 5, gc)
 } else {
   makeQuiet()
   collections(`minor collection, none of ${count}`, 30, minor)
@@ -125,6 +131,7 @@ if (kind === 'async') {
     const recordMemory = fill(parkGreenlet, () => parkGreenlet().kill())
     recordMemory('memory')
     // Takes seconds for a million.
+    collections(`first full collection, ${count}`, 1, gc)
     collections(`full collection, ${count}`, count > 100_000 ? 1 : 3, gc)
     recordMemory('memory after a collection')
     makeQuiet()

@@ -66,6 +66,7 @@ for (const count of CROWDS) {
     }
     crowd('greenlets')
     if (VISITED.includes(count)) crowd('visited')
+    crowd('classes')
     crowd('objects')
     if (WITH_MEMORY.includes(count)) crowd('async')
   }
@@ -120,6 +121,7 @@ function execute(node: Node, program: string, ...args: string[]): string {
   const env = {
     ...environment,
     ...(args.includes('visited') && { GREENLETS_SCAN: 'all' }),
+    ...(args.includes('classes') && { GREENLETS_SCAN: 'classes' }),
     ...(program === 'bench/own-switch.js' && { NAPI_RS_NATIVE_LIBRARY_PATH: OWN_SWITCH }),
   }
   return execFileSync(node.bin, [...flags, join(BUILT, program), ...args], {
