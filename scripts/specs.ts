@@ -16,7 +16,9 @@ export function allSpecs(): string[] {
   )
 }
 
-const ASYNC_CONTEXT = /AsyncLocalStorage|AsyncResource|async_hooks|gr_context|opentelemetry|express|\bwait\(|\bsleep\(/
+const ASYNC_CONTEXT = /AsyncLocalStorage|AsyncResource|async_hooks|gr_context|opentelemetry/
+/** Waits resume in a context, too. */
+const WAITS = /express|\bwait\(|\bsleep\(/
 /** What greenlets leave in memory may be a context. */
 const LEAKS = /\/(?:leaks|leakcheck|left-behind)\.spec\.ts$/
 
@@ -24,8 +26,12 @@ const LEAKS = /\/(?:leaks|leakcheck|left-behind)\.spec\.ts$/
  * Whether a spec can tell Node's two implementations of AsyncLocalStorage apart: its text uses async context or waits, or it looks
  * for what greenlets leave in memory.
  */
-export const observesContext = (spec: string): boolean =>
-  LEAKS.test(spec) || ASYNC_CONTEXT.test(readFileSync(join(ROOT, spec), 'utf8'))
+export const observesContext = (spec: string): boolean => isAboutContext(spec) || WAITS.test(textOf(spec))
+
+/** Whether a spec names async context, or looks for what greenlets leave in memory. */
+export const isAboutContext = (spec: string): boolean => LEAKS.test(spec) || ASYNC_CONTEXT.test(textOf(spec))
+
+const textOf = (spec: string): string => readFileSync(join(ROOT, spec), 'utf8')
 
 /**
  * Specs that do the same thing again and again for seconds, to find what happens rarely or what leaks slowly. `make check` leaves

@@ -5,9 +5,9 @@ import { readFileSync } from 'node:fs'
 import { tellConformance } from './conformance.ts'
 import { tellFailures } from './failures.ts'
 import { check } from './stages/check.ts'
-import { ava } from './stages/ava.ts'
+import { ava, contexts } from './stages/ava.ts'
 import { matrix, spilled } from './stages/conformance.ts'
-import { classes, flags } from './stages/flags.ts'
+import { flags, moreFlags } from './stages/flags.ts'
 import { consumers } from './stages/consumers.ts'
 import { docs } from './stages/docs.ts'
 import { everywhere } from './stages/everywhere.ts'
@@ -18,7 +18,7 @@ import { ownSwitch } from './stages/own-switch.ts'
 import { release } from './stages/release.ts'
 import { arm64Whole, platforms } from './stages/platforms.ts'
 import { rust } from './stages/rust.ts'
-import { rustExtras } from './stages/rust-extras.ts'
+import { rustExtras, rustLong } from './stages/rust-extras.ts'
 import { services } from './stages/services.ts'
 import { soak } from './stages/soak.ts'
 import { sum, type Tally } from './tally.ts'
@@ -44,14 +44,16 @@ const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   matrix,
   'node-suite': nodeSuite,
   soak,
-  classes,
+  'more-flags': moreFlags,
+  contexts,
+  'rust-long': rustLong,
   check,
 }
 /**
- * They run only where they are named: four in `make soak`, since they take long, one in `make test-arm64`, and the short
+ * They run only where they are named: those of `make soak`, since they take long, one in `make test-arm64`, and the short
  * one in `make check`.
  */
-const NAMED_ONLY = ['matrix', 'node-suite', 'soak', 'classes', 'arm64', 'check']
+const NAMED_ONLY = ['matrix', 'node-suite', 'soak', 'more-flags', 'contexts', 'rust-long', 'arm64', 'check']
 
 const names =
   process.argv.length > 2 ? process.argv.slice(2) : Object.keys(STAGES).filter((name) => !NAMED_ONLY.includes(name))

@@ -1,11 +1,12 @@
-// Runs the specs: all of them on every Node, and those that observe async context once more with Node's other implementation of
-// AsyncLocalStorage. Node 20 and 22 have async hooks by default, 24 and 26 have context frames: so every spec meets both.
+// Runs the specs: all of them on every Node, and those about async context once more with Node's other implementation of
+// AsyncLocalStorage. Node 20 and 22 have async hooks by default, 24 and 26 have context frames: so every spec meets both. `make soak`
+// runs with the other one also those that merely wait.
 
 import { resolve } from 'node:path'
 import { recordSomeSpecs, recordSpecs } from '../conformance.ts'
 import { type Node, testedNodes } from '../nodes.ts'
 import { run } from '../run.ts'
-import { allSpecs, observesContext } from '../specs.ts'
+import { allSpecs, isAboutContext, observesContext } from '../specs.ts'
 import { counted, sum, type Tally } from '../tally.ts'
 
 const CLI = resolve(import.meta.dirname, '../../node_modules/ava/entrypoints/cli.mjs')
@@ -20,22 +21,32 @@ export const OTHER_ASYNC_CONTEXT = new Map([
 ])
 
 export async function ava(): Promise<Tally> {
-  const every = allSpecs()
-  const some = every.filter(observesContext)
   const tallies: Tally[] = []
   // One after the other: ava itself runs two specs at once.
   for (const node of withOurs(testedNodes())) {
     const all = await runSpecs(node, [], { name: undefined })
     recordSpecs(all.output)
-    tallies.push(all.tally)
-    const flag = OTHER_ASYNC_CONTEXT.get(node.major)
-    if (flag === undefined) continue
-    const name = `${flag}, ${some.length} specs (the other ${every.length - some.length} observe no async context)`
-    const again = await runSpecs(node, [`--node-arguments=${flag}`, ...some], { name })
-    recordSomeSpecs(again.output)
-    tallies.push(again.tally)
+    tallies.push(all.tally, await withOtherContext(node, isAboutContext))
   }
   return sum(tallies)
+}
+
+/** For `make soak`: all specs that can tell the two implementations apart, with the one that is not the default. */
+export async function contexts(): Promise<Tally> {
+  const tallies: Tally[] = []
+  for (const node of testedNodes()) tallies.push(await withOtherContext(node, observesContext))
+  return sum(tallies)
+}
+
+async function withOtherContext(node: Node, chosen: (spec: string) => boolean): Promise<Tally> {
+  const flag = OTHER_ASYNC_CONTEXT.get(node.major)
+  if (flag === undefined) return { passed: 0, failed: 0 }
+  const every = allSpecs()
+  const some = every.filter(chosen)
+  const name = `${flag}, ${some.length} specs (${every.length - some.length} others not run)`
+  const again = await runSpecs(node, [`--node-arguments=${flag}`, ...some], { name })
+  recordSomeSpecs(again.output)
+  return again.tally
 }
 
 /** Adds the Node that runs this file, as the first, unless it is one of the tested ones or `TEST_NODES` chooses. */

@@ -59,11 +59,12 @@ const WITH_WORKERS = ['workers.mjs', 'terminated.mjs']
 
 /**
  * What is not run because other runs prove it; each reason stands in the output. The table in CONTRIBUTING.md says what those are.
- * Programs with Workers test the end of a thread, for which it only matters which kinds of frames lie on its stacks. Interpreted
- * ones do under --jitless, those of the first compiler under --always-sparkplug, and those that V8 chooses without such a flag;
- * deoptimised ones under the last of the settings below.
+ * Programs with Workers take twice as long as all others together. They test the end of a thread, for which it only matters which kinds
+ * of frames lie on its stacks: those that V8 chooses, interpreted ones (--jitless), those of the first compiler (--always-sparkplug), and
+ * deoptimised ones (the last of the flags below, with spilling). Under other flags only `make soak` runs them.
  */
-const COMPILERS = ['--deopt-every-n-times=50', '--maglev', '--no-opt', '--max-lazy']
+const ENDS_OF_THREADS = ['--expose-gc', '--stress-compaction', '--jitless', '--always-sparkplug']
+const ENDS_OF_THREADS_TOO = ['locker', 'always']
 /** Without --expose-gc a program does the same, but for the collections that it asks for. */
 const WITHOUT_FLAGS = [20, 26]
 
@@ -75,27 +76,30 @@ interface Setting {
 }
 
 export async function flags(): Promise<Tally> {
-  const all = allPrograms()
-  const settings: Setting[] = []
+  return torture(await settings(STACKS, false))
+}
+
+/** The same without leaving out programs with Workers, and with more settings for classes of stacks. */
+export async function moreFlags(): Promise<Tally> {
+  return torture(await settings([...STACKS, ...CLASSES], true))
+}
+
+async function settings(stacks: typeof STACKS, withWorkers: boolean): Promise<Setting[]> {
+  const all = readdirSync(PROGRAMS).filter((file) => file.endsWith('.mjs'))
+  const some = all.filter((program) => !WITH_WORKERS.includes(program))
+  const found: Setting[] = []
   for (const node of testedNodes()) {
-    for (const set of FLAGS) settings.push({ node, set, environment: {}, programs: await needed(node, set, all) })
-    settings.push(...stacks(node, STACKS, all))
+    for (const set of FLAGS)
+      found.push({ node, set, environment: {}, programs: await needed(node, set, all, withWorkers) })
+    for (const [environment, flag] of stacks) {
+      const { GREENLETS_LANE: lane, GREENLETS_SPILL: spill, GREENLETS_SCAN: scan } = environment
+      const ends =
+        withWorkers || (scan === undefined && [lane, spill].some((one) => ENDS_OF_THREADS_TOO.includes(one ?? '')))
+      const programs = (ends ? all : some).filter((program) => lane === undefined || program !== FAST_ONLY)
+      found.push({ node, set: ['--expose-gc', flag], environment, programs })
+    }
   }
-  return torture(settings)
-}
-
-/** The torture programs with classes of stacks. */
-export async function classes(): Promise<Tally> {
-  return torture(testedNodes().flatMap((node) => stacks(node, CLASSES, allPrograms())))
-}
-
-const allPrograms = () => readdirSync(PROGRAMS).filter((file) => file.endsWith('.mjs'))
-
-function stacks(node: Node, some: typeof STACKS, all: readonly string[]): Setting[] {
-  return some.map(([environment, flag]) => {
-    const programs = all.filter((program) => environment['GREENLETS_LANE'] === undefined || program !== FAST_ONLY)
-    return { node, set: ['--expose-gc', flag], environment, programs }
-  })
+  return found
 }
 
 async function torture(settings: readonly Setting[]): Promise<Tally> {
@@ -113,7 +117,12 @@ async function torture(settings: readonly Setting[]): Promise<Tally> {
 }
 
 /** The programs to run with these flags. Prints which are not, and why. */
-async function needed(node: Node, set: readonly string[], all: readonly string[]): Promise<readonly string[]> {
+async function needed(
+  node: Node,
+  set: readonly string[],
+  all: readonly string[],
+  withWorkers: boolean,
+): Promise<readonly string[]> {
   const notRun = (some: readonly string[], why: string) => {
     const which = some.length === all.length ? `all ${all.length} programs` : some.join(' and ')
     console.log(`  ${named({ node, set })}: not run: ${which}, ${why}`)
@@ -125,7 +134,8 @@ async function needed(node: Node, set: readonly string[], all: readonly string[]
   if (!(await knows(node, set))) return notRun(all, 'this Node does not know the flag')
   if (await isDefault(node, flag)) return notRun(all, 'the same as without the flag, which is the default of this Node')
   if (flag === HANGS_AT_EXIT) return notRun(WITH_WORKERS, 'plain Node hangs with Workers and this flag')
-  if (COMPILERS.includes(flag!)) return notRun(WITH_WORKERS, 'which run under the other flags for compilers')
+  if (!withWorkers && !ENDS_OF_THREADS.includes(flag ?? ''))
+    return notRun(WITH_WORKERS, 'which run under other flags, and under all of them in `make soak`')
   return all
 }
 
