@@ -209,10 +209,11 @@ $(PAGE): $(wildcard js/inspect/page/client/*.ts) scripts/page.ts $(NODE_MODULES)
 	touch $@
 
 # Everything is made again but the addon, which comes from elsewhere.
-$(DIST): $(JS_SOURCES) $(PAGE) $(NODE_MODULES)
+$(DIST): $(JS_SOURCES) $(PAGE) scripts/bundle.ts $(NODE_MODULES)
 	mkdir -p dist
 	find dist -type f ! -name '*.node' -delete
 	tsc --project tsconfig.build.json
+	$(TS) scripts/bundle.ts
 	tsc --project tsconfig.cjs.json
 	cp js/native/*.cjs js/native/*.d.cts dist/native/
 	cp js/native/*.d.cts dist/cjs/native/
