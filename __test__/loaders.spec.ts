@@ -13,8 +13,8 @@ test('greenlets work where a loader copies the exports of each module', async (t
   const { code, stdout, stderr } = await runProgram(
     `
     const built = await import('./dist/index.js')
-    const { wait: copied } = await import('./dist/hub/wait.js')
-    const { wait: real } = await import('./dist/hub/wait.js?real')
+    const { wait: copied } = await import('./dist/shared.js')
+    const { wait: real } = await import('./dist/shared.js?real')
     console.log(copied === real)
     {
       const { Greenlet, spawn, wait, sleep, settrace } = built
