@@ -88,7 +88,7 @@ services: $(NODE_MODULES)
 soak: export FUZZ_TOTAL ?= 7200
 soak: $(ADDON) $(DIST) $(LOCAL) miri asan fuzz
 	$(TS) __test__/interrupts/hammer.ts 60
-	$(TS) scripts/test.ts soak more-flags contexts rust-long matrix node-suite
+	$(TS) scripts/test.ts soak more-flags more-specs rust-long matrix node-suite
 
 # Programs that libFuzzer makes, run by real greenlets and by the model of the core's tests, under AddressSanitizer. Its check for
 # stack-use-after-return keeps a second stack for each fiber. Without that it still keeps some 35 KB for each program's thread, so a

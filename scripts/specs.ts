@@ -34,6 +34,42 @@ export const isAboutContext = (spec: string): boolean => LEAKS.test(spec) || ASY
 const textOf = (spec: string): string => readFileSync(join(ROOT, spec), 'utf8')
 
 /**
+ * Specs of code that is built on greenlets, and of their texts. They rely on Node's documented API alone, so `make test` runs them on the
+ * oldest and the newest Node, and `make soak` on all.
+ */
+const BUILT_ON_GREENLETS = [
+  '__test__/adapters/',
+  '__test__/inspect/',
+  '__test__/tools/',
+  '__test__/bad-input.spec.ts',
+  '__test__/blocking.spec.ts',
+  '__test__/builds.spec.ts',
+  '__test__/cleanups.spec.ts',
+  '__test__/cli.spec.ts',
+  '__test__/comparing.spec.ts',
+  '__test__/copies.spec.ts',
+  '__test__/demo.spec.ts',
+  '__test__/description.spec.ts',
+  '__test__/docstrings.spec.ts',
+  '__test__/dump.spec.ts',
+  '__test__/fail.spec.ts',
+  '__test__/fibers/',
+  '__test__/hostile.spec.ts',
+  '__test__/interrupt.spec.ts',
+  '__test__/kill-all.spec.ts',
+  '__test__/limits.spec.ts',
+  '__test__/loaders.spec.ts',
+  '__test__/main.spec.ts',
+  '__test__/parents.spec.ts',
+  '__test__/quiet-exits.spec.ts',
+  '__test__/spawn-with.spec.ts',
+  '__test__/testing.spec.ts',
+  'examples/',
+]
+
+export const isBuiltOnGreenlets = (spec: string): boolean => BUILT_ON_GREENLETS.some((path) => spec.startsWith(path))
+
+/**
  * Specs that do the same thing again and again for seconds, to find what happens rarely or what leaks slowly. `make check` leaves
  * them out; `make test` runs them.
  */
@@ -51,6 +87,6 @@ const REPEATING = [
 
 export const repeats = (spec: string): boolean => REPEATING.some((path) => spec.startsWith(path))
 
-/** Entries of the list above that no longer name a spec. */
-export const unknownRepeating = (specs: readonly string[]): string[] =>
-  REPEATING.filter((path) => !specs.some((spec) => spec.startsWith(path)))
+/** Entries of the two lists above that no longer name a spec. */
+export const unknownEntries = (specs: readonly string[]): string[] =>
+  [...BUILT_ON_GREENLETS, ...REPEATING].filter((path) => !specs.some((spec) => spec.startsWith(path)))

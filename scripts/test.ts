@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { tellConformance } from './conformance.ts'
 import { tellFailures } from './failures.ts'
 import { check } from './stages/check.ts'
-import { ava, contexts } from './stages/ava.ts'
+import { ava, moreSpecs } from './stages/ava.ts'
 import { matrix, spilled } from './stages/conformance.ts'
 import { flags, moreFlags } from './stages/flags.ts'
 import { consumers } from './stages/consumers.ts'
@@ -45,7 +45,7 @@ const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   'node-suite': nodeSuite,
   soak,
   'more-flags': moreFlags,
-  contexts,
+  'more-specs': moreSpecs,
   'rust-long': rustLong,
   check,
 }
@@ -53,7 +53,7 @@ const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
  * They run only where they are named: those of `make soak`, since they take long, one in `make test-arm64`, and the short
  * one in `make check`.
  */
-const NAMED_ONLY = ['matrix', 'node-suite', 'soak', 'more-flags', 'contexts', 'rust-long', 'arm64', 'check']
+const NAMED_ONLY = ['matrix', 'node-suite', 'soak', 'more-flags', 'more-specs', 'rust-long', 'arm64', 'check']
 
 const names =
   process.argv.length > 2 ? process.argv.slice(2) : Object.keys(STAGES).filter((name) => !NAMED_ONLY.includes(name))

@@ -2,7 +2,7 @@
 // specs except those that repeat one thing for seconds.
 
 import { run } from '../run.ts'
-import { allSpecs, repeats, unknownRepeating } from '../specs.ts'
+import { allSpecs, repeats, unknownEntries } from '../specs.ts'
 import { counted, sum, type Tally } from '../tally.ts'
 import { runSpecs } from './ava.ts'
 import { coreTests } from './rust.ts'
@@ -27,7 +27,7 @@ export async function check(): Promise<Tally> {
   console.log(
     "  not run: other Nodes, other flags and settings, the core's other switch, the packed tarballs: see make test",
   )
-  const unknown = unknownRepeating(specs)
+  const unknown = unknownEntries(specs)
   if (unknown.length > 0) console.log(`  these entries in scripts/specs.ts match no spec: ${unknown.join(' ')}`)
   return sum([linted, core.tally, tally, { passed: 0, failed: unknown.length }])
 }

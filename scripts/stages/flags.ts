@@ -59,12 +59,25 @@ const WITH_WORKERS = ['workers.mjs', 'terminated.mjs']
 
 /**
  * What is not run because other runs prove it; each reason stands in the output. The table in CONTRIBUTING.md says what those are.
+ * `make soak` runs all of it.
+ *
  * Programs with Workers take twice as long as all others together. They test the end of a thread, for which it only matters which kinds
  * of frames lie on its stacks: those that V8 chooses, interpreted ones (--jitless), those of the first compiler (--always-sparkplug), and
- * deoptimised ones (the last of the flags below, with spilling). Under other flags only `make soak` runs them.
+ * deoptimised ones (the last of the flags below, with spilling).
  */
-const ENDS_OF_THREADS = ['--expose-gc', '--stress-compaction', '--jitless', '--always-sparkplug']
+const ENDS_OF_THREADS = ['--expose-gc', '--jitless', '--always-sparkplug']
 const ENDS_OF_THREADS_TOO = ['locker', 'always']
+/** They make V8 compile in another way, or use other threads. Each runs on every second Node: the first one on 20 and 24, the next on 22 and 26. */
+const IN_TURNS = [
+  '--stress-concurrent-allocation',
+  '--deopt-every-n-times=50',
+  '--always-sparkplug',
+  '--maglev',
+  '--no-opt',
+  '--max-lazy',
+  '--jitless',
+  '--single-threaded',
+]
 /** Without --expose-gc a program does the same, but for the collections that it asks for. */
 const WITHOUT_FLAGS = [20, 26]
 
@@ -84,17 +97,15 @@ export async function moreFlags(): Promise<Tally> {
   return torture(await settings([...STACKS, ...CLASSES], true))
 }
 
-async function settings(stacks: typeof STACKS, withWorkers: boolean): Promise<Setting[]> {
+async function settings(stacks: typeof STACKS, whole: boolean): Promise<Setting[]> {
   const all = readdirSync(PROGRAMS).filter((file) => file.endsWith('.mjs'))
   const some = all.filter((program) => !WITH_WORKERS.includes(program))
   const found: Setting[] = []
   for (const node of testedNodes()) {
-    for (const set of FLAGS)
-      found.push({ node, set, environment: {}, programs: await needed(node, set, all, withWorkers) })
+    for (const set of FLAGS) found.push({ node, set, environment: {}, programs: await needed(node, set, all, whole) })
     for (const [environment, flag] of stacks) {
       const { GREENLETS_LANE: lane, GREENLETS_SPILL: spill, GREENLETS_SCAN: scan } = environment
-      const ends =
-        withWorkers || (scan === undefined && [lane, spill].some((one) => ENDS_OF_THREADS_TOO.includes(one ?? '')))
+      const ends = whole || (scan === undefined && [lane, spill].some((one) => ENDS_OF_THREADS_TOO.includes(one ?? '')))
       const programs = (ends ? all : some).filter((program) => lane === undefined || program !== FAST_ONLY)
       found.push({ node, set: ['--expose-gc', flag], environment, programs })
     }
@@ -121,7 +132,7 @@ async function needed(
   node: Node,
   set: readonly string[],
   all: readonly string[],
-  withWorkers: boolean,
+  whole: boolean,
 ): Promise<readonly string[]> {
   const notRun = (some: readonly string[], why: string) => {
     const which = some.length === all.length ? `all ${all.length} programs` : some.join(' and ')
@@ -132,9 +143,11 @@ async function needed(
   if (flag === undefined && !WITHOUT_FLAGS.includes(node.major))
     return notRun(all, `the same as with --expose-gc; Node ${WITHOUT_FLAGS.join(' and ')} run without flags`)
   if (!(await knows(node, set))) return notRun(all, 'this Node does not know the flag')
+  if (!whole && IN_TURNS.includes(flag ?? '') && (IN_TURNS.indexOf(flag!) + node.major / 2) % 2 !== 0)
+    return notRun(all, 'which run with it on every second Node, and in `make soak` on all')
   if (await isDefault(node, flag)) return notRun(all, 'the same as without the flag, which is the default of this Node')
   if (flag === HANGS_AT_EXIT) return notRun(WITH_WORKERS, 'plain Node hangs with Workers and this flag')
-  if (!withWorkers && !ENDS_OF_THREADS.includes(flag ?? ''))
+  if (!whole && !ENDS_OF_THREADS.includes(flag ?? ''))
     return notRun(WITH_WORKERS, 'which run under other flags, and under all of them in `make soak`')
   return all
 }

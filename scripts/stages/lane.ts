@@ -1,5 +1,5 @@
-// Runs the most important quick specs in the locker lane, in which V8 moves its state itself, on every Node. The stage `ava` compares
-// both lanes (`property/lanes.spec`), and the stage `flags` runs the torture programs in this lane.
+// Runs the most important quick specs in the locker lane, in which V8 moves its state itself, on the oldest and the newest Node. On every
+// Node the stage `ava` compares both lanes (`property/lanes.spec`), and the stage `flags` runs the torture programs in this lane.
 
 import { testedNodes } from '../nodes.ts'
 import { sum, type Tally } from '../tally.ts'
@@ -18,6 +18,7 @@ const ENVIRONMENT = { GREENLETS_LANE: 'locker', PROPERTY_RUNS: '500' }
 
 export async function lane(): Promise<Tally> {
   const tallies: Tally[] = []
-  for (const node of testedNodes()) tallies.push(await runUnder(node, ENVIRONMENT, SPECS))
+  const nodes = testedNodes()
+  for (const node of new Set([nodes[0]!, nodes.at(-1)!])) tallies.push(await runUnder(node, ENVIRONMENT, SPECS))
   return sum(tallies)
 }
