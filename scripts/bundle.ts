@@ -2,7 +2,7 @@
 // The compiler writes one file for each module; this replaces them:
 //
 //     before   dist/index.js ─► hub/wait.js ─► core/switch.js ─► ...   88 files       dist/tools/lock.js ─► hub/wait.js, ...
-//     after    dist/index.js ─► shared.js                               2 files       dist/tools/lock.js ─► shared.js
+//     after    dist/index.js ─► engine.js ─► shared.js                  3 files       dist/tools/lock.js ─► engine.js, shared.js
 //
 // Modules that `greenlets` does not import stay files of their own, in their places. So do the declarations and the CommonJS build.
 
@@ -40,9 +40,9 @@ const options: RollupOptions = {
 const modules = readdirSync(DIST, { recursive: true, encoding: 'utf8' }).filter(
   (file) => file.endsWith('.js') && !file.startsWith('cjs/'),
 )
-// The index has names of its own for what the others declare. In one file, a function would get another name.
 const shared = await importedBy(INDEX)
-shared.delete(INDEX)
+// These declare again what the others declare. In one file with them, functions such as `wait` would get other names.
+for (const file of [INDEX, join(DIST, 'engine.js')]) shared.delete(file)
 const entries = modules.filter((file) => isPublished(file) || !shared.has(join(DIST, file)))
 const bundle = await rollup({
   ...options,
