@@ -40,7 +40,7 @@ mod probe;
 
 mod table;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ops::Range;
 use std::ptr::NonNull;
 
@@ -91,7 +91,7 @@ pub(crate) struct Classes {
     /// Breakpoints that V8 has counted, as it was at the last look.
     breakpoints: Cell<u64>,
     /// Where the code of Node and of this library is. Both stay loaded as long as the isolate is there.
-    known_code: [Range<usize>; 2],
+    known_code: OnceCell<[Range<usize>; 2]>,
 }
 
 impl Classes {
@@ -104,7 +104,7 @@ impl Classes {
             probes: RefCell::default(),
             window: RefCell::default(),
             breakpoints: Cell::new(0),
-            known_code: [v8.symbols.version as usize, Classes::new as *const () as usize].map(span_of),
+            known_code: OnceCell::new(),
         }
     }
 
@@ -319,6 +319,12 @@ impl Classes {
         result
     }
 
+    /// Asked for at the first collection with classes, so that programs without them do not search the loaded objects.
+    fn known_code(&self, v8: &Layout) -> &[Range<usize>; 2] {
+        let own = Classes::new as *const () as usize;
+        self.known_code.get_or_init(|| [v8.symbols.version as usize, own].map(span_of))
+    }
+
     /// Whether classes may be used in the collection that begins. Forgets what may not hold any more.
     ///
     /// Where a debugger is or was at work, all stacks leave their classes: V8 may have changed words of suspended stacks, when it
@@ -331,7 +337,7 @@ impl Classes {
     unsafe fn may_use(&self, v8: &Layout, quiet: &Quiet, members: &mut Members) -> bool {
         // SAFETY: the clause **learnt** of `stack/state.rs`: a word of the live Debug object, and two lists.
         let (breakpoints, is_alone) = unsafe {
-            let (lists, known) = (v8.collection_callbacks, &self.known_code);
+            let (lists, known) = (v8.collection_callbacks, self.known_code(v8));
             let is_alone =
                 !order::has_foreign(lists.prologue, known) && !order::has_foreign(lists.epilogue, known);
             (*v8.debugger.0.add(MARKED) & 0xffff_ffff, is_alone)
