@@ -86,7 +86,7 @@ services: $(NODE_MODULES)
 
 # Long stress tests, hours of them.
 soak: export FUZZ_TOTAL ?= 7200
-soak: $(ADDON) $(DIST) $(LOCAL) miri asan fuzz
+soak: $(ADDON) $(DIST) $(LOCAL) miri asan
 	$(TS) __test__/interrupts/hammer.ts 60
 	$(TS) scripts/test.ts soak more-flags more-specs rust-long matrix node-suite
 

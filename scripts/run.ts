@@ -101,6 +101,12 @@ export function run(command: string, args: readonly string[], options: RunOption
   })
 }
 
+/** Variables of the environment as a shell would have them: `A=1 B=2`. */
+export const variablesText = (environment: Readonly<Record<string, string>>): string =>
+  Object.entries(environment)
+    .map((pair) => pair.join('='))
+    .join(' ')
+
 /** Maps over `items` with two runs at a time (the machines this runs on have two cores); results keep their order. */
 export async function twoAtOnce<Item, Result>(items: readonly Item[], work: (item: Item) => Promise<Result>) {
   const results: Result[] = []

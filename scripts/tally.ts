@@ -28,5 +28,11 @@ export function counted(what: string, outcome: Outcome, { passed, failed }: Tall
 export const saysOk = ({ end, output }: Outcome) => end === 0 && endsWithOk(output)
 export const endsWithOk = (output: string) => output.trimEnd().split('\n').at(-1) === 'ok'
 
+/** Counts such a program. */
+export function countedProgram(what: string, outcome: Outcome): Tally {
+  const good = saysOk(outcome)
+  return counted(what, outcome, { passed: Number(good), failed: Number(!good) })
+}
+
 /** Everything that a failed run printed, and how it ended. */
 export const told = ({ end, output }: Outcome) => `${output.trimEnd()}\n[ended with ${end}]`.replaceAll(/^/gm, '    | ')

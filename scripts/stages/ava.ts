@@ -5,7 +5,7 @@
 import { resolve } from 'node:path'
 import { recordSomeSpecs, recordSpecs } from '../conformance.ts'
 import { type Node, testedNodes } from '../nodes.ts'
-import { run } from '../run.ts'
+import { run, variablesText } from '../run.ts'
 import { allSpecs, isAboutContext, isBuiltOnGreenlets, observesContext } from '../specs.ts'
 import { counted, sum, type Tally } from '../tally.ts'
 
@@ -43,17 +43,19 @@ export async function moreSpecs(): Promise<Tally> {
   return sum(tallies)
 }
 
-async function everySpec(node: Node): Promise<Tally> {
-  const { tally, output } = await runSpecs(node, [], { name: undefined })
-  recordSpecs(output)
-  return tally
-}
+const everySpec = (node: Node): Promise<Tally> => recorded(node, [], undefined)
 
-async function specsOfTheEngine(node: Node): Promise<Tally> {
+function specsOfTheEngine(node: Node): Promise<Tally> {
   const every = allSpecs()
   const some = every.filter((spec) => !isBuiltOnGreenlets(spec))
-  const name = `${some.length} specs (${every.length - some.length} are built on greenlets and run on the oldest and the newest Node)`
-  const { tally, output } = await runSpecs(node, some, { name })
+  const left = every.length - some.length
+  const name = `${some.length} specs (${left} are built on greenlets and run on the oldest and the newest Node)`
+  return recorded(node, some, name)
+}
+
+/** Runs these specs, or all, among them all rows of greenlet's own tests. */
+async function recorded(node: Node, specs: readonly string[], name: string | undefined): Promise<Tally> {
+  const { tally, output } = await runSpecs(node, specs, { name })
   recordSpecs(output)
   return tally
 }
@@ -106,7 +108,7 @@ export async function runUnder(
   environment: Readonly<Record<string, string>>,
   specs: readonly string[],
 ): Promise<Tally> {
-  const pairs = Object.entries(environment).map((pair) => pair.join('='))
-  const { tally } = await runSpecs(node, specs, { name: pairs.join(' '), env: { ...process.env, ...environment } })
+  const options = { name: variablesText(environment), env: { ...process.env, ...environment } }
+  const { tally } = await runSpecs(node, specs, options)
   return tally
 }

@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Node, testedNodes } from '../nodes.ts'
 import { rememberFailure } from '../failures.ts'
-import { type Outcome, run, twoAtOnce } from '../run.ts'
+import { type Outcome, run, twoAtOnce, variablesText } from '../run.ts'
 import { endsWithOk, saysOk, type Tally, told } from '../tally.ts'
 
 const PROGRAMS = resolve(import.meta.dirname, '../../__test__/torture')
@@ -63,11 +63,14 @@ const WITH_WORKERS = ['workers.mjs', 'terminated.mjs']
  *
  * Programs with Workers take twice as long as all others together. They test the end of a thread, for which it only matters which kinds
  * of frames lie on its stacks: those that V8 chooses, interpreted ones (--jitless), those of the first compiler (--always-sparkplug), and
- * deoptimised ones (the last of the flags below, with spilling).
+ * deoptimised ones (--deopt-every-n-times, with GREENLETS_SPILL). Besides, they run in the other lane.
  */
 const ENDS_OF_THREADS = ['--expose-gc', '--jitless', '--always-sparkplug']
-const ENDS_OF_THREADS_TOO = ['locker', 'always']
-/** They make V8 compile in another way, or use other threads. Each runs on every second Node: the first one on 20 and 24, the next on 22 and 26. */
+const ENDS_OF_THREADS_WITH = ['GREENLETS_LANE', 'GREENLETS_SPILL']
+/**
+ * They make V8 compile in another way, or use other threads. Each runs on every second Node: the first one on 20 and 24, the next one on
+ * 22 and 26.
+ */
 const IN_TURNS = [
   '--stress-concurrent-allocation',
   '--deopt-every-n-times=50',
@@ -88,6 +91,8 @@ interface Setting {
   readonly programs: readonly string[]
 }
 
+type Named = Partial<Setting> & Pick<Setting, 'node' | 'set'>
+
 export async function flags(): Promise<Tally> {
   return torture(await settings(STACKS, false))
 }
@@ -99,15 +104,14 @@ export async function moreFlags(): Promise<Tally> {
 
 async function settings(stacks: typeof STACKS, whole: boolean): Promise<Setting[]> {
   const all = readdirSync(PROGRAMS).filter((file) => file.endsWith('.mjs'))
-  const some = all.filter((program) => !WITH_WORKERS.includes(program))
   const found: Setting[] = []
   for (const node of testedNodes()) {
     for (const set of FLAGS) found.push({ node, set, environment: {}, programs: await needed(node, set, all, whole) })
     for (const [environment, flag] of stacks) {
-      const { GREENLETS_LANE: lane, GREENLETS_SPILL: spill, GREENLETS_SCAN: scan } = environment
-      const ends = whole || (scan === undefined && [lane, spill].some((one) => ENDS_OF_THREADS_TOO.includes(one ?? '')))
-      const programs = (ends ? all : some).filter((program) => lane === undefined || program !== FAST_ONLY)
-      found.push({ node, set: ['--expose-gc', flag], environment, programs })
+      const setting = { node, set: ['--expose-gc', flag], environment }
+      const possible = all.filter((program) => environment['GREENLETS_LANE'] === undefined || program !== FAST_ONLY)
+      const endsThreads = whole || ENDS_OF_THREADS_WITH.some((name) => name in environment)
+      found.push({ ...setting, programs: endsThreads ? possible : leftOut(setting, possible, WITH_WORKERS, IN_SOAK) })
     }
   }
   return found
@@ -134,11 +138,7 @@ async function needed(
   all: readonly string[],
   whole: boolean,
 ): Promise<readonly string[]> {
-  const notRun = (some: readonly string[], why: string) => {
-    const which = some.length === all.length ? `all ${all.length} programs` : some.join(' and ')
-    console.log(`  ${named({ node, set })}: not run: ${which}, ${why}`)
-    return all.filter((program) => !some.includes(program))
-  }
+  const notRun = (some: readonly string[], why: string) => leftOut({ node, set }, all, some, why)
   const flag = set.at(-1)
   if (flag === undefined && !WITHOUT_FLAGS.includes(node.major))
     return notRun(all, `the same as with --expose-gc; Node ${WITHOUT_FLAGS.join(' and ')} run without flags`)
@@ -147,9 +147,17 @@ async function needed(
     return notRun(all, 'which run with it on every second Node, and in `make soak` on all')
   if (await isDefault(node, flag)) return notRun(all, 'the same as without the flag, which is the default of this Node')
   if (flag === HANGS_AT_EXIT) return notRun(WITH_WORKERS, 'plain Node hangs with Workers and this flag')
-  if (!whole && !ENDS_OF_THREADS.includes(flag ?? ''))
-    return notRun(WITH_WORKERS, 'which run under other flags, and under all of them in `make soak`')
+  if (!whole && !ENDS_OF_THREADS.includes(flag ?? '')) return notRun(WITH_WORKERS, IN_SOAK)
   return all
+}
+
+const IN_SOAK = 'which run under other flags, and under all of them in `make soak`'
+
+/** The programs without `some`. Prints that these are not run, and why. */
+function leftOut(setting: Named, all: readonly string[], some: readonly string[], why: string): readonly string[] {
+  const which = some.length === all.length ? `all ${all.length} programs` : some.join(' and ')
+  console.log(`  ${named(setting)}: not run: ${which}, ${why}`)
+  return all.filter((program) => !some.includes(program))
 }
 
 /** Whether the Node has all these flags. */
@@ -166,9 +174,8 @@ async function isDefault({ bin }: Node, flag: string | undefined): Promise<boole
   return line >= 0 && lines[line + 1]!.trimEnd().endsWith(`default: ${flag}`)
 }
 
-function named({ node, set, environment = {} }: Partial<Setting> & Pick<Setting, 'node' | 'set'>): string {
-  const variables = Object.entries(environment).map((pair) => pair.join('='))
-  return [...variables, 'node', node.version, ...set].join(' ')
+function named({ node, set, environment = {} }: Named): string {
+  return [variablesText(environment), 'node', node.version, ...set].filter((part) => part !== '').join(' ')
 }
 
 async function tortured(setting: Setting, program: string): Promise<Outcome> {

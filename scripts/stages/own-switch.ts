@@ -5,7 +5,7 @@
 import { join, resolve } from 'node:path'
 import { type Node, testedNodes } from '../nodes.ts'
 import { run } from '../run.ts'
-import { counted, saysOk, sum, type Tally } from '../tally.ts'
+import { counted, countedProgram, sum, type Tally } from '../tally.ts'
 import { buildVariant } from '../variant.ts'
 import { runSpecs } from './ava.ts'
 
@@ -27,6 +27,5 @@ export async function ownSwitch(): Promise<Tally> {
 
 async function torture({ bin, version }: Node, program: string, env: NodeJS.ProcessEnv): Promise<Tally> {
   const outcome = await run(bin, ['--expose-gc', join(TORTURE, program)], { limit: 300, env })
-  const good = saysOk(outcome)
-  return counted(`node ${version} ${program}`, outcome, { passed: Number(good), failed: Number(!good) })
+  return countedProgram(`node ${version} ${program}`, outcome)
 }

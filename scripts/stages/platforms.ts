@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path'
 import { whyNotDebian } from '../debian.ts'
 import { arm64, debianNode, musl, muslArm64, official, type Platform } from '../platforms.ts'
 import { run, twoAtOnce } from '../run.ts'
-import { counted, saysOk, sum, type Tally } from '../tally.ts'
+import { countedProgram, sum, type Tally } from '../tally.ts'
 
 const TESTS = resolve(import.meta.dirname, '../../__test__')
 const SECONDS_PER_PROGRAM = 600
@@ -65,8 +65,7 @@ async function tested(runs: readonly Run[]): Promise<Tally> {
     const env = { ...process.env, NAPI_RS_NATIVE_LIBRARY_PATH: platform.addon }
     const options = { env, limit: SECONDS_PER_PROGRAM }
     const outcome = await run(command!, [...first, '--expose-gc', join(TESTS, program)], options)
-    const good = saysOk(outcome)
-    return counted(`${platform.name}, ${program}`, outcome, { passed: Number(good), failed: Number(!good) })
+    return countedProgram(`${platform.name}, ${program}`, outcome)
   })
   return sum(tallies)
 }

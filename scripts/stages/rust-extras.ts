@@ -1,5 +1,5 @@
-// Tests the core with tools of their own, which the Makefile installs: the oldest compiler and cargo deny, and for `make soak` a minute
-// of libFuzzer and an emulator of another processor, which take four minutes each on a new machine. The targets `msrv`, `deny`, `fuzz`
+// Tests the core with tools of their own, which the Makefile installs: the oldest compiler and cargo deny, and for `make soak` libFuzzer
+// and an emulator of another processor, which take four minutes each on a new machine. The targets `msrv`, `deny`, `fuzz`
 // and `aarch64` of the Makefile run one of them alone.
 
 import { whyNotDebian } from '../debian.ts'
@@ -8,8 +8,8 @@ import { counted, sum, type Tally } from '../tally.ts'
 import { libtest } from './rust.ts'
 
 const SECONDS_WITH_BUILD = 1800
-/** Of fuzzing. `make soak` fuzzes for hours. */
-const FUZZ_SECONDS = 60
+/** Of fuzzing. `make soak` sets the variable to hours. */
+const FUZZ_SECONDS = Number(process.env['FUZZ_TOTAL'] || 60)
 const NONE: Tally = { passed: 0, failed: 0 }
 
 export async function rustExtras(): Promise<Tally> {
@@ -60,4 +60,4 @@ const asOne = (what: string, outcome: Outcome) => counted(what, outcome, passes(
 const passes = ({ end }: Outcome): Tally => (end === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 })
 
 const make = (target: string, ...variables: readonly string[]) =>
-  run('make', ['--no-print-directory', target, ...variables], { limit: SECONDS_WITH_BUILD })
+  run('make', ['--no-print-directory', target, ...variables], { limit: SECONDS_WITH_BUILD + FUZZ_SECONDS })

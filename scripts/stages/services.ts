@@ -7,7 +7,7 @@ import { findChromium } from '../chromium.ts'
 import { testedNodes } from '../nodes.ts'
 import { run, twoAtOnce } from '../run.ts'
 import { startServices } from '../services.ts'
-import { counted, saysOk, sum, type Tally } from '../tally.ts'
+import { countedProgram, sum, type Tally } from '../tally.ts'
 
 const HOME = resolve(import.meta.dirname, '../../__test__/services')
 const WITH_SERVERS = ['pg.mjs', 'redis.mjs']
@@ -28,8 +28,7 @@ export async function services(): Promise<Tally> {
     const work = nodes.flatMap((node) => programs.map((program) => ({ node, program })))
     const tallies = await twoAtOnce(work, async ({ node, program }) => {
       const outcome = await run(node.bin, [join(HOME, program)], { limit: SECONDS, env })
-      const good = saysOk(outcome)
-      return counted(`node ${node.version} ${program}`, outcome, { passed: Number(good), failed: Number(!good) })
+      return countedProgram(`node ${node.version} ${program}`, outcome)
     })
     return sum([...tallies, ...(await withBrowser())])
   } finally {
@@ -49,8 +48,7 @@ async function withBrowser(): Promise<Tally[]> {
   const tallies: Tally[] = []
   for (const node of nodes) {
     const outcome = await run(node.bin, [BROWSER], { limit: SECONDS_OF_BROWSER, env })
-    const good = saysOk(outcome)
-    tallies.push(counted(`node ${node.version} browser`, outcome, { passed: Number(good), failed: Number(!good) }))
+    tallies.push(countedProgram(`node ${node.version} browser`, outcome))
   }
   return tallies
 }

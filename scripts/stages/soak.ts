@@ -3,8 +3,8 @@
 
 import { join, resolve } from 'node:path'
 import { type Node, testedNodes } from '../nodes.ts'
-import { run, twoAtOnce } from '../run.ts'
-import { counted, saysOk, sum, type Tally } from '../tally.ts'
+import { run, twoAtOnce, variablesText } from '../run.ts'
+import { countedProgram, sum, type Tally } from '../tally.ts'
 
 const TESTS = resolve(import.meta.dirname, '../../__test__')
 /** How long a program runs that can run for any time. */
@@ -51,10 +51,5 @@ async function soaked(node: Node, setting: Readonly<Record<string, string>>, pro
   const { file, flags = [], args = [], environment, limit } = program
   const env = { ...process.env, ...setting, ...environment }
   const outcome = await run(node.bin, [...flags, join(TESTS, file), ...args], { env, limit })
-  const variables = Object.entries(setting).map((pair) => pair.join('='))
-  const passed = saysOk(outcome)
-  return counted(`${variables.join(' ')} node ${node.version} ${file}`, outcome, {
-    passed: Number(passed),
-    failed: Number(!passed),
-  })
+  return countedProgram(`${variablesText(setting)} node ${node.version} ${file}`, outcome)
 }
