@@ -51,7 +51,7 @@ fn life(criterion: &mut Criterion) {
 }
 
 /// Bytes that lie on the stacks that are copied.
-const LIVE: RangeInclusive<usize> = 2000..=2100;
+const LIVE: RangeInclusive<usize> = 1900..=2100;
 
 /// Two stacks that take turns, each in a slot of its own, and both in one slot: there each turn spills one and unspills the other.
 fn spill(criterion: &mut Criterion) {
