@@ -1,4 +1,4 @@
-// Classes of stacks: with GREENLETS_SCAN=classes, a full collection leaves out suspended stacks that are like another one.
+// Classes of stacks: a full collection leaves out suspended stacks that are like another one.
 
 import test, { type ExecutionContext } from 'ava'
 import { fastOnly } from './helpers/lane.ts'
@@ -91,13 +91,14 @@ for (const [env, name] of [
   })
 }
 
-fastOnly(test, NOT_THERE)('without the variable no stack is left out', async (t) => {
-  await run(
-    t,
-    `park(300); gc(); gc(); console.log(runtimeInfo().scan, runtimeInfo().settled, end())`,
-    {},
-    'young 0 true\n',
-  )
+fastOnly(test, NOT_THERE)('stacks are left out unless the variable says otherwise', async (t) => {
+  const source = `
+    park(300); gc(); gc(); gc()
+    const { scan, scanReason, settled } = runtimeInfo()
+    console.log(scan, scanReason, settled > 250, end())`
+  await run(t, source, {}, 'classes undefined true true\n')
+  await run(t, source, { GREENLETS_SCAN: 'young' }, 'young undefined false true\n')
+  await run(t, source, { GREENLETS_SCAN: 'all' }, 'all undefined false true\n')
 })
 
 fastOnly(test, NOT_THERE)('what two of many stacks had in common is freed after they have ended', async (t) => {
@@ -166,6 +167,66 @@ fastOnly(test, NOT_THERE)('a debugger with a breakpoint in suspended functions c
     console.log(before > 250, during, runtimeInfo().settled > 250, end())`
   await run(t, source, ON, 'true 0 true true\n')
 })
+
+// A step gives each function on its way code with breakpoints, also where the function is on suspended stacks. V8 counts no breakpoint, and
+// gives the functions their own code back when the debugger is detached (DebugInfo::ClearBreakInfo, debug-objects.cc, 11.3 to 14.6).
+for (const env of [ON, VERIFY, { ...VERIFY, ...SPILLED }]) {
+  for (const flags of [[], ['--always-sparkplug'], ['--compact-on-every-full-gc']]) {
+    fastOnly(test, NOT_THERE)(
+      `a debugger steps through suspended functions and is gone at the next collection ${JSON.stringify([env, flags])}`,
+      async (t) => {
+        const source = `
+          const { Worker } = await import('node:worker_threads')
+          park(300)
+          for (let i = 0; i < 300; i++) plain(i)
+          gc(); gc(); gc()
+          const before = runtimeInfo().settled
+          const state = new Int32Array(new SharedArrayBuffer(12))
+          const other = new Worker(\`
+            const { Session } = process.getBuiltinModule('node:inspector')
+            const { parentPort, workerData } = process.getBuiltinModule('node:worker_threads')
+            const session = new Session()
+            session.connectToMainThread()
+            const names = new Set()
+            let steps = 0
+            session.on('Debugger.paused', ({ params }) => {
+              names.add(params.callFrames[0].functionName)
+              if (steps++ < 100) return session.post('Debugger.stepInto')
+              session.post('Debugger.disable', () => {
+                session.disconnect()
+                parentPort.postMessage([...names])
+                Atomics.store(workerData, 0, 1)
+              })
+            })
+            session.post('Debugger.enable', () => Atomics.store(workerData, 1, 1))
+            const pausing = setInterval(() => {
+              if (Atomics.load(workerData, 2) === 0) return
+              clearInterval(pausing)
+              session.post('Debugger.pause')
+            }, 10)
+            setInterval(() => {}, 1000)
+          \`, { eval: true, workerData: state })
+          const told = new Promise((resolve) => other.once('message', resolve))
+          while (state[1] === 0) await new Promise(setImmediate)
+          Atomics.store(state, 2, 1)
+          while (Atomics.wait(state, 0, 0, 1) === 'timed-out') for (let i = 0; i < 3; i++) plain(i)
+          const stepped = await told
+          await other.terminate()
+          gc()
+          const after = runtimeInfo().settled
+          for (let i = 0; i < 3; i++) {
+            collect()
+            for (const g of made) if (made.indexOf(g) % 3 === 2) g.switch()
+          }
+          gc(); gc(); gc()
+          console.log(stepped.includes('plain'), stepped.includes('descend'), before > 250, after > 250, runtimeInfo().scan, end())`
+        // No scavenge while it is attached: that would dissolve the classes.
+        const roomy = ['--min-semi-space-size=128', '--max-semi-space-size=128', ...flags]
+        await run(t, source, env, 'true true true true classes true\n', roomy)
+      },
+    )
+  }
+}
 
 fastOnly(test, NOT_THERE)('classes are off with options under which V8 keeps frames in another way', async (t) => {
   const source = `park(300); gc(); gc(); console.log(runtimeInfo().scan, runtimeInfo().scanReason, runtimeInfo().settled, end())`

@@ -1,11 +1,11 @@
 /**
  * Measures what many suspended greenlets cost, in its own process: memory, collections, and switches among them. Arguments: the
- * number, and the kind: `greenlets`; `visited`, which is the effect of GREENLETS_SCAN=all on a minor collection; `classes`, that of
- * GREENLETS_SCAN=classes on a full one; `objects`, plain ones that take as much of V8's heap as so many greenlets; `async` functions.
- * Prints the rows as JSON. Needs --expose-gc.
+ * number, and the kind: `greenlets`; `visited`, where GREENLETS_SCAN=all lets each collection visit them; `objects`, plain ones that
+ * take as much of V8's heap as so many greenlets; `async` functions. Prints the rows as JSON. Needs --expose-gc.
  */
 
 import type { Greenlet } from '../js/index.ts'
+import { VISITED } from './comparisons.ts'
 import { type Figure, measure, type Row, summary } from './rig.ts'
 import { echo, park, roundTrips } from './rows/parked.ts'
 
@@ -114,34 +114,29 @@ if (kind === 'async') {
   makeQuiet()
   collections(`minor collection, objects as ${count}`, 30, minor)
   collections(`full collection, objects as ${count}`, 3, gc)
-} else if (kind === 'classes') {
+} else if (kind === 'visited') {
   for (let i = 0; i < count; i++) crowd[i] = parkGreenlet()
-  collections(`first full collection, ${count} in classes`, 1, gc)
-  collections(`full collection, ${count} in classes`, 5, gc)
+  // Each takes seconds for a million.
+  collections(`first full collection, ${count} visited`, 1, gc)
+  collections(`full collection, ${count} visited`, count > 100_000 ? 1 : 3, gc)
+  if (VISITED.includes(count)) collections(`minor collection, ${count} visited`, 3, minor)
 } else {
   makeQuiet()
   collections(`minor collection, none of ${count}`, 30, minor)
-  if (kind === 'visited') {
-    for (let i = 0; i < count; i++) crowd[i] = parkGreenlet()
-    makeQuiet()
-    collections(`minor collection, ${count} visited`, 3, minor)
-  } else {
-    collections(`full collection, none of ${count}`, 5, gc)
-    await switches(alone(`switch, none of ${count}`))
-    const recordMemory = fill(parkGreenlet, () => parkGreenlet().kill())
-    recordMemory('memory')
-    // Takes seconds for a million.
-    collections(`first full collection, ${count}`, 1, gc)
-    collections(`full collection, ${count}`, count > 100_000 ? 1 : 3, gc)
-    recordMemory('memory after a collection')
-    makeQuiet()
-    collections(`minor collection, ${count}`, 30, minor)
-    collections(`minor collection, ${count} after a full one`, count > 100_000 ? 1 : 3, minor, () => {
-      inTurn(count)
-      gc()
-    })
-    await switches(alone(`switch, among ${count}`), { name: `switch, to each of ${count}`, run: inTurn })
-  }
+  collections(`full collection, none of ${count}`, 5, gc)
+  await switches(alone(`switch, none of ${count}`))
+  const recordMemory = fill(parkGreenlet, () => parkGreenlet().kill())
+  recordMemory('memory')
+  collections(`first full collection, ${count}`, 1, gc)
+  collections(`full collection, ${count}`, 5, gc)
+  recordMemory('memory after a collection')
+  makeQuiet()
+  collections(`minor collection, ${count}`, 30, minor)
+  collections(`minor collection, ${count} after a full one`, count > 100_000 ? 1 : 3, minor, () => {
+    inTurn(count)
+    gc()
+  })
+  await switches(alone(`switch, among ${count}`), { name: `switch, to each of ${count}`, run: inTurn })
 }
 console.log(JSON.stringify(figures))
 process.exit()

@@ -13,7 +13,7 @@ import { copyFileSync } from 'node:fs'
 import { freemem } from 'node:os'
 import { join, resolve } from 'node:path'
 import { type Node, testedNodes } from '../scripts/nodes.ts'
-import { CROWDS, VISITED, WITH_MEMORY } from './comparisons.ts'
+import { CROWDS, WITH_MEMORY } from './comparisons.ts'
 import { measureCore, measureCoreMemory } from './peers/core.ts'
 import { buildEmpty } from './peers/empty.ts'
 import { findPython } from './peers/python.ts'
@@ -65,8 +65,7 @@ for (const count of CROWDS) {
       times.push(JSON.parse(execute(node, 'bench/crowd.js', String(count), ...args)))
     }
     crowd('greenlets')
-    if (VISITED.includes(count)) crowd('visited')
-    crowd('classes')
+    crowd('visited')
     crowd('objects')
     if (WITH_MEMORY.includes(count)) crowd('async')
   }
@@ -121,7 +120,6 @@ function execute(node: Node, program: string, ...args: string[]): string {
   const env = {
     ...environment,
     ...(args.includes('visited') && { GREENLETS_SCAN: 'all' }),
-    ...(args.includes('classes') && { GREENLETS_SCAN: 'classes' }),
     ...(program === 'bench/own-switch.js' && { NAPI_RS_NATIVE_LIBRARY_PATH: OWN_SWITCH }),
   }
   return execFileSync(node.bin, [...flags, join(BUILT, program), ...args], {

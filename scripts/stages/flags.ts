@@ -34,16 +34,15 @@ const STACKS: readonly (readonly [environment: Readonly<Record<string, string>>,
   [{ GREENLETS_SLOTS: '1', GREENLETS_VERIFY_GC: '1' }, '--stress-scavenge=50'],
   [{ GREENLETS_SLOTS: '2', GREENLETS_POISON: '1' }, '--gc-interval=500'],
   [{ GREENLETS_SPILL: 'always', GREENLETS_POISON: 'protect' }, '--deopt-every-n-times=50'],
-  [{ GREENLETS_SCAN: 'classes', GREENLETS_SLOTS: '2' }, '--compact-on-every-full-gc'],
+  [{ GREENLETS_SLOTS: '2' }, '--compact-on-every-full-gc'],
 ]
 
-/** For `make soak`: classes of stacks, which are off by default, in the other ways in which stacks are kept and collected. */
-const CLASSES: typeof STACKS = [
-  [{ GREENLETS_SCAN: 'classes' }, '--stress-compaction'],
-  [{ GREENLETS_SCAN: 'classes' }, '--stress-incremental-marking'],
-  [{ GREENLETS_SCAN: 'classes', GREENLETS_SPILL: 'always' }, '--stress-scavenge=50'],
-  [{ GREENLETS_SCAN: 'classes', GREENLETS_SLOTS: '8', GREENLETS_VERIFY_GC: '1' }, '--compact-on-every-full-gc'],
-  [{ GREENLETS_SCAN: 'classes', GREENLETS_SLOTS: '2', GREENLETS_POISON: '1' }, '--gc-interval=500'],
+/** For `make soak`: more ways in which stacks are kept and left out of collections. */
+const MORE_STACKS: typeof STACKS = [
+  [{ GREENLETS_SCAN: 'young' }, '--stress-compaction'],
+  [{ GREENLETS_SCAN: 'all' }, '--stress-incremental-marking'],
+  [{ GREENLETS_SPILL: 'always' }, '--stress-scavenge=50'],
+  [{ GREENLETS_SLOTS: '8', GREENLETS_VERIFY_GC: '1' }, '--compact-on-every-full-gc'],
 ]
 
 /** It tests spilling, which the locker lane does not do. */
@@ -97,9 +96,9 @@ export async function flags(): Promise<Tally> {
   return torture(await settings(STACKS, false))
 }
 
-/** The same without leaving out programs with Workers, and with more settings for classes of stacks. */
+/** The same without leaving out programs with Workers, and with more settings for stacks. */
 export async function moreFlags(): Promise<Tally> {
-  return torture(await settings([...STACKS, ...CLASSES], true))
+  return torture(await settings([...STACKS, ...MORE_STACKS], true))
 }
 
 async function settings(stacks: typeof STACKS, whole: boolean): Promise<Setting[]> {

@@ -5,7 +5,7 @@
 //! | `GREENLETS_SLOTS` | how many stacks can be in memory slots at once, 1 to 65536; default 1024, or fewer where the address space is limited |
 //! | `GREENLETS_LANE` | `fast` (default); `locker`: V8 itself moves its state, stacks are not spilled, and a scavenge visits all stacks |
 //! | `GREENLETS_SPILL` | `auto` (default); `always`: at every switch; `never`: one greenlet for each slot |
-//! | `GREENLETS_SCAN` | `young` (default): a scavenge leaves out stacks without young objects; `all`: it visits every stack; `classes`: as `young`, and a full collection leaves out stacks that are like another one |
+//! | `GREENLETS_SCAN` | `classes` (default): a scavenge leaves out stacks without young objects, a full collection those that are like another one; `young`: only a scavenge leaves stacks out; `all`: every collection visits every stack |
 //! | `GREENLETS_VERIFY_GC` | `1`: a collection visits every stack, and a wrong guess about one that would be left out ends the process |
 //! | `GREENLETS_POISON` | `1`: the memory of a slot that a stack has left is overwritten with 0xDB; `protect`: any access to it faults |
 
@@ -30,7 +30,7 @@ pub(crate) enum Scan {
 /// Whether classes of stacks are used (`v8/gc/classes/`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ClassUse {
-    /// They were not asked for.
+    /// They are not wanted.
     Unused,
     On,
     /// Used, but no stack is cut off, and every word is compared.
@@ -147,13 +147,13 @@ impl Settings {
             Some(text) => return Err(invalid("GREENLETS_SCAN", "'young', 'classes' or 'all'", text)),
         };
         let classes = match (wanted.as_deref(), scan) {
-            (Some("classes"), Scan::All) => ClassUse::Off("every collection visits all stacks here".into()),
-            (Some("classes"), _) if has_flag(&FLAGS_AGAINST_CLASSES) => {
+            (Some("young" | "all"), _) => ClassUse::Unused,
+            (_, Scan::All) => ClassUse::Off("every collection visits all stacks here".into()),
+            _ if has_flag(&FLAGS_AGAINST_CLASSES) => {
                 ClassUse::Off("an option of the command line keeps V8's frames in another way".into())
             }
-            (Some("classes"), Scan::Verify) => ClassUse::Verify,
-            (Some("classes"), _) => ClassUse::On,
-            _ => ClassUse::Unused,
+            (_, Scan::Verify) => ClassUse::Verify,
+            (_, Scan::Young) => ClassUse::On,
         };
         Ok(Settings {
             slots,
