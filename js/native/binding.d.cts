@@ -223,7 +223,7 @@ export interface RuntimeInfo {
    * without young objects; `'classes'`: a full one leaves out those that are like another stack, too.
    */
   readonly scan?: 'all' | 'young' | 'classes'
-  /** Why full collections visit every stack although `GREENLETS_SCAN` is `classes`; absent where they do not. */
+  /** Why `scan` is not `'classes'` although `GREENLETS_SCAN` allows it; absent where it is, or where the variable says otherwise. */
   readonly scanReason?: string
   /** How many suspended stacks the next full collection leaves out, at least. */
   readonly settled?: number

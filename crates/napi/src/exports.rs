@@ -56,7 +56,7 @@ pub struct RuntimeInfo {
     /// without young objects; `'classes'`: a full one leaves out those that are like another stack, too.
     #[napi(readonly, ts_type = "'all' | 'young' | 'classes'")]
     pub scan: Option<String>,
-    /// Why full collections visit every stack although `GREENLETS_SCAN` is `classes`; absent where they do not.
+    /// Why `scan` is not `'classes'` although `GREENLETS_SCAN` allows it; absent where it is, or where the variable says otherwise.
     #[napi(readonly)]
     pub scan_reason: Option<String>,
     /// How many suspended stacks the next full collection leaves out, at least.
