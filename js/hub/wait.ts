@@ -240,11 +240,14 @@ function waitOnSelf(waiter: GreenletRecord): GreenletError {
  * of them was interrupted, however many greenlets wait for it later.
  */
 class Interrupted extends Same {
+  /** Whether there has been one. In most programs there is none, and V8 looks for a private field that is not there in a call of C++. */
+  static #exist = false
   readonly #first: PromiseCall
 
   constructor(promise: object, first: PromiseCall) {
     super(promise)
     this.#first = first
+    Interrupted.#exist = true
   }
 
   /** For a call that was interrupted. */
@@ -258,7 +261,7 @@ class Interrupted extends Same {
 
   /** Lets `call` share the callbacks of the first one. False where there is none, or where the promise is settled. */
   static join(promise: object, call: PromiseCall): boolean {
-    if (!(#first in promise) || promise.#first.outcome !== undefined) return false
+    if (!Interrupted.#exist || !(#first in promise) || promise.#first.outcome !== undefined) return false
     const { joined } = promise.#first
     if (joined === undefined) promise.#first.joined = new Set<PromiseCall>().add(call)
     else joined.add(call)
