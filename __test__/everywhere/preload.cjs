@@ -8,7 +8,8 @@
 //   greenlet A        pause ──────┘       callback ... emit ─► greenlet B: pause, listener, pause ... pause
 //
 // EVERYWHERE=resources is the control: the same wrappers, but each enters an AsyncResource instead of a greenlet.
-// EVERYWHERE=tell counts the suspensions.
+// EVERYWHERE=tell counts the suspensions. EVERYWHERE_PARKED=100 suspends so many other greenlets for the whole run, so that full
+// collections leave out stacks.
 
 'use strict'
 const { AsyncResource } = require('node:async_hooks')
@@ -22,6 +23,13 @@ const { main } = Greenlet
 let paused
 let suspensions = 0
 if (EVERYWHERE === 'tell') process.on('exit', () => process._rawDebug(`suspended ${suspensions} times`))
+
+const parked = Array.from({ length: Number(process.env.EVERYWHERE_PARKED ?? 0) }, () => new Greenlet(park))
+parked.forEach((greenlet, i) => greenlet.switch(i % 5, { i }))
+
+function park(depth, own) {
+  return depth === 0 ? main.switch(own) : park(depth - 1, own)
+}
 
 const run = EVERYWHERE === 'resources' ? inResource : inGreenlet
 

@@ -45,6 +45,8 @@ const FOLDERS = [
   'wasm-allocation',
 ]
 const SECONDS = 120
+/** Suspended greenlets beside the program's: enough that full collections leave out stacks. */
+const PARKED = 100
 
 /** Values of `EVERYWHERE` for the preload: in greenlets, or without them. `plain` is no preload at all. */
 type Kind = 'greenlets' | 'resources' | 'plain'
@@ -128,6 +130,7 @@ class Suite {
       ...Object.fromEntries(wanted('Env').map((pair) => pair.split('=', 2))),
       TEST_THREAD_ID: String(place),
       EVERYWHERE: kind,
+      EVERYWHERE_PARKED: String(PARKED),
     }
     const preload = kind === 'plain' ? [] : [`--require=${PRELOAD}`]
     try {
