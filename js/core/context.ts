@@ -125,31 +125,35 @@ function hasNoFrame(): boolean {
 }
 
 /**
- * Returns `add(promise, wait)`, which adds callbacks to a promise. The promise keeps no store of AsyncLocalStorage for
- * them: a pending promise would keep the stores of a greenlet that was killed while it waited. The callbacks only resume
- * the greenlet, which has its own context.
+ * Calls `add(promise, wait)`, which adds callbacks to a promise. If the greenlet is killed meanwhile, a pending promise must not keep
+ * the stores of AsyncLocalStorage that it had. The callbacks only resume the greenlet, which has its own context.
+ *
+ * Returns what has to go to `dropStores` if the wait is interrupted, or undefined.
  */
 export function withoutStores<T>(
   add: (promise: Promise<unknown>, wait: T) => Promise<void>,
   promise: Promise<unknown>,
   wait: T,
-): void {
-  if (thread.frameKey !== undefined) {
-    // The promise keeps the frame in which the callbacks are added. Most greenlets have none, and asking is cheaper than a scope.
-    if (hasNoFrame()) {
-      void add(promise, wait)
-      return
-    }
-    thread.bareResource ??= bareResource(thread.frameKey)
-    thread.bareResource.runInAsyncScope(add, undefined, promise, wait)
-    return
+): Promise<void> | undefined {
+  // Node.js copies the stores to the promise that `then` makes, as properties. To look for them takes longer than the rest of `add`.
+  if (thread.frameKey === undefined) return add(promise, wait)
+  // The promise keeps the frame in which the callbacks are added. Most greenlets have none, and asking is cheaper than a scope.
+  if (hasNoFrame()) {
+    void add(promise, wait)
+    return undefined
   }
-  // An async hook of Node.js has copied the stores to the promise that `then` has made, as properties.
-  const derived = add(promise, wait) as unknown as Record<symbol, unknown>
-  const keys = Object.getOwnPropertySymbols(derived)
+  thread.bareResource ??= bareResource(thread.frameKey)
+  thread.bareResource.runInAsyncScope(add, undefined, promise, wait)
+  return undefined
+}
+
+/** Takes the stores away from a promise that an async hook of Node.js has copied them to. */
+export function dropStores(promise: unknown): void {
+  const resource = promise as Record<symbol, unknown>
+  const keys = Object.getOwnPropertySymbols(resource)
   for (let i = 0; i < keys.length; i++) {
     const key = keys[i]!
-    if (STORE.test(key.description ?? '')) derived[key] = undefined
+    if (STORE.test(key.description ?? '')) resource[key] = undefined
   }
 }
 

@@ -9,7 +9,7 @@ import { Same } from '../common/same.ts'
 import { immediate } from '../common/turns.ts'
 import * as values from '../common/values.ts'
 import { quoted } from '../common/text.ts'
-import { withoutStores } from '../core/context.ts'
+import { dropStores, withoutStores } from '../core/context.ts'
 import type { BlockingCall, GreenletRecord } from '../core/record.ts'
 import { thread } from '../core/thread.ts'
 import { type Greenlet, isGreenlet } from '../greenlet/greenlet.ts'
@@ -91,11 +91,16 @@ export function wait<T>(promise: T, options?: WaitOptions<Awaited<T>>): Awaited<
 }
 
 function end(promise: PromiseLike<unknown>, call: PromiseCall, waiter: GreenletRecord): void {
+  const { value } = call
   call.value = undefined
   call.waitsFor = undefined
   // The promise is settled, so it has no callbacks any more.
-  if (call.outcome !== undefined) waiter.spareCall = call
-  else if (isPlain(promise)) Interrupted.keep(promise, call)
+  if (call.outcome !== undefined) {
+    waiter.spareCall = call
+    return
+  }
+  if (value !== undefined) dropStores(value)
+  if (isPlain(promise)) Interrupted.keep(promise, call)
 }
 
 thread.wait = wait
@@ -179,6 +184,7 @@ function checkWaitOptions(options: unknown): WaitOptions<never> {
  */
 class PromiseCall implements BlockingCall {
   outcome: 'value' | 'error' | undefined = undefined
+  /** Before there is an outcome: what `dropStores` takes if the call is interrupted. Not a field of its own, for the sake of memory. */
   value: unknown = undefined
   greenlet: Greenlet | undefined = undefined
   waitsFor: unknown = undefined
@@ -223,7 +229,7 @@ function follow(promise: PromiseLike<unknown>, waiter: GreenletRecord): PromiseC
   const plain = isPlain(promise)
   if (!plain || !Interrupted.join(promise, call)) {
     const followed = plain ? promise : new NativePromise((resolve) => resolve(promise))
-    withoutStores(react, followed, call)
+    call.value = withoutStores(react, followed, call)
   }
   call.outcome = undefined
   call.greenlet = greenlet
