@@ -39,20 +39,29 @@ pub(crate) enum ClassUse {
     Off(String),
 }
 
-/// Parts of the names of V8's flags that let a scavenge keep a young object at its address (flag-definitions.h, 13.6 and 14.6):
-/// objects are pinned, or stacks are read as if every word were a pointer. V8 has these flags for experiments.
-const PINNING_FLAGS: [&str; 3] = ["pinning", "conservative", "precise-object"];
+/// V8's flags that let a scavenge keep a young object at its address (flag-definitions.h, 11.3 to 14.6): objects are pinned, or stacks are
+/// read as if every word were a pointer. V8 has these flags for experiments.
+const PINNING_FLAGS: [&str; 6] = [
+    "conservative-stack-scanning",
+    "precise-object-pinning",
+    "scavenger-conservative-object-pinning",
+    "scavenger-precise-object-pinning",
+    "stress-scavenger-conservative-object-pinning",
+    "stress-scavenger-conservative-object-pinning-random",
+];
 
-/// Parts of the names of flags with which V8 or the processor keeps frames in another way, or collects without moving objects: no classes
-/// of stacks are used. A debugger that is attached later is noticed (`v8/gc/classes/mod.rs`).
-const FLAGS_AGAINST_CLASSES: [&str; 4] =
-    ["--interpreted-frames-native-stack", "--cet-compatible", "--minor-ms", "--inspect"];
+/// Flags with which V8 or the processor keeps frames in another way, or collects without moving objects: no classes of stacks are used.
+const FLAGS_AGAINST_CLASSES: [&str; 3] = ["interpreted-frames-native-stack", "cet-compatible", "minor-ms"];
 
-/// Whether the command line or `NODE_OPTIONS` has an option with one of these names in it.
+/// Whether the command line or `NODE_OPTIONS` has one of these flags.
 fn has_flag(names: &[&str]) -> bool {
     let options = std::env::var_os("NODE_OPTIONS").unwrap_or_default();
-    let mut words = arguments().into_iter().chain([options.to_string_lossy().replace('_', "-")]);
-    words.any(|word| word.contains("--") && names.iter().any(|name| word.contains(name)))
+    let options = options.to_string_lossy().replace('_', "-");
+    let mut words = arguments().into_iter().chain(options.split_whitespace().map(str::to_owned));
+    words.any(|word| {
+        let flag = word.strip_prefix('-').map(|flag| flag.trim_start_matches('-'));
+        flag.is_some_and(|flag| names.contains(&flag.split('=').next().unwrap_or_default()))
+    })
 }
 
 thread_local! {
@@ -148,7 +157,8 @@ impl Settings {
         };
         let classes = match (wanted.as_deref(), scan) {
             (Some("young" | "all"), _) => ClassUse::Unused,
-            (_, Scan::All) => ClassUse::Off("every collection visits all stacks here".into()),
+            (_, Scan::All) if locker => ClassUse::Off("the locker lane leaves out no stacks".into()),
+            (_, Scan::All) => ClassUse::Off("an option of the command line lets V8 pin objects".into()),
             _ if has_flag(&FLAGS_AGAINST_CLASSES) => {
                 ClassUse::Off("an option of the command line keeps V8's frames in another way".into())
             }

@@ -50,9 +50,11 @@ pub(crate) struct Collector {
     pub(crate) roots: Roots,
     /// Whether scavenges are to be full collections.
     pub(crate) full_gc: FullGc,
-    /// How many collections are between their first and their last callback: one at most. Where another one begins inside of callbacks,
-    /// also of weak ones, V8 calls none for it (`GCCallbacksScope`, heap.cc). V8 13 and newer do for one inside of the callbacks around
-    /// the start of marking, but end the process before (`GCTracer`). A count costs no more than a flag, and needs none of this.
+    /// How many collections are between their first and their last callback. Where another one begins inside of callbacks, also of weak
+    /// ones, V8 calls none for it (`GCCallbacksScope`, heap.cc). Between the callbacks V8 may ask what to do near the heap's limit, and Node
+    /// then writes a heap snapshot (`Environment::NearHeapLimitCallback`, env.cc), for which V8 collects with callbacks. Such an inner
+    /// collection visits what the outer one has left in the list, and that is enough: a settled stack has no young object, and the table
+    /// and the representatives are in the list. So our callbacks do nothing for it.
     pub(crate) collecting: Cell<u64>,
     /// Whether the embedder data is in the root table.
     is_aside: Cell<bool>,
@@ -93,6 +95,11 @@ impl Collector {
             }
             self.quiet.mark_active(v8, &self.roots, vm);
         }
+    }
+
+    /// Whether the collection of which V8 calls our callbacks has begun inside of another one.
+    fn is_inner(&self) -> bool {
+        self.collecting.get() > 1
     }
 
     /// Registers the callbacks with V8, once.
@@ -154,7 +161,7 @@ unsafe extern "C" fn before_all(_isolate: Isolate, kind: c_int, _flags: c_int, d
         order::put_first(v8.collection_callbacks.epilogue, epilogue, data as usize);
         order::put_last(v8.collection_callbacks.epilogue, after_all, data as usize);
     }
-    if kind & WEAK_CALLBACKS != 0 || !collector.roots.is_listed() {
+    if kind & WEAK_CALLBACKS != 0 || !collector.roots.is_listed() || collector.is_inner() {
         return;
     }
     if v8.wasm_stacks.exist() {
@@ -187,7 +194,7 @@ unsafe extern "C" fn prologue(_isolate: Isolate, kind: c_int, _flags: c_int, dat
     let (v8, stacks, greenlets) =
         unsafe { (hooked.v8.as_ref(), hooked.stacks.as_ref(), hooked.greenlets.as_ref()) };
     let is_known = matches!(kind, SCAVENGE | MARK_SWEEP_COMPACT | INCREMENTAL_MARKING);
-    if !is_known || !collector.roots.is_listed() {
+    if !is_known || !collector.roots.is_listed() || collector.is_inner() {
         return;
     }
     let callbacks = v8.collection_callbacks;
@@ -224,6 +231,9 @@ unsafe extern "C" fn epilogue(_isolate: Isolate, kind: c_int, _flags: c_int, dat
     greenlets.collected();
     // SAFETY: on the isolate's thread; V8 goes through the list of the callbacks after a collection.
     unsafe { order::put_last(v8.collection_callbacks.prologue, prologue, data as usize) };
+    if collector.is_inner() {
+        return;
+    }
     if kind != SCAVENGE {
         // Contexts may have moved, and a new one may be made where a known one was.
         stacks.known_contexts.set(0);
@@ -262,7 +272,11 @@ unsafe extern "C" fn after_all(_isolate: Isolate, _kind: c_int, _flags: c_int, d
     let collector = unsafe { &*data.cast::<Collector>() };
     let Some(hooked) = collector.hooked.get() else { return };
     // Not less than 0: the callbacks may have been registered inside of a collection's.
-    collector.collecting.set(collector.collecting.get().saturating_sub(1));
+    let outer = collector.collecting.get().saturating_sub(1);
+    collector.collecting.set(outer);
+    if outer > 0 {
+        return;
+    }
     // SAFETY: the contract's clause **hooked**.
     if let Some(word) = unsafe { hooked.v8.as_ref() }.embedder_data
         && collector.is_aside.replace(false)

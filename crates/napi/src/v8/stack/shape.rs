@@ -74,6 +74,8 @@ pub(crate) struct Shape {
 
 /// Stacks with more frames or links have no shape.
 const MOST_ITEMS: usize = 4000;
+/// Nor have stacks with more live words: what is done for each word of a stack is worth it only where many stacks are alike.
+const MOST_WORDS: usize = 4096;
 /// Word of JSEntry's frame (Generate_JSEntryVariant, builtins-x64.cc).
 const FAST_CALL: usize = 9;
 
@@ -91,6 +93,9 @@ impl Shape {
     /// Reads the shape of a stack. False where it has none that is known.
     pub(crate) fn read(&mut self, frames: &Frames, view: View<'_>) -> bool {
         self.items.clear();
+        if view.live.len() > MOST_WORDS {
+            return false;
+        }
         self.words = view.live.len();
         self.first_block = view.first_block.wrapping_sub(view.base());
         let Some(heads) = heads(frames, view) else { return false };
@@ -215,6 +220,12 @@ impl Shape {
             // In a compiled frame other words may be there, so two stacks that are equal may be taken for different ones.
             (may_be_object(code) && is_small_integer(offset)).then_some([code, offset])
         })
+    }
+
+    /// The indexes of the words that have the bytecode in interpreted frames. In a compiled frame such a word is any other.
+    pub(crate) fn code_words(&self) -> impl Iterator<Item = usize> + '_ {
+        let frames = self.items.iter().filter(|item| item.kind == Kind::Object);
+        frames.filter_map(|item| (item.index as usize + 1).checked_sub(BYTECODE))
     }
 
     pub(crate) fn hash(&self) -> u64 {

@@ -58,6 +58,10 @@ pub(super) struct Class {
     pub(super) common: Vec<u32>,
     /// Where the class's words are in the table.
     pub(super) range: Range<usize>,
+    /// Those of the visited words on the stack that have the bytecode of interpreted frames: their places among the visited ones.
+    pub(super) code_words: Vec<u32>,
+    /// Whether a member has a word of its own there. The class's words are compared with the representative's, and this is not.
+    pub(super) has_own_code: bool,
     /// Whether a second stack of this shape was met before V8's visits were learnt.
     pub(super) is_wanted: bool,
     /// How many full collections have found no member.
@@ -68,6 +72,11 @@ pub(super) struct Class {
 
 const NONE: u32 = u32::MAX;
 
+/// Most words that V8 visits on a stack of a class, and most of them that a member may have alone. To look for each word among the others
+/// takes longer than V8's visit where there are many.
+const MOST_VISITED: usize = 512;
+const MOST_OWN: usize = 128;
+
 /// What was found where a member's word was to be mapped.
 pub(super) struct Contradiction;
 
@@ -76,6 +85,9 @@ impl Class {
     fn choose_words(&mut self, table: &mut Table, one: View<'_>, other: View<'_>) {
         let visited = self.visited.as_ref().expect("the class was learnt");
         let start = table.len();
+        let place = |word: usize| visited.stack.binary_search(&(word as u32)).ok().map(|place| place as u32);
+        self.code_words = self.shape.code_words().filter_map(place).collect();
+        self.has_own_code = false;
         self.common = visited
             .words(one)
             .zip(visited.words(other))
@@ -114,6 +126,9 @@ impl Class {
     /// Whether the class knows everything that V8 visits on this stack of its shape.
     pub(super) fn knows(&self, view: View<'_>) -> bool {
         let Some(visited) = &self.visited else { return false };
+        if visited.len() > MOST_VISITED {
+            return false;
+        }
         let objects = view.image.iter().enumerate().filter(|(_, word)| may_be_object(**word));
         objects.fold(0, |all, (i, _)| all | 1 << i) & !visited.image_known == 0
     }
@@ -140,19 +155,39 @@ impl Class {
             }
             let is_common = common != NONE && table.words(self.range.clone())[common as usize] == word;
             if !is_common && !table.words(start..table.len()).contains(&word) {
+                if table.len() - start == MOST_OWN {
+                    table.truncate(start);
+                    return None;
+                }
                 table.push(word);
             }
         }
-        if table.len() - start > usize::from(u16::MAX) {
-            table.truncate(start);
-            return None;
-        }
+        let words = table.words(self.range.clone());
+        self.has_own_code |= self.code_words.iter().any(|&place| {
+            let (word, common) =
+                (view.live[visited.stack[place as usize] as usize], self.common[place as usize]);
+            common == NONE || words[common as usize] != word
+        });
         Some(start..table.len())
+    }
+
+    /// Whether each bytecode of a member is one that is in the table for it. V8's debugger replaces the bytecode of a function in all
+    /// suspended stacks (Debug::PrepareFunctionForDebugExecution, debug.cc), also where an expression is evaluated without side effects.
+    pub(super) fn has_known_code(&self, table: &Table, own: Range<usize>, view: View<'_>) -> bool {
+        let Some(visited) = &self.visited else { return false };
+        let (words, own) = (table.words(self.range.clone()), table.words(own));
+        self.code_words.iter().all(|&place| {
+            let (word, common) =
+                (view.live[visited.stack[place as usize] as usize], self.common[place as usize]);
+            !may_be_object(word) || common != NONE && words[common as usize] == word || own.contains(&word)
+        })
     }
 
     /// The class has no members any more: forgets its words, so that the next member chooses them anew.
     pub(super) fn forget_words(&mut self, table: &mut Table) {
         self.common = Vec::new();
+        self.code_words = Vec::new();
+        self.has_own_code = false;
         table.clear(std::mem::take(&mut self.range));
     }
 
@@ -161,8 +196,9 @@ impl Class {
         table.words(self.range.clone()) != table.before(self.range.clone())
     }
 
-    /// Calls `write` with the index of each visited word of a member, whether it is one of the image, what it was, and what it is after
-    /// the collection. `own` is the member's range of the table; `view` its words before the collection.
+    /// Calls `write` with the index of each visited word of a member, whether it is one of the image, and what it is after the
+    /// collection. `own` is the member's range of the table; `view` its words before the collection. Where a word is not in the table, it
+    /// goes on with the others, and fails at the end.
     pub(super) fn each_new_word(
         &self,
         table: &Table,
@@ -173,19 +209,26 @@ impl Class {
         let Some(visited) = &self.visited else { return Err(Contradiction) };
         let (before, now) = (table.before(own.clone()), table.words(own));
         let (class_before, class_now) = (table.before(self.range.clone()), table.words(self.range.clone()));
+        let mut result = Ok(());
         for (k, (word, &common)) in visited.words(view).zip(&self.common).enumerate() {
             let new = if !may_be_object(word) {
                 word
             } else if common != NONE && class_before[common as usize] == word {
                 class_now[common as usize]
             } else {
-                now[before.iter().position(|&known| known == word).ok_or(Contradiction)?]
+                match before.iter().position(|&known| known == word) {
+                    Some(place) => now[place],
+                    None => {
+                        result = Err(Contradiction);
+                        word
+                    }
+                }
             };
             match k.checked_sub(visited.stack.len()) {
                 None => write(visited.stack[k] as usize, false, new),
                 Some(k) => write(visited.image[k] as usize, true, new),
             }
         }
-        Ok(())
+        result
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! The clauses **ends**, **member** and **words** are those of `mod.rs`.
 
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use super::members::Members;
@@ -111,8 +112,8 @@ impl Classes {
                 return;
             }
             match self.learn(roots, members) {
-                Ok(true) => settle_all(members, around, frames, true),
-                Ok(false) => {}
+                Ok(true) if self.is_on.get() => settle_all(members, around, frames, true),
+                Ok(_) => {}
                 Err(reason) => self.turn_off(v8, quiet, members, reason),
             }
             members.forget_idle();
@@ -126,8 +127,8 @@ impl Classes {
     }
 }
 
-/// Takes return addresses that have changed since the last full collection, and dissolves classes with words of their own that their
-/// representative has no more.
+/// Takes return addresses that have changed since the last full collection. Dissolves classes with words of their own that their
+/// representative has no more, and takes members out of which the bytecode has changed.
 ///
 /// # Safety
 /// The contract's clauses **member** and **words**.
@@ -141,6 +142,18 @@ unsafe fn refresh(members: &mut Members, around: Around<'_>) {
             let view = here.representative.and_then(|vm| view(greenlets, vm));
             if view.is_none_or(|view| !here.is_held_by(&members.table, view)) {
                 members.dissolve(quiet, v8, class);
+            }
+        }
+        if members.numbers().any(|class| members.classes[class].has_own_code) {
+            let has_changed = |(_, vm, class, own): &(u32, NonNull<StackState>, usize, Range<usize>)| {
+                let here = &members.classes[*class];
+                let is_known = |view| here.has_known_code(&members.table, own.clone(), view);
+                here.has_own_code && !view(greenlets, *vm).is_some_and(is_known)
+            };
+            let changed: Vec<_> = members.each().filter(has_changed).map(|(_, vm, ..)| vm).collect();
+            for vm in changed {
+                members.leave(quiet, v8, vm);
+                quiet.unsettle(v8.in_use, vm);
             }
         }
     }
@@ -344,7 +357,6 @@ unsafe fn write_back(members: &Members, greenlets: &dyn Greenlets, seen: &[u32])
             });
             if mapped.is_err() {
                 result = Err(CHANGED);
-                continue;
             }
             for &(word, in_image, now) in &new {
                 *(if in_image { image(vm).add(word) } else { start.add(word) }) = now;

@@ -135,6 +135,14 @@ impl Classes {
         }
     }
 
+    /// Why classes are not used at present, although they are on.
+    pub(crate) fn obstacle(&self, v8: &Layout) -> Option<&'static str> {
+        if v8.debugger.is_active(v8.facts) {
+            return Some("a debugger is attached");
+        }
+        v8.wasm_stacks.exist().then_some("a wasm call has a stack of its own")
+    }
+
     /// How many stacks are settled.
     pub(crate) fn settled(&self) -> usize {
         self.members.borrow().count()
@@ -303,7 +311,12 @@ impl Classes {
     unsafe fn learn(&self, roots: &Roots, members: &mut Members) -> Result<bool, &'static str> {
         let mut result = Ok(false);
         for probe in self.probes.borrow_mut().drain(..) {
-            let class = &mut members.classes[probe.class];
+            let Some(class) = members.classes.get_mut(probe.class) else {
+                // The classes were dissolved meanwhile.
+                // SAFETY: the caller's clause.
+                unsafe { probe.end(&Shape::default()) };
+                continue;
+            };
             // SAFETY: the caller's clause.
             match unsafe { probe.end(&class.shape) } {
                 Answer::Visited(visited) => {
@@ -342,18 +355,17 @@ impl Classes {
                 !order::has_foreign(lists.prologue, known) && !order::has_foreign(lists.epilogue, known);
             (*v8.debugger.0.add(MARKED) & 0xffff_ffff, is_alone)
         };
-        let is_debugging = v8.debugger.is_active(v8.facts);
         // SAFETY: the caller's promise.
         unsafe {
-            if self.breakpoints.replace(breakpoints) != breakpoints || is_debugging {
+            // Where no class may be used, the table must not keep anything alive either.
+            if self.breakpoints.replace(breakpoints) != breakpoints || self.obstacle(v8).is_some() {
                 members.dissolve_all(quiet, v8);
             }
         }
-        let has_wasm = v8.wasm_stacks.exist();
-        if has_wasm || !is_alone {
+        if !is_alone {
             members.forget_unrepresented();
         }
-        !is_debugging && !has_wasm && !quiet.borrowed.get()
+        self.obstacle(v8).is_none() && !quiet.borrowed.get()
     }
 }
 
