@@ -106,6 +106,7 @@ if (kind === 'async') {
   recordMemory('async function: memory after a collection')
 } else if (kind === 'objects') {
   const bytes = heapOfEach()
+  gc()
   const before = process.memoryUsage().heapUsed
   for (let i = 0; i < count; i++) crowd[i] = chain(bytes)
   gc()
@@ -115,7 +116,7 @@ if (kind === 'async') {
   collections(`minor collection, objects as ${count}`, 30, minor)
   collections(`full collection, objects as ${count}`, 3, gc)
 } else if (kind === 'visited') {
-  for (let i = 0; i < count; i++) crowd[i] = parkGreenlet()
+  fill(parkGreenlet, () => parkGreenlet().kill())
   // Each takes seconds for a million.
   collections(`first full collection, ${count} visited`, 1, gc)
   collections(`full collection, ${count} visited`, count > 100_000 ? 1 : 3, gc)
