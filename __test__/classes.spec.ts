@@ -317,6 +317,38 @@ fastOnly(test, NOT_THERE)('stacks with very many objects are visited as ever', a
   await run(t, source, ON, '0 true\n')
 })
 
+fastOnly(test, NOT_THERE)('a class that no stack could join keeps nothing alive', async (t) => {
+  // The words of a class are chosen with its first member, which may turn out to have too many words of its own.
+  const source = `
+    const hold = (shared, ...rest) => { main.switch(); return rest.length === 200 }
+    function begin(round) {
+      const shared = { round }
+      for (let i = 0; i < 80; i++) {
+        const own = Array.from({ length: 200 }, () => ({ i }))
+        const g = new Greenlet((object) => hold(object, ...own))
+        g.switch(shared)
+        made.push(g)
+      }
+      return new WeakRef(shared)
+    }
+    let left = 0
+    for (let round = 0; round < 10; round++) {
+      const weak = begin(round)
+      await new Promise(setImmediate)
+      litter(); gc({ type: 'minor' }); gc()
+      await new Promise(setImmediate)
+      end()
+      made.length = 0
+      await new Promise(setImmediate)
+      litter(); gc({ type: 'minor' }); gc()
+      await new Promise(setImmediate)
+      if (weak.deref() !== undefined) left++
+      await new Promise(setImmediate)
+    }
+    console.log(left)`
+  await run(t, source, ON, '0\n')
+})
+
 const JSPI = major >= 26 ? [] : ['--experimental-wasm-jspi']
 ;(major >= 24 ? fastOnly(test, NOT_THERE) : test.skip)(
   'while a wasm call has a stack of its own, classes keep nothing alive',

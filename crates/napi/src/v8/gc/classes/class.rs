@@ -149,6 +149,7 @@ impl Class {
         }
         let visited = self.visited.as_ref()?;
         let start = table.len();
+        let mut fits = true;
         for (word, &common) in visited.words(view).zip(&self.common) {
             if !may_be_object(word) {
                 continue;
@@ -157,10 +158,17 @@ impl Class {
             if !is_common && !table.words(start..table.len()).contains(&word) {
                 if table.len() - start == MOST_OWN {
                     table.truncate(start);
-                    return None;
+                    fits = false;
+                    break;
                 }
                 table.push(word);
             }
+        }
+        if !fits {
+            if self.count == 0 {
+                self.forget_words(table);
+            }
+            return None;
         }
         let words = table.words(self.range.clone());
         self.has_own_code |= self.code_words.iter().any(|&place| {
