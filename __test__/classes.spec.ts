@@ -44,6 +44,19 @@ const PARK = `
   const end = () => made.every((g) => g.switch('end') === true && g.dead)
 `
 
+/** 200 stacks, of which those for which `which` is true hold one object. */
+const sharing = (which: string) => `
+  const hold = (object) => { main.switch(); return object !== undefined }
+  let shared = { text: 'shared' }
+  const weak = new WeakRef(shared)
+  for (let i = 0; i < 200; i++) {
+    const g = new Greenlet(hold)
+    g.switch(${which} ? shared : { i })
+    made.push(g)
+  }
+  shared = undefined
+`
+
 const run = async (
   t: ExecutionContext,
   source: string,
@@ -104,15 +117,7 @@ fastOnly(test, NOT_THERE)('stacks are left out unless the variable says otherwis
 fastOnly(test, NOT_THERE)('what two of many stacks had in common is freed after they have ended', async (t) => {
   // The first two stacks of a class decide which words all of them have in common.
   const source = `
-    const hold = (object) => { main.switch(); return object !== undefined }
-    let shared = { text: 'shared' }
-    const weak = new WeakRef(shared)
-    for (let i = 0; i < 200; i++) {
-      const g = new Greenlet(hold)
-      g.switch(i < 2 ? shared : { i })
-      made.push(g)
-    }
-    shared = undefined
+    ${sharing('i < 2')}
     gc()
     await new Promise(setImmediate)
     const before = weak.deref() !== undefined
@@ -354,15 +359,7 @@ const JSPI = major >= 26 ? [] : ['--experimental-wasm-jspi']
   'while a wasm call has a stack of its own, classes keep nothing alive',
   async (t) => {
     const source = `
-      const hold = (object) => { main.switch(); return object !== undefined }
-      let shared = { text: 'shared' }
-      const weak = new WeakRef(shared)
-      for (let i = 0; i < 200; i++) {
-        const g = new Greenlet(hold)
-        g.switch(i >= 100 ? shared : { i })
-        made.push(g)
-      }
-      shared = undefined
+      ${sharing('i >= 100')}
       gc(); gc()
       await new Promise(setImmediate)
       const { settled } = runtimeInfo()

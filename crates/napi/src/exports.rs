@@ -86,28 +86,24 @@ pub fn runtime_info(env: Env, exec_argv: Option<String>) -> RuntimeInfo {
         live: thread.ok().map(|thread| thread.live() as u32),
         guard: thread.ok().map(|thread| format!("{:?}", thread.guard_kind()).to_lowercase()),
         scan: thread.ok().map(|thread| scan_of(thread).into()),
-        scan_reason: thread.ok().and_then(|thread| match thread.host().v8.gc.classes.mode() {
+        scan_reason: thread.ok().and_then(|thread| match class_use(thread) {
             ClassUse::Off(reason) => Some(reason),
-            ClassUse::Unused => None,
-            ClassUse::On | ClassUse::Verify => obstacle(thread).map(str::to_owned),
+            _ => None,
         }),
-        settled: thread.ok().map(|thread| match obstacle(thread) {
-            None => thread.host().v8.gc.classes.settled() as u32,
-            Some(_) => 0,
-        }),
+        settled: thread
+            .ok()
+            .map(|thread| thread.host().v8.gc.classes.settled(&thread.host().v8.layout) as u32),
     }
 }
 
-/// Why full collections leave out no stacks at present.
-fn obstacle(thread: &Thread<V8Host>) -> Option<&'static str> {
-    thread.host().v8.gc.classes.obstacle(&thread.host().v8.layout)
+fn class_use(thread: &Thread<V8Host>) -> ClassUse {
+    thread.host().v8.gc.classes.mode(&thread.host().v8.layout)
 }
 
 /// Which suspended stacks V8 visits.
 fn scan_of(thread: &Thread<V8Host>) -> &'static str {
-    let gc = &thread.host().v8.gc;
-    match (gc.classes.mode(), gc.quiet.scan.get()) {
-        (ClassUse::On | ClassUse::Verify, _) if obstacle(thread).is_none() => "classes",
+    match (class_use(thread), thread.host().v8.gc.quiet.scan.get()) {
+        (ClassUse::On | ClassUse::Verify, _) => "classes",
         (_, Scan::All) => "all",
         _ => "young",
     }

@@ -72,6 +72,11 @@ pub(super) struct Class {
 
 const NONE: u32 = u32::MAX;
 
+/// Whether the word is the class's word of this number, which may be [`NONE`].
+fn is_common(words: &[u64], common: u32, word: u64) -> bool {
+    words.get(common as usize) == Some(&word)
+}
+
 /// Most words that V8 visits on a stack of a class, and most of them that a member may have alone. To look for each word among the others
 /// takes longer than V8's visit where there are many.
 const MOST_VISITED: usize = 512;
@@ -116,7 +121,7 @@ impl Class {
         let words = table.words(self.range.clone());
         let mut held = vec![false; words.len()];
         for (word, &common) in visited.words(view).zip(&self.common) {
-            if common != NONE && words[common as usize] == word {
+            if is_common(words, common, word) {
                 held[common as usize] = true;
             }
         }
@@ -154,7 +159,7 @@ impl Class {
             if !may_be_object(word) {
                 continue;
             }
-            let is_common = common != NONE && table.words(self.range.clone())[common as usize] == word;
+            let is_common = is_common(table.words(self.range.clone()), common, word);
             if !is_common && !table.words(start..table.len()).contains(&word) {
                 if table.len() - start == MOST_OWN {
                     table.truncate(start);
@@ -171,11 +176,8 @@ impl Class {
             return None;
         }
         let words = table.words(self.range.clone());
-        self.has_own_code |= self.code_words.iter().any(|&place| {
-            let (word, common) =
-                (view.live[visited.stack[place as usize] as usize], self.common[place as usize]);
-            common == NONE || words[common as usize] != word
-        });
+        let has_own = self.code(visited, view).any(|(word, common)| !is_common(words, common, word));
+        self.has_own_code |= has_own;
         Some(start..table.len())
     }
 
@@ -184,11 +186,15 @@ impl Class {
     pub(super) fn has_known_code(&self, table: &Table, own: Range<usize>, view: View<'_>) -> bool {
         let Some(visited) = &self.visited else { return false };
         let (words, own) = (table.words(self.range.clone()), table.words(own));
-        self.code_words.iter().all(|&place| {
-            let (word, common) =
-                (view.live[visited.stack[place as usize] as usize], self.common[place as usize]);
-            !may_be_object(word) || common != NONE && words[common as usize] == word || own.contains(&word)
+        self.code(visited, view).all(|(word, common)| {
+            !may_be_object(word) || is_common(words, common, word) || own.contains(&word)
         })
+    }
+
+    /// The words with the bytecode of interpreted frames, each with the number of the class's word there.
+    fn code<'a>(&'a self, visited: &'a Visited, view: View<'a>) -> impl Iterator<Item = (u64, u32)> + 'a {
+        let places = self.code_words.iter().map(|&place| place as usize);
+        places.map(move |place| (view.live[visited.stack[place] as usize], self.common[place]))
     }
 
     /// The class has no members any more: forgets its words, so that the next member chooses them anew.
@@ -221,7 +227,7 @@ impl Class {
         for (k, (word, &common)) in visited.words(view).zip(&self.common).enumerate() {
             let new = if !may_be_object(word) {
                 word
-            } else if common != NONE && class_before[common as usize] == word {
+            } else if is_common(class_before, common, word) {
                 class_now[common as usize]
             } else {
                 match before.iter().position(|&known| known == word) {

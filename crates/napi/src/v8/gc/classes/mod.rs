@@ -118,8 +118,12 @@ impl Classes {
         self.mode.replace(mode);
     }
 
-    pub(crate) fn mode(&self) -> ClassUse {
-        self.mode.borrow().clone()
+    /// How classes are used at present.
+    pub(crate) fn mode(&self, v8: &Layout) -> ClassUse {
+        match (self.mode.borrow().clone(), obstacle(v8)) {
+            (ClassUse::On | ClassUse::Verify, Some(reason)) => ClassUse::Off(reason.into()),
+            (mode, _) => mode,
+        }
     }
 
     /// How V8 follows frames; `None` where no classes are used now.
@@ -135,17 +139,9 @@ impl Classes {
         }
     }
 
-    /// Why classes are not used at present, although they are on.
-    pub(crate) fn obstacle(&self, v8: &Layout) -> Option<&'static str> {
-        if v8.debugger.is_active(v8.facts) {
-            return Some("a debugger is attached");
-        }
-        v8.wasm_stacks.exist().then_some("a wasm call has a stack of its own")
-    }
-
-    /// How many stacks are settled.
-    pub(crate) fn settled(&self) -> usize {
-        self.members.borrow().count()
+    /// How many stacks the next full collection leaves out.
+    pub(crate) fn settled(&self, v8: &Layout) -> usize {
+        if obstacle(v8).is_some() { 0 } else { self.members.borrow().count() }
     }
 
     /// Uses no classes from now on.
@@ -355,18 +351,27 @@ impl Classes {
                 !order::has_foreign(lists.prologue, known) && !order::has_foreign(lists.epilogue, known);
             (*v8.debugger.0.add(MARKED) & 0xffff_ffff, is_alone)
         };
+        let has_obstacle = obstacle(v8).is_some();
         // SAFETY: the caller's promise.
         unsafe {
             // Where no class may be used, the table must not keep anything alive either.
-            if self.breakpoints.replace(breakpoints) != breakpoints || self.obstacle(v8).is_some() {
+            if self.breakpoints.replace(breakpoints) != breakpoints || has_obstacle {
                 members.dissolve_all(quiet, v8);
             }
         }
         if !is_alone {
             members.forget_unrepresented();
         }
-        self.obstacle(v8).is_none() && !quiet.borrowed.get()
+        !has_obstacle && !quiet.borrowed.get()
     }
+}
+
+/// Why no classes are used at present, also where they are on.
+fn obstacle(v8: &Layout) -> Option<&'static str> {
+    if v8.debugger.is_active(v8.facts) {
+        return Some("a debugger is attached");
+    }
+    v8.wasm_stacks.exist().then_some("a wasm call has a stack of its own")
 }
 
 /// The words of a suspended stack. `None` where it has no stack.
