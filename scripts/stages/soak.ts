@@ -28,7 +28,7 @@ interface Program {
 }
 
 const PROGRAMS: readonly Program[] = [
-  { file: 'soak/server.mjs', args: [String(SECONDS)], limit: SECONDS + SECONDS_MORE },
+  { file: 'soak/server.mjs', flags: ['--expose-gc'], args: [String(SECONDS)], limit: SECONDS + SECONDS_MORE },
   {
     file: 'torture/terminated.mjs',
     environment: { TERMINATE_SECONDS: String(SECONDS) },
