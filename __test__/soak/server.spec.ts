@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import test from 'ava'
 
-/** `make soak` runs it for ten minutes. */
+/** `make soak` runs it for minutes. */
 const SECONDS = '4'
 
 test('an HTTP server with handlers in greenlets answers every client, and leaves nothing of clients that disconnect', async (t) => {
