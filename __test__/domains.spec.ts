@@ -37,6 +37,27 @@ test.serial('main is in no domain while a greenlet is suspended in one', (t) => 
   t.deepEqual(stack(), [])
 })
 
+test.serial(
+  'a domain that was entered more than once is entered as often after a suspension, and main is not in it',
+  (t) => {
+    const [d, e] = [make(), make()]
+    const g = new Greenlet(() => {
+      for (const each of [d, e, d, d, d]) each.enter()
+      for (let i = 0; i < 3; i++) {
+        main.switch()
+        t.true(same(stack(), [d, e, d, d, d]))
+      }
+      while (stack().length > 0) d.exit()
+    })
+    for (let i = 0; i < 4; i++) {
+      g.switch()
+      t.deepEqual(stack(), [])
+      t.is(current(), undefined)
+    }
+    t.true(g.dead)
+  },
+)
+
 test.serial('main keeps the domains it is in while greenlets run', (t) => {
   const [d, e] = [make(), make()]
   const g = new Greenlet(() => {

@@ -64,8 +64,7 @@ export function leaveDomains(record: GreenletRecord | undefined): void {
   const { _stack: stack } = domains
   const { domain: current } = process as { domain?: unknown }
   if (record !== undefined) parked.set(record, { stack: [...stack], current, active: domains.active })
-  // Exiting the outermost domain exits all of them, and updates Node's function for uncaught exceptions.
-  stack[0]?.exit()
+  exitAll(domains)
   setCurrent(domains, null, null)
 }
 
@@ -74,7 +73,7 @@ export function enterDomains(record: GreenletRecord): void {
   const { domains } = thread as { domains: DomainModule | undefined }
   if (domains === undefined) return
   // Removes the domains that async hooks have entered since.
-  domains._stack[0]?.exit()
+  exitAll(domains)
   const entered = parked.get(record)
   parked.delete(record)
   if (entered === undefined) {
@@ -88,6 +87,13 @@ export function enterDomains(record: GreenletRecord): void {
 /** Leaves all domains of the running stack, as Node does after an uncaught exception. */
 export function exitDomains(): void {
   if (thread.transferFlags & DOMAINS) leaveDomains(undefined)
+}
+
+/** Exits all domains, which also updates Node's function for uncaught exceptions. */
+function exitAll({ _stack: stack }: DomainModule): void {
+  // `exit()` leaves a domain where it was entered last, and all that were entered later.
+  stack.splice(1)
+  stack[0]?.exit()
 }
 
 function setCurrent(domains: DomainModule, current: unknown, active: unknown): void {
