@@ -31,6 +31,7 @@ const ENDS_ON_MAIN =
 const CANNOT_PASS: Readonly<Record<string, string>> = {
   'async-hooks/test-ttywrap.readstream.js':
     'takes every `after` of a resource that is older than its hook for an error; the main module is in one',
+  'parallel/test-crypto-domain.js': ENDS_ON_MAIN,
   'parallel/test-domain-bind-timeout.js': ENDS_ON_MAIN,
   'parallel/test-domain-http-server.js': ENDS_ON_MAIN,
   'parallel/test-domain-nested.js': ENDS_ON_MAIN,
